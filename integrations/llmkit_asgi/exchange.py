@@ -1,0 +1,89 @@
+"""One HTTP request over ASGI: what came in, what goes out, and whether anybody is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from llmkit.relay.payload import too_large
+
+Scope = MutableMapping[str, Any]  # as ASGI defines it
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the request's headers, names in lower case."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+
+
+async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
+    """Read the request's body, up to a limit in bytes.
+
+    Raises:
+        Refusal: it is larger.
+        ConnectionError: the client left while it sent it.
+    """
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise too_large(limit)
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise too_large(limit)
+        if not message.get("more_body"):
+            return body
+
+
+class ASGISink:
+    """Writes a response."""
+
+    __slots__ = ("_send",)
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the head."""
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        """Write a part of the body."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def answer(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False
+    ) -> None:
+        """Write a whole response; to a HEAD request without its body."""
+        await self.start(status, {**headers, "content-length": str(len(body))})
+        await self.send(b"" if head else body, more=False)
+
+
+class Watch:
+    """Calls back when the client leaves. The request's body has to be read before."""
+
+    def __init__(self, receive: Receive, left: Callable[[], None]) -> None:
+        self._receive = receive
+        self._left = left
+        self._task = asyncio.get_running_loop().create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left()
+
+    async def __aenter__(self) -> None:
+        """Watch until the block ends."""
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._task.cancel()

@@ -1,0 +1,104 @@
+"""The middleware: llmkit's routes under one prefix, its kit in the scope, everything else passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmkit.config import Config
+from llmkit.kit import Kit
+from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
+from llmkit_asgi.routes import GetUser, Routes, logged_in_user
+
+
+class LLMKitMiddleware:
+    """Adds llmkit to an ASGI app.
+
+    Put it inside the session and authentication middleware, or it cannot see who is logged in. It closes its kit when the
+    host's lifespan ends.
+
+    Args:
+        app: the app that already exists.
+        config: the settings, as a mapping or a `Config`.
+        prefix: where the routes are, "/llm" unless you say otherwise.
+        get_user: says who calls: takes the scope, sync or async, and returns an id, a `Caller`, or None for nobody. Without it,
+            whoever Starlette's AuthenticationMiddleware has logged in.
+        kit: a kit made elsewhere, instead of `config`; it stays yours to close.
+
+    Raises:
+        ConfigError: the settings are wrong.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        config: Mapping[str, Any] | Config | None = None,
+        *,
+        prefix: str = "/llm",
+        get_user: GetUser = logged_in_user,
+        kit: Kit | None = None,
+    ) -> None:
+        self.app = app
+        self.kit = kit if kit is not None else Kit(config if config is not None else {})
+        self._owns_kit = kit is None
+        self._prefix = prefix.rstrip("/")
+        self._routes = Routes(self.kit, get_user)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is ours and pass on the rest."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, self._closing(send))
+            return
+        scope["llmkit"] = self.kit
+        if scope["type"] == "http":
+            path = _route_path(scope)
+            if path.startswith(self._prefix) and await self._routes.answer(
+                path[len(self._prefix) :], scope, receive, send
+            ):
+                return
+        await self.app(scope, receive, send)
+
+    def _closing(self, send: Send) -> Send:
+        async def send_and_close(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown.") and self._owns_kit:
+                await self.kit.aclose()
+            await send(message)
+
+        return send_and_close
+
+
+def llmkit_app(config: Mapping[str, Any] | Config | None = None, **options: Any) -> LLMKitMiddleware:
+    """Make an app of llmkit's routes alone, to mount: `app.mount("/llm", llmkit_app(config=...))`.
+
+    Takes what `LLMKitMiddleware` takes but `app` and `prefix`. A mounted app sees no lifespan: close its `kit` yourself
+    (`await mounted.kit.aclose()`), or pass one in.
+    """
+    return LLMKitMiddleware(_not_found, config, prefix="", **options)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        body = b'{"error":{"type":"not_found","message":"there is nothing here","hint":null}}'
+        await ASGISink(send).answer(404, {"content-type": "application/json"}, body)
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
+    elif scope["type"] == "lifespan":
+        await _idle_lifespan(receive, send)
+
+
+async def _idle_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _route_path(scope: Scope) -> str:
+    # Starlette and uvicorn leave the mount's root_path in front of the path.
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and (path == root or path.startswith(root + "/")):
+        return path[len(root) :]
+    return path

@@ -1,0 +1,70 @@
+"""For views of the host's own: the client, and a response that relays a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmkit.errors import ConfigError, MissingExtra
+from llmkit.kit import Kit
+from llmkit.relay.dialects.text import HEADERS
+from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send
+from llmkit_asgi.routes import relay
+
+try:
+    from starlette.requests import HTTPConnection
+    from starlette.responses import Response
+except ImportError:
+    raise MissingExtra("starlette", "asgi") from None
+
+if TYPE_CHECKING:
+    from llmkit._async.client import AsyncClient
+    from llmkit._async.stream import AsyncStreamManager
+
+
+def get_client(request: HTTPConnection) -> AsyncClient:
+    """Return the app's client. In FastAPI: `client: AsyncClient = Depends(get_client)`.
+
+    Raises:
+        ConfigError: LLMKitMiddleware is not installed.
+    """
+    return _kit(request).async_client
+
+
+def stream_response(request: HTTPConnection, stream: AsyncStreamManager) -> Response:
+    """Make a response that relays a stream to the browser: `stream_response(request, client.stream(...))`.
+
+    The stream is opened when the response is sent; a closed tab stops it.
+    """
+    return StreamResponse(stream, heartbeat=_kit(request).config.relay.heartbeat)
+
+
+class StreamResponse(Response):
+    """A response that opens a stream and relays it as server-sent events."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, stream: AsyncStreamManager, *, heartbeat: float) -> None:
+        super().__init__()
+        self._stream = stream
+        self._heartbeat = heartbeat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Relay the stream; then run the response's background task, if it has one."""
+        if scope["method"] == "HEAD":
+            sink = ASGISink(send)
+            await sink.start(200, HEADERS)
+            await sink.send(b"", more=False)
+            return
+        await relay(self._stream, receive, send, heartbeat=self._heartbeat)
+        if self.background is not None:
+            await self.background()
+
+
+def _kit(request: HTTPConnection) -> Kit:
+    kit = request.scope.get("llmkit")
+    if not isinstance(kit, Kit):
+        raise ConfigError(
+            "llmkit is not installed in this app",
+            hint="Add it: app.add_middleware(LLMKitMiddleware, config=...).",
+        )
+    return kit

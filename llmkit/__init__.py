@@ -1,0 +1,157 @@
+"""LLM calls for web apps that already exist: streamed, retried, costed and written down.
+
+Every public name is loaded on first use (PEP 562), so that `import llmkit` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmkit._async.client import AsyncClient
+    from llmkit._async.stream import AsyncStream, AsyncStreamManager
+    from llmkit._sync.client import Client
+    from llmkit._sync.stream import Stream, StreamManager
+    from llmkit.call import Call, Caller
+    from llmkit.config import Config
+    from llmkit.errors import (
+        AuthenticationFailed,
+        ConfigError,
+        ConnectionFailed,
+        FrameTooLarge,
+        InvalidRequest,
+        LedgerUnavailable,
+        LLMKitError,
+        MissingExtra,
+        ProtocolError,
+        ProviderError,
+        ProviderTimeout,
+        QueueFull,
+        QuotaExhausted,
+        RateLimited,
+        RequestRejected,
+        ServerFailed,
+        StreamClosed,
+        StreamTruncated,
+    )
+    from llmkit.events import Event, Finish, Reset, TextDelta, ThinkingDelta
+    from llmkit.kit import Kit
+    from llmkit.messages import Message
+    from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
+    from llmkit.policy.backoff import RetryPolicy
+    from llmkit.response import Outcome, Response
+    from llmkit.sse import SSEDecoder, ServerSentEvent
+    from llmkit.usage import Usage
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AsyncCallNext": "llmkit.middleware",
+    "AsyncClient": "llmkit._async.client",
+    "AsyncMiddleware": "llmkit.middleware",
+    "AsyncStream": "llmkit._async.stream",
+    "AsyncStreamManager": "llmkit._async.stream",
+    "AuthenticationFailed": "llmkit.errors",
+    "Call": "llmkit.call",
+    "CallNext": "llmkit.middleware",
+    "Caller": "llmkit.call",
+    "Client": "llmkit._sync.client",
+    "Config": "llmkit.config",
+    "ConfigError": "llmkit.errors",
+    "ConnectionFailed": "llmkit.errors",
+    "Event": "llmkit.events",
+    "Finish": "llmkit.events",
+    "FrameTooLarge": "llmkit.errors",
+    "InvalidRequest": "llmkit.errors",
+    "Kit": "llmkit.kit",
+    "LLMKitError": "llmkit.errors",
+    "LedgerUnavailable": "llmkit.errors",
+    "Message": "llmkit.messages",
+    "Middleware": "llmkit.middleware",
+    "MissingExtra": "llmkit.errors",
+    "Outcome": "llmkit.response",
+    "ProtocolError": "llmkit.errors",
+    "ProviderError": "llmkit.errors",
+    "ProviderTimeout": "llmkit.errors",
+    "QueueFull": "llmkit.errors",
+    "QuotaExhausted": "llmkit.errors",
+    "RateLimited": "llmkit.errors",
+    "RequestRejected": "llmkit.errors",
+    "Reset": "llmkit.events",
+    "Response": "llmkit.response",
+    "RetryPolicy": "llmkit.policy.backoff",
+    "SSEDecoder": "llmkit.sse",
+    "ServerFailed": "llmkit.errors",
+    "ServerSentEvent": "llmkit.sse",
+    "Stream": "llmkit._sync.stream",
+    "StreamClosed": "llmkit.errors",
+    "StreamManager": "llmkit._sync.stream",
+    "StreamTruncated": "llmkit.errors",
+    "TextDelta": "llmkit.events",
+    "ThinkingDelta": "llmkit.events",
+    "Usage": "llmkit.usage",
+}
+
+__all__ = [
+    "AsyncCallNext",
+    "AsyncClient",
+    "AsyncMiddleware",
+    "AsyncStream",
+    "AsyncStreamManager",
+    "AuthenticationFailed",
+    "Call",
+    "CallNext",
+    "Caller",
+    "Client",
+    "Config",
+    "ConfigError",
+    "ConnectionFailed",
+    "Event",
+    "Finish",
+    "FrameTooLarge",
+    "InvalidRequest",
+    "Kit",
+    "LLMKitError",
+    "LedgerUnavailable",
+    "Message",
+    "Middleware",
+    "MissingExtra",
+    "Outcome",
+    "ProtocolError",
+    "ProviderError",
+    "ProviderTimeout",
+    "QueueFull",
+    "QuotaExhausted",
+    "RateLimited",
+    "RequestRejected",
+    "Reset",
+    "Response",
+    "RetryPolicy",
+    "SSEDecoder",
+    "ServerFailed",
+    "ServerSentEvent",
+    "Stream",
+    "StreamClosed",
+    "StreamManager",
+    "StreamTruncated",
+    "TextDelta",
+    "ThinkingDelta",
+    "Usage",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home, once."""
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'llmkit' has no attribute {name!r}") from None
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]

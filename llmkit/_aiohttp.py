@@ -1,0 +1,107 @@
+"""The transport over aiohttp: async only, and the one that holds ten thousand open streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llmkit.errors import ConnectionFailed, MissingExtra, ProviderError, ProviderTimeout
+from llmkit.providers.base import HTTPRequest
+
+try:
+    import aiohttp
+except ImportError:
+    raise MissingExtra("aiohttp", "aiohttp") from None
+
+
+class AiohttpTransport:
+    """Keeps one aiohttp session for one event loop.
+
+    aiohttp's defaults are set aside where they would hurt: it would follow redirects and carry the key to another host, stop
+    at 100 connections in silence, end a stream after five minutes and keep cookies.
+    """
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=60),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=True,
+            timeout=aiohttp.ClientTimeout(total=None),
+            skip_auto_headers=("User-Agent",),
+        )
+
+    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
+        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+        return AiohttpExchange(self._session, request, connect_timeout)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+
+class AiohttpExchange:
+    """One request and its answer."""
+
+    __slots__ = ("_answer", "_connect_timeout", "_request", "_session", "headers", "status")
+
+    def __init__(
+        self, session: aiohttp.ClientSession, request: HTTPRequest, connect_timeout: float
+    ) -> None:
+        self._session = session
+        self._request = request
+        self._connect_timeout = connect_timeout
+        self._answer: aiohttp.ClientResponse | None = None
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+
+    async def send(self) -> None:
+        """Send the request and read the head of the answer."""
+        request = self._request
+        try:
+            answer = await self._session.request(
+                request.method,
+                request.url,
+                headers={**request.headers, "accept-encoding": "identity"},
+                data=request.content,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _to_error(error, self._connect_timeout) from error
+        self._answer = answer
+        self.status = answer.status
+        self.headers = answer.headers
+
+    async def read(self) -> bytes:
+        """Return what one network read gave; nothing at the end of the body."""
+        if self._answer is None:
+            return b""
+        try:
+            return await self._answer.content.readany()
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise _to_error(error, self._connect_timeout) from error
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if self._answer is not None:
+            self._answer.close()
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, else cut it."""
+        if self._answer is None:
+            return
+        if self._answer.content.at_eof():
+            self._answer.release()
+        else:
+            self._answer.close()
+
+
+def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ProviderTimeout("connect", connect_timeout)
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
+        return ConnectionFailed(
+            "no connection to the provider could be made",
+            hint="Check the provider's base_url, and that this machine may reach it.",
+        )
+    return ConnectionFailed(f"the connection to the provider broke ({type(error).__name__})")

@@ -1,0 +1,166 @@
+"""One physical attempt: its row, its place, its bytes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from llmkit._concurrency import AsyncUpstream, async_call, async_enter, async_run_to_end
+from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError, StreamTruncated
+from llmkit.events import Event, Finish
+from llmkit.response import Accumulator, Response, Status, status_of
+
+if TYPE_CHECKING:
+    from llmkit.call import Call
+    from llmkit.kit import Kit
+    from llmkit.policy.plan import Try
+    from llmkit.providers.base import Decoder
+
+log = logging.getLogger("llmkit.stream")
+
+# How much of an error's body is read, in bytes: enough for any provider's JSON.
+ERROR_BODY_LIMIT = 64 * 1024
+
+
+class AsyncAttempt:
+    """Speaks with one provider once. Opened, then read to the end or closed; the row is closed with it."""
+
+    def __init__(self, kit: Kit, call: Call, step: Try, deadline: float) -> None:
+        self.answer = Accumulator()
+        self.tasks = kit.tasks
+        self._kit = kit
+        self._call = call
+        self._route = step.route
+        self._clocks = kit.clocks(call, deadline)
+        self._record = kit.record(call, step, self._clocks)
+        self._upstream: AsyncUpstream | None = None
+        self._decoder: Decoder | None = None
+        self._has_place = False
+        self._has_row = False
+
+    async def open(self) -> list[Event]:
+        """Send the request and return the first events: with content, or with the finish of an empty answer.
+
+        Raises:
+            LLMKitError: the attempt failed; it is closed and written down.
+        """
+        try:
+            await self._send()
+            held: list[Event] = []
+            while not held:
+                events = await self.read()
+                if events is None:
+                    break
+                held += events
+        except BaseException as error:
+            if isinstance(error, ProviderError):
+                self._record.named(error)
+            status = status_of(error, complete=False)
+            await async_run_to_end(self.aclose(status, error), self.tasks)
+            raise
+        return held
+
+    async def _send(self) -> None:
+        kit, call, route = self._kit, self._call, self._route
+        request = route.provider.build_request(call, route.model)
+        limits = kit.config.concurrency
+        await async_enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
+        self._has_place = True
+        if kit.ledger is not None:
+            await kit.ledger.abegin(self._record.opening())
+            self._has_row = True
+        exchange = kit.async_transport().exchange(
+            request, connect_timeout=kit.config.timeouts.connect
+        )
+        self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)
+        await self._upstream.open()
+        status, headers = self._upstream.status, self._upstream.headers
+        self._record.answered(status, headers)
+        if not 200 <= status < 300:  # noqa: PLR2004  # success, as HTTP counts it
+            body = await self._error_body()
+            raise route.provider.error(route.model, status, headers, body)
+        self._decoder = route.provider.decoder(call, route.model, headers)
+
+    async def _error_body(self) -> bytes:
+        assert self._upstream is not None  # noqa: S101  # opened by the caller
+        body = b""
+        try:
+            while len(body) < ERROR_BODY_LIMIT and (data := await self._upstream.read()):
+                body += data
+        except ConnectionFailed:
+            pass  # the status says enough
+        return body
+
+    async def read(self) -> list[Event] | None:
+        """Return the events of one network read, maybe none; None when the answer is complete.
+
+        Raises:
+            ProviderError: the answer broke off, with the provider's word for it.
+        """
+        decoder, upstream = self._decoder, self._upstream
+        assert decoder is not None and upstream is not None  # noqa: S101, PT018  # set by open()
+        if decoder.failure is not None:
+            raise self._record.named(decoder.failure)
+        if decoder.finished:
+            return None
+        try:
+            data = await upstream.read()
+            events = decoder.feed(data) if data else decoder.close()
+        except ConnectionFailed as broken:
+            events = decoder.close()
+            if not decoder.finished:
+                raise self._record.named(
+                    StreamTruncated("the connection broke before the answer was complete")
+                ) from broken
+        except ProviderError as error:
+            raise self._record.named(error) from None
+        if events:
+            upstream.content()
+            last = events[-1]
+            if type(last) is Finish:
+                self.answer.add(events[:-1])
+                last = events[-1] = self._record.complete(last, self.answer)
+                self.answer.add([last])
+            else:
+                self.answer.add(events)
+        return events
+
+    @property
+    def waits_for(self) -> AsyncUpstream | None:
+        """What the next `read` would wait for; None if it would not wait."""
+        decoder = self._decoder
+        if decoder is None or decoder.finished or decoder.failure is not None:
+            return None
+        return self._upstream
+
+    async def aclose(self, status: Status, error: BaseException | None) -> None:
+        """Let the connection and the place go, and close the row."""
+        if self._upstream is not None:
+            await self._upstream.aclose()
+        if self._has_place:
+            self._has_place = False
+            self._kit.limit.leave(self._route.provider.name)
+        if self._has_row and self._kit.ledger is not None:
+            self._has_row = False
+            if not self._kit.prices.ready:
+                await async_call(self._kit.prices.preload)
+            closing = self._record.closing(status, error, self._decoder, self.answer)
+            try:
+                await self._kit.ledger.afinish(closing)
+            except LedgerUnavailable as unavailable:
+                log.error("a row could not be closed: %s", unavailable)  # noqa: TRY400  # it says all
+
+    def forsake(self) -> None:
+        """Do what `aclose` does without waiting for it, for a stream that was dropped."""
+        self._call.signal.abort()
+        if self._has_place:
+            self._has_place = False
+            self._kit.limit.leave(self._route.provider.name)
+        if self._has_row and self._kit.ledger is not None:
+            self._has_row = False
+            closing = self._record.closing("cancelled", None, self._decoder, self.answer)
+            self._kit.ledger.finish_soon(closing)
+
+    def response(self) -> Response:
+        """Return the answer so far, with what it cost."""
+        return self._record.response(self._decoder, self.answer)

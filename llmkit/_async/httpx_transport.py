@@ -1,0 +1,201 @@
+"""The transport over httpx: the default of threads, and of async where aiohttp is not installed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
+
+from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
+from llmkit.providers.base import HTTPRequest
+
+
+class AsyncHttpxTransport:
+    """Keeps one httpx client for each connection, and hands out the one that was used last.
+
+    httpx walks its whole pool at the start and the end of every request, and does not say over which kept connection a
+    request goes. With one connection a client both stop to matter: taking one is O(1), and the socket is known, so that a
+    request can be cut while it waits for its answer.
+
+    Args:
+        client: an httpx or httpx2 client to use instead; it stays the caller's to close.
+    """
+
+    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+        self._injected = client
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[_Line]] = defaultdict(list)
+        self._ssl_context = httpx.create_ssl_context() if client is None else None
+        self._closed = False
+
+    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
+        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+        return AsyncHttpxExchange(self, self._take(request.url), request, connect_timeout)
+
+    def _take(self, url: str) -> _Line:
+        if self._injected is not None:
+            return _Line(self._injected, "")
+        origin = "/".join(url.split("/", 3)[:3])
+        with self._lock:
+            if self._idle[origin]:
+                return self._idle[origin].pop()
+        client = httpx.AsyncClient(
+            verify=self._ssl_context or True,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+        )
+        return _Line(client, origin)
+
+    async def give_back(self, line: _Line) -> None:
+        """Keep a line whose last answer was read to its end."""
+        if self._injected is not None:
+            return
+        with self._lock:
+            if not self._closed:
+                self._idle[line.origin].append(line)
+                return
+        await line.client.aclose()
+
+    async def drop(self, line: _Line) -> None:
+        """Close a line that cannot be used again."""
+        if self._injected is None:
+            await line.client.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections that nobody uses; those in use are closed when they are given back."""
+        with self._lock:
+            self._closed = True
+            lines = [line for lines in self._idle.values() for line in lines]
+            self._idle.clear()
+        for line in lines:
+            await line.client.aclose()
+
+
+class _Line:
+    """A client with the socket of its one connection, as far as httpx has told us."""
+
+    __slots__ = ("client", "origin", "socket")
+
+    def __init__(self, client: httpx.AsyncClient, origin: str) -> None:
+        self.client = client
+        self.origin = origin
+        self.socket: socket.socket | None = None
+
+
+class AsyncHttpxExchange:
+    """One request over one line."""
+
+    def __init__(
+        self,
+        transport: AsyncHttpxTransport,
+        line: _Line,
+        request: HTTPRequest,
+        connect_timeout: float,
+    ) -> None:
+        self._transport = transport
+        self._line = line
+        self._request = request
+        self._connect_timeout = connect_timeout
+        self._answer: httpx.Response | None = None
+        self._body: AsyncIterator[bytes] | None = None
+        self._at_end = False
+        self._aborted = False
+        self._closed = False
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+
+    async def send(self) -> None:
+        """Send the request and read the head of the answer."""
+        client = self._line.client
+        message = client.build_request(
+            self._request.method,
+            self._request.url,
+            headers={**self._request.headers, "accept-encoding": "identity"},
+            content=self._request.content,
+            timeout=httpx.Timeout(None, connect=self._connect_timeout),
+            extensions={"trace": self._trace},
+        )
+        try:
+            answer = await client.send(message, stream=True, follow_redirects=False)
+        except Exception as error:  # httpx and httpx2 share names, not classes
+            raise to_error(error, self._connect_timeout) from error
+        self._answer = answer
+        self._note_socket(answer.extensions.get("network_stream"))
+        self.status = answer.status_code
+        self.headers = answer.headers
+        self._body = answer.aiter_raw()
+
+    async def read(self) -> bytes:
+        """Return one chunk of the body; nothing at its end."""
+        if self._at_end or self._body is None:
+            return b""
+        try:
+            async for chunk in self._body:
+                if chunk:
+                    return chunk
+        except Exception as error:
+            raise to_error(error, self._connect_timeout) from error
+        if self._aborted:
+            raise ConnectionFailed("the connection was cut")
+        self._at_end = True
+        return b""
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self._aborted = True
+        if self._line.socket is not None:
+            try:
+                # Not the method of an SSLSocket, which would forget the TLS state under its reader.
+                shut_down(self._line.socket)
+            except OSError:
+                pass  # it is closed already
+
+    async def aclose(self) -> None:
+        """Give the line back or close it."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._answer is not None:
+            await self._answer.aclose()
+        if self._at_end and not self._aborted:
+            await self._transport.give_back(self._line)
+        else:
+            await self._transport.drop(self._line)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._note_socket(info.get("return_value"))
+
+    def _note_socket(self, stream: Any) -> None:  # a NetworkStream of httpcore or httpcore2
+        if stream is None:
+            return
+        found = stream.get_extra_info("socket")
+        if found is not None:
+            self._line.socket = found
+        if self._aborted:
+            self.abort()
+
+
+def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
+    """Shut a socket down in both directions, below TLS."""
+    if isinstance(line, socket.socket):
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+    else:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def to_error(error: Exception, connect_timeout: float) -> ProviderError:
+    """Turn an exception of httpx or httpx2 into ours. It says no URL and no header."""
+    name = type(error).__name__
+    if name in ("ConnectTimeout", "PoolTimeout"):
+        return ProviderTimeout("connect", connect_timeout)
+    if name in ("ConnectError", "UnsupportedProtocol", "ProxyError"):
+        return ConnectionFailed(
+            "no connection to the provider could be made",
+            hint="Check the provider's base_url, and that this machine may reach it.",
+        )
+    return ConnectionFailed(f"the connection to the provider broke ({name})")

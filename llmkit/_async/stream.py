@@ -1,0 +1,233 @@
+"""The answer as its reader sees it, while it comes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from llmkit._concurrency import AsyncUpstream, async_run_to_end
+from llmkit.errors import ProviderError, StreamClosed
+from llmkit.events import Event, TextDelta
+from llmkit.response import Accumulator, Outcome, Response, Status, status_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import Any
+
+    from llmkit.call import Call
+
+log = logging.getLogger("llmkit.stream")
+
+
+class AsyncSource(Protocol):
+    """Where a stream's events come from."""
+
+    answer: Accumulator
+    tasks: set[asyncio.Task[Any]]
+
+    @property
+    def waits_for(self) -> AsyncUpstream | None:
+        """What the next `read` would wait for; None if it would not wait."""
+
+    async def read(self) -> list[Event] | None:
+        """Return the events of one network read, maybe none; None at the end."""
+
+    async def aclose(self, status: Status, error: BaseException | None) -> None:
+        """Let go of everything, and write down how it ended."""
+
+    def forsake(self) -> None:
+        """Do what `aclose` does without waiting for it, for a stream that was dropped."""
+
+    def response(self) -> Response:
+        """Return the answer so far."""
+
+
+class AsyncStream:
+    """An open answer. Iterate it for events, or `text()` for text; `response` is what came so far.
+
+    It closes itself at its end, at a failure and at the end of its `async with`; a stream that is left early cuts its
+    connection, so that the provider stops.
+    """
+
+    def __init__(self, call: Call, source: AsyncSource, first: list[Event]) -> None:
+        self.call = call
+        self._source = source
+        self._first: list[Event] | None = first
+        self._buffer: list[Event] = []
+        self._taps: list[Callable[[list[Event]], None]] = []
+        self._finalisers: list[Callable[[Outcome], Awaitable[None]]] = []
+        self._error: BaseException | None = None
+        self._ended = False
+        self._closed = False
+        self._closing = threading.Lock()
+
+    async def read(self) -> list[Event] | None:
+        """Return the events of one network read, maybe none; None when the answer is complete.
+
+        Raises:
+            ProviderError: the answer broke off. Its `response` holds what came.
+            StreamClosed: the stream was closed or aborted.
+        """
+        if self._ended:
+            return None
+        if self._closed:
+            raise StreamClosed("the stream is closed")
+        try:
+            if self._first is not None:
+                events, self._first = self._first, None
+            else:
+                more = await self._source.read()
+                if more is None:
+                    self._ended = True
+                    await self.aclose()
+                    return None
+                events = more
+            if events:
+                for tap in self._taps:
+                    tap(events)
+        except BaseException as error:
+            self._error = error
+            if isinstance(error, ProviderError):
+                error.response = self.response
+            await self.aclose()
+            raise
+        return events
+
+    @property
+    def waits_for(self) -> AsyncUpstream | None:
+        """What the next `read` would wait for; None if it would not wait."""
+        return None if self._first is not None or self._closed else self._source.waits_for
+
+    def tap(self, callback: Callable[[list[Event]], None]) -> None:
+        """Show the callback every list of events before it is handed on."""
+        self._taps.append(callback)
+
+    def finalise(self, callback: Callable[[Outcome], Awaitable[None]]) -> None:
+        """Run the callback when the stream ends, however it ends: last in, first out."""
+        self._finalisers.append(callback)
+
+    @property
+    def response(self) -> Response:
+        """The answer so far; complete when `stop_reason` is set."""
+        return self._source.response()
+
+    def abort(self) -> None:
+        """Stop the answer from another task or thread. It never blocks; the reader gets `StreamClosed`."""
+        self.call.signal.abort()
+
+    def text(self) -> AsyncIterator[str]:
+        """Iterate over the text as it comes."""
+        return _AsyncText(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._buffer:
+            events = await self.read()
+            if events is None:
+                raise StopAsyncIteration
+            self._buffer = events[::-1]
+        return self._buffer.pop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the stream: cut what is open, write down how it ended. May be called more than once."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        await async_run_to_end(self._close(), self._source.tasks)
+
+    async def _close(self) -> None:
+        status = status_of(self._error, complete=self._source.answer.finish is not None)
+        await self._source.aclose(status, self._error)
+        if not self._finalisers:
+            return
+        outcome = Outcome(status=status, response=self.response, error=self._error)
+        for callback in reversed(self._finalisers):
+            try:
+                await callback(outcome)
+            except Exception:
+                log.exception("a finaliser failed; the next ones still run")
+
+    def __del__(self) -> None:
+        if not self._closed:
+            self._source.forsake()
+            warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self)
+
+
+class _AsyncText:
+    """Iterates over the text of a stream; no generator, so there is nothing to close."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            event = await self._stream.__anext__()
+            if type(event) is TextDelta:
+                return event.text
+
+
+class AsyncStreamManager:
+    """A stream that is not open yet: `async with` opens it and closes it.
+
+    Nothing is sent before, so one that is never entered leaves nothing behind.
+    """
+
+    def __init__(self, call: Call, call_next: Callable[[Call], Awaitable[AsyncStream]]) -> None:
+        self.call = call
+        self._call_next = call_next
+        self._stream: AsyncStream | None = None
+        self._entered = False
+
+    async def open(self) -> AsyncStream:
+        """Send the call and return the stream when its first content is there. Its closing is then yours.
+
+        Raises:
+            LLMKitError: as `complete` does.
+            RuntimeError: it was opened before.
+        """
+        if self._entered:
+            raise RuntimeError("a stream is opened once; make another with client.stream()")
+        self._entered = True
+        if self.call.signal.aborted:
+            raise StreamClosed("the stream was stopped before it was opened")
+        self._stream = await self._call_next(self.call)
+        return self._stream
+
+    def abort(self) -> None:
+        """Stop the call from another task or thread, open or still opening. It never blocks."""
+        self.call.signal.abort()
+
+    async def __aenter__(self) -> AsyncStream:
+        return await self.open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._stream is not None:
+            await self._stream.aclose()

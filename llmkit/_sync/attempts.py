@@ -1,0 +1,44 @@
+# Generated from llmkit/_async/attempts.py. Do not edit.
+"""The attempts of one call: the plan decides, this does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmkit._sync.attempt import Attempt
+from llmkit._sync.stream import Stream
+from llmkit._concurrency import sleep
+from llmkit.errors import ProviderError
+from llmkit.policy.plan import GiveUp
+
+if TYPE_CHECKING:
+    from llmkit.call import Call
+    from llmkit.kit import Kit
+
+
+class Attempts:
+    """The attempts of one call, as the plan decides them."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    def __call__(self, call: Call) -> Stream:
+        """Make attempts until one has content to hand on.
+
+        Raises:
+            LLMKitError: the last attempt's error, when the plan gives up.
+        """
+        plan = self._kit.plan(call)
+        while True:
+            step = plan.next()
+            if isinstance(step, GiveUp):
+                raise step.error
+            sleep(step.wait, call.signal)
+            attempt = Attempt(self._kit, call, step, plan.deadline)
+            try:
+                first = attempt.open()
+            except ProviderError as error:
+                plan.failed(error)
+            else:
+                plan.committed()
+                return Stream(call, attempt, first)

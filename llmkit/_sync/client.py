@@ -1,0 +1,135 @@
+# Generated from llmkit/_async/client.py. Do not edit.
+"""The client: says a call, hands back the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from llmkit._sync.attempts import Attempts
+from llmkit._sync.chain import build_chain
+from llmkit._sync.recorder import Recorder
+from llmkit._sync.stream import StreamManager
+from llmkit._concurrency import call
+from llmkit.call import CallOptions, build_call
+from llmkit.kit import Kit
+from llmkit.messages import Prompt
+from llmkit.response import Response
+
+if TYPE_CHECKING:
+    import httpx
+
+    from llmkit.config import Config
+
+
+class Client:
+    """Calls models.
+
+    `Client("anthropic:claude-sonnet-4-5")` stands alone and keeps no books; `Kit(config).client` is an app's.
+
+    Args:
+        model: the `provider:model` id that is called when a call names none.
+        api_key: the provider's key; without it the vendor's usual environment variable.
+        base_url: where the provider is, if not at its usual address.
+        middleware: stands around every call, the first outermost.
+        http_client: an httpx or httpx2 client to use; it stays yours to close.
+        kit: the kit of an app, which then decides all of the above but `model`.
+
+    Raises:
+        ConfigError: the provider is not known, or has no key.
+        TypeError: a middleware has not the door that this client needs.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        middleware: Sequence[object] = (),
+        http_client: httpx.Client | None = None,
+        kit: Kit | None = None,
+    ) -> None:
+        self._owns_kit = kit is None
+        if kit is None:
+            kit = Kit.for_model(
+                model,
+                api_key=api_key,
+                base_url=base_url,
+                middleware=middleware,
+                http_client=http_client,
+            )
+        self.kit = kit
+        self._model = model or "default"
+        self._call_next = build_chain(
+            (Recorder(kit), *kit.middleware), Attempts(kit)
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | Config) -> Self:
+        """Make a client with a kit of its own, which closes with it."""
+        client = cls(kit=Kit(config))
+        client._owns_kit = True
+        return client
+
+    def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> StreamManager:
+        """Prepare a streamed call; `with` sends it.
+
+        Args:
+            messages: a text, a message or a conversation.
+            options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id.
+
+        Raises:
+            InvalidRequest: a message or an option is wrong.
+        """
+        return self.prepare(messages, options, streaming=True)
+
+    def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
+        """Call and return the whole answer. Takes what `stream` takes.
+
+        Raises:
+            InvalidRequest: a message or an option is wrong.
+            ConfigError: the model is not known.
+            ProviderError: every attempt failed; this is the last one's error.
+        """
+        with self.prepare(messages, options, streaming=False) as stream:
+            while stream.read() is not None:
+                pass
+            if not self.kit.prices.ready:
+                call(self.kit.prices.preload)
+            return stream.response
+
+    def prepare(
+        self, messages: Prompt, options: CallOptions, *, streaming: bool
+    ) -> StreamManager:
+        """Prepare a call, streamed or whole: what `stream` and `complete` stand on.
+
+        Raises:
+            InvalidRequest: a message or an option is wrong.
+        """
+        call = build_call(
+            messages,
+            options,
+            call_id=self.kit.new_id(),
+            default_model=self._model,
+            default_max_tokens=self.kit.config.defaults.max_tokens,
+            streaming=streaming,
+        )
+        return StreamManager(call, self._call_next)
+
+    def close(self) -> None:
+        """Close the kit, if it is this client's own."""
+        if self._owns_kit:
+            self.kit.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

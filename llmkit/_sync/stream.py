@@ -1,0 +1,234 @@
+# Generated from llmkit/_async/stream.py. Do not edit.
+"""The answer as its reader sees it, while it comes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from llmkit._concurrency import Upstream, run_to_end
+from llmkit.errors import ProviderError, StreamClosed
+from llmkit.events import Event, TextDelta
+from llmkit.response import Accumulator, Outcome, Response, Status, status_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import Any
+
+    from llmkit.call import Call
+
+log = logging.getLogger("llmkit.stream")
+
+
+class Source(Protocol):
+    """Where a stream's events come from."""
+
+    answer: Accumulator
+    tasks: set[asyncio.Task[Any]]
+
+    @property
+    def waits_for(self) -> Upstream | None:
+        """What the next `read` would wait for; None if it would not wait."""
+
+    def read(self) -> list[Event] | None:
+        """Return the events of one network read, maybe none; None at the end."""
+
+    def close(self, status: Status, error: BaseException | None) -> None:
+        """Let go of everything, and write down how it ended."""
+
+    def forsake(self) -> None:
+        """Do what `close` does without waiting for it, for a stream that was dropped."""
+
+    def response(self) -> Response:
+        """Return the answer so far."""
+
+
+class Stream:
+    """An open answer. Iterate it for events, or `text()` for text; `response` is what came so far.
+
+    It closes itself at its end, at a failure and at the end of its `with`; a stream that is left early cuts its
+    connection, so that the provider stops.
+    """
+
+    def __init__(self, call: Call, source: Source, first: list[Event]) -> None:
+        self.call = call
+        self._source = source
+        self._first: list[Event] | None = first
+        self._buffer: list[Event] = []
+        self._taps: list[Callable[[list[Event]], None]] = []
+        self._finalisers: list[Callable[[Outcome], None]] = []
+        self._error: BaseException | None = None
+        self._ended = False
+        self._closed = False
+        self._closing = threading.Lock()
+
+    def read(self) -> list[Event] | None:
+        """Return the events of one network read, maybe none; None when the answer is complete.
+
+        Raises:
+            ProviderError: the answer broke off. Its `response` holds what came.
+            StreamClosed: the stream was closed or aborted.
+        """
+        if self._ended:
+            return None
+        if self._closed:
+            raise StreamClosed("the stream is closed")
+        try:
+            if self._first is not None:
+                events, self._first = self._first, None
+            else:
+                more = self._source.read()
+                if more is None:
+                    self._ended = True
+                    self.close()
+                    return None
+                events = more
+            if events:
+                for tap in self._taps:
+                    tap(events)
+        except BaseException as error:
+            self._error = error
+            if isinstance(error, ProviderError):
+                error.response = self.response
+            self.close()
+            raise
+        return events
+
+    @property
+    def waits_for(self) -> Upstream | None:
+        """What the next `read` would wait for; None if it would not wait."""
+        return None if self._first is not None or self._closed else self._source.waits_for
+
+    def tap(self, callback: Callable[[list[Event]], None]) -> None:
+        """Show the callback every list of events before it is handed on."""
+        self._taps.append(callback)
+
+    def finalise(self, callback: Callable[[Outcome], None]) -> None:
+        """Run the callback when the stream ends, however it ends: last in, first out."""
+        self._finalisers.append(callback)
+
+    @property
+    def response(self) -> Response:
+        """The answer so far; complete when `stop_reason` is set."""
+        return self._source.response()
+
+    def abort(self) -> None:
+        """Stop the answer from another task or thread. It never blocks; the reader gets `StreamClosed`."""
+        self.call.signal.abort()
+
+    def text(self) -> Iterator[str]:
+        """Iterate over the text as it comes."""
+        return _Text(self)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        while not self._buffer:
+            events = self.read()
+            if events is None:
+                raise StopIteration
+            self._buffer = events[::-1]
+        return self._buffer.pop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream: cut what is open, write down how it ended. May be called more than once."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        run_to_end(self._close(), self._source.tasks)
+
+    def _close(self) -> None:
+        status = status_of(self._error, complete=self._source.answer.finish is not None)
+        self._source.close(status, self._error)
+        if not self._finalisers:
+            return
+        outcome = Outcome(status=status, response=self.response, error=self._error)
+        for callback in reversed(self._finalisers):
+            try:
+                callback(outcome)
+            except Exception:
+                log.exception("a finaliser failed; the next ones still run")
+
+    def __del__(self) -> None:
+        if not self._closed:
+            self._source.forsake()
+            warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self)
+
+
+class _Text:
+    """Iterates over the text of a stream; no generator, so there is nothing to close."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            event = self._stream.__next__()
+            if type(event) is TextDelta:
+                return event.text
+
+
+class StreamManager:
+    """A stream that is not open yet: `with` opens it and closes it.
+
+    Nothing is sent before, so one that is never entered leaves nothing behind.
+    """
+
+    def __init__(self, call: Call, call_next: Callable[[Call], Stream]) -> None:
+        self.call = call
+        self._call_next = call_next
+        self._stream: Stream | None = None
+        self._entered = False
+
+    def open(self) -> Stream:
+        """Send the call and return the stream when its first content is there. Its closing is then yours.
+
+        Raises:
+            LLMKitError: as `complete` does.
+            RuntimeError: it was opened before.
+        """
+        if self._entered:
+            raise RuntimeError("a stream is opened once; make another with client.stream()")
+        self._entered = True
+        if self.call.signal.aborted:
+            raise StreamClosed("the stream was stopped before it was opened")
+        self._stream = self._call_next(self.call)
+        return self._stream
+
+    def abort(self) -> None:
+        """Stop the call from another task or thread, open or still opening. It never blocks."""
+        self.call.signal.abort()
+
+    def __enter__(self) -> Stream:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()

@@ -1,0 +1,111 @@
+"""What is asked: one logical call, whatever number of attempts it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from llmkit.abort import AbortSignal
+from llmkit.errors import InvalidRequest
+from llmkit.messages import Message, Prompt, to_messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls: whose budget, whose row. Tags are written to the row as they are."""
+
+    user: str | None = None
+    tenant: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One logical call. Middleware may pass on a changed copy (`dataclasses.replace`).
+
+    `model` is an alias from the settings or a `provider:model` id; None in a field leaves that choice to the provider.
+    `extra` holds fields put into the provider's request body as they are.
+    """
+
+    call_id: str
+    model: str
+    messages: tuple[Message, ...]
+    system: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)
+    caller: Caller = field(default_factory=Caller)
+    run_id: str | None = None
+    streaming: bool = True
+    signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
+
+
+class CallOptions(TypedDict, total=False):
+    """What `complete()` and `stream()` take beside the messages. `user` is an id, or a `Caller` with more."""
+
+    model: str
+    system: str | None
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    stop: str | Sequence[str]
+    seed: int | None
+    extra: Mapping[str, object]
+    user: str | Caller | None
+    tags: Mapping[str, str]
+    run_id: str | None
+
+
+def build_call(
+    prompt: Prompt,
+    options: CallOptions,
+    *,
+    call_id: str,
+    default_model: str,
+    default_max_tokens: int,
+    streaming: bool,
+) -> Call:
+    """Make the call out of what a caller passed.
+
+    Raises:
+        InvalidRequest: a message or an option is wrong.
+        TypeError: an option is not known.
+    """
+    unknown = sorted(options.keys() - CallOptions.__annotations__.keys())
+    if unknown:
+        known = ", ".join(sorted(CallOptions.__annotations__))
+        raise TypeError(f"{unknown[0]!r} is not an option of a call. Known are: {known}")
+    max_tokens = options.get("max_tokens")
+    if max_tokens is not None and max_tokens < 1:
+        raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")
+    stop = options.get("stop", ())
+    return Call(
+        call_id=call_id,
+        model=options.get("model") or default_model,
+        messages=to_messages(prompt),
+        system=options.get("system"),
+        max_tokens=max_tokens or default_max_tokens,
+        temperature=options.get("temperature"),
+        top_p=options.get("top_p"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        seed=options.get("seed"),
+        extra=options.get("extra", {}),
+        caller=_caller(options.get("user"), options.get("tags", {})),
+        run_id=options.get("run_id"),
+        streaming=streaming,
+    )
+
+
+def _caller(user: str | Caller | None, tags: Mapping[str, str]) -> Caller:
+    if isinstance(user, Caller):
+        if not tags:
+            return user
+        return Caller(
+            user=user.user, tenant=user.tenant, tags={**user.tags, **tags}, groups=user.groups
+        )
+    return Caller(user=None if user is None else str(user), tags=tags)

@@ -1,0 +1,5 @@
+"""`python -m llmkit.cli` is `llmkit`."""
+
+from llmkit.cli import main
+
+main()

@@ -1,0 +1,135 @@
+"""`llmkit demo`: a small app with llmkit in it, with a model or without."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import webbrowser
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from llmkit.cli.usage import DEMO_DATABASE
+from llmkit.errors import ConfigError, LLMKitError, MissingExtra
+
+# The models that are called when a key is set and no model is named, the first key found first.
+MODELS = {
+    "ANTHROPIC_API_KEY": "anthropic:claude-haiku-4-5",
+    "OPENAI_API_KEY": "openai:gpt-5-mini",
+}
+# What the emulator is called as, so that its answers have a price.
+EMULATED = "anthropic:claude-haiku-4-5"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes any.")
+@click.option("--model", help="The model to call, as provider:model.")
+@click.option("--base-url", help="Where its provider is, if not at its usual address.")
+@click.option(
+    "--database",
+    default=DEMO_DATABASE,
+    show_default=True,
+    envvar="LLMKIT_DATABASE",
+    help="Where the calls are written down, as a database URL.",
+)
+@click.option("--no-browser", is_flag=True, help="Do not open the chat page.")
+def demo(
+    host: str,
+    port: int,
+    model: str | None,
+    base_url: str | None,
+    database: str,
+    *,
+    no_browser: bool,
+) -> None:
+    """Run a small app with a chat page.
+
+    With a key in ANTHROPIC_API_KEY or OPENAI_API_KEY it calls that provider; without one an emulator answers, so that nothing
+    leaves this computer. Every call is written to the database: see `llmkit usage`.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(_listen(host, port))
+            providers, model_id, what = stack.enter_context(_model(model, base_url))
+            _serve(listener, providers, model_id, what, database, browse=not no_browser)
+    except LLMKitError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+
+
+def _serve(
+    listener: socket.socket,
+    providers: dict[str, Any],
+    model: str,
+    what: str,
+    database: str,
+    *,
+    browse: bool,
+) -> None:
+    try:
+        import uvicorn  # noqa: PLC0415  # an extra
+
+        from llmkit.cli.demo_app import build_app  # noqa: PLC0415  # needs Starlette
+    except ImportError as error:
+        raise MissingExtra(f"{error.name}, which the demo needs,", "demo") from None
+    app = build_app(providers, model, database)
+    address, port = listener.getsockname()[:2]
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    click.echo(f"Chat    {url}/llm/")
+    click.echo(f"Model   {what}")
+    click.echo(f"Books   {_without_password(database)}   (see them: llmkit usage)")
+    click.echo("Stop    Ctrl-C")
+    if browse:
+        webbrowser.open(f"{url}/llm/")
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, lifespan="on")
+    )
+    server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0).lower()}",
+            hint=f"Choose another port: llmkit demo --port {port + 1 if port else 8001}.",
+        ) from None
+    except OverflowError:
+        raise ConfigError(f"{port} is not a port", hint="A port is 0 to 65535.") from None
+
+
+@contextlib.contextmanager
+def _model(model: str | None, base_url: str | None) -> Iterator[tuple[dict[str, Any], str, str]]:
+    if base_url is not None and model is None:
+        raise ConfigError(
+            "--base-url needs --model", hint="Name the model too: --model openai:smollm2."
+        )
+    if model is None:
+        model = next((MODELS[name] for name in MODELS if os.environ.get(name)), None)
+    if model is not None:
+        where = f" at {base_url}" if base_url else ""
+        providers = {model.partition(":")[0]: {"base_url": base_url}} if base_url else {}
+        yield providers, model, f"{model}{where}"
+        return
+    from llmkit.testing import Behaviour, Emulator  # noqa: PLC0415  # only without a key
+
+    with Emulator(behaviour=Behaviour(tokens=60, delay=0.03, ttft=0.3)) as emulator:
+        yield (
+            {"anthropic": {"base_url": emulator.base_url, "api_key": "emulator"}},
+            EMULATED,
+            "an emulator (no API key is set, so nothing leaves this computer)",
+        )
+
+
+def _without_password(database: str) -> str:
+    scheme, at, rest = database.rpartition("@")
+    if not at:
+        return database
+    user = scheme.partition("://")[2].partition(":")[0]
+    return f"{scheme.partition('://')[0]}://{user}:***@{rest}"

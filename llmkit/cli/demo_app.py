@@ -1,0 +1,60 @@
+"""The app of `llmkit demo`: an app that already exists, and the lines that add llmkit to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from llmkit.ledger.report import recent
+from llmkit_asgi import LLMKitMiddleware
+
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Demo</title>
+<style>
+  :root {{ color-scheme: light dark; }}
+  body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; }}
+  table {{ border-collapse: collapse; width: 100%; }}
+  th, td {{ text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #8884; }}
+</style>
+<h1>An app that already exists</h1>
+<p><a href="/llm/">Chat with the model</a>. Every call is written to this app's own database:</p>
+<table><tr><th>Model<th>Status<th>Tokens in<th>out<th>Cost</tr>{rows}</table>
+"""
+
+
+def build_app(providers: Mapping[str, Any], model: str, database: str) -> Starlette:
+    """Build the app."""
+
+    async def home(request: Request) -> HTMLResponse:  # noqa: ARG001  # the shape of a view
+        rows = await run_in_threadpool(recent, database, 10)
+        return HTMLResponse(PAGE.format(rows="".join(_row(row) for row in rows)))
+
+    app = Starlette(routes=[Route("/", home)])
+
+    # These lines add llmkit.
+    app.add_middleware(
+        LLMKitMiddleware,
+        config={
+            "providers": providers,
+            "models": {"default": model},
+            "ledger": {"database": database},
+        },
+        prefix="/llm",
+        get_user=lambda scope: "demo",  # an app with a login leaves this out, or says who it is
+    )
+    return app
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    cost = "unknown" if row["cost_usd"] is None else f"${row['cost_usd']:.6f}"
+    cells = (row["model"], row["status"], row["input_tokens"], row["output_tokens"], cost)
+    return "<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in cells) + "</tr>"

@@ -1,0 +1,207 @@
+"""Everything that llmkit raises.
+
+LLMKitError
+├── ConfigError (ValueError)        the settings are wrong; nothing was sent
+│   └── MissingExtra                an optional package is not installed
+├── InvalidRequest (ValueError)     the caller's messages or options are wrong; nothing was sent
+├── QueueFull                       too many calls at once in this process; nothing was sent
+├── LedgerUnavailable               the row could not be written; nothing was sent
+├── StreamClosed (RuntimeError)     the stream or its Kit was closed while, or before, it was read
+└── ProviderError                   an attempt was made and failed
+    ├── ConnectionFailed            no connection, or it broke before any answer
+    ├── ProviderTimeout             a clock ran out: connect, first_content, idle or total
+    ├── RequestRejected             the provider refuses this request (400, 404, 413, 422, ...)
+    │   └── AuthenticationFailed    the provider refuses the key (401, 403)
+    ├── RateLimited                 too many requests (429), with the wait in `retry_after`
+    │   └── QuotaExhausted          the account is out of money or of its day's share; waiting does not help
+    ├── ServerFailed                the provider failed (500, 502, 503, 504, 529) or says so inside a stream
+    ├── ProtocolError               the answer is not what the wire format promises
+    │   └── FrameTooLarge           a server-sent event is larger than the stated limit
+    └── StreamTruncated             the answer ended without its terminal marker
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from llmkit.response import Response
+
+Clock = Literal["connect", "first_content", "idle", "total"]
+
+
+class LLMKitError(Exception):
+    """The root of all errors of llmkit.
+
+    `hint` says how to mend it. `type` is the word that a browser or a log may see; neither ever holds a prompt or a key.
+    """
+
+    type = "llmkit_error"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class ConfigError(LLMKitError, ValueError):
+    """The settings are wrong. Raised before anything is sent."""
+
+    type = "config_error"
+
+
+class MissingExtra(ConfigError):
+    """An optional package is needed and not installed."""
+
+    type = "missing_extra"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed", hint=f"Run: pip install 'llmkit[{extra}]'")
+
+
+class InvalidRequest(LLMKitError, ValueError):
+    """The messages or options of this call are wrong. Raised before anything is sent."""
+
+    type = "invalid_request"
+
+
+class QueueFull(LLMKitError):
+    """Too many calls are running in this process. `retry_after` is in seconds."""
+
+    type = "queue_full"
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class LedgerUnavailable(LLMKitError):
+    """The ledger could not write the row, so the call was not made."""
+
+    type = "ledger_unavailable"
+
+
+class StreamClosed(LLMKitError, RuntimeError):
+    """The stream was closed while, or before, it was read."""
+
+    type = "stream_closed"
+
+
+class ProviderError(LLMKitError):
+    """An attempt at a provider failed.
+
+    Attributes:
+        provider, model: where the attempt went.
+        status_code: the HTTP status, if there was one.
+        code: the provider's own word for the failure.
+        request_id: the provider's id for the request, to quote to its support.
+        retry_after: seconds that the provider asks to wait, or None.
+        can_retry: whether the same request may succeed later.
+        response: the partial answer, if any text was handed on before the failure.
+    """
+
+    type = "provider_error"
+    can_retry = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        status_code: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        can_retry: bool | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.provider = provider
+        self.model = model
+        self.status_code = status_code
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        if can_retry is not None:
+            self.can_retry = can_retry
+        self.response: Response | None = None
+
+
+class ConnectionFailed(ProviderError):
+    """No connection could be made, or it broke before the answer began."""
+
+    type = "connection_failed"
+    can_retry = True
+
+
+class ProviderTimeout(ProviderError):
+    """A clock ran out. `clock` says which: connect, first_content, idle or total."""
+
+    type = "timeout"
+    can_retry = True
+
+    def __init__(self, clock: Clock, seconds: float, **fields: object) -> None:
+        super().__init__(
+            f"the provider did not answer in time: {clock} ran out after {seconds:g} s",
+            hint=f"Raise timeouts.{clock} if this model needs longer.",
+            **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
+        )
+        self.clock: Clock = clock
+        self.seconds = seconds
+
+
+class RequestRejected(ProviderError):
+    """The provider refuses this request; sending it again would not help."""
+
+    type = "request_rejected"
+
+
+class AuthenticationFailed(RequestRejected):
+    """The provider refuses the API key."""
+
+    type = "authentication_failed"
+
+
+class RateLimited(ProviderError):
+    """The provider asks to slow down."""
+
+    type = "rate_limited"
+    can_retry = True
+
+
+class QuotaExhausted(RateLimited):
+    """The account has no money or quota left; waiting a little does not help."""
+
+    type = "quota_exhausted"
+    can_retry = False
+
+
+class ServerFailed(ProviderError):
+    """The provider failed or is overloaded."""
+
+    type = "server_failed"
+    can_retry = True
+
+
+class ProtocolError(ProviderError):
+    """The answer does not follow the provider's wire format."""
+
+    type = "protocol_error"
+    can_retry = True
+
+
+class FrameTooLarge(ProtocolError):
+    """A server-sent event is larger than the decoder's stated limit."""
+
+    type = "frame_too_large"
+
+
+class StreamTruncated(ProviderError):
+    """The stream ended without its terminal marker: the answer is not complete."""
+
+    type = "stream_truncated"
+    can_retry = True

@@ -1,0 +1,51 @@
+"""What a model says, as it says it.
+
+These are msgspec structs and not dataclasses because one is made for every network read: a frozen dataclass takes five
+times as long to build, and structs that hold only text need no garbage collection.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from llmkit.usage import Usage
+
+StopReason = Literal[
+    "end",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "refusal",
+    "content_filter",
+    "pause",
+    "other",
+]
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    """More of the answer's text."""
+
+    text: str
+
+
+class ThinkingDelta(msgspec.Struct, frozen=True, gc=False):
+    """More of the model's thinking, where the provider shows it."""
+
+    text: str
+
+
+class Reset(msgspec.Struct, frozen=True, gc=False):
+    """Forget what came so far: the answer begins anew."""
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The answer is complete. The last event of every complete stream, and of no other."""
+
+    stop_reason: StopReason
+    raw_stop_reason: str | None
+    usage: Usage
+
+
+Event = TextDelta | ThinkingDelta | Reset | Finish

@@ -1,0 +1,247 @@
+"""What an app has one of: settings, providers, connections, the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+from llmkit.config import Config
+from llmkit.errors import ConfigError
+from llmkit.limit import ConcurrencyLimit
+from llmkit.policy.backoff import RetryPolicy
+from llmkit.policy.clocks import Clocks, Timeouts
+from llmkit.policy.plan import Plan, Try
+from llmkit.policy.pricing import Prices
+from llmkit.providers.base import Provider
+from llmkit.record import AttemptRecord, refused
+from llmkit.routes import Routes
+
+if TYPE_CHECKING:
+    import httpx
+
+    from llmkit._async.client import AsyncClient
+    from llmkit._sync.client import Client
+    from llmkit.call import Call
+    from llmkit.ledger.row import Closing, Opening
+    from llmkit.ledger.writer import LedgerWriter
+    from llmkit.transport import AsyncTransport, Transport
+
+
+class Kit:
+    """Owns what must exist once in an app; `client` and `async_client` share it.
+
+    Everything is made on first use, and again after a fork. Connections belong to an event loop, or to the threads.
+
+    Args:
+        config: the settings, as a mapping or a `Config`.
+        providers: providers of your own, beside those of the settings.
+        middleware: stands around every call, the first outermost.
+        http_client, async_http_client: httpx or httpx2 clients to use; they stay yours to close.
+        clock, now, chance, new_id: where time, the date, randomness and ids come from.
+
+    Raises:
+        ConfigError: the settings are wrong.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | Config,
+        *,
+        providers: Sequence[Provider] = (),
+        middleware: Sequence[object] = (),
+        http_client: httpx.Client | None = None,
+        async_http_client: httpx.AsyncClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Callable[[], float] = random.random,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self.config = Config.of(config)
+        self.clock = clock
+        self.now = now
+        self.new_id = new_id
+        self.middleware = tuple(middleware)
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.routes = Routes(self.config, providers)
+        self.prices = Prices(self.routes.prices())
+        self._chance = chance
+        self._http_client = http_client
+        self._async_http_client = async_http_client
+        self._lock = threading.Lock()
+        self._retry = RetryPolicy(**self.config.retry.model_dump())
+        timeouts = self.config.timeouts
+        self._stream_timeouts = Timeouts(**timeouts.model_dump())
+        self._call_timeouts = Timeouts(
+            connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
+        )
+        self._threads_transport: Transport | None = None
+        self._warming = self.config.ledger is False  # then whoever asks for a cost waits for it
+        self._start()
+        self.ledger = self._open_ledger()
+
+    @classmethod
+    def for_model(
+        cls,
+        model: str | None,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        **options: Any,  # those of the constructor
+    ) -> Self:
+        """Make a kit for one model, without books.
+
+        Raises:
+            ConfigError: no model is named, its provider is not known, or has no key.
+        """
+        if model is None:
+            raise ConfigError("no model is named", hint='Name one: "anthropic:claude-sonnet-4-5".')
+        given = {"api_key": api_key, "base_url": base_url}
+        provider = {key: value for key, value in given.items() if value is not None}
+        kit = cls(
+            {
+                "providers": {model.partition(":")[0]: provider},
+                "models": {"default": model},
+                "ledger": False,
+            },
+            **options,
+        )
+        kit.routes.of(model)
+        return kit
+
+    @cached_property
+    def client(self) -> Client:
+        """The client for threads."""
+        from llmkit._sync.client import Client  # noqa: PLC0415  # the sync half, for those who use it
+
+        return Client(kit=self)
+
+    @cached_property
+    def async_client(self) -> AsyncClient:
+        """The client for async code."""
+        from llmkit._async.client import AsyncClient  # noqa: PLC0415  # the async half
+
+        return AsyncClient(kit=self)
+
+    def plan(self, call: Call) -> Plan:
+        """Make the plan of a call.
+
+        Raises:
+            ConfigError: the model is not known, or its provider has no key.
+        """
+        return Plan(
+            self.routes.of(call.model),
+            self._retry,
+            deadline=self.clock() + self.config.timeouts.total,
+            clock=self.clock,
+            chance=self._chance,
+        )
+
+    def clocks(self, call: Call, deadline: float) -> Clocks:
+        """Make the clocks of an attempt that begins now."""
+        timeouts = self._stream_timeouts if call.streaming else self._call_timeouts
+        return Clocks(timeouts, now=self.clock(), deadline=deadline)
+
+    def record(self, call: Call, step: Try, clocks: Clocks) -> AttemptRecord:
+        """Make the record of an attempt that begins now."""
+        if not (self.prices.ready or self._warming):
+            # It takes a second the first time, which is over before the provider has answered.
+            self._warming = True
+            threading.Thread(target=self.prices.preload, name="llmkit-prices", daemon=True).start()
+        return AttemptRecord(
+            call, step, clocks=clocks, prices=self.prices, clock=self.clock, now=self.now
+        )
+
+    def refused(self, call: Call, error: Exception) -> tuple[Opening, Closing]:
+        """Make the row of a call that is refused now."""
+        return refused(call, error, at=self.now())
+
+    def transport(self) -> Transport:
+        """Return the connections of the threads."""
+        self._check_process()
+        with self._lock:
+            if self._threads_transport is None:
+                from llmkit._sync.httpx_transport import HttpxTransport  # noqa: PLC0415  # httpx
+
+                self._threads_transport = HttpxTransport(self._http_client)
+            return self._threads_transport
+
+    def async_transport(self) -> AsyncTransport:
+        """Return the connections of the running event loop."""
+        self._check_process()
+        loop = asyncio.get_running_loop()
+        transport = self._loop_transports.get(loop)
+        if transport is None:
+            transport = self._loop_transports[loop] = self._new_async_transport()
+        return transport
+
+    def close(self) -> None:
+        """Close the connections of the threads and the ledger, once all its rows are written."""
+        with self._lock:
+            transport, self._threads_transport = self._threads_transport, None
+        if transport is not None:
+            transport.close()
+        if self.ledger is not None:
+            self.ledger.close()
+
+    async def aclose(self) -> None:
+        """Wait for the finalisers, then close the connections of this event loop and all that `close` does."""
+        loop = asyncio.get_running_loop()
+        mine = [task for task in self.tasks if task.get_loop() is loop]
+        await asyncio.gather(*mine, return_exceptions=True)
+        transport = self._loop_transports.pop(loop, None)
+        if transport is not None:
+            await transport.aclose()
+        await asyncio.to_thread(self.close)
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
+        limits = self.config.concurrency
+        self.limit = ConcurrencyLimit(
+            per_process=limits.per_process, per_provider=limits.per_provider, queue=limits.queue
+        )
+        self._threads_transport = None
+        self._loop_transports: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, AsyncTransport
+        ] = weakref.WeakKeyDictionary()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            self._lock = threading.Lock()
+            self._start()
+
+    def _new_async_transport(self) -> AsyncTransport:
+        choice = self.config.transport
+        if self._async_http_client is None and (
+            choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
+        ):
+            from llmkit._aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
+
+            return AiohttpTransport()
+        from llmkit._async.httpx_transport import AsyncHttpxTransport  # noqa: PLC0415  # httpx
+
+        return AsyncHttpxTransport(self._async_http_client)
+
+    def _open_ledger(self) -> LedgerWriter | None:
+        if self.config.ledger is False:
+            return None
+        if self.config.ledger.database is None:
+            raise ConfigError(
+                "ledger.database is not set",
+                hint='Say where the rows go, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
+                'or keep no books with {"ledger": False}.',
+            )
+        from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
+
+        ledger = open_ledger(self.config.ledger.database, worker=f"{os.getpid()}-{self.new_id()[:12]}")
+        weakref.finalize(self, ledger.close)
+        return ledger

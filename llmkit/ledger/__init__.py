@@ -1,0 +1,51 @@
+"""The books: one row for each attempt, in the database of the host app.
+
+`open_ledger` makes the writer, `usage` is the SQLAlchemy table, `recent` and `totals` read it. They
+are loaded on first use, and say so when SQLAlchemy, which is optional, is not installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from llmkit.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from llmkit.ledger.report import recent, totals
+    from llmkit.ledger.schema import metadata, usage
+    from llmkit.ledger.sql import open_ledger
+
+_HOMES = {
+    "metadata": "llmkit.ledger.schema",
+    "open_ledger": "llmkit.ledger.sql",
+    "recent": "llmkit.ledger.report",
+    "totals": "llmkit.ledger.report",
+    "usage": "llmkit.ledger.schema",
+}
+
+__all__ = ["metadata", "open_ledger", "recent", "totals", "usage"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home, once.
+
+    Raises:
+        MissingExtra: SQLAlchemy is not installed.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        home = import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if error.name != "sqlalchemy":
+            raise
+        raise MissingExtra("SQLAlchemy", "sql") from error
+    value: object = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return list(__all__)

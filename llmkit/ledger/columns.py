@@ -1,0 +1,62 @@
+"""The columns of the ledger's table as plain data: one list for SQLAlchemy and for Django."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["id", "string", "integer", "boolean", "float", "decimal", "datetime", "json"]
+
+TABLE = "llmkit_usage"
+UNIQUE = ("call_id", "attempt")
+INDEXES = (("user_key", "started_at"), ("status",))
+DECIMAL_DIGITS, DECIMAL_PLACES = 18, 9
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `size` is the limit of a string, in characters."""
+
+    name: str
+    kind: Kind
+    size: int | None = None
+    null: bool = True
+
+
+COLUMNS = (
+    Column("id", "id", null=False),
+    Column("call_id", "string", 64, null=False),
+    Column("attempt", "integer", null=False),
+    Column("run_id", "string", 64),
+    Column("user_key", "string", 255),
+    Column("tenant", "string", 255),
+    Column("tags", "json", null=False),
+    Column("alias", "string", 255, null=False),
+    Column("provider", "string", 64),
+    Column("model", "string", 255),
+    Column("response_model", "string", 255),
+    Column("request_id", "string", 255),
+    Column("streaming", "boolean", null=False),
+    Column("status", "string", 16, null=False),
+    Column("stop_reason", "string", 32),
+    Column("error_type", "string", 64),
+    Column("http_status", "integer"),
+    Column("input_tokens", "integer"),
+    Column("output_tokens", "integer"),
+    Column("cache_read_tokens", "integer"),
+    Column("cache_write_tokens", "integer"),
+    Column("cache_write_5m_tokens", "integer"),
+    Column("cache_write_1h_tokens", "integer"),
+    Column("reasoning_tokens", "integer"),
+    Column("input_source", "string", 16, null=False),
+    Column("output_source", "string", 16, null=False),
+    Column("cost_usd", "decimal"),
+    Column("price_version", "string", 64),
+    Column("started_at", "datetime", null=False),
+    Column("ended_at", "datetime"),
+    Column("first_content_seconds", "float"),
+    Column("total_seconds", "float"),
+    Column("worker", "string", 64, null=False),
+)
+
+SIZES = {column.name: column.size for column in COLUMNS if column.size is not None}

@@ -1,0 +1,119 @@
+"""A database URL becomes an engine, or a clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.pool import NullPool
+
+from llmkit.errors import ConfigError, LedgerUnavailable, MissingExtra
+
+_HINT = (
+    "Write it (ledger.database, or --database) as sqlite:///path/to/file.db"
+    " or postgresql://user:password@host/name."
+)
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+
+# A killed worker loses nothing with NORMAL: what is committed is with the operating system. Only a
+# power cut can take the last rows, and leaves the file sound. FULL would put a disk flush before
+# the first byte of each call.
+_SQLITE_SETUP = (
+    "PRAGMA busy_timeout = 1000",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+)
+_POSTGRES_SETUP = ("SET lock_timeout = '1s'", "SET statement_timeout = '4s'")
+_POSTGRES_CONNECT = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 5000,
+}  # s; ms, for a host that vanishes
+
+
+def database_url(text: str) -> URL:
+    """Read the URL of a SQLite or PostgreSQL database; the driver is always the one llmkit uses.
+
+    Raises:
+        ConfigError: it is no URL, or is of another database, or of a folder that does not exist.
+    """
+    try:
+        url = sa.make_url(text)
+    except (exc.ArgumentError, ValueError):
+        raise ConfigError("the ledger's database is not a URL", hint=_HINT) from None
+    backend = url.drivername.partition("+")[0]
+    if backend not in _DRIVERS:
+        raise ConfigError(
+            f"the ledger's database is of {backend!r}, which is not supported", hint=_HINT
+        )
+    url = url.set(drivername=_DRIVERS[backend])
+    return _absolute(url) if backend == "sqlite" else url
+
+
+def _absolute(url: URL) -> URL:
+    """Fix the file's place, since a process may change its folder later."""
+    if not url.database or url.database == ":memory:":
+        raise ConfigError(
+            "the ledger's database is in memory, where nobody else can read it", hint=_HINT
+        )
+    if url.database.startswith("file:"):
+        return url
+    path = Path(url.database).absolute()
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"the folder of the ledger's database, {path.parent}, does not exist",
+            hint="Create it, or name another file (ledger.database, or --database).",
+        )
+    return url.set(database=str(path))
+
+
+def new_engine(url: URL) -> Engine:
+    """Make an engine that keeps no connections.
+
+    Raises:
+        MissingExtra: the driver is not installed.
+        ConfigError: the URL has options that the driver does not know.
+    """
+    options: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        # Positional parameters, as SQLite has them, so that a row is one tuple.
+        options = {"connect_args": _POSTGRES_CONNECT, "paramstyle": "format"}
+    try:
+        return sa.create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
+    except ImportError as error:
+        raise MissingExtra(error.name or url.get_driver_name(), "sql") from error
+    except (exc.SQLAlchemyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the ledger's database cannot be used ({type(error).__name__})", hint=_HINT
+        ) from None
+
+
+def set_up(connection: Connection) -> None:
+    """Bound how long this connection waits for others."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    for statement in _SQLITE_SETUP if is_sqlite else _POSTGRES_SETUP:
+        connection.exec_driver_sql(statement)
+    connection.commit()
+
+
+def unavailable(error: BaseException, url: URL) -> LedgerUnavailable:
+    """Say why a database does not serve, without its password and without the values of a row."""
+    cause: BaseException = getattr(error, "orig", None) or error
+    said = (str(cause).strip().splitlines() or [""])[0][:200]
+    if url.password:
+        said = said.replace(str(url.password), "***")
+    return LedgerUnavailable(
+        f"the ledger's database {shown(url)} does not serve ({type(cause).__name__}: {said})",
+        hint="See that it runs, and that its URL (ledger.database, or --database) is right.",
+    )
+
+
+def shown(url: URL) -> str:
+    """Write a URL for people, without its password and its options, which may hold one too."""
+    return url.set(query={}).render_as_string(hide_password=True)

@@ -1,0 +1,99 @@
+"""A row of the ledger, at its start and at its end, and what a store of rows must do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.response import Status
+from llmkit.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What is known before bytes go upstream. The row starts as `started`.
+
+    `alias` is what the caller asked for ("default" or "anthropic:claude-sonnet-4-5"); `started_at`
+    has a time zone.
+    """
+
+    call_id: str
+    attempt: int
+    run_id: str | None
+    user_key: str | None
+    tenant: str | None
+    tags: Mapping[str, str]
+    alias: str
+    provider: str | None
+    model: str | None
+    streaming: bool
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What is known at the end. It closes the row with the same `call_id` and `attempt`, once.
+
+    `cost` is in US dollars, None when it is unknown; `ended_at` has a time zone.
+    """
+
+    call_id: str
+    attempt: int
+    status: Status
+    usage: Usage
+    cost: Decimal | None
+    price_version: str | None
+    stop_reason: str | None
+    error_type: str | None
+    http_status: int | None
+    request_id: str | None
+    response_model: str | None
+    first_content_seconds: float | None
+    total_seconds: float
+    ended_at: datetime
+
+
+def unsent(opening: Opening, status: Status, seconds: float) -> Closing:
+    """Make the closing of a call that was never sent, after so many seconds."""
+    return Closing(
+        call_id=opening.call_id,
+        attempt=opening.attempt,
+        status=status,
+        usage=Usage(),
+        cost=Decimal(0),  # known: nothing was sent
+        price_version=None,
+        stop_reason=None,
+        error_type=LedgerUnavailable.type if status == "refused" else None,
+        http_status=None,
+        request_id=None,
+        response_model=None,
+        first_content_seconds=None,
+        total_seconds=seconds,
+        ended_at=opening.started_at + timedelta(seconds=seconds),
+    )
+
+
+class RowRejected(LedgerUnavailable):
+    """A row is at fault, not the store: the other rows of its group can be written without it."""
+
+
+class Store(Protocol):
+    """Where rows are kept. Only the writer's thread calls it."""
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        """Write the openings, then the closings, in one transaction: all or none.
+
+        Must be idempotent: a row that is there is left alone, and a closing changes only a row that
+        is `started` or `lost`.
+
+        Raises:
+            RowRejected: one of the rows is at fault.
+            LedgerUnavailable: the store is at fault.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection; the next write makes a new one."""

@@ -1,0 +1,158 @@
+"""The two statements of the ledger, compiled once, with a row as one tuple."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import blake2s
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+
+from llmkit.ledger.columns import SIZES, UNIQUE
+from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.schema import usage
+
+Row = TypeVar("Row", Opening, Closing)
+
+# Column (or parameter) to attribute.
+_OPENING = {
+    name: name
+    for name in (
+        *("call_id", "attempt", "run_id", "user_key", "tenant", "tags"),
+        *("alias", "provider", "model", "streaming", "started_at"),
+    )
+}
+_CLOSING = {
+    "row_call_id": "call_id",
+    "row_attempt": "attempt",
+    "cost_usd": "cost",
+    **{
+        name: name
+        for name in (
+            *("status", "price_version", "stop_reason", "error_type", "http_status", "request_id"),
+            *("response_model", "first_content_seconds", "total_seconds", "ended_at"),
+        )
+    },
+    **{
+        name: f"usage.{name}"
+        for name in (
+            *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
+            *("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens"),
+            *("input_source", "output_source"),
+        )
+    },
+}
+
+# Strings that llmkit did not make itself: they may be too long, or hold what a database refuses.
+_FOREIGN = {
+    *("run_id", "user_key", "tenant", "alias", "provider", "model"),
+    *("request_id", "response_model"),
+}
+
+
+class Statement(Generic[Row]):
+    """A statement, compiled, and what turns a row into its parameters.
+
+    The conversions are those of the column types. They are called here, since SQLAlchemy's own way
+    to them costs more than the rest of the row.
+    """
+
+    def __init__(
+        self, clause: sa.Insert | sa.Update, paths: Mapping[str, str], dialect: Dialect
+    ) -> None:
+        compiled = clause.compile(dialect=dialect)
+        self.sql = str(compiled)
+        names = compiled.positiontup or ()
+        columns = [usage.c[name.removeprefix("row_")] for name in names]
+        self._get = attrgetter(*(paths[name] for name in names))
+        self._strings = [
+            (place, SIZES[column.name])
+            for place, column in enumerate(columns)
+            if column.name in _FOREIGN
+        ]
+        self._others: list[tuple[int, Callable[[Any], Any]]] = []
+        for place, column in enumerate(columns):
+            process = column.type.dialect_impl(dialect).bind_processor(dialect)
+            if column.name == "tags":
+                self._others.append((place, _tags_by(process)))
+            elif process is not None:
+                self._others.append((place, process))
+
+    def parameters(self, row: Row) -> tuple[Any, ...]:
+        """Return the parameters for one row.
+
+        Raises:
+            TypeError, ValueError, AttributeError: a value is not what its column takes.
+        """
+        values = list(self._get(row))
+        for place, process in self._others:
+            values[place] = process(values[place])
+        for place, size in self._strings:
+            text = values[place]
+            if text is not None and (len(text) > size or not text.isascii() or "\0" in text):
+                values[place] = fit(text, size)
+        return tuple(values)
+
+
+def fit(text: str, size: int) -> str:
+    """Make a string fit any database: no NUL, no lone surrogate, at most `size` characters.
+
+    What is cut gets a mark of its whole, so that two users never become one.
+    """
+    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if len(text) <= size:
+        return text
+    mark = blake2s(text.encode(), digest_size=4).hexdigest()
+    return f"{text[: size - len(mark) - 1]}~{mark}"[:size]
+
+
+def _tags_by(process: Callable[[Any], Any] | None) -> Callable[[Mapping[str, str]], Any]:
+    to_json = process or dict
+    none: Any = to_json({})
+
+    def convert(tags: Mapping[str, str]) -> Any:  # noqa: ANN401  # what the driver takes for JSON
+        if not tags:
+            return none
+        return to_json({fit(name, 255): fit(value, 255) for name, value in tags.items()})
+
+    return convert
+
+
+def opening_statement(dialect: Dialect, worker: str) -> Statement[Opening]:
+    """Make the statement that inserts a row as `started`."""
+    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    name = fit(worker, SIZES["worker"]).replace("'", "''")
+    clause = (
+        insert(usage)
+        .values({column: sa.bindparam(column) for column in _OPENING})
+        .values(
+            status=sa.literal_column("'started'"),
+            input_source=sa.literal_column("'unknown'"),
+            output_source=sa.literal_column("'unknown'"),
+            worker=sa.literal_column(f"'{name}'"),
+        )
+        # A group that is retried may have been committed already.
+        .on_conflict_do_nothing(index_elements=UNIQUE)
+    )
+    return Statement(clause, _OPENING, dialect)
+
+
+def closing_statement(dialect: Dialect) -> Statement[Closing]:
+    """Make the statement that closes a row, unless it is closed."""
+    open_statuses: list[sa.ColumnElement[str]] = [
+        sa.literal_column("'started'"),
+        sa.literal_column("'lost'"),
+    ]
+    clause = (
+        sa.update(usage)
+        .values({name: sa.bindparam(name) for name in _CLOSING if not name.startswith("row_")})
+        .where(
+            usage.c.call_id == sa.bindparam("row_call_id"),
+            usage.c.attempt == sa.bindparam("row_attempt"),
+            usage.c.status.in_(open_statuses),
+        )
+    )
+    return Statement(clause, _CLOSING, dialect)

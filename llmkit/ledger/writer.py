@@ -1,0 +1,316 @@
+"""The writer: one thread puts the rows of all calls into the store, many in one transaction.
+
+While a transaction is being committed the next rows gather, and go together into the next one: the
+busier the process, the larger the group, and the cheaper the row. A call waits until its row is
+committed, and for no longer than the writer's timeout.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.row import Closing, Opening, RowRejected, Store, unsent
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
+    from llmkit.response import Status
+
+logger = logging.getLogger("llmkit.ledger")
+
+
+class LedgerWriter:
+    """Writes rows and says when they are safe.
+
+    Threads and event loops may share one. The thread starts on first use, again after a fork in the
+    child, and again after `close()`.
+
+    A wait that runs out raises LedgerUnavailable, but what was handed in stays in line, in order.
+    So a `begin` that was given up is followed by its own closing, `refused` (or `cancelled`, if the
+    waiter was): when the store comes back the row is written and says what became of the call,
+    which was not made.
+
+    Args:
+        store: where the rows go.
+        max_group: how many entries go into one transaction at most.
+        limit: how many entries may wait; beyond it every method raises at once.
+        timeout: how long one entry is waited for, in seconds.
+    """
+
+    def __init__(
+        self, store: Store, *, max_group: int = 256, limit: int = 100_000, timeout: float = 5.0
+    ) -> None:
+        self._store = store
+        self._max_group = max_group
+        self._limit = limit
+        self._timeout = timeout
+        self._runs: dict[int, _Run] = {}
+        self._last_thread: threading.Thread | None = None
+
+    def begin(self, opening: Opening) -> None:
+        """Write a row as `started`; return when it is committed.
+
+        Raises:
+            LedgerUnavailable: it is not known to be committed; the call must not be made.
+        """
+        self._wait(_Entry(opening, None))
+
+    async def abegin(self, opening: Opening) -> None:
+        """Do what `begin` does, without blocking the event loop."""
+        await self._await(_Entry(opening, None))
+
+    def finish(self, closing: Closing) -> None:
+        """Close a row; return when it is committed. Closing it again changes nothing.
+
+        Raises:
+            LedgerUnavailable: it is not known to be committed.
+        """
+        self._wait(_Entry(None, closing))
+
+    async def afinish(self, closing: Closing) -> None:
+        """Do what `finish` does, without blocking the event loop."""
+        await self._await(_Entry(None, closing))
+
+    def finish_soon(self, closing: Closing) -> None:
+        """Hand in a closing without waiting, as in a destructor. A failure is logged."""
+        try:
+            self._submit(_Entry(None, closing))
+        except LedgerUnavailable as error:
+            logger.warning("a row could not be closed: %s", error)
+
+    def record(self, opening: Opening, closing: Closing) -> None:
+        """Write a row that is final at once: of a call that was refused, or needed no attempt.
+
+        Raises:
+            LedgerUnavailable: it is not known to be committed.
+        """
+        self._wait(_Entry(opening, closing))
+
+    async def arecord(self, opening: Opening, closing: Closing) -> None:
+        """Do what `record` does, without blocking the event loop."""
+        await self._await(_Entry(opening, closing))
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, end the thread and close the connection; the next use starts again.
+
+        Args:
+            timeout: how long to wait for the thread, in seconds. A thread that hangs in the
+                database is left to end by itself.
+        """
+        run = self._runs.pop(os.getpid(), None)
+        if run is None:
+            return
+        thread = run.stop()
+        if (
+            thread is not None and thread is not threading.current_thread()
+        ):  # a finaliser may run in it
+            thread.join(timeout)
+
+    def _wait(self, entry: _Entry) -> None:
+        gate = entry.gate = threading.Lock()
+        gate.acquire()
+        self._submit(entry)
+        try:
+            in_time = gate.acquire(timeout=self._timeout)
+        except BaseException:  # interrupted, or a greenlet that is killed
+            self._disown(entry, "cancelled", 0.0)
+            raise
+        if not in_time:
+            raise self._late(entry)
+        if entry.error is not None:
+            raise entry.error
+
+    async def _await(self, entry: _Entry) -> None:
+        import asyncio  # noqa: PLC0415  # sync hosts need not pay for it
+
+        loop = entry.loop = asyncio.get_running_loop()
+        future = entry.future = loop.create_future()
+        began = loop.time()
+        self._submit(entry)
+        timer = loop.call_at(began + self._timeout, self._expire, entry, future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._disown(entry, "cancelled", loop.time() - began)
+            raise
+        finally:
+            timer.cancel()
+
+    def _expire(self, entry: _Entry, future: Future[None]) -> None:
+        if not future.done():
+            future.set_exception(self._late(entry))
+
+    def _late(self, entry: _Entry) -> LedgerUnavailable:
+        self._disown(entry, "refused", self._timeout)
+        return LedgerUnavailable(
+            f"the ledger did not answer within {self._timeout:g} s",
+            hint="Its database is slow, or locked by somebody.",
+        )
+
+    def _disown(self, entry: _Entry, status: Status, seconds: float) -> None:
+        """Let a closing follow where the waiter has gone, so that no row stays `started`."""
+        if entry.opening is not None and entry.closing is None:
+            with suppress(LedgerUnavailable):
+                self._submit(_Entry(None, unsent(entry.opening, status, seconds)))
+
+    def _submit(self, entry: _Entry) -> None:
+        pid = os.getpid()
+        while True:
+            # A run belongs to the process that made it, so a fork inherits no lock that is held and
+            # no thread that is gone. setdefault is atomic: threads that race in a new process agree
+            # on one run.
+            run = self._runs.get(pid) or self._runs.setdefault(pid, _Run())
+            with run.lock:
+                if run.stopped:
+                    continue
+                if run.thread is None:
+                    run.thread = self._start(run)
+                if run.queue.qsize() >= self._limit:
+                    raise LedgerUnavailable(
+                        f"{self._limit} rows wait for the ledger already",
+                        hint="Its database is down, or too slow for this many calls.",
+                    )
+                run.queue.put(entry)
+                return
+
+    def _start(self, run: _Run) -> threading.Thread:
+        thread = threading.Thread(
+            target=self._work, args=(run, self._last_thread), name="llmkit-ledger", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise LedgerUnavailable(
+                f"the ledger's thread could not start ({type(error).__name__})",
+                hint="The process is ending, or has too many threads.",
+            ) from error
+        self._last_thread = thread
+        return thread
+
+    def _work(self, run: _Run, previous: threading.Thread | None) -> None:
+        if previous is not None:
+            previous.join()  # it may still be writing, and the store has one user at a time
+        while self._serve(run.queue):
+            pass
+        self._store.close()
+
+    def _serve(self, queue: SimpleQueue[_Entry | None]) -> bool:
+        """Write one group, as soon as there is one; return False at the end."""
+        entry = queue.get()
+        if entry is None:
+            return False
+        group = [entry]
+        while len(group) < self._max_group:
+            try:
+                entry = queue.get_nowait()
+            except Empty:
+                break
+            if entry is None:
+                queue.put(None)  # nothing can follow it: this group first, then the end
+                break
+            group.append(entry)
+        self._write(group)
+        return True
+
+    def _write(self, group: list[_Entry]) -> None:
+        error = self._try(group)
+        results = [(entry, error) for entry in group]
+        if isinstance(error, RowRejected) and len(group) > 1:
+            results = self._one_by_one(group)
+        failures = [failure for _, failure in results if failure is not None]
+        if failures:
+            logger.warning("%d of %d rows not written: %s", len(failures), len(group), failures[0])
+        _settle(results)
+
+    def _one_by_one(self, group: list[_Entry]) -> list[tuple[_Entry, LedgerUnavailable | None]]:
+        """Write each entry by itself, so that a bad row harms no other, until the store fails."""
+        results: list[tuple[_Entry, LedgerUnavailable | None]] = []
+        down: LedgerUnavailable | None = None
+        for entry in group:
+            error = down or self._try([entry])
+            if error is not None and not isinstance(error, RowRejected):
+                down = error
+            results.append((entry, error))
+        return results
+
+    def _try(self, group: list[_Entry]) -> LedgerUnavailable | None:
+        try:
+            self._store.write(
+                [entry.opening for entry in group if entry.opening is not None],
+                [entry.closing for entry in group if entry.closing is not None],
+            )
+        except LedgerUnavailable as error:
+            return error
+        except (
+            Exception
+        ) as error:  # the thread outlives a fault of its store, or nobody would be answered again
+            logger.exception("the ledger's store failed")
+            return LedgerUnavailable(f"the ledger failed ({type(error).__name__})")
+        return None
+
+
+class _Entry:
+    """What was handed in, and what wakes its waiter: a gate, a loop and its future, or nothing."""
+
+    __slots__ = ("closing", "error", "future", "gate", "loop", "opening")
+
+    def __init__(self, opening: Opening | None, closing: Closing | None) -> None:
+        self.opening = opening
+        self.closing = closing
+        self.error: LedgerUnavailable | None = None
+        self.gate: threading.Lock | None = None
+        self.loop: AbstractEventLoop | None = None
+        self.future: Future[None] | None = None
+
+
+class _Run:
+    """The life of one writer thread, in one process."""
+
+    __slots__ = ("lock", "queue", "stopped", "thread")
+
+    def __init__(self) -> None:
+        # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
+        # may submit too.
+        self.lock = threading.RLock()
+        self.queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self.thread: threading.Thread | None = None
+        self.stopped = False
+
+    def stop(self) -> threading.Thread | None:
+        """Let the thread end when it has written what waits."""
+        with self.lock:
+            self.stopped = True
+            self.queue.put(None)
+            return self.thread
+
+
+def _settle(results: list[tuple[_Entry, LedgerUnavailable | None]]) -> None:
+    """Wake the waiters: each thread by its own gate, all of one event loop by one call."""
+    loops: dict[AbstractEventLoop, list[tuple[Future[None], LedgerUnavailable | None]]] = {}
+    for entry, shared in results:
+        # Each waiter gets an error of its own: one that is raised twice gathers both tracebacks.
+        error = None if shared is None else type(shared)(shared.message, hint=shared.hint)
+        if entry.gate is not None:
+            entry.error = error
+            entry.gate.release()
+        elif entry.loop is not None and entry.future is not None:
+            loops.setdefault(entry.loop, []).append((entry.future, error))
+    for loop, outcomes in loops.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, outcomes)
+
+
+def _resolve(outcomes: list[tuple[Future[None], LedgerUnavailable | None]]) -> None:
+    for future, error in outcomes:
+        if future.done():  # cancelled, or given up
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,124 @@
+"""What is said to a model: messages and their parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self, cast
+
+from llmkit.errors import InvalidRequest
+
+Role = Literal["user", "assistant"]
+ROLES = ("user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A piece of text inside a message."""
+
+    text: str
+
+
+Part = TextPart
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; the system prompt is not a message but an argument of the call."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def user(cls, *content: str | Part) -> Self:
+        """Build what the user says."""
+        return cls("user", to_parts(content))
+
+    @classmethod
+    def assistant(cls, *content: str | Part) -> Self:
+        """Build what the model said before."""
+        return cls("assistant", to_parts(content))
+
+    @property
+    def text(self) -> str:
+        """Join the text of all parts."""
+        return "".join(part.text for part in self.parts)
+
+
+Prompt = str | Message | Sequence[Message | Mapping[str, object]]
+"""What a call accepts: a text, a message, or the conversation, as messages or `{"role", "content"}` mappings."""
+
+
+def to_parts(content: Iterable[str | Part]) -> tuple[Part, ...]:
+    """Turn texts into parts and keep parts as they are."""
+    return tuple(TextPart(item) if isinstance(item, str) else item for item in content)
+
+
+def to_messages(prompt: Prompt) -> tuple[Message, ...]:
+    """Turn what a caller passed into a tuple of messages.
+
+    Raises:
+        InvalidRequest: nothing is said, a role is unknown, or a content is neither text nor parts.
+    """
+    if isinstance(prompt, str):
+        return (Message.user(prompt),)
+    if isinstance(prompt, Message):
+        return (prompt,)
+    messages = tuple(_to_message(item, at) for at, item in enumerate(prompt))
+    if not messages:
+        raise InvalidRequest("there are no messages", hint="Send at least one message.")
+    return messages
+
+
+def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
+    if isinstance(item, Message):
+        return item
+    if not isinstance(item, Mapping):
+        raise InvalidRequest(
+            f"messages[{at}] is a {type(item).__name__}",
+            hint='A message is an object: {"role": "user", "content": "..."}.',
+        )
+    role, content = item.get("role"), item.get("content")
+    if role == "system":
+        raise InvalidRequest(
+            f"messages[{at}] has the role system",
+            hint="Pass the system prompt as system=..., or as relay.system in the settings.",
+        )
+    if role not in ROLES:
+        raise InvalidRequest(
+            f"messages[{at}].role must be one of {', '.join(ROLES)}",
+            hint='A message is an object: {"role": "user", "content": "..."}.',
+        )
+    unknown = sorted(str(key) for key in item.keys() - {"role", "content"})
+    if unknown:
+        raise InvalidRequest(
+            f"messages[{at}] has the unknown key {unknown[0]!r}",
+            hint="A message has a role and a content and nothing else.",
+        )
+    return Message(cast("Role", role), _content_parts(content, at))
+
+
+def _content_parts(content: object, at: int) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),)
+    if isinstance(content, Sequence) and content:
+        return tuple(_content_part(part, at) for part in content)
+    raise InvalidRequest(
+        f"messages[{at}].content must be a text or a list of parts",
+        hint='A content is a text, or parts such as {"type": "text", "text": "..."}.',
+    )
+
+
+def _content_part(part: object, at: int) -> Part:
+    if isinstance(part, TextPart):
+        return part
+    if isinstance(part, str):
+        return TextPart(part)
+    if isinstance(part, Mapping) and part.get("type") == "text":
+        text = part.get("text")
+        if isinstance(text, str):
+            return TextPart(text)
+    raise InvalidRequest(
+        f"messages[{at}].content has a part that is not text",
+        hint='A part is {"type": "text", "text": "..."}.',
+    )

@@ -1,0 +1,1 @@
+"""What to do next: decisions, pure, with time and chance passed in."""

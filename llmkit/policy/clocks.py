@@ -1,0 +1,77 @@
+"""The clocks of one call: which of them runs out first, and which did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmkit.errors import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each clock runs, in seconds. None is never."""
+
+    connect: float = 5.0
+    first_content: float | None = 120.0
+    idle: float | None = 60.0
+    total: float = 600.0
+
+
+class Clocks:
+    """Watches one attempt. Pure: it is told the time, and says when to look again.
+
+    The connect clock belongs to the transport, which alone knows when a connection is made. Content resets the idle clock;
+    pings and other signs of life do not.
+
+    Args:
+        timeouts: how long each clock runs.
+        now: the time at which the attempt begins, in seconds.
+        deadline: when the total clock of the whole call runs out.
+    """
+
+    __slots__ = ("_deadline", "_silent_since", "_started", "_timeouts", "first_content_at")
+
+    def __init__(self, timeouts: Timeouts, *, now: float, deadline: float) -> None:
+        self._timeouts = timeouts
+        self._started = now
+        self._deadline = deadline
+        self._silent_since = now
+        self.first_content_at: float | None = None
+
+    def content(self, now: float) -> None:
+        """Take note of content."""
+        self._silent_since = now
+        if self.first_content_at is None:
+            self.first_content_at = now
+
+    def paused(self, seconds: float) -> None:
+        """Take note that nobody was reading for so long, which is not the provider's silence."""
+        if self.first_content_at is not None:
+            self._silent_since += seconds
+
+    @property
+    def deadline(self) -> float:
+        """When the next clock runs out, if nothing comes before."""
+        limit = self._silence_limit
+        if limit is None:
+            return self._deadline
+        return min(self._deadline, self._silent_since + limit)
+
+    def ran_out(self, now: float) -> Clock | None:
+        """Say which clock has run out, if one has."""
+        if now < self.deadline:
+            return None
+        if now >= self._deadline:
+            return "total"
+        return "first_content" if self.first_content_at is None else "idle"
+
+    def seconds(self, clock: Clock) -> float:
+        """Return how long a clock runs."""
+        value: float | None = getattr(self._timeouts, clock)
+        return self._timeouts.total if value is None else value
+
+    @property
+    def _silence_limit(self) -> float | None:
+        if self.first_content_at is None:
+            return self._timeouts.first_content
+        return self._timeouts.idle

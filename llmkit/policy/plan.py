@@ -1,0 +1,121 @@
+"""The one state machine that decides what a call does next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from llmkit.errors import LLMKitError, ProviderError, ProviderTimeout
+from llmkit.policy.backoff import RetryPolicy
+from llmkit.providers.base import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A model at a provider."""
+
+    provider: Provider
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Make an attempt on this route after so many seconds. `attempt` counts from 1 over the whole call."""
+
+    route: Route
+    attempt: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Raise this error."""
+
+    error: LLMKitError
+
+
+Step = Try | GiveUp
+
+
+class Plan:
+    """Decides the attempts of one call: which route, after what wait, and when to stop.
+
+    The route that is ready first is tried, the more preferred one of two that are. A route that failed is ready again after
+    its backoff, or when its provider said; one whose failure cannot mend is never tried again. One budget of attempts and one
+    deadline hold for the whole call.
+
+    Args:
+        routes: in order of preference, at least one.
+        retry: how many attempts, with what waits.
+        deadline: when the call's time is over, by `clock`.
+        clock: gives the time in seconds.
+        chance: gives a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        retry: RetryPolicy,
+        *,
+        deadline: float,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self._retry = retry
+        self.deadline = deadline
+        self._clock = clock
+        self._chance = chance
+        self._routes = routes
+        self._ready_at = dict.fromkeys(range(len(routes)), 0.0)
+        self._failures = [0] * len(routes)
+        self._now_trying = 0
+        self._attempts = 0
+        self._silences = 0
+        self._committed = False
+        self._error: LLMKitError | None = None
+
+    def next(self) -> Step:
+        """Say what to do now. Ask at the start and after every `failed`."""
+        if self._error is not None and not self._may_go_on():
+            return GiveUp(self._error)
+        now = self._clock()
+        at = min(self._ready_at, key=lambda index: (max(now, self._ready_at[index]), index))
+        wait = max(0.0, self._ready_at[at] - now)
+        if self._error is not None and now + wait >= self.deadline:
+            return GiveUp(self._error)
+        self._now_trying = at
+        self._attempts += 1
+        return Try(self._routes[at], self._attempts, wait)
+
+    def failed(self, error: LLMKitError) -> None:
+        """Take note that the attempt failed."""
+        self._error = error
+        at = self._now_trying
+        if not self._may_mend(error):
+            del self._ready_at[at]
+            return
+        self._failures[at] += 1
+        retry_after = error.retry_after if isinstance(error, ProviderError) else None
+        wait = self._retry.delay(
+            self._failures[at], retry_after=retry_after, chance=self._chance()
+        )
+        self._ready_at[at] = self._clock() + wait
+
+    def committed(self) -> None:
+        """Take note that content was handed on: from now on no attempt can be made unseen."""
+        self._committed = True
+
+    def _may_go_on(self) -> bool:
+        return (
+            not self._committed
+            and self._attempts < self._retry.attempts
+            and bool(self._ready_at)
+            and self._clock() < self.deadline
+        )
+
+    def _may_mend(self, error: LLMKitError) -> bool:
+        if isinstance(error, ProviderTimeout) and error.clock in ("first_content", "idle"):
+            # The silent attempt may already be on the bill, so silence is answered with one more attempt at most.
+            self._silences += 1
+            return self._silences <= 1
+        return isinstance(error, ProviderError) and error.can_retry

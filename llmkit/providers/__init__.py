@@ -1,0 +1,1 @@
+"""How each vendor says it: wire formats, pure, without I/O."""

@@ -1,0 +1,102 @@
+"""Anthropic Messages: POST /v1/messages.
+
+Sources: platform.claude.com/docs/en/api/messages and /docs/en/build-with-claude/streaming.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from llmkit.call import Call
+from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.messages import Message
+from llmkit.providers import failures
+from llmkit.providers.anthropic_answers import EventDecoder, MessageDecoder
+from llmkit.providers.base import Decoder, HTTPRequest
+from llmkit.providers.decoding import choose_decoder
+from llmkit.providers.failures import Origin
+from llmkit.providers.request import checked_api_key, checked_base_url, to_request
+
+VERSION = "2023-06-01"
+DEFAULT_MAX_TOKENS = 4096
+"""The vendor requires `max_tokens`; this is sent for a call that does not say it."""
+
+
+class Anthropic:
+    """The Anthropic Messages wire, at Anthropic or at a compatible server."""
+
+    def __init__(
+        self,
+        name: str = "anthropic",
+        *,
+        api_key: str | None,
+        base_url: str = "https://api.anthropic.com",
+        headers: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep the address and the key.
+
+        `headers` are added to ours, or replace them; `clock` gives seconds since the epoch. With
+        `api_key=None` no key is sent, for a server that wants none.
+
+        Raises:
+            ConfigError: the base URL or the key cannot be used.
+        """
+        self.name = name
+        self._url = checked_base_url(name, base_url).removesuffix("/v1") + "/v1/messages"
+        self._headers = {"anthropic-version": VERSION, "content-type": "application/json"}
+        if api_key is not None:
+            self._headers["x-api-key"] = checked_api_key(name, api_key)
+        self._headers |= {key.lower(): value for key, value in (headers or {}).items()}
+        self._clock = clock
+
+    def build_request(self, call: Call, model: str) -> HTTPRequest:
+        """Say the call in the vendor's format.
+
+        Raises:
+            InvalidRequest: the call has a seed, which this wire does not know, or cannot be said in
+            JSON.
+        """
+        if call.seed is not None:
+            raise InvalidRequest(
+                f"{self.name} does not know seed", hint="Leave seed out for this model."
+            )
+        body: dict[str, object] = {
+            "model": model,
+            "max_tokens": DEFAULT_MAX_TOKENS if call.max_tokens is None else call.max_tokens,
+            "messages": [_to_wire(message) for message in call.messages],
+        }
+        if call.system is not None:
+            body["system"] = call.system
+        if call.temperature is not None:
+            body["temperature"] = call.temperature
+        if call.top_p is not None:
+            body["top_p"] = call.top_p
+        if call.stop:
+            body["stop_sequences"] = call.stop
+        if call.streaming:
+            body["stream"] = True
+        accept = "text/event-stream" if call.streaming else "application/json"
+        return to_request(self._url, {"accept": accept, **self._headers}, body, call.extra)
+
+    def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
+        """Make the decoder for one successful answer."""
+        origin = Origin.of(self.name, model, headers)
+        return choose_decoder(
+            origin, headers, streaming=call.streaming, stream=EventDecoder, whole=MessageDecoder
+        )
+
+    def error(
+        self, model: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> ProviderError:
+        """Turn an answer with an error status into the error to raise."""
+        origin = Origin.of(self.name, model, headers, status)
+        return failures.from_status(origin, headers, body, now=self._clock())
+
+
+def _to_wire(message: Message) -> dict[str, object]:
+    if len(message.parts) == 1:
+        return {"role": message.role, "content": message.text}
+    parts = [{"type": "text", "text": part.text} for part in message.parts]
+    return {"role": message.role, "content": parts}

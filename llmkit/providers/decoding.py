@@ -1,0 +1,259 @@
+"""How the body of an answer is read: what the decoders of all wires share."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from itertools import groupby
+
+import msgspec
+
+from llmkit.errors import FrameTooLarge, ProviderError
+from llmkit.events import Event, TextDelta, ThinkingDelta
+from llmkit.providers import failures
+from llmkit.providers.failures import Origin
+from llmkit.providers.reports import is_report
+from llmkit.sse import ServerSentEvent, SSEDecoder
+from llmkit.usage import Usage
+
+BROKEN = (msgspec.DecodeError, RecursionError)
+"""What msgspec raises for a text that is not the JSON it expects."""
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
+_ERROR_PAGE = 64 * 1024
+
+
+class AnswerDecoder(ABC):
+    """What every decoder shows; see `llmkit.providers.base.Decoder`."""
+
+    __slots__ = ("_origin", "failure", "finished", "model", "request_id", "usage")
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self.usage = Usage()
+        self.model: str | None = None
+        self.request_id: str | None = None
+        self.finished = False
+        self.failure: ProviderError | None = None
+
+    @property
+    def _done(self) -> bool:
+        return self.finished or self.failure is not None
+
+    @abstractmethod
+    def feed(self, data: bytes) -> list[Event]:
+        """Take in bytes as they came; return the events they complete."""
+
+    @abstractmethod
+    def close(self) -> list[Event]:
+        """Take in the end of the body."""
+
+
+class StreamDecoder(AnswerDecoder):
+    """Reads an answer that comes as server-sent events."""
+
+    __slots__ = ("_sse",)
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._sse = SSEDecoder()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take in bytes as they came; return the events they complete.
+
+        Neighbouring deltas of one kind are one delta.
+        """
+        if self.finished or self.failure is not None:
+            return []
+        try:
+            frames = self._sse.feed(data)
+        except FrameTooLarge:
+            frames = []
+        events = self._read(frames) if frames else []
+        if self._sse.failure is not None and not self._done:
+            self.failure = failures.too_large(self._origin, self._sse.failure)
+        return events
+
+    def close(self) -> list[Event]:
+        """Take in the end of the body.
+
+        An event that was cut off is not an error by itself; the missing terminal marker is.
+        """
+        if self._done:
+            return []
+        try:
+            frames = [frame for frame in self._sse.close() if _is_json(frame.data)]
+        except FrameTooLarge as error:
+            self.failure = failures.too_large(self._origin, error)
+            return []
+        events = self._read(frames)
+        if not self._done:
+            events += self._end()
+        if not self._done:
+            self.failure = failures.truncated(self._origin)
+        return events
+
+    @abstractmethod
+    def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
+        """Turn frames into events, up to the terminal marker or the first failure."""
+
+    def _end(self) -> list[Event]:
+        """Finish an answer for which the end of the body is the terminal marker."""
+        return []
+
+
+class BodyDecoder(AnswerDecoder):
+    """Reads an answer that comes whole, as one JSON document."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Collect."""
+        if not self._done:
+            self._body += data
+        return []
+
+    def close(self) -> list[Event]:
+        """Read the document; return its thinking, its text and the finish."""
+        if self._done:
+            return []
+        body = self._body.decode("utf-8-sig", "replace")
+        self._body.clear()
+        if not body.strip():
+            self.failure = failures.truncated(self._origin)
+            return []
+        events = self._read(body)
+        if not self._done:
+            self.failure = failures.truncated(self._origin)
+        return [] if self.failure is not None else events
+
+    @abstractmethod
+    def _read(self, body: str) -> list[Event]:
+        """Turn the document into events."""
+
+    def _refuse(self, body: str) -> None:
+        """Say why a document is not an answer: an error report, cut short, or something else."""
+        try:
+            document = msgspec.json.decode(body)
+        except BROKEN as error:
+            self.failure = (
+                failures.truncated(self._origin)
+                if "truncated" in str(error)
+                else failures.malformed(self._origin, "sent an answer that is not JSON")
+            )
+            return
+        self.failure = (
+            failures.from_report(self._origin, body)
+            if is_report(document)
+            else failures.malformed(self._origin, "sent an answer of an unknown form")
+        )
+
+
+class WrongBodyDecoder(AnswerDecoder):
+    """Reads what a server sent in place of an event stream: an error page or an error report.
+
+    It never makes a success of it.
+    """
+
+    __slots__ = ("_body", "_media_type")
+
+    def __init__(self, origin: Origin, media_type: str) -> None:
+        super().__init__(origin)
+        self._media_type = media_type
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Collect, up to a limit."""
+        self._body += data[: _ERROR_PAGE - len(self._body)]
+        return []
+
+    def close(self) -> list[Event]:
+        """Say what came."""
+        if self.failure is not None:
+            return []
+        body = self._body.decode("utf-8-sig", "replace")
+        try:
+            document = msgspec.json.decode(body)
+        except BROKEN:
+            document = None
+        if not body.strip():
+            self.failure = failures.truncated(self._origin)
+        elif is_report(document):
+            self.failure = failures.from_report(self._origin, body)
+        else:
+            self.failure = failures.malformed(
+                self._origin, f"sent {self._media_type} where an event stream was asked for"
+            )
+        return []
+
+
+def merged(events: list[Event]) -> list[Event]:
+    """Make neighbouring deltas of one kind one delta."""
+    if len(events) < 2:
+        return events
+    result: list[Event] = []
+    for kind, run in groupby(events, type):
+        if kind is TextDelta or kind is ThinkingDelta:
+            texts = [delta.text for delta in run]  # type: ignore[union-attr]  # of this kind
+            result.append(kind("".join(texts)))
+        else:
+            result.extend(run)
+    return result
+
+
+def choose_decoder(
+    origin: Origin,
+    headers: Mapping[str, str],
+    *,
+    streaming: bool,
+    stream: type[StreamDecoder],
+    whole: type[BodyDecoder],
+) -> AnswerDecoder:
+    """Choose by what was asked for and by what the answer says it is.
+
+    An answer that does not say what it is may be an event stream.
+    """
+    if not streaming:
+        return whole(origin)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type in ("", "text/event-stream"):
+        return stream(origin)
+    sound = _MEDIA_TYPE.fullmatch(media_type)
+    return WrongBodyDecoder(origin, media_type if sound else "an unknown media type")
+
+
+def lenient_json(data: str) -> object:
+    """Decode JSON for which msgspec is too strict.
+
+    Some servers send NaN and Infinity (as log probabilities), or cut a text between the halves of a
+    surrogate pair; such a half becomes U+FFFD, since no UTF-8 can say it.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON at all.
+    """
+    value: object = json.loads(data)
+    return _mend(value) if "\\u" in data else value
+
+
+def _mend(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mend(item) for item in value]
+    if isinstance(value, dict):
+        return {_mend(key): _mend(item) for key, item in value.items()}
+    return value
+
+
+def _is_json(data: str) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except BROKEN:
+        return False
+    return True

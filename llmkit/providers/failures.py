@@ -1,0 +1,295 @@
+"""How a provider's failure becomes an error of llmkit, the same for every wire.
+
+What a provider writes about a failure may quote the prompt or the key, so none of its sentences is
+handed on: a message says in our words what happened, with the provider's name, the status and the
+provider's one-word code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from llmkit.errors import (
+    AuthenticationFailed,
+    FrameTooLarge,
+    ProtocolError,
+    ProviderError,
+    QuotaExhausted,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+    StreamTruncated,
+)
+from llmkit.providers.reports import REQUEST_ID, Report, read_report
+
+E = TypeVar("E", bound=ProviderError)
+
+_SECONDS = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]*)?")
+
+# help.openai.com/en/articles/5955604 and platform.claude.com/docs/en/api/errors.
+_QUOTA_WORDS = frozenset(
+    {
+        "billing_error",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "credit_balance_exhausted",
+        "enforced_spend_limit_reached",
+        "insufficient_quota",
+        "organization_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
+        "project_spend_limit_exceeded",
+    }
+)
+# Anthropic reports an empty account, and a limit that its owner has set, as 400
+# invalid_request_error: only the sentence tells.
+_QUOTA_SENTENCES = ("credit balance is too low", "you have reached your specified")
+_TOO_LONG_WORDS = frozenset({"context_length_exceeded", "request_too_large"})
+
+_CLASSES: dict[str, type[ProviderError]] = {
+    "api_error": ServerFailed,
+    "authentication_error": AuthenticationFailed,
+    "content_policy_violation": RequestRejected,
+    "context_length_exceeded": RequestRejected,
+    "invalid_api_key": AuthenticationFailed,
+    "invalid_request_error": RequestRejected,
+    "model_not_found": RequestRejected,
+    "not_found_error": RequestRejected,
+    "overloaded_error": ServerFailed,
+    "permission_error": AuthenticationFailed,
+    "rate_limit_error": RateLimited,
+    "rate_limit_exceeded": RateLimited,
+    "request_too_large": RequestRejected,
+    "server_error": ServerFailed,
+    "timeout_error": ServerFailed,
+}
+
+_HINTS: dict[type[ProviderError], str] = {
+    AuthenticationFailed: "Check the API key (providers.{provider}.api_key or its environment "
+    "variable), and that it may use this model.",
+    QuotaExhausted: "Add credit or raise the spend limit in the provider's console; "
+    "waiting a little does not help.",
+    RateLimited: "Wait and try again, send fewer requests at once, "
+    "or ask the provider for a higher limit.",
+    RequestRejected: "Check the model name and the options of this call "
+    "against the provider's documentation.",
+    ServerFailed: "Try again later; the provider's status page may say more.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an answer came from, for the errors about it."""
+
+    provider: str
+    model: str
+    status_code: int = 200
+    request_id: str | None = None
+
+    @classmethod
+    def of(cls, provider: str, model: str, headers: Mapping[str, str], status: int = 200) -> Origin:
+        """Read the request id from the headers of the answer; their names are lower case."""
+        return cls(provider, model, status, request_id(headers))
+
+
+def from_status(
+    origin: Origin, headers: Mapping[str, str], body: bytes, *, now: float
+) -> ProviderError:
+    """Turn an answer with an error status into the error to raise.
+
+    `now` is in seconds since the epoch. The body may be anything, an HTML page of a proxy too.
+    """
+    report, status = read_report(body), origin.status_code
+    kind = _class_of_status(status)
+    if issubclass(kind, RequestRejected | RateLimited) and _is_quota(report):
+        kind = QuotaExhausted
+    return _error(
+        kind,
+        origin,
+        f"{origin.provider} answered {status}{_in_brackets(report.code)}",
+        hint=_hint(kind, origin, report),
+        report=report,
+        retry_after=retry_after(headers, now),
+        can_retry=_can_retry(headers, status),
+    )
+
+
+def from_report(origin: Origin, report: str) -> ProviderError:
+    """Turn an error report, in JSON, inside an answer with status 200 into the error to raise.
+
+    The status says nothing here, so the words of the report decide. A report without a word that is
+    known counts as the provider's own failure.
+    """
+    said = read_report(report)
+    kind = _class_of_words(said)
+    return _error(
+        kind,
+        origin,
+        f"{origin.provider} reported an error inside its answer{_in_brackets(said.code)}",
+        hint=_hint(kind, origin, said),
+        report=said,
+    )
+
+
+def truncated(origin: Origin) -> StreamTruncated:
+    """Make the error for an answer that ended without its terminal marker."""
+    return _error(
+        StreamTruncated,
+        origin,
+        f"the answer of {origin.provider} ended before it was complete",
+        hint="Try again; the provider, a proxy or the connection cut it short.",
+    )
+
+
+def malformed(origin: Origin, what: str) -> ProtocolError:
+    """Make the error for an answer that does not follow the wire format.
+
+    `what` goes on after the provider's name: "sent an event that is not JSON".
+    """
+    return _error(
+        ProtocolError,
+        origin,
+        f"{origin.provider} {what}",
+        hint="Check the base URL and the wire of this provider, and the proxies in between.",
+    )
+
+
+def too_large(origin: Origin, cause: FrameTooLarge) -> FrameTooLarge:
+    """Say whose event was too large."""
+    message = f"{origin.provider}: {cause.message}"
+    return _error(FrameTooLarge, origin, message, hint=None, can_retry=False)
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Read the provider's id of the request.
+
+    It is in `request-id` (Anthropic) or `x-request-id` (OpenAI and most others).
+    """
+    for name in ("request-id", "x-request-id"):
+        value = headers.get(name)
+        if value and REQUEST_ID.fullmatch(value):
+            return value
+    return None
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Read how many seconds the provider asks to wait, never less than 0; None if it does not say.
+
+    In this order: `retry-after-ms` (OpenAI), `x-ms-retry-after-ms` (Azure), `retry-after` in
+    seconds or as an HTTP date. A date counts from the answer's own `date`, so that a wrong clock on
+    this side does not matter, and only without one from `now`, in seconds since the epoch.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(name, ""))
+        if milliseconds is not None:
+            return max(0.0, milliseconds / 1000)
+    value = headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is None:
+        until = _http_date(value)
+        if until is None:
+            return None
+        sent = _http_date(headers.get("date", ""))
+        seconds = until - (now if sent is None else sent)
+    return max(0.0, seconds)
+
+
+def _error(
+    kind: type[E],
+    origin: Origin,
+    message: str,
+    *,
+    hint: str | None,
+    report: Report | None = None,
+    retry_after: float | None = None,
+    can_retry: bool | None = None,
+) -> E:
+    return kind(
+        message,
+        hint=hint,
+        provider=origin.provider,
+        model=origin.model,
+        status_code=origin.status_code,
+        code=report.code if report is not None else None,
+        request_id=origin.request_id or (report.request_id if report is not None else None),
+        retry_after=retry_after,
+        can_retry=can_retry,
+    )
+
+
+def _class_of_status(status: int) -> type[ProviderError]:
+    if status in (401, 403):
+        return AuthenticationFailed
+    if status == 402:
+        return QuotaExhausted
+    if status == 429:
+        return RateLimited
+    if status >= 500:
+        return ServerFailed
+    if status >= 400 and not _passes(status):
+        return RequestRejected
+    return ProviderError
+
+
+def _class_of_words(report: Report) -> type[ProviderError]:
+    if _is_quota(report):
+        return QuotaExhausted
+    for word in report.words:
+        if word in _CLASSES:
+            return _CLASSES[word]
+        if word.isdigit() and 400 <= int(word) < 600:
+            return _class_of_status(int(word))
+    return ServerFailed
+
+
+def _passes(status: int) -> bool:
+    """Tell whether the moment is refused and not the request: timeout, conflict, too early."""
+    return status in (408, 409, 425)
+
+
+def _is_quota(report: Report) -> bool:
+    if not _QUOTA_WORDS.isdisjoint(report.words):
+        return True
+    return any(sentence in report.sentence for sentence in _QUOTA_SENTENCES)
+
+
+def _can_retry(headers: Mapping[str, str], status: int) -> bool | None:
+    word = headers.get("x-should-retry", "").strip().lower()
+    if word in ("true", "false"):
+        return word == "true"
+    return True if _passes(status) else None
+
+
+def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
+    status = origin.status_code
+    if status == 413 or not _TOO_LONG_WORDS.isdisjoint(report.words):
+        return "This model cannot take so long a prompt: send less, or choose another model."
+    if status == 404 or "model_not_found" in report.words:
+        return f"Check the model name, and the base URL of {origin.provider}."
+    if 300 <= status < 400:
+        return (
+            "Redirects are not followed, for they would carry the key elsewhere: "
+            f"check the base URL of {origin.provider}."
+        )
+    return _HINTS.get(kind, "Try again later.").format(provider=origin.provider)
+
+
+def _in_brackets(code: str | None) -> str:
+    return f" ({code})" if code else ""
+
+
+def _number(value: str) -> float | None:
+    value = value.strip()
+    return float(value) if _SECONDS.fullmatch(value) else None
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,117 @@
+"""OpenAI chat completions, and everything compatible: POST /chat/completions.
+
+Source: developers.openai.com/api/docs/api-reference/chat.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from llmkit.call import Call
+from llmkit.errors import ProviderError
+from llmkit.providers import failures
+from llmkit.providers.base import Decoder, HTTPRequest
+from llmkit.providers.decoding import choose_decoder
+from llmkit.providers.failures import Origin
+from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
+from llmkit.providers.request import checked_api_key, checked_base_url, to_request
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """Where a server's words differ."""
+
+    max_tokens: str = "max_tokens"
+    seed: str = "seed"
+    stream_options: bool = True
+
+
+_OPENAI = _Dialect(max_tokens="max_completion_tokens")
+# Mistral answers 422 extra_forbidden to stream_options, and sends usage without being asked
+# (anon-kode issue 53).
+_MISTRAL = _Dialect(seed="random_seed", stream_options=False)
+
+
+class OpenAI:
+    """The OpenAI chat completions wire, at OpenAI or at a compatible server."""
+
+    def __init__(
+        self,
+        name: str = "openai",
+        *,
+        api_key: str | None,
+        base_url: str = "https://api.openai.com/v1",
+        headers: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep the address and the key.
+
+        `headers` are added to ours, or replace them; `clock` gives seconds since the epoch. With
+        `api_key=None` no key is sent, for a server that wants none.
+
+        Raises:
+            ConfigError: the base URL or the key cannot be used.
+        """
+        self.name = name
+        base_url = checked_base_url(name, base_url).removesuffix("/chat/completions")
+        self._url = f"{base_url}/chat/completions"
+        self._dialect = _dialect(urlsplit(base_url).hostname or "")
+        self._headers = {"content-type": "application/json"}
+        if api_key is not None:
+            self._headers["authorization"] = f"Bearer {checked_api_key(name, api_key)}"
+        self._headers |= {key.lower(): value for key, value in (headers or {}).items()}
+        self._clock = clock
+
+    def build_request(self, call: Call, model: str) -> HTTPRequest:
+        """Say the call in the vendor's format.
+
+        Raises:
+            InvalidRequest: the call cannot be said in JSON.
+        """
+        messages = [{"role": message.role, "content": message.text} for message in call.messages]
+        if call.system is not None:
+            messages.insert(0, {"role": "system", "content": call.system})
+        body: dict[str, object] = {"model": model, "messages": messages}
+        if call.max_tokens is not None:
+            body[self._dialect.max_tokens] = call.max_tokens
+        if call.temperature is not None:
+            body["temperature"] = call.temperature
+        if call.top_p is not None:
+            body["top_p"] = call.top_p
+        if call.stop:
+            body["stop"] = call.stop
+        if call.seed is not None:
+            body[self._dialect.seed] = call.seed
+        if call.streaming:
+            body["stream"] = True
+            if self._dialect.stream_options:
+                body["stream_options"] = {"include_usage": True}
+        accept = "text/event-stream" if call.streaming else "application/json"
+        return to_request(self._url, {"accept": accept, **self._headers}, body, call.extra)
+
+    def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
+        """Make the decoder for one successful answer."""
+        origin = Origin.of(self.name, model, headers)
+        return choose_decoder(
+            origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=CompletionDecoder
+        )
+
+    def error(
+        self, model: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> ProviderError:
+        """Turn an answer with an error status into the error to raise."""
+        origin = Origin.of(self.name, model, headers, status)
+        return failures.from_status(origin, headers, body, now=self._clock())
+
+
+def _dialect(host: str) -> _Dialect:
+    # OpenAI's reasoning models refuse max_tokens; many compatible servers know nothing else.
+    azure = (".openai.azure.com", ".cognitiveservices.azure.com")
+    if host == "api.openai.com" or host.endswith((".api.openai.com", *azure)):
+        return _OPENAI
+    if host == "api.mistral.ai":
+        return _MISTRAL
+    return _Dialect()

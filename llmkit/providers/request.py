@@ -1,0 +1,79 @@
+"""What every wire needs to say a request: a sound address, sound headers, a JSON body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from llmkit.errors import ConfigError, InvalidRequest
+from llmkit.providers.base import HTTPRequest
+
+
+def checked_base_url(provider: str, value: str) -> str:
+    """Return the base URL without a slash at its end.
+
+    Raises:
+        ConfigError: it is not an http or https URL, or carries a password, a query or a fragment.
+    """
+    try:
+        parts = urlsplit(value.strip())
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigError(
+            f"the base URL of {provider} is not an http or https URL",
+            hint='Write it in full, such as "https://api.example.com/v1".',
+        )
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError(
+            f"the base URL of {provider} holds a password, a query or a fragment",
+            hint="Put credentials into api_key or headers.",
+        )
+    return value.strip().rstrip("/")
+
+
+def checked_api_key(provider: str, value: str) -> str:
+    """Return the key without the white space around it, which files and shells like to add.
+
+    Raises:
+        ConfigError: it is empty, or cannot stand in an HTTP header.
+    """
+    value = value.strip()
+    if value and value.isascii() and value.isprintable():
+        return value
+    raise ConfigError(
+        f"the API key of {provider} is " + ("not printable ASCII" if value else "empty"),
+        hint=f"Check providers.{provider}.api_key or its environment variable.",
+    )
+
+
+def to_request(
+    url: str,
+    headers: Mapping[str, str],
+    body: dict[str, object],
+    extra: Mapping[str, object],
+) -> HTTPRequest:
+    """Build the POST. Fields in `extra` take the place of those in `body`.
+
+    Raises:
+        InvalidRequest: `extra` holds `stream`, or something cannot be said in JSON.
+    """
+    if "stream" in extra:
+        raise InvalidRequest(
+            "extra holds the field stream", hint="Call stream() or complete(), which set it."
+        )
+    try:
+        content = msgspec.json.encode({**body, **extra})
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            "a text holds half of a surrogate pair, which UTF-8 cannot say",
+            hint='Replace it: text.encode("utf-8", "replace").decode().',
+        ) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            "extra holds something that JSON cannot say", hint="Use plain values."
+        ) from error
+    return HTTPRequest("POST", url, headers, content)

@@ -1,0 +1,199 @@
+"""What is known of one attempt: when, what, how much. It fills the ledger's row and the caller's response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
+from llmkit.events import Finish
+from llmkit.ledger.row import Closing, Opening
+from llmkit.policy.estimate import estimate_tokens
+from llmkit.response import Accumulator, Response, Status
+from llmkit.usage import Usage
+
+if TYPE_CHECKING:
+    from llmkit.call import Call
+    from llmkit.policy.clocks import Clocks
+    from llmkit.policy.plan import Try
+    from llmkit.policy.pricing import Prices
+    from llmkit.providers.base import Decoder
+
+
+class AttemptRecord:
+    """Keeps the facts of one attempt. Pure but for the clock it is given.
+
+    Args:
+        clock: seconds, for durations. `now`: the date, in UTC, for the row.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        step: Try,
+        *,
+        clocks: Clocks,
+        prices: Prices,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._call = call
+        self._attempt = step.attempt
+        self._provider = step.route.provider.name
+        self._model = step.route.model
+        self._clocks = clocks
+        self._prices = prices
+        self._clock = clock
+        self._now = now
+        self._started_at = now()
+        self._started = clock()
+        self._http_status: int | None = None
+        self._request_id: str | None = None
+
+    def opening(self) -> Opening:
+        """Return the row as it stands before bytes go out."""
+        return opening(
+            self._call,
+            attempt=self._attempt,
+            provider=self._provider,
+            model=self._model,
+            at=self._started_at,
+        )
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take note of the head of the answer."""
+        self._http_status = status
+        self._request_id = headers.get("request-id") or headers.get("x-request-id")
+
+    def named(self, error: ProviderError) -> ProviderError:
+        """Say in the error where it came from."""
+        error.provider = error.provider or self._provider
+        error.model = error.model or self._model
+        error.request_id = error.request_id or self._request_id
+        error.status_code = error.status_code or self._http_status
+        return error
+
+    def complete(self, finish: Finish, answer: Accumulator) -> Finish:
+        """Fill in what the provider did not report of a complete answer."""
+        usage = self._filled(finish.usage, answer)
+        return finish if usage is finish.usage else Finish(finish.stop_reason, finish.raw_stop_reason, usage)
+
+    def closing(
+        self,
+        status: Status,
+        error: BaseException | None,
+        decoder: Decoder | None,
+        answer: Accumulator,
+    ) -> Closing:
+        """Return what closes the row."""
+        usage = self._usage(decoder, answer, error)
+        priced = self._prices.cost(self._provider, self._model, usage)
+        first = self._clocks.first_content_at
+        return Closing(
+            call_id=self._call.call_id,
+            attempt=self._attempt,
+            status=status,
+            usage=usage,
+            cost=priced.cost,
+            price_version=priced.version,
+            stop_reason=answer.finish.stop_reason if answer.finish else None,
+            error_type=None if status == "finished" else error_type(error),
+            http_status=self._http_status,
+            request_id=self._quoted_id(decoder),
+            response_model=decoder.model if decoder else None,
+            first_content_seconds=None if first is None else first - self._started,
+            total_seconds=self._clock() - self._started,
+            ended_at=self._now(),
+        )
+
+    def response(self, decoder: Decoder | None, answer: Accumulator) -> Response:
+        """Return the answer so far."""
+        usage = self._usage(decoder, answer, None)
+        return Response(
+            text=answer.text,
+            thinking=answer.thinking,
+            stop_reason=answer.finish.stop_reason if answer.finish else None,
+            raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
+            usage=usage,
+            cost=self._prices.cost(self._provider, self._model, usage).cost,
+            provider=self._provider,
+            model=(decoder.model if decoder else None) or self._model,
+            request_id=self._quoted_id(decoder),
+            call_id=self._call.call_id,
+        )
+
+    def _quoted_id(self, decoder: Decoder | None) -> str | None:
+        return self._request_id or (decoder.request_id if decoder else None)
+
+    def _usage(
+        self, decoder: Decoder | None, answer: Accumulator, error: BaseException | None
+    ) -> Usage:
+        if answer.finish is not None:
+            return answer.finish.usage
+        if decoder is None and not self._may_be_billed(error):
+            return Usage()
+        return self._filled(decoder.usage if decoder else Usage(), answer)
+
+    def _may_be_billed(self, error: BaseException | None) -> bool:
+        # A provider that answered with an error status, or was never reached, has read no prompt.
+        if self._http_status is not None or isinstance(error, ConnectionFailed):
+            return False
+        return not (isinstance(error, ProviderTimeout) and error.clock == "connect")
+
+    def _filled(self, usage: Usage, answer: Accumulator) -> Usage:
+        if usage.input_tokens is None:
+            said = "".join(message.text for message in self._call.messages)
+            tokens = estimate_tokens((self._call.system or "") + said)
+            usage = replace(usage, input_tokens=tokens, input_source="estimated")
+        if usage.output_tokens is None:
+            tokens = estimate_tokens(answer.text) + estimate_tokens(answer.thinking)
+            usage = replace(usage, output_tokens=tokens, output_source="estimated")
+        return usage
+
+
+def opening(
+    call: Call, *, attempt: int, provider: str | None, model: str | None, at: datetime
+) -> Opening:
+    """Make the opening of a row."""
+    return Opening(
+        call_id=call.call_id,
+        attempt=attempt,
+        run_id=call.run_id,
+        user_key=call.caller.user,
+        tenant=call.caller.tenant,
+        tags=call.caller.tags,
+        alias=call.model,
+        provider=provider,
+        model=model,
+        streaming=call.streaming,
+        started_at=at,
+    )
+
+
+def refused(call: Call, error: Exception, *, at: datetime) -> tuple[Opening, Closing]:
+    """Make the one row of a call that no attempt was made for."""
+    return opening(call, attempt=0, provider=None, model=None, at=at), Closing(
+        call_id=call.call_id,
+        attempt=0,
+        status="refused",
+        usage=Usage(),
+        cost=None,
+        price_version=None,
+        stop_reason=None,
+        error_type=error_type(error),
+        http_status=None,
+        request_id=None,
+        response_model=None,
+        first_content_seconds=None,
+        total_seconds=0.0,
+        ended_at=at,
+    )
+
+
+def error_type(error: BaseException | None) -> str | None:
+    """Return the word that the ledger keeps for an error: ours, or the class."""
+    if error is None:
+        return None
+    return str(getattr(error, "type", type(error).__name__))[:64]

@@ -1,0 +1,34 @@
+"""The chat page and the browser's client, as files to serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+_SCRIPT = "text/javascript; charset=utf-8"
+PAGES = {
+    "/": ("chat.html", "text/html; charset=utf-8"),
+    "/chat.css": ("chat.css", "text/css; charset=utf-8"),
+    "/chat.js": ("chat.js", _SCRIPT),
+    "/llmkit.js": ("llmkit.js", _SCRIPT),
+}
+# Nothing but the page's own files runs, whatever a model writes.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+
+@cache
+def page(path: str) -> tuple[Mapping[str, str], bytes]:
+    """Return the headers and the body of one of `PAGES`. Header names are lower case."""
+    name, content_type = PAGES[path]
+    headers = {
+        "content-type": content_type,
+        "cache-control": "no-cache",
+        "x-content-type-options": "nosniff",
+    }
+    if path == "/":
+        headers["content-security-policy"] = _POLICY
+    return headers, files("llmkit").joinpath("static", name).read_bytes()

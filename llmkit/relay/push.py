@@ -1,0 +1,133 @@
+"""The relay for hosts that are written to: it pushes frames as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from llmkit._async.stream import AsyncStreamManager
+from llmkit.errors import LLMKitError, StreamClosed
+from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
+from llmkit.relay.problem import INTERNAL, problem_of
+
+log = logging.getLogger("llmkit.relay")
+
+
+class Sink(Protocol):
+    """Where a response is written to."""
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the head."""
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        """Write a part of the body. OSError says that nobody reads it any more."""
+
+
+class PushRelay:
+    """Relays one answer into a sink.
+
+    The status is held until the first content or the first heartbeat, so that an early failure is a real status. One timer for
+    the heartbeats; the frames of one network read are one write.
+
+    Args:
+        manager: the call, not opened yet.
+        sink: where the response goes.
+        heartbeat: seconds of silence before a comment is sent.
+    """
+
+    def __init__(self, manager: AsyncStreamManager, sink: Sink, *, heartbeat: float) -> None:
+        self._manager = manager
+        self._sink = sink
+        self._heartbeat = heartbeat
+        self._dialect = TextDialect(manager.call.call_id)
+        self._loop = asyncio.get_running_loop()
+        self._started = False
+        self._ended = False
+        self._writing = False
+        self._last_write = self._loop.time()
+        self._beat: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(heartbeat, self._on_timer)
+
+    async def run(self) -> None:
+        """Open the call, relay it to its end and close it. A reader that left stops the call."""
+        try:
+            async with self._manager as stream:
+                while (events := await stream.read()) is not None:
+                    frames = self._dialect.encode(events)
+                    if frames:
+                        await self._write(frames, more=not self._dialect.finished)
+        except StreamClosed:
+            await self._end()  # stopped from outside: there is nothing to add
+        except LLMKitError as error:
+            await self._fail(error)
+        except OSError:
+            log.debug("the browser left while it was written to")
+        except Exception:
+            if self._started and not self._ended:
+                await self._write(self._dialect.error(INTERNAL), more=False)
+            raise  # the host's own handlers and logs come next
+        finally:
+            self._timer.cancel()
+            if self._beat is not None:
+                self._beat.cancel()
+
+    def abort(self) -> None:
+        """Stop the call, since nobody reads it any more."""
+        self._ended = True
+        self._manager.abort()
+
+    async def _write(self, data: bytes, *, more: bool = True) -> None:
+        if self._beat is not None:
+            await self._beat
+        self._writing = True
+        if not self._started:
+            self._started = True
+            await self._sink.start(200, HEADERS)
+        self._ended = self._ended or not more
+        await self._sink.send(data, more=more)
+        self._writing = False
+        self._last_write = self._loop.time()
+
+    async def _fail(self, error: LLMKitError) -> None:
+        problem = problem_of(error)
+        if self._ended:
+            return
+        if self._beat is not None:
+            await self._beat
+        if self._started:
+            await self._write(self._dialect.error(problem), more=False)
+            return
+        self._started = self._ended = True
+        body = problem.body
+        await self._sink.start(
+            problem.status, {**problem.headers, "content-length": str(len(body))}
+        )
+        await self._sink.send(body, more=False)
+
+    async def _end(self) -> None:
+        if not self._ended:
+            await self._write(b"", more=False)
+
+    def _on_timer(self) -> None:
+        if self._ended:
+            return
+        now = self._loop.time()
+        if self._writing:
+            self._last_write = now  # a slow reader is not a silent one
+        elif now >= self._last_write + self._heartbeat:
+            self._last_write = now
+            self._beat = self._loop.create_task(self._send_heartbeat())
+        self._timer = self._loop.call_at(self._last_write + self._heartbeat, self._on_timer)
+
+    async def _send_heartbeat(self) -> None:
+        try:
+            if not self._started:
+                self._started = True
+                await self._sink.start(200, HEADERS)
+            await self._sink.send(HEARTBEAT, more=True)
+        except OSError:
+            self.abort()
+        finally:
+            self._beat = None

@@ -1,0 +1,98 @@
+"""What came back: the answer, accumulated from its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from llmkit.errors import StreamClosed, StreamTruncated
+from llmkit.events import Event, Finish, Reset, StopReason, TextDelta, ThinkingDelta
+from llmkit.usage import Usage
+
+Status = Literal[
+    "started",
+    "finished",
+    "failed",
+    "cancelled",
+    "truncated",
+    "refused",
+    "cached",
+    "shared",
+    "lost",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """An answer, complete or so far. `stop_reason` is None while it is not complete.
+
+    `cost` is in US dollars; None when the price or the usage is unknown.
+    """
+
+    text: str
+    thinking: str
+    stop_reason: StopReason | None
+    raw_stop_reason: str | None
+    usage: Usage
+    cost: Decimal | None
+    provider: str | None
+    model: str | None
+    request_id: str | None
+    call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a stream ended, for finalisers: the ledger's word, the answer so far, and the error if there was one."""
+
+    status: Status
+    response: Response
+    error: BaseException | None = None
+
+
+class Accumulator:
+    """Joins the events of one answer."""
+
+    __slots__ = ("_text", "_thinking", "finish")
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self.finish: Finish | None = None
+
+    def add(self, events: list[Event]) -> None:
+        """Take in the events of one read."""
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta:
+                self._text.append(event.text)  # type: ignore[union-attr]  # mypy does not narrow by type(...)
+            elif kind is ThinkingDelta:
+                self._thinking.append(event.text)  # type: ignore[union-attr]
+            elif kind is Finish:
+                self.finish = event  # type: ignore[assignment]
+            elif kind is Reset:
+                self._text.clear()
+                self._thinking.clear()
+
+    @property
+    def text(self) -> str:
+        """All text so far."""
+        return "".join(self._text)
+
+    @property
+    def thinking(self) -> str:
+        """All thinking so far."""
+        return "".join(self._thinking)
+
+
+def status_of(error: BaseException | None, *, complete: bool) -> Status:
+    """Say in the ledger's word how an attempt ended."""
+    if complete:
+        return "finished"
+    if isinstance(error, StreamTruncated):
+        return "truncated"
+    if error is None or isinstance(error, StreamClosed) or not isinstance(error, Exception):
+        # Left early, stopped, cancelled, interrupted: none of them is a failure of the provider.
+        return "cancelled"
+    return "failed"

@@ -1,0 +1,112 @@
+"""Which provider and model a name stands for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llmkit.errors import ConfigError
+from llmkit.policy.plan import Route
+from llmkit.providers.base import Provider
+from llmkit.providers.registry import KNOWN, WIRES
+
+if TYPE_CHECKING:
+    from llmkit.config import Config, Price
+
+
+class Routes:
+    """Turns aliases and `provider:model` ids into routes. Providers are made when they are first called.
+
+    Args:
+        config: the settings.
+        providers: providers of the app's own; they win over those of the settings.
+
+    Raises:
+        ConfigError: an alias names a provider that nobody knows.
+    """
+
+    def __init__(self, config: Config, providers: Sequence[Provider] = ()) -> None:
+        self._config = config
+        self._providers: dict[str, Provider] = {provider.name: provider for provider in providers}
+        for alias, models in config.models.items():
+            for model in models:
+                self._check_known(model.partition(":")[0], f"models.{alias}")
+
+    def of(self, model: str) -> list[Route]:
+        """Return the routes of an alias or of a `provider:model` id, in order of preference.
+
+        Raises:
+            ConfigError: it is neither, or its provider has no key.
+        """
+        ids = self._config.models.get(model, (model,))
+        return [self._route(model_id) for model_id in ids]
+
+    def prices(self) -> Mapping[str, Price]:
+        """Return the prices of the settings, by `provider` or `provider:model`."""
+        prices: dict[str, Price] = {
+            name: provider.price
+            for name, provider in self._config.providers.items()
+            if provider.price is not None
+        }
+        return {**prices, **self._config.prices}
+
+    def _route(self, model_id: str) -> Route:
+        name, colon, model = model_id.partition(":")
+        if not (name and colon and model):
+            aliases = ", ".join(sorted(self._config.models)) or "none"
+            raise ConfigError(
+                f"{model_id!r} is neither an alias nor a provider:model id",
+                hint=f"The aliases in models are: {aliases}.",
+            )
+        if name not in self._providers:
+            self._check_known(name, f"the model {model_id!r}")
+            self._providers[name] = self._make(name)
+        return Route(self._providers[name], model)
+
+    def _check_known(self, name: str, where: str) -> None:
+        if name in self._providers or name in KNOWN or name in self._config.providers:
+            return
+        raise ConfigError(
+            f"{where} names the unknown provider {name!r}",
+            hint=f"Known are {', '.join(sorted(KNOWN))}; "
+            f"any other needs providers.{name} with a wire and a base_url.",
+        )
+
+    def _make(self, name: str) -> Provider:
+        known = KNOWN.get(name)
+        given = self._config.providers.get(name)
+        wire = (given.wire if given else None) or (known.wire if known else None)
+        if wire is None:
+            raise ConfigError(
+                f"providers.{name}.wire is not set", hint=f"It is one of {', '.join(sorted(WIRES))}."
+            )
+        base_url = (given.base_url if given else None) or (known.base_url if known else None)
+        if base_url is None:
+            raise ConfigError(
+                f"providers.{name}.base_url is not set",
+                hint='Say where it is, e.g. "http://127.0.0.1:8080/v1".',
+            )
+        return WIRES[wire](
+            name,
+            api_key=self._key(name, base_url),
+            base_url=base_url,
+            headers=given.headers if given else {},
+        )
+
+    def _key(self, name: str, base_url: str) -> str | None:
+        given = self._config.providers.get(name)
+        if given is not None and "api_key" in given.model_fields_set:
+            return given.api_key.get_secret_value() if given.api_key is not None else None
+        known = KNOWN.get(name)
+        # A key from the environment is for its vendor, and is not carried to another address.
+        if known is None or known.key_variable is None or base_url != known.base_url:
+            return None
+        key = os.environ.get(known.key_variable)
+        if not key:
+            raise ConfigError(
+                f"there is no API key for {name}",
+                hint=f"Set the environment variable {known.key_variable}, "
+                f"or providers.{name}.api_key.",
+            )
+        return key

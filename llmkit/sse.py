@@ -1,0 +1,270 @@
+"""Server-sent events, in and out, without I/O.
+
+The rules are those of the WHATWG HTML standard, "Server-sent events", section "Interpreting an
+event stream". One thing differs on purpose: the standard drops an event that no blank line ends,
+`SSEDecoder.close` returns it, because some servers that speak the format almost end their streams
+so. Whoever reads the events decides whether they are complete.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from llmkit.errors import FrameTooLarge
+
+MAX_EVENT = 16 * 1024 * 1024
+"""Bytes that one line, or the data lines of one event, may have."""
+
+_LF, _CR = b"\n\r"
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile("\r\n|\r|\n")
+
+# Either an event as nearly every server writes it (a name, one data line), or whatever else stands
+# before a blank line.
+_FRAME = re.compile(r"(?:event: ?([^\n]*)\n)?data: ?([^\n]*)\n\n|(.+?)\n\n", re.DOTALL)
+
+
+class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
+    """One event. `id` is the last id that the stream has sent, None while it has sent none."""
+
+    event: str
+    data: str
+    id: str | None = None
+
+
+class SSEDecoder:
+    """Cuts the bytes of one event stream into events.
+
+    The time it takes is linear in the bytes, however they are split.
+
+    Attributes:
+        last_id: the id to send as `Last-Event-ID` when connecting again, or None.
+        retry: milliseconds that the server asks to wait before connecting again, or None.
+        failure: the error that ended the stream, or None.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_at_start",
+        "_between",
+        "_data",
+        "_event",
+        "_max_event",
+        "_size",
+        "_tail",
+        "failure",
+        "last_id",
+        "retry",
+    )
+
+    def __init__(self, max_event: int = MAX_EVENT) -> None:
+        self._max_event = max_event
+        self._at_start = True
+        self._after_cr = False
+        self._between = False
+        self._tail = bytearray()
+        self._data: list[str] = []
+        self._event = ""
+        self._size = 0
+        self.last_id: str | None = None
+        self.retry: int | None = None
+        self.failure: FrameTooLarge | None = None
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take in bytes as they came; return the events that they complete.
+
+        Raises:
+            FrameTooLarge: a line, or the data lines of one event, are longer than `max_event`
+                bytes. If the same bytes completed events, those are returned first, `failure` is
+                set, and the next call raises.
+        """
+        # Most reads bring whole events after whole events. Looking for a byte as a number costs a
+        # tenth of looking for bytes.
+        size = len(data)
+        if (
+            self._between
+            and 1 < size <= self._max_event
+            and data[-1] == data[-2] == _LF
+            and _CR not in data
+        ):
+            events: list[ServerSentEvent] = []
+            self._take_whole(data, events)
+            return events
+        return self._feed(data)
+
+    def close(self) -> list[ServerSentEvent]:
+        """Take in the end of the stream; return the last event if no blank line ended it.
+
+        Raises:
+            FrameTooLarge: as in `feed`.
+        """
+        if self.failure is not None:
+            raise self.failure
+        events: list[ServerSentEvent] = []
+        lines = bytes(self._tail)
+        self._tail.clear()
+        self._take_lines(lines + b"\n\n" if lines else b"\n", events)
+        if self.failure is not None:
+            raise self.failure
+        return events
+
+    def _feed(self, data: bytes) -> list[ServerSentEvent]:
+        if self.failure is not None:
+            raise self.failure
+        data = self._normalise(data)
+        cut = data.rfind(b"\n") + 1
+        events: list[ServerSentEvent] = []
+        self._tail += data[:cut]
+        if cut:
+            lines = bytes(self._tail)
+            self._tail.clear()
+            self._take(lines, events)
+        self._tail += data[cut:]
+        if len(self._tail) > self._max_event:
+            self._overflow()
+        if self.failure is not None and not events:
+            raise self.failure
+        self._between = not (
+            self._tail
+            or self._data
+            or self._event
+            or self._after_cr
+            or self._at_start
+            or self.failure
+        )
+        return events
+
+    def _normalise(self, data: bytes) -> bytes:
+        """Take off the byte order mark and make every line end a line feed."""
+        if self._at_start:
+            data = bytes(self._tail) + data
+            self._tail.clear()
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._tail += data
+                return b""
+            self._at_start = False
+            data = data.removeprefix(_BOM)
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if _CR in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
+
+    def _take(self, lines: bytes, events: list[ServerSentEvent]) -> None:
+        """Read whole lines: the end of an event begun, then whole events, then another's start."""
+        start = 0
+        if len(lines) > self._max_event:
+            start = len(lines)
+        elif not (self._data or self._event):
+            start = 0
+        elif lines.startswith(b"\n"):
+            start = 1
+        else:
+            start = lines.find(b"\n\n") + 2
+            start = start if start > 1 else len(lines)
+        self._take_lines(lines[:start], events)
+        end = lines.rfind(b"\n\n", start) + 2
+        if end > 1 and self.failure is None:
+            self._take_whole(lines[start:end], events)
+            start = end
+        self._take_lines(lines[start:], events)
+
+    def _take_whole(self, block: bytes, events: list[ServerSentEvent]) -> None:
+        """Read whole events at once: none is begun, and together they are not too long for one."""
+        last_id = self.last_id
+        for name, data, odd in _FRAME.findall(block.decode("utf-8", "replace")):
+            if odd:
+                for line in odd.split("\n"):
+                    self._take_line(line, 0, events)
+                self._take_line("", 0, events)
+                last_id = self.last_id
+            else:
+                events.append(ServerSentEvent(name or "message", data, last_id))
+
+    def _take_lines(self, lines: bytes, events: list[ServerSentEvent]) -> None:
+        """Read whole lines one by one, and see that none of them and no event is too long."""
+        for line in lines.split(b"\n")[:-1]:
+            if self.failure is not None:
+                return
+            if len(line) > self._max_event:
+                self._overflow()
+            else:
+                self._take_line(line.decode("utf-8", "replace"), len(line), events)
+
+    def _take_line(self, line: str, size: int, events: list[ServerSentEvent]) -> None:
+        if not line:
+            self._dispatch(events)
+            return
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            self._data.append(value)
+            self._size += size
+            if self._size > self._max_event:
+                self._overflow()
+        elif field == "event":
+            self._event = value
+        elif field == "id" and "\0" not in value:
+            self.last_id = value
+        elif field == "retry" and value.isascii() and value.isdigit() and len(value) < 16:
+            self.retry = int(value)
+
+    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+        if self._data:
+            data = "\n".join(self._data)
+            events.append(ServerSentEvent(self._event or "message", data, self.last_id))
+            self._data = []
+            self._size = 0
+        self._event = ""
+
+    def _overflow(self) -> None:
+        self.failure = FrameTooLarge(
+            f"a server-sent event is longer than {self._max_event} bytes",
+            hint="Raise max_event if the server really sends events of this size.",
+        )
+        self._tail.clear()
+        self._data = []
+
+
+def encode(data: str, *, event: str | None = None, id: str | None = None) -> bytes:
+    r"""Write one event.
+
+    Each line of `data` gets a field of its own, so that no text can forge an event. A line end is
+    `\r\n`, `\r` or `\n` and arrives as `\n`. Halves of surrogate pairs become U+FFFD, for UTF-8 has
+    none.
+
+    Raises:
+        ValueError: `event` or `id` holds a line end, or `id` a NUL.
+    """
+    head = ""
+    if id is not None:
+        if "\0" in id:
+            raise ValueError("the id of an event may not hold a NUL: a browser would ignore it")
+        head = f"id: {_one_line(id, 'id')}\n"
+    if event is not None:
+        head += f"event: {_one_line(event, 'name')}\n"
+    if "\n" in data or "\r" in data:
+        data = "\ndata: ".join(_LINE_END.split(data))
+    return _utf8(f"{head}data: {data}\n\n")
+
+
+def comment(text: str = "") -> bytes:
+    """Write a comment, which keeps a connection alive and which no client shows."""
+    return _utf8("".join(f": {line}\n" if line else ":\n" for line in _LINE_END.split(text)) + "\n")
+
+
+def _one_line(value: str, what: str) -> str:
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"the {what} of an event may not hold a line end")
+    return value
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -1,0 +1,246 @@
+/**
+ * llmkit in the browser: one ES module without dependencies.
+ *
+ *     import { stream } from "/llm/llmkit.js";
+ *     await stream("Say hi", { onText: (text) => output.append(text) });
+ */
+
+/**
+ * What went wrong. `retryAfter` is in seconds, `status` the HTTP status if that is what says so.
+ *
+ * @typedef {{type: string, message: string, hint: ?string, status: ?number, retryAfter: ?number}} Problem
+ */
+
+/**
+ * How it ended. `text` is what has come, `id` the id of the last frame that came whole.
+ *
+ * @typedef {{text: string, stopped: boolean, error: ?Problem, id: ?string}} Result
+ */
+
+/**
+ * Stream one answer from the app.
+ *
+ * Aborting `signal`, leaving the page and throwing in a callback close the connection; that stops the model.
+ *
+ * @param {string | {role: string, content: string}[]} messages the conversation, or a single question.
+ * @param {object} [options]
+ * @param {(text: string) => void} [options.onText] takes each piece of text as it comes.
+ * @param {() => void} [options.onReset] is told to forget all text so far: the answer begins anew.
+ * @param {(problem: Problem) => void} [options.onError] is told why there is no complete answer.
+ * @param {(result: Result) => void} [options.onDone] is told of a complete answer.
+ * @param {AbortSignal} [options.signal] stops the answer.
+ * @param {string} [options.model] an alias that the app offers.
+ * @param {string | URL} [options.url] where to ask; unless you say otherwise, `stream` beside this file.
+ * @param {HeadersInit} [options.headers] more headers, such as a CSRF token.
+ * @param {typeof globalThis.fetch} [options.fetch] is called instead of `fetch`, for tests.
+ * @returns {Promise<Result>} rejects with what a callback throws; without `onError` also with the problem, as an Error.
+ */
+export async function stream(messages, options = {}) {
+  const { onText, onReset, onError, onDone, signal } = options;
+  const result = { text: "", stopped: false, error: null, id: null };
+  const request = JSON.stringify({
+    messages: typeof messages === "string" ? [{ role: "user", content: messages }] : messages,
+    model: options.model,
+  });
+  const parser = new EventParser();
+  const leaving = new AbortController();
+  let body;
+  const stop = () => {
+    leaving.abort();
+    body?.cancel().catch(() => {});
+  };
+  signal?.addEventListener("abort", stop);
+  // A page that is left may live on behind the Back button, and its connection with it.
+  globalThis.addEventListener?.("pagehide", stop);
+  if (signal?.aborted) stop();
+
+  function take({ event, data }) {
+    if (event === "message" && data === "[DONE]") return true;
+    if (event === "message") {
+      const { text } = parse(data);
+      if (typeof text === "string") {
+        result.text += text;
+        onText?.(text);
+      }
+    } else if (event === "reset") {
+      result.text = "";
+      onReset?.();
+    } else if (event === "error") {
+      throw new Failure(problemIn(parse(data)) ?? UNREADABLE);
+    }
+    return false;
+  }
+
+  try {
+    body = await open(request, options, leaving.signal);
+    let complete = false;
+    while (!complete) {
+      for (const event of parser.feed(await read(body))) {
+        if (leaving.signal.aborted) throw new Failure(STOPPED);
+        result.id = event.id;
+        complete = take(event);
+        if (complete) break;
+      }
+    }
+    finish(body);
+  } catch (error) {
+    result.stopped = leaving.signal.aborted;
+    stop();
+    if (!(error instanceof Failure)) throw error;
+    if (!result.stopped) result.error = error.problem;
+    if (result.error && !onError) throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    globalThis.removeEventListener?.("pagehide", stop);
+  }
+  if (result.error) onError(result.error);
+  else if (!result.stopped) onDone?.(result);
+  return result;
+}
+
+const STOPPED = { type: "stopped", message: "the answer was stopped" };
+const UNREACHABLE = {
+  type: "connection_failed",
+  message: "the app cannot be reached",
+  hint: "Check the connection, then try again.",
+};
+const TRUNCATED = {
+  type: "stream_truncated",
+  message: "the answer broke off before its end",
+  hint: "Check the connection, then try again.",
+};
+const UNREADABLE = {
+  type: "protocol_error",
+  message: "the app sent something that is not part of an answer",
+  hint: "Reload the page. If it stays so, something between the app and the browser alters the stream.",
+};
+
+/** A problem on its way out. */
+class Failure extends Error {
+  constructor({ type, message, hint = null, status = null, retryAfter = null }) {
+    super(message);
+    this.name = "LLMKitError";
+    Object.assign(this, { type, hint, status, retryAfter });
+  }
+
+  get problem() {
+    const { type, message, hint, status, retryAfter } = this;
+    return { type, message, hint, status, retryAfter };
+  }
+}
+
+async function open(request, { url, headers, fetch = globalThis.fetch }, signal) {
+  const allHeaders = new Headers(headers);
+  allHeaders.set("content-type", "application/json");
+  allHeaders.set("accept", "text/event-stream");
+  let response;
+  try {
+    response = await fetch(url ?? new URL("stream", import.meta.url), {
+      method: "POST",
+      headers: allHeaders,
+      body: request,
+      credentials: "same-origin",
+      signal,
+    });
+  } catch (cause) {
+    throw Object.assign(new Failure(UNREACHABLE), { cause });
+  }
+  const type = response.headers.get("content-type") ?? "nothing";
+  if (response.ok && type.startsWith("text/event-stream")) return response.body.getReader();
+  throw new Failure(await refusal(response, type));
+}
+
+async function refusal(response, type) {
+  const { status } = response;
+  const retryAfter = seconds(response.headers.get("retry-after"));
+  const problem = problemIn(await response.json().catch(() => null));
+  if (problem) return { ...problem, status, retryAfter };
+  if (response.ok) {
+    const message = `the app answered with ${type.split(";")[0]} instead of a stream`;
+    const hint = "If this app has a login, log in again.";
+    return { type: "unexpected_answer", message, hint, status };
+  }
+  const message = `the app answered with the status ${status}`;
+  const hint = status < 500 ? "Reload the page, then try again." : "Try again in a moment.";
+  return { type: "http_error", message, hint, status, retryAfter };
+}
+
+function problemIn(body) {
+  return typeof body?.error?.message === "string" ? body.error : null;
+}
+
+function seconds(retryAfter) {
+  if (!retryAfter) return null;
+  const wait = /^\d+$/.test(retryAfter) ? +retryAfter : (Date.parse(retryAfter) - Date.now()) / 1000;
+  return Number.isNaN(wait) ? null : Math.max(0, wait);
+}
+
+async function read(body) {
+  let piece;
+  try {
+    piece = await body.read();
+  } catch (cause) {
+    throw Object.assign(new Failure(TRUNCATED), { cause });
+  }
+  if (piece.done) throw new Failure(TRUNCATED);
+  return piece.value;
+}
+
+/** Let the connection come to its own end, so that it can be used again and no server sees it break. */
+function finish(body) {
+  body
+    .read()
+    .then(() => body.cancel())
+    .catch(() => {});
+}
+
+function parse(data) {
+  try {
+    return Object(JSON.parse(data));
+  } catch (cause) {
+    throw Object.assign(new Failure(UNREADABLE), { cause });
+  }
+}
+
+/**
+ * Cuts bytes into server-sent events, by the rules of the WHATWG HTML standard, "Interpreting an event stream".
+ * An event that no blank line ends is dropped.
+ */
+class EventParser {
+  #decoder = new TextDecoder(); // takes off the byte order mark
+  #afterCR = false;
+  #line = [];
+  #data = [];
+  #event = "";
+  #id = null;
+
+  feed(bytes) {
+    const events = [];
+    let text = this.#decoder.decode(bytes, { stream: true });
+    if (!text) return events;
+    if (this.#afterCR && text[0] === "\n") text = text.slice(1);
+    this.#afterCR = text.endsWith("\r");
+    const [first, ...lines] = text.split(/\r\n|\r|\n/);
+    this.#line.push(first);
+    for (const next of lines) {
+      this.#take(this.#line.join(""), events);
+      this.#line = [next];
+    }
+    return events;
+  }
+
+  #take(line, events) {
+    if (line === "") {
+      if (this.#data.length) {
+        events.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
+      }
+      this.#data = [];
+      this.#event = "";
+      return;
+    }
+    const [, field, value] = /^([^:]*)(?:: ?)?([^]*)$/.exec(line);
+    if (field === "data") this.#data.push(value);
+    else if (field === "event") this.#event = value;
+    else if (field === "id" && !value.includes("\0")) this.#id = value;
+  }
+}

@@ -1,0 +1,13 @@
+"""A provider on a loopback port: both vendors' wire formats, and their faults on demand.
+
+One road through the modules: `http` reads a request, a wire (`wire_anthropic`, `wire_openai`)
+checks it and says what it asks for, `answer` decides the words, the wire writes them as frames,
+`reply` puts the faults in, and `player` sends the result at the right moments. Only `player`,
+`server` and `emulator` do I/O.
+"""
+
+from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.emulator import Emulator
+from llmkit.testing.emulator.received import ReceivedRequest
+
+__all__ = ["Behaviour", "Emulator", "ReceivedRequest"]

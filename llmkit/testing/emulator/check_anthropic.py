@@ -1,0 +1,117 @@
+"""What Anthropic's API accepts, and what it says to the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.wire import Failure, is_number, parse
+
+# The vendor refuses what it does not know. The last row is what its beta header adds.
+_FIELDS = frozenset(
+    "cache_control container diagnostics inference_geo max_tokens messages metadata model "
+    "output_config service_tier speed stop_sequences stream system temperature thinking "
+    "tool_choice tools top_k top_p user_profile_id workspace_id "
+    "compaction context_management fallbacks mcp_servers output_format thread".split()
+)
+_SYSTEM_ROLE = (
+    'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '
+    'not "system" as an input message role.'
+)
+
+
+def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+    """Say what the request asks for, or why the vendor would refuse it."""
+    if require_key and not headers.get("x-api-key") and not headers.get("authorization"):
+        return Failure(401, "authentication_error", "x-api-key header is required")
+    if "anthropic-version" not in headers:
+        return _invalid("anthropic-version: header is required")
+    try:
+        request = parse(body)
+    except ValueError:
+        return _invalid("The request body is not valid JSON.")
+    if not isinstance(request, dict):
+        return _invalid("The request body must be a JSON object.")
+    for problem in _problems(request):
+        return _invalid(problem)
+    texts = texts_in(request.get("system"))
+    for message in request["messages"]:
+        texts += texts_in(message["content"])
+    return Ask(
+        model=request["model"],
+        streaming=request.get("stream") is True,
+        input_tokens=estimate_tokens(texts, messages=len(request["messages"])),
+        max_tokens=request["max_tokens"],
+        stop=tuple(request.get("stop_sequences") or ()),
+    )
+
+
+def _problems(request: dict[str, Any]) -> Iterator[str]:
+    """Say what is wrong, in the vendor's words. Each may rely on those before."""
+    for name in ("model", "messages", "max_tokens"):
+        if name not in request:
+            yield f"{name}: Field required"
+    for name in request:
+        if name not in _FIELDS:
+            yield f"{name}: Extra inputs are not permitted"
+    if not isinstance(request["model"], str) or not request["model"]:
+        yield "model: Input should be a valid string"
+    if type(request["max_tokens"]) is not int:
+        yield "max_tokens: Input should be a valid integer"
+    if request["max_tokens"] < 1:
+        yield "max_tokens: Input should be greater than or equal to 1"
+    yield from _option_problems(request)
+    if not isinstance(request["messages"], list):
+        yield "messages: Input should be a valid list"
+    if not request["messages"]:
+        yield "messages: at least one message is required"
+    for index, message in enumerate(request["messages"]):
+        yield from _message_problems(index, message, len(request["messages"]))
+
+
+def _option_problems(request: dict[str, Any]) -> Iterator[str]:
+    if not isinstance(request.get("stream", False), bool):
+        yield "stream: Input should be a valid boolean"
+    if not isinstance(request.get("system", ""), str | list):
+        yield "system: Input should be a valid string"
+    for name in ("temperature", "top_p"):
+        if not is_number(request.get(name, 1), 0, 1):
+            yield f"{name}: range: 0..1"
+    stop = request.get("stop_sequences", [])
+    if not isinstance(stop, list) or not all(isinstance(each, str) for each in stop):
+        yield "stop_sequences: Input should be a valid list of strings"
+    if not all(each.strip() for each in stop):
+        yield "stop_sequences: each stop sequence must contain non-whitespace"
+
+
+def _message_problems(index: int, message: Any, count: int) -> Iterator[str]:
+    at = f"messages.{index}"
+    if not isinstance(message, dict):
+        yield f"{at}: Input should be an object"
+    for name in ("role", "content"):
+        if name not in message:
+            yield f"{at}.{name}: Field required"
+    if message["role"] == "system":
+        yield _SYSTEM_ROLE
+    if message["role"] not in ("user", "assistant"):
+        yield f"{at}.role: Input should be 'user' or 'assistant'"
+    if index == 0 and message["role"] != "user":
+        yield 'messages: first message must use the "user" role'
+    content = message["content"]
+    if not isinstance(content, str | list):
+        yield f"{at}.content: Input should be a valid string"
+    if not content and not (message["role"] == "assistant" and index == count - 1):
+        yield (
+            f"{at}: all messages must have non-empty content "
+            "except for the optional final assistant message"
+        )
+    if isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") == "text" and not part.get("text")
+        for part in content
+    ):
+        yield "messages: text content blocks must be non-empty"
+
+
+def _invalid(message: str) -> Failure:
+    return Failure(400, "invalid_request_error", message)

@@ -1,0 +1,136 @@
+"""What OpenAI's API accepts, and what it says to the rest.
+
+Fields it does not know pass, for the compatible servers have more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.wire import Failure, is_number, parse
+
+_ROLES = ("system", "assistant", "user", "function", "tool", "developer")
+
+
+def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+    """Say what the request asks for, or why the vendor would refuse it."""
+    if require_key and not headers.get("authorization", "").lower().startswith("bearer "):
+        return Failure(
+            401,
+            "invalid_request_error",
+            "You didn't provide an API key. You need to provide your API key in an "
+            "Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
+        )
+    try:
+        request = parse(body)
+    except ValueError:
+        request = None
+    if not isinstance(request, dict):
+        return _invalid("We could not parse the JSON body of your request.")
+    for problem in _problems(request):
+        return problem
+    texts: list[str] = []
+    for message in request["messages"]:
+        texts += texts_in(message.get("content"))
+    stop = request.get("stop") or ()
+    return Ask(
+        model=request["model"],
+        streaming=request.get("stream") is True,
+        input_tokens=estimate_tokens(texts, messages=len(request["messages"])),
+        max_tokens=request.get("max_completion_tokens") or request.get("max_tokens"),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        include_usage=bool((request.get("stream_options") or {}).get("include_usage")),
+    )
+
+
+def _problems(request: dict[str, Any]) -> Iterator[Failure]:
+    """Say what is wrong, in the vendor's words. Each may rely on those before."""
+    if not isinstance(request.get("model"), str) or not request["model"]:
+        yield _invalid("you must provide a model parameter")
+    messages = request.get("messages")
+    if messages is None:
+        yield _invalid(
+            "Missing required parameter: 'messages'.", "messages", "missing_required_parameter"
+        )
+    if not isinstance(messages, list):
+        yield _invalid("Invalid type for 'messages'.", "messages", "invalid_type")
+        return
+    if not messages:
+        yield _invalid(
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, "
+            "but got an empty array instead.",
+            "messages",
+            "empty_array",
+        )
+    yield from _limit_problems(request)
+    yield from _option_problems(request)
+    for index, message in enumerate(messages):
+        yield from _message_problems(f"messages[{index}]", message)
+
+
+def _limit_problems(request: dict[str, Any]) -> Iterator[Failure]:
+    if not isinstance(request.get("stream") or False, bool):
+        yield _invalid("Invalid type for 'stream'.", "stream", "invalid_type")
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = request.get(name)
+        if value is not None and type(value) is not int:
+            yield _invalid(f"Invalid type for '{name}'.", name, "invalid_type")
+        elif value is not None and value < 1:
+            yield _invalid(
+                f"Invalid '{name}': integer below minimum value. Expected a value >= 1.",
+                name,
+                "integer_below_min_value",
+            )
+    if request.get("max_tokens") and request.get("max_completion_tokens"):
+        yield _invalid(
+            "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
+            "max_tokens",
+            "invalid_parameter_combination",
+        )
+    for name, high in (("temperature", 2), ("top_p", 1)):
+        value = request.get(name)
+        if value is not None and not is_number(value, 0, high):
+            yield _invalid(f"Invalid '{name}': it must be 0 to {high}.", name, "invalid_value")
+
+
+def _option_problems(request: dict[str, Any]) -> Iterator[Failure]:
+    stop = request.get("stop")
+    stop = [stop] if isinstance(stop, str) else stop or []
+    if not isinstance(stop, list) or not all(isinstance(each, str) and each for each in stop):
+        yield _invalid("Invalid type for 'stop'.", "stop", "invalid_type")
+    elif len(stop) > 4:
+        yield _invalid("Invalid 'stop': at most 4 sequences.", "stop", "array_above_max_length")
+    options = request.get("stream_options")
+    if options is not None and request.get("stream") is not True:
+        yield _invalid(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+            "stream_options",
+        )
+    if not isinstance(options or {}, dict):
+        yield _invalid("Invalid type for 'stream_options'.", "stream_options", "invalid_type")
+
+
+def _message_problems(at: str, message: Any) -> Iterator[Failure]:
+    if not isinstance(message, dict):
+        yield _invalid(f"Invalid type for '{at}'.", at, "invalid_type")
+        return
+    role = message.get("role")
+    if role not in _ROLES:
+        supported = ", ".join(f"'{each}'" for each in _ROLES)
+        yield _invalid(
+            f"Invalid value: {role!r}. Supported values are: {supported}.",
+            f"{at}.role",
+            "invalid_value",
+        )
+    content = message.get("content")
+    if not isinstance(content, str | list) and not (content is None and role == "assistant"):
+        yield _invalid(
+            f"Invalid value for 'content': expected a string, got {type(content).__name__}.",
+            f"{at}.content",
+        )
+
+
+def _invalid(message: str, param: str | None = None, code: str | None = None) -> Failure:
+    return Failure(400, "invalid_request_error", message, code, param)

@@ -1,0 +1,270 @@
+"""The emulator as tests and commands use it: a thread of its own around the server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.controls import control
+from llmkit.testing.emulator.received import ReceivedRequest, RequestLog
+from llmkit.testing.emulator.server import Connection, Server
+
+
+class Emulator:
+    """A provider without a model: Anthropic Messages and OpenAI chat completions on a local port.
+
+    ```python
+    with Emulator(behaviour=Behaviour(tokens=5, delay=0)) as emulator:
+        emulator.script(Behaviour(status=529), Behaviour(cut_at=400))  # for the next two requests
+        anthropic.Anthropic(base_url=emulator.base_url, api_key="any")
+        openai.OpenAI(base_url=emulator.openai_base_url, api_key="any")
+    ```
+
+    It runs on a thread with an event loop of its own. All methods may be called from any thread;
+    those that wait block it, so in async code call them through `anyio.to_thread.run_sync`.
+
+    Attributes:
+        behaviour: what a request gets that no script provides for. May be set at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        behaviour: Behaviour | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        require_key: bool = True,
+        keep_requests: int = 10_000,
+    ) -> None:
+        """Prepare; `start` or `with` opens the port.
+
+        Args:
+            behaviour: the default behaviour.
+            host: the address to listen on. There is no access control: keep to a loopback address.
+            port: 0 takes any free one.
+            require_key: whether a request without an API key gets a 401. Any key will do.
+            keep_requests: how many of the received requests to remember.
+        """
+        self._default = behaviour or Behaviour()
+        self._address = (host, port)
+        self._listener: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._log = RequestLog(keep_requests)
+        self._server = Server(
+            self._default,
+            require_key=require_key,
+            log=self._log,
+            controls=partial(control, self),
+        )
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What a request gets that no script provides for."""
+        return self._server.behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._server.behaviour = behaviour
+
+    @property
+    def base_url(self) -> str:
+        """The base URL for Anthropic's wire: the root, without a slash at its end."""
+        if self._listener is None:
+            raise RuntimeError("the emulator is not running; start it with `with` or start()")
+        host, port = self._address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def openai_base_url(self) -> str:
+        """The base URL for OpenAI's wire, which ends in /v1."""
+        return f"{self.base_url}/v1"
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """The requests received so far, the oldest first, as they are at this moment."""
+        return self._log.snapshots()
+
+    @property
+    def open_connections(self) -> int:
+        """How many TCP connections are open now."""
+        return self._log.connections
+
+    def script(self, *behaviours: Behaviour) -> None:
+        """Use these behaviours for the next requests, one each, after those scripted before.
+
+        A request that the vendor would refuse (no key, a bad body) is refused and uses none.
+        """
+        self._server.script.extend(behaviours)
+
+    def release(self, n: int | None = 1, *, index: int | None = None) -> None:
+        """Let `n` more withheld tokens go in every answer under way, or in the one with this index.
+
+        None lets everything go, stalled answers too. What is released before its turn is not
+        withheld.
+        """
+        self._call(partial(self._server.release, n, index))
+
+    def reset(self) -> None:
+        """Start afresh: no script, no requests, the first behaviour.
+
+        Connections that are being answered are closed.
+        """
+        self._server.behaviour = self._default
+        self._call(self._server.reset)
+
+    def wait_for_requests(self, n: int, timeout: float = 5) -> list[ReceivedRequest]:
+        """Wait until `n` requests have come since the start or the last reset; return them all.
+
+        Raises:
+            TimeoutError: they did not come within `timeout` seconds.
+        """
+        self._log.wait(lambda: self._log.count >= n, timeout, f"{n} requests")
+        return self.requests
+
+    def wait_for_tokens(self, n: int, *, index: int = 0, timeout: float = 5) -> ReceivedRequest:
+        """Wait until `n` tokens of an answer have been sent.
+
+        Raises:
+            TimeoutError: they were not sent within `timeout` seconds.
+        """
+        return self._wait(
+            lambda request: request.tokens_sent >= n,
+            index,
+            timeout,
+            f"{n} tokens of request {index}",
+        )
+
+    def wait_until_gone(self, index: int = 0, timeout: float = 5) -> ReceivedRequest:
+        """Wait until the client of a request has left before the end of its answer.
+
+        Raises:
+            TimeoutError: it did not within `timeout` seconds.
+        """
+        return self._wait(
+            lambda request: request.state == "client_gone",
+            index,
+            timeout,
+            f"the client of request {index} to leave",
+        )
+
+    def wait_until_ended(self, index: int = 0, timeout: float = 5) -> ReceivedRequest:
+        """Wait until a request is being answered no longer, for whatever reason.
+
+        Raises:
+            TimeoutError: it still was after `timeout` seconds.
+        """
+        return self._wait(
+            lambda request: request.state != "answering",
+            index,
+            timeout,
+            f"the end of request {index}",
+        )
+
+    def wait_for_connections(self, n: int, timeout: float = 5) -> None:
+        """Wait until exactly `n` TCP connections are open.
+
+        Raises:
+            TimeoutError: there were more or fewer all along.
+        """
+        self._log.wait(lambda: self._log.connections == n, timeout, f"{n} open connections")
+
+    def start(self) -> Self:
+        """Open the port and answer on a thread of its own.
+
+        Raises:
+            OSError: the port cannot be opened.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the emulator is already running")
+        host, port = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=2048)
+        self._address = (host, self._listener.getsockname()[1])
+        ready = threading.Event()
+        run = partial(asyncio.run, self._serve(self._listener, ready.set))
+        self._thread = threading.Thread(target=run, name="llmkit-emulator", daemon=True)
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and every connection. May be called twice."""
+        if self._thread is None:
+            return
+        assert self._stop is not None
+        self._call(self._stop.set)
+        self._thread.join()
+        self._thread = self._listener = None
+
+    def serve_forever(self) -> None:
+        """Answer until KeyboardInterrupt, which is let through.
+
+        Raises:
+            OSError: the port cannot be opened.
+        """
+        with self:
+            threading.Event().wait()
+
+    def __enter__(self) -> Self:
+        return self if self._thread is not None else self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def _serve(self, listener: socket.socket, ready: Callable[[], object]) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await loop.create_server(partial(Connection, self._server, loop), sock=listener)
+        ready()
+        await self._stop.wait()
+        server.close()
+        self._server.close()
+        # Aborted transports tell their connections so in the next turn of the loop.
+        await asyncio.sleep(0)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        """Run on the loop; return when it has run."""
+        if self._loop is None or self._thread is None:
+            return
+        if threading.current_thread() is self._thread:
+            function()
+            return
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                function()
+            finally:
+                done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        done.wait()
+
+    def _wait(
+        self,
+        condition: Callable[[ReceivedRequest], bool],
+        index: int,
+        timeout: float,
+        what: str,
+    ) -> ReceivedRequest:
+        def holds() -> bool:
+            entry = self._log.entry(index)
+            return entry is not None and condition(entry.snapshot())
+
+        self._log.wait(holds, timeout, what)
+        entry = self._log.entry(index)
+        assert entry is not None
+        return entry.snapshot()

@@ -1,0 +1,213 @@
+"""The server: connections in, one `Player` for each request. Lives on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable
+
+from llmkit.testing.emulator import http, reply
+from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.http import Request, RequestError, RequestParser
+from llmkit.testing.emulator.player import Player
+from llmkit.testing.emulator.received import Entry, RequestLog
+from llmkit.testing.emulator.reply import Reply
+from llmkit.testing.emulator.wire import Failure, Stamp, Wire, parse
+from llmkit.testing.emulator.wire_anthropic import AnthropicWire
+from llmkit.testing.emulator.wire_openai import OpenAIWire
+
+ANTHROPIC: Wire = AnthropicWire()
+OPENAI: Wire = OpenAIWire()
+_ROUTES = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI}
+
+
+class Server:
+    """What all connections share: the script, the log, the answers under way."""
+
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        *,
+        require_key: bool,
+        log: RequestLog,
+        controls: Callable[[Request], tuple[int, bytes] | None],
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.behaviour = behaviour
+        self.script: deque[Behaviour] = deque()
+        self.log = log
+        self.connections: set[Connection] = set()
+        self.numbers = itertools.count()
+        self._require_key = require_key
+        self._controls = controls
+        self._serials = itertools.count(1)
+        self._now = now
+
+    def respond(self, request: Request, connection: int) -> tuple[Reply, Entry | None]:
+        """Decide the reply. What is asked of the emulator itself is not noted."""
+        controlled = self._controls(request)
+        stamp = Stamp(next(self._serials), self._now())
+        if controlled is not None:
+            status, body = controlled
+            return reply.document(body, stamp, status=status), None
+        try:
+            document = parse(request.body)
+        except ValueError:
+            document = None
+        entry = self.log.add(request, document, connection)
+        answer = self._answer(request, stamp)
+        entry.status = None if answer.behaviour.hang_up else answer.status
+        return answer, entry
+
+    def release(self, n: int | None, index: int | None) -> None:
+        """Let withheld tokens go, in one answer or in all that are under way."""
+        for connection in list(self.connections):
+            if connection.player is None or connection.entry is None:
+                continue
+            if index is None or connection.entry.index == index:
+                connection.player.release(n)
+
+    def reset(self) -> None:
+        """Drop the script and the log, and close the connections that are being answered."""
+        self.script.clear()
+        for connection in list(self.connections):
+            if connection.entry is not None:
+                connection.abort()
+        self.log.clear()
+
+    def close(self) -> None:
+        """Close every connection."""
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _answer(self, request: Request, stamp: Stamp) -> Reply:
+        if request.method in ("GET", "HEAD") and request.path == "/v1/models":
+            wire = ANTHROPIC if "anthropic-version" in request.headers else OPENAI
+            models = reply.document(wire.models(), stamp)
+            return models if request.method == "GET" else reply.without_body(models)
+        wire = _ROUTES.get(request.path, OPENAI)
+        if "anthropic-version" in request.headers and request.path not in _ROUTES:
+            wire = ANTHROPIC
+        if request.path not in _ROUTES or request.method != "POST":
+            refused = reply.refusal(wire, _unknown(request), stamp)
+            return reply.without_body(refused) if request.method == "HEAD" else refused
+        ask = wire.check(request.headers, request.body, require_key=self._require_key)
+        if isinstance(ask, Failure):
+            return reply.refusal(wire, ask, stamp)
+        try:
+            behaviour = self.script.popleft()
+        except IndexError:
+            behaviour = self.behaviour
+        return reply.answer(wire, ask, behaviour, stamp)
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection: requests one after the other, each answered before the next is read."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._loop = loop
+        self._parser = RequestParser()
+        self._transport: asyncio.Transport | None = None
+        self._number = next(server.numbers)
+        self._closing = False
+        self.player: Player | None = None
+        self.entry: Entry | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take part in the server."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._server.connections.add(self)
+        self._server.log.set_connections(len(self._server.connections))
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes of a request."""
+        self._parser.feed(data)
+        if self.player is None and not self._closing:
+            self._next_request()
+
+    def eof_received(self) -> bool:
+        """Take the client's end for its leaving: no client of these APIs reads on after it."""
+        if self.player is not None:
+            self.abort()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop what is being answered."""
+        self._server.connections.discard(self)
+        if self.player is not None:
+            self.player.stop()
+            self.player = None
+        if self.entry is not None:
+            self.entry.ends("client_gone")
+            self.entry = None
+        self._server.log.set_connections(len(self._server.connections))
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not keep up."""
+        if self.player is not None:
+            self.player.pause()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        if self.player is not None:
+            self.player.resume()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _next_request(self) -> None:
+        assert self._transport is not None
+        try:
+            request = self._parser.next()
+        except RequestError as error:
+            self._refuse(error)
+            return
+        if request is None:
+            if self._parser.wants_continue():
+                self._transport.write(http.CONTINUE)
+            return
+        answer, self.entry = self._server.respond(request, self._number)
+        self._play(answer, keep_alive=request.keep_alive)
+
+    def _refuse(self, error: RequestError) -> None:
+        stamp = Stamp(0, 0.0)
+        kind = "request_too_large" if error.status == 413 else "invalid_request_error"
+        failure = Failure(error.status, kind, error.message)
+        self._play(reply.refusal(ANTHROPIC, failure, stamp), keep_alive=False)
+
+    def _play(self, answer: Reply, *, keep_alive: bool) -> None:
+        assert self._transport is not None
+        self.player = Player(
+            answer,
+            self._transport,
+            loop=self._loop,
+            entry=self.entry,
+            keep_alive=keep_alive,
+            on_end=self._ended,
+        )
+        self.player.start()
+
+    def _ended(self) -> None:
+        assert self._transport is not None
+        assert self.player is not None
+        closes = self.player.closes
+        self.player = self.entry = None
+        if closes:
+            self._closing = True
+            self._transport.close()
+        else:
+            self._next_request()
+
+
+def _unknown(request: Request) -> Failure:
+    if request.path in _ROUTES:
+        return Failure(405, "invalid_request_error", f"Not allowed to {request.method} here.")
+    kind = "not_found_error" if "anthropic-version" in request.headers else "invalid_request_error"
+    message = f"Invalid URL ({request.method} {request.path})"
+    return Failure(404, kind, message)

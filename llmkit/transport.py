@@ -1,0 +1,75 @@
+"""The one seam to the network: bytes out, bytes in. Two homes stand behind it, httpx and aiohttp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from llmkit.providers.base import HTTPRequest
+
+
+class AsyncExchange(Protocol):
+    """One request and its answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def send(self) -> None:
+        """Send the request and read the head of the answer.
+
+        Raises:
+            ConnectionFailed: no connection, or it broke.
+            ProviderTimeout: the connect clock ran out.
+        """
+
+    async def read(self) -> bytes:
+        """Return what one network read gave; nothing at the end of the body.
+
+        Raises:
+            ConnectionFailed: the connection broke or was aborted.
+        """
+
+    def abort(self) -> None:
+        """Cut the connection at once; a read that waits fails. May be called at any time, more than once."""
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, else cut it. May be called more than once."""
+
+
+class Exchange(Protocol):
+    """The same for threads. `abort` may come from any thread."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def send(self) -> None:
+        """Send the request and read the head of the answer."""
+
+    def read(self) -> bytes:
+        """Return what one network read gave; nothing at the end of the body."""
+
+    def abort(self) -> None:
+        """Cut the connection at once; a read that waits fails."""
+
+    def close(self) -> None:
+        """Give the connection back if the body was read to its end, else cut it."""
+
+
+class AsyncTransport(Protocol):
+    """Makes exchanges over connections that it keeps."""
+
+    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncExchange:
+        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class Transport(Protocol):
+    """Makes exchanges over connections that it keeps, for threads."""
+
+    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> Exchange:
+        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+
+    def close(self) -> None:
+        """Close all connections."""

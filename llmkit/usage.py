@@ -1,0 +1,34 @@
+"""What a call used: tokens, and how we know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Source = Literal["reported", "estimated", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one attempt. None is unknown, which is not 0.
+
+    `input_tokens` is all of the prompt, cached parts included; `output_tokens` includes reasoning. The other counts are
+    parts of those two, in tokens. `*_source` says whether the provider reported the number or llmkit estimated it.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_5m_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_source: Source = "unknown"
+    output_source: Source = "unknown"
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Add input and output; None when one is unknown."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens

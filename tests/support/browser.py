@@ -1,0 +1,72 @@
+"""What a browser does with a stream, over httpx."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from llmkit.sse import ServerSentEvent, SSEDecoder
+
+SAY_HI = {"messages": [{"role": "user", "content": "Say hi"}]}
+
+
+class Page:
+    """An open answer."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.status = response.status_code
+        self.events: list[ServerSentEvent] = []
+        self.raw = b""
+        self._decoder = SSEDecoder()
+        self._chunks = response.iter_raw()
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        frames = [json.loads(event.data) for event in self.events if event.data.startswith('{"text"')]
+        return "".join(frame["text"] for frame in frames)
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The error event, if one came."""
+        found = [json.loads(event.data) for event in self.events if event.event == "error"]
+        return found[0]["error"] if found else None
+
+    @property
+    def done(self) -> bool:
+        """Whether the last frame is the end marker."""
+        return bool(self.events) and self.events[-1].data == "[DONE]"
+
+    def read(self) -> bool:
+        """Read once more; False at the end."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        self.raw += chunk
+        self.events += self._decoder.feed(chunk)
+        return True
+
+    def read_words(self, count: int) -> None:
+        """Read until so many words have come."""
+        while len(self.text.split()) < count:
+            assert self.read(), "the answer ended too early"
+
+    def read_all(self) -> None:
+        """Read to the end."""
+        while self.read():
+            pass
+
+
+@contextlib.contextmanager
+def open_page(url: str, body: Any = SAY_HI, **options: Any) -> Iterator[Page]:
+    """Post a message and hand out the open answer; leaving closes the tab."""
+    with (
+        httpx.Client(timeout=30, headers={"accept-encoding": "gzip"}) as client,
+        client.stream("POST", url, json=body, **options) as response,
+    ):
+        yield Page(response)

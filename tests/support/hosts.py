@@ -1,0 +1,57 @@
+"""Real servers for the tests: uvicorn and wsgiref, on ports that the system chooses."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+
+@contextlib.contextmanager
+def asgi_host(app: Any, **settings: Any) -> Iterator[str]:
+    """Serve an ASGI app with uvicorn; yield its address."""
+    import uvicorn
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_level="error", timeout_graceful_shutdown=2, ws="none", **settings
+        )
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    daemon_threads = False
+    block_on_close = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def wsgi_host(app: Callable[..., Any]) -> Iterator[str]:
+    """Serve a WSGI app with wsgiref, a thread for each request; yield its address."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.set_app(app)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,30 @@
+"""Kits that call the emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmkit import Kit
+from llmkit.testing import Emulator
+
+WIRES = ("anthropic", "openai")
+
+
+def settings(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> dict[str, Any]:
+    """Return settings whose one model answers at the emulator; retries hardly wait."""
+    base_url = emulator.base_url if wire == "anthropic" else emulator.openai_base_url
+    model = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-5-mini"}[wire]
+    return {
+        "providers": {wire: {"base_url": base_url, "api_key": "test-key"}},
+        "models": {"default": f"{wire}:{model}"},
+        "retry": {"wait_initial": 0.001, "wait_max": 0.002},
+        "ledger": False,
+        **more,
+    }
+
+
+def make_kit(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> Kit:
+    """Make a kit of such settings; what is not a setting goes to the kit itself."""
+    own = {"middleware", "http_client", "async_http_client", "clock", "new_id"}
+    options = {key: more.pop(key) for key in own & more.keys()}
+    return Kit(settings(emulator, wire=wire, **more), **options)

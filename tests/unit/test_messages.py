@@ -1,0 +1,87 @@
+"""Messages: what a caller may pass, and what is said of what is not one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmkit import InvalidRequest, Message
+from llmkit.call import Caller, build_call
+from llmkit.messages import to_messages
+
+
+def test_a_text_is_a_user_message() -> None:
+    """A bare text is what the user says."""
+    assert to_messages("hi") == (Message.user("hi"),)
+
+
+def test_a_conversation_of_mappings() -> None:
+    """Mappings are read as the browser sends them, with text or with parts."""
+    messages = to_messages(
+        [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": [{"type": "text", "text": "b"}, "c"]},
+            Message.user("d", "e"),
+        ]
+    )
+    assert [(message.role, message.text) for message in messages] == [
+        ("user", "a"),
+        ("assistant", "bc"),
+        ("user", "de"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ([], "no messages"),
+        ([3], "messages[0] is a int"),
+        ([{"role": "system", "content": "x"}], "messages[0] has the role system"),
+        ([{"role": "wizard", "content": "x"}], "messages[0].role"),
+        ([{"role": "user"}], "messages[0].content"),
+        ([{"role": "user", "content": []}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "image"}]}], "not text"),
+        ([{"role": "user", "content": "x", "name": "y"}], "unknown key 'name'"),
+    ],
+)
+def test_what_is_not_a_message(prompt: Any, said: str) -> None:
+    """What is wrong is named by its place, with a hint, and without quoting the text."""
+    with pytest.raises(InvalidRequest) as caught:
+        to_messages(prompt)
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def build(**options: Any) -> Any:
+    return build_call(
+        "secret words",
+        options,  # type: ignore[arg-type]
+        call_id="1",
+        default_model="default",
+        default_max_tokens=10,
+        streaming=True,
+    )
+
+
+def test_unknown_option_is_a_type_error() -> None:
+    """A misspelt option is refused by name, as Python does."""
+    with pytest.raises(TypeError, match="'max_token' is not an option"):
+        build(max_token=3)
+
+
+def test_user_may_be_an_id_or_a_caller() -> None:
+    """An id becomes text; tags of the call are added to a caller's own."""
+    assert build(user=7).caller == Caller(user="7")
+    caller = Caller(user="7", tenant="t", tags={"a": "1"})
+    assert build(user=caller, tags={"b": "2"}).caller == Caller(
+        user="7", tenant="t", tags={"a": "1", "b": "2"}
+    )
+
+
+def test_max_tokens_is_always_said() -> None:
+    """The settings' default stands where the call says nothing; 0 is refused."""
+    assert build().max_tokens == 10
+    assert build(max_tokens=3).max_tokens == 3
+    with pytest.raises(InvalidRequest):
+        build(max_tokens=0)

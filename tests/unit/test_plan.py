@@ -1,0 +1,155 @@
+"""The plan: which attempt comes next, and when none does."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmkit.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    LLMKitError,
+    ProviderTimeout,
+    RateLimited,
+    ServerFailed,
+)
+from llmkit.policy.backoff import RetryPolicy
+from llmkit.policy.plan import GiveUp, Plan, Route, Try
+from llmkit.providers.openai import OpenAI
+
+
+class Time:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def route(name: str) -> Route:
+    return Route(OpenAI(name, api_key=None), "m")
+
+
+def make_plan(
+    *names: str, time: Time | None = None, attempts: int = 4, deadline: float = 700.0
+) -> Plan:
+    return Plan(
+        [route(name) for name in names],
+        RetryPolicy(attempts=attempts, wait_initial=1, wait_max=8, wait_jitter=0.5),
+        deadline=deadline,
+        clock=time or Time(),
+        chance=lambda: 0.0,
+    )
+
+
+def go(plan: Plan, *errors: LLMKitError) -> list[tuple[str, float] | str]:
+    """Let the attempts fail one by one; list what the plan says."""
+    said: list[tuple[str, float] | str] = []
+    for error in errors:
+        step = plan.next()
+        assert isinstance(step, Try)
+        said.append((step.route.provider.name, step.wait))
+        plan.failed(error)
+    step = plan.next()
+    if isinstance(step, GiveUp):
+        said.append(type(step.error).__name__)
+    else:
+        said.append((step.route.provider.name, step.wait))
+    return said
+
+
+def test_first_attempt_is_made_at_once() -> None:
+    """The preferred route is tried first, without a wait, as attempt 1."""
+    step = make_plan("a", "b").next()
+    assert isinstance(step, Try)
+    assert (step.route.provider.name, step.attempt, step.wait) == ("a", 1, 0.0)
+
+
+def test_waits_grow_and_attempts_end() -> None:
+    """One route is tried again after 1, 2 and 4 seconds, four times in all."""
+    time = Time()
+    plan = make_plan("a", time=time)
+    waits = []
+    for _ in range(4):
+        step = plan.next()
+        assert isinstance(step, Try)
+        waits.append(step.wait)
+        time.now += step.wait
+        plan.failed(ServerFailed("no"))
+    assert waits == [0.0, 1.0, 2.0, 4.0]
+    assert isinstance(plan.next(), GiveUp)
+
+
+def test_next_route_is_tried_at_once() -> None:
+    """A failure moves on to the next route without a wait; when all have failed, the wait begins."""
+    assert go(make_plan("a", "b"), ServerFailed("no"), ServerFailed("no")) == [
+        ("a", 0.0),
+        ("b", 0.0),
+        ("a", 1.0),
+    ]
+
+
+def test_what_cannot_mend_is_not_repeated() -> None:
+    """A refused key ends its route; with no other route it ends the call, with that error."""
+    assert go(make_plan("a"), AuthenticationFailed("no")) == [("a", 0.0), "AuthenticationFailed"]
+    assert go(make_plan("a", "b"), AuthenticationFailed("no"), ServerFailed("no")) == [
+        ("a", 0.0),
+        ("b", 0.0),
+        ("b", 1.0),
+    ]
+
+
+def test_retry_after_is_honoured() -> None:
+    """What a provider asks for is waited for, even beyond the policy's longest wait."""
+    assert go(make_plan("a"), RateLimited("slow", retry_after=30.0)) == [("a", 0.0), ("a", 30.0)]
+
+
+def test_wait_beyond_the_deadline_gives_up_at_once() -> None:
+    """A wait that the call has no time for is not begun."""
+    error = RateLimited("slow", retry_after=3600.0)
+    assert go(make_plan("a"), error) == [("a", 0.0), "RateLimited"]
+
+
+def test_nothing_is_repeated_after_commit() -> None:
+    """Once content was handed on, a failure is final."""
+    plan = make_plan("a", "b")
+    plan.next()
+    plan.committed()
+    plan.failed(ConnectionFailed("cut"))
+    assert isinstance(plan.next(), GiveUp)
+
+
+def test_silence_is_answered_with_one_more_attempt() -> None:
+    """A first-content timeout may be on the bill, so there is one more attempt and not three."""
+    silence = ProviderTimeout("first_content", 1)
+    assert go(make_plan("a"), silence, silence) == [("a", 0.0), ("a", 1.0), "ProviderTimeout"]
+
+
+def test_past_the_deadline_nothing_is_tried() -> None:
+    """When the call's time is over the last error is raised."""
+    time = Time()
+    plan = make_plan("a", "b", time=time, deadline=110.0)
+    plan.next()
+    time.now = 111.0
+    plan.failed(ServerFailed("no"))
+    assert isinstance(plan.next(), GiveUp)
+
+
+@pytest.mark.parametrize(
+    ("failures", "retry_after", "chance", "wait"),
+    [
+        (1, None, 0.0, 1.0),
+        (3, None, 0.0, 4.0),
+        (10, None, 0.0, 8.0),
+        (1, None, 1.0, 1.5),
+        (1, 20.0, 0.0, 20.0),
+        (1, 0.0, 0.0, 1.0),
+        (4, 2.0, 0.0, 8.0),
+        (10_000, None, 0.0, 8.0),
+    ],
+)
+def test_delay(failures: int, retry_after: float | None, chance: float, wait: float) -> None:
+    """The wait doubles up to its limit, never undercuts Retry-After, and jitter only adds."""
+    policy = RetryPolicy(wait_initial=1, wait_max=8, wait_jitter=0.5)
+    assert policy.delay(failures, retry_after=retry_after, chance=chance) == wait

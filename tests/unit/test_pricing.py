@@ -1,0 +1,223 @@
+"""What attempts cost."""
+
+from __future__ import annotations
+
+import decimal
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from llmkit.config import Config
+from llmkit.errors import ConfigError
+from llmkit.policy.pricing import UNKNOWN, Prices
+from llmkit.usage import Usage
+
+genai_prices = pytest.importorskip("genai_prices")
+
+THOUSAND = Usage(input_tokens=1000, output_tokens=100)
+CACHED = Usage(
+    input_tokens=10_000,
+    output_tokens=500,
+    cache_read_tokens=6_000,
+    cache_write_tokens=3_000,
+    cache_write_5m_tokens=2_000,
+    cache_write_1h_tokens=1_000,
+    reasoning_tokens=200,
+)
+SPLIT_ONLY = Usage(
+    input_tokens=10_000, output_tokens=1, cache_write_5m_tokens=2_000, cache_write_1h_tokens=1_000
+)
+LONG = Usage(input_tokens=300_000, output_tokens=10, cache_read_tokens=100_000)
+
+
+def test_a_vendors_model_has_its_price() -> None:
+    """A known model is priced to nine places, and the version says by what."""
+    priced = Prices().cost("anthropic", "claude-sonnet-4-5", THOUSAND)
+    assert str(priced.cost) == "0.004500000"
+    assert priced.version == f"genai-prices {genai_prices.__version__}"
+
+
+def test_cached_tokens_have_their_own_prices() -> None:
+    """Cache reads, five-minute and one-hour writes are parts of the input, each at its price."""
+    # 1000 at 3, 6000 at 0.3, 2000 at 3.75, 1000 at 6, 500 at 15, per million
+    assert Prices().cost("anthropic", "claude-sonnet-4-5", CACHED).cost == Decimal("0.0258")
+    # 7000 at 3, 2000 at 3.75, 1000 at 6, 1 at 15
+    assert Prices().cost("anthropic", "claude-sonnet-4-5", SPLIT_ONLY).cost == Decimal("0.034515")
+
+
+def _reference(provider: str, model: str, usage: Usage, at: datetime) -> Decimal | None:
+    written = usage.cache_write_tokens
+    if written is None:
+        written = (usage.cache_write_5m_tokens or 0) + (usage.cache_write_1h_tokens or 0)
+    theirs = genai_prices.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=written,
+        cache_write_5m_tokens=usage.cache_write_5m_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        output_reasoning_tokens=usage.reasoning_tokens,
+    )
+    try:
+        found = genai_prices.calc_price(
+            theirs, model, provider_id=provider, genai_request_timestamp=at
+        )
+    except LookupError:  # some models go by an id that their own pattern does not match
+        return None
+    price: Decimal = found.total_price
+    return price
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "google", "deepseek", "perplexity"])
+def test_we_calculate_as_genai_prices_does(provider: str) -> None:
+    """For each model with prices for text the cost is what genai-prices itself calculates."""
+    from genai_prices.data import providers  # noqa: PLC0415  # optional
+
+    prices, at, compared = Prices(), datetime(2026, 5, 17, 3, tzinfo=UTC), 0
+    (vendor,) = (vendor for vendor in providers if vendor.id == provider)
+    for model in vendor.models:
+        rates = model.get_prices(at)
+        if rates.input_mtok is None or rates.output_mtok is None:
+            continue
+        for usage in (CACHED, LONG):
+            ours = prices.cost(provider, model.id, usage, at=at).cost
+            theirs = _reference(provider, model.id, usage, at)
+            if theirs is None:
+                assert ours is None, model.id
+                continue
+            assert ours is not None, model.id
+            assert abs(ours - theirs) <= Decimal("5e-10"), model.id
+            compared += 1
+    assert compared >= 10
+
+
+def test_a_price_that_changes_is_that_of_its_time() -> None:
+    """Prices with a date are taken by the time of the call."""
+    prices = Prices()
+    before = prices.cost("openai", "o3", THOUSAND, at=datetime(2025, 5, 1, tzinfo=UTC))
+    after = prices.cost("openai", "o3", THOUSAND, at=datetime(2025, 7, 1, tzinfo=UTC))
+    assert before.cost == 5 * (after.cost or 0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("anthropic", "claude-imaginary"),
+        ("openai", "claude-sonnet-4-5"),
+        ("local", "gpt-4o"),
+        ("my-openai-proxy", "gpt-4o"),
+        ("litellm", "openai/gpt-4o"),
+        (None, "gpt-4o"),
+        ("openai", ""),
+    ],
+)
+def test_what_nobody_prices_is_unknown(provider: str | None, model: str) -> None:
+    """An unknown model, or one at a provider that only resembles a vendor, has no cost: not 0."""
+    assert Prices().cost(provider, model, THOUSAND) == UNKNOWN
+
+
+def test_a_model_priced_by_something_else_is_unknown() -> None:
+    """Tokens of a model that is billed by the hour of audio have no price, so no cost."""
+    assert Prices().cost("openai", "whisper-1", THOUSAND) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        Usage(),
+        Usage(input_tokens=10),
+        Usage(output_tokens=10),
+        Usage(input_tokens=10, output_tokens=1, cache_read_tokens=11),
+        Usage(input_tokens=10, output_tokens=1, reasoning_tokens=2),
+        Usage(input_tokens=10, output_tokens=1, cache_write_tokens=1, cache_write_1h_tokens=2),
+    ],
+)
+def test_counts_that_are_unknown_or_contradict_give_no_cost(usage: Usage) -> None:
+    """Without both sides, or with a part larger than the whole, the cost is unknown."""
+    assert Prices().cost("anthropic", "claude-sonnet-4-5", usage) == UNKNOWN
+
+
+def test_the_hosts_prices_win() -> None:
+    """A price for the model wins over one for the provider, and that over the vendor's."""
+    prices = Prices(
+        {
+            "openai": {"input_mtok": "1", "output_mtok": "2"},
+            "openai:gpt-4o": {"input_mtok": 10, "output_mtok": "20", "cache_read_mtok": "0.5"},
+            "ollama:llama3:8b": 0,
+        }
+    )
+    assert prices.cost("openai", "gpt-4o-mini", THOUSAND) == (Decimal("0.0012"), "settings")
+    assert prices.cost("openai", "gpt-4o", THOUSAND).cost == Decimal("0.012")
+    assert prices.cost("openai", "gpt-4o", CACHED).cost == Decimal("0.053")
+    assert prices.cost("ollama", "llama3:8b", THOUSAND) == (Decimal(0), "settings")
+    assert prices.cost("ollama", "llama3:70b", THOUSAND) == UNKNOWN
+
+
+@pytest.mark.parametrize("free", [0, "0", {"input_mtok": 0, "output_mtok": "0"}])
+def test_a_free_model_costs_nothing_even_unseen(free: Any) -> None:
+    """At a price of 0 the cost is known to be 0, whatever the counts are."""
+    assert Prices({"local": free}).cost("local", "smollm2", Usage()) == (Decimal(0), "settings")
+
+
+def test_settings_are_understood() -> None:
+    """Prices as the settings hold them serve as they are."""
+    config = Config.of(
+        {
+            "providers": {"local": {"price": 0}},
+            "prices": {"local:big": {"input_mtok": "1", "output_mtok": "1"}},
+        }
+    )
+    own = config.providers["local"].price
+    assert own is not None
+    prices = Prices({"local": own, **config.prices})
+    assert prices.cost("local", "small", THOUSAND).cost == 0
+    assert prices.cost("local", "big", THOUSAND).cost == Decimal("0.0011")
+
+
+def test_a_foreign_address_is_not_the_vendors_price() -> None:
+    """A provider at an address of its own has only the prices of the settings."""
+    prices = Prices({"openai:mine": {"input_mtok": 1, "output_mtok": 1}}, foreign={"openai"})
+    assert prices.cost("openai", "gpt-4o", THOUSAND) == UNKNOWN
+    assert prices.cost("openai", "mine", THOUSAND).cost == Decimal("0.0011")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        3,
+        "cheap",
+        {"input_mtok": "1"},
+        {"input_mtok": "1", "output_mtok": "-1"},
+        {"input_mtok": "1", "output_mtok": "NaN"},
+        {"input_mtok": "1", "output_mtok": "1", "per_call": "1"},
+    ],
+)
+def test_a_wrong_price_is_refused_at_once(wrong: Any) -> None:
+    """What is no price is a ConfigError that names it and shows how one is written."""
+    with pytest.raises(ConfigError, match=r"the price of local:x .* per million tokens"):
+        Prices({"local:x": wrong})
+
+
+def test_halves_are_rounded_up_whatever_the_host_computes_in() -> None:
+    """Cost has nine places, rounded half up, in any decimal context."""
+    prices = Prices({"p": {"input_mtok": "0.0005", "output_mtok": "1000"}})
+    usage = Usage(input_tokens=1, output_tokens=123_456_789)
+    with decimal.localcontext(prec=3, rounding=decimal.ROUND_DOWN):
+        cost = prices.cost("p", "m", usage).cost
+    assert str(cost) == "123456.789000001"
+
+
+def test_unknown_names_are_not_remembered_for_ever() -> None:
+    """Any number of made-up model names leaves the prices working."""
+    prices = Prices()
+    for number in range(1100):
+        assert prices.cost("local", f"model-{number}", THOUSAND) == UNKNOWN
+    assert prices.cost("anthropic", "claude-sonnet-4-5", THOUSAND).cost == Decimal("0.0045")
+
+
+def test_preload_loads_the_data() -> None:
+    """After preload the first call finds the price data there."""
+    Prices().preload()
+    assert Prices().cost("openai", "gpt-4o", THOUSAND).cost is not None

@@ -1,0 +1,31 @@
+"""Which providers are known by name."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from support.decoding import call
+
+from llmkit.providers.registry import KNOWN, WIRES
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_known_providers_can_be_built(name: str) -> None:
+    """Each row names a wire that takes its address, over TLS unless it is this machine."""
+    known = KNOWN[name]
+    key = None if known.key_variable is None else "test-key"
+    provider = WIRES[known.wire](name, api_key=key, base_url=known.base_url, headers={})
+    request = provider.build_request(call(max_tokens=1), "m")
+    assert provider.name == name
+    assert request.url.startswith(("https://", "http://127.0.0.1:"))
+    assert ("test-key" in str(request.headers)) == (key is not None)
+    assert "test-key" not in repr(provider)
+
+
+def test_rows_are_data() -> None:
+    """Neither the tables nor a row can be changed by accident."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        KNOWN["openai"].wire = "x"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        KNOWN["x"] = KNOWN["openai"]  # type: ignore[index]

@@ -1,0 +1,147 @@
+"""The relay's pure parts: what a browser may ask, how it is answered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llmkit import (
+    AuthenticationFailed,
+    Caller,
+    ConfigError,
+    Finish,
+    LLMKitError,
+    ProviderError,
+    Reset,
+    SSEDecoder,
+    TextDelta,
+    ThinkingDelta,
+    Usage,
+)
+from llmkit.config import RelayConfig
+from llmkit.relay.dialects.text import TextDialect
+from llmkit.relay.payload import check_origin, parse
+from llmkit.relay.problem import Problem, Refusal, problem_of
+
+FINISH = Finish("end", "end_turn", Usage())
+
+
+def frames(data: bytes) -> list[tuple[str, str, str | None]]:
+    decoder = SSEDecoder()
+    return [(event.event, event.data, event.id) for event in decoder.feed(data)]
+
+
+def test_text_of_one_read_is_one_frame() -> None:
+    """Adjacent texts are merged; the id is the ordinal of the last event in the frame."""
+    dialect = TextDialect("s1")
+    data = dialect.encode([TextDelta("a"), TextDelta("b")]) + dialect.encode([TextDelta("c")])
+    assert frames(data) == [
+        ("message", '{"text":"ab"}', "s1:2"),
+        ("message", '{"text":"c"}', "s1:3"),
+    ]
+
+
+def test_finish_is_done() -> None:
+    """The end marker comes last, after the text of the same read."""
+    dialect = TextDialect("s1")
+    assert frames(dialect.encode([TextDelta("a"), FINISH])) == [
+        ("message", '{"text":"a"}', "s1:1"),
+        ("message", "[DONE]", "s1:2"),
+    ]
+    assert dialect.finished
+
+
+def test_reset_comes_in_its_place() -> None:
+    """A reset is an event with data, since a browser drops events without."""
+    dialect = TextDialect("s1")
+    assert [name for name, _, _ in frames(dialect.encode([Reset(), TextDelta("a")]))] == [
+        "reset",
+        "message",
+    ]
+
+
+def test_thinking_is_not_shown() -> None:
+    """Thinking gives no frame, but counts as an event."""
+    dialect = TextDialect("s1")
+    assert dialect.encode([ThinkingDelta("hm")]) == b""
+    assert frames(dialect.encode([TextDelta("a")]))[0][2] == "s1:2"
+
+
+@pytest.mark.parametrize("text", ["\n\n", "\r\ndata: x", "\u2028", "</script>", "\x00", "é🙂"])
+def test_no_text_breaks_out_of_its_frame(text: str) -> None:
+    """Whatever a model writes arrives as it was, in one frame."""
+    ((_, data, _),) = frames(TextDialect("s1").encode([TextDelta(text)]))
+    assert json.loads(data) == {"text": text}
+
+
+def test_an_error_is_the_last_frame() -> None:
+    """The error event holds the JSON error body."""
+    dialect = TextDialect("s1")
+    ((name, data, _),) = frames(dialect.error(Problem(502, "kind", "said", "do this")))
+    assert name == "error"
+    assert json.loads(data) == {"error": {"type": "kind", "message": "said", "hint": "do this"}}
+
+
+def test_the_set_up_of_the_app_is_not_the_browsers_business(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the operator has to mend goes to the log; the browser learns that something is to mend."""
+    for error in (ConfigError("no key", hint="Set KEY"), AuthenticationFailed("bad key")):
+        problem = problem_of(error)
+        assert "key" not in problem.message.lower()
+        assert problem.hint
+        assert error.message in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ProviderError("x"), 502),
+        (LLMKitError("x"), 500),
+        (Refusal(418, "teapot", "x", hint="y"), 418),
+    ],
+)
+def test_statuses(error: LLMKitError, status: int) -> None:
+    """Each error has its status."""
+    assert problem_of(error).status == status
+
+
+def test_the_browsers_choice_and_the_apps_rules() -> None:
+    """The alias is checked; system prompt, max_tokens and the caller are the app's."""
+    settings = RelayConfig(models=("fast",), system="Be brief", max_tokens=9)
+    payload = parse(b'{"messages":[{"role":"user","content":"x"}],"model":"fast"}', settings)
+    caller = Caller(user="7")
+    assert payload.options(settings, caller) == {
+        "model": "fast",
+        "system": "Be brief",
+        "max_tokens": 9,
+        "user": caller,
+    }
+
+
+JSON = {"content-type": "application/json; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"cookie": "a=b"}, False),
+        ({"cookie": "a=b", "sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"origin": "https://app.example", "host": "app.example"}, True),
+        ({"origin": "https://app.example:8443", "host": "app.example"}, False),
+        ({"origin": "null", "host": "app.example"}, False),
+    ],
+)
+def test_where_a_request_comes_from(headers: dict[str, str], allowed: bool) -> None:
+    """Another site's request is refused; one without cookies and origin is no browser's."""
+    if allowed:
+        check_origin("POST", {**JSON, **headers})
+        return
+    with pytest.raises(Refusal) as caught:
+        check_origin("POST", {**JSON, **headers})
+    assert caught.value.status == 403
