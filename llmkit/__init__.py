@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
     from llmkit.policy.backoff import RetryPolicy
     from llmkit.response import Outcome, Response
-    from llmkit.sse import SSEDecoder, ServerSentEvent
+    from llmkit.sse import ServerSentEvent, SSEDecoder
     from llmkit.usage import Usage
 
 __version__ = "0.1.0"

@@ -130,20 +130,22 @@ def call(function: Callable[[], T]) -> T:
     return function()
 
 
-async def async_run_to_end(work: Coroutine[Any, Any, T], tasks: set[asyncio.Task[Any]]) -> T:
+async def async_run_to_end(
+    work: Callable[[], Coroutine[Any, Any, T]], tasks: set[asyncio.Task[Any]]
+) -> T:
     """Run the work in a task of its own, so that whoever waits can be cancelled and the work cannot.
 
     `tasks` keeps it alive, and is where its owner finds what still runs.
     """
-    task = asyncio.get_running_loop().create_task(_limited(work))
+    task = asyncio.get_running_loop().create_task(_limited(work()))
     tasks.add(task)
     task.add_done_callback(tasks.discard)
     return await asyncio.shield(task)
 
 
-def run_to_end(done: T, tasks: set[asyncio.Task[Any]]) -> T:  # noqa: ARG001
-    """Return what the work gave: in a thread it has run before this is called."""
-    return done
+def run_to_end(work: Callable[[], T], tasks: set[asyncio.Task[Any]]) -> T:  # noqa: ARG001
+    """Run the work: nothing cancels a thread."""
+    return work()
 
 
 class AsyncUpstream:
@@ -437,6 +439,8 @@ async def _limited(work: Coroutine[Any, Any, T]) -> T:
     try:
         async with asyncio.timeout(FINALISER_LIMIT):
             return await work
-    except TimeoutError:
-        log.error("a finaliser took longer than %s s and was given up", FINALISER_LIMIT)
+    except TimeoutError:  # its traceback would be ours
+        log.error(  # noqa: TRY400
+            "a finaliser took longer than %s s and was given up", FINALISER_LIMIT
+        )
         raise

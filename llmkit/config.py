@@ -140,7 +140,9 @@ class Config(Section):
     """
 
     providers: dict[str, ProviderConfig] = {}
-    models: dict[str, Annotated[tuple[ModelId, ...], BeforeValidator(_listed), Field(min_length=1)]] = {}
+    models: dict[
+        str, Annotated[tuple[ModelId, ...], BeforeValidator(_listed), Field(min_length=1)]
+    ] = {}
     defaults: Defaults = Defaults()
     retry: RetryConfig = RetryConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
@@ -167,7 +169,8 @@ class Config(Section):
             return settings
         if not isinstance(settings, Mapping):
             raise ConfigError(
-                f"the settings are a {type(settings).__name__}", hint="They are a dict: see the README."
+                f"the settings are a {type(settings).__name__}",
+                hint="They are a dict: see the README.",
             )
         try:
             return cls.model_validate(dict(settings))

@@ -242,6 +242,8 @@ class Kit:
             )
         from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
 
-        ledger = open_ledger(self.config.ledger.database, worker=f"{os.getpid()}-{self.new_id()[:12]}")
+        ledger = open_ledger(
+            self.config.ledger.database, worker=f"{os.getpid()}-{self.new_id()[:12]}"
+        )
         weakref.finalize(self, ledger.close)
         return ledger

@@ -78,7 +78,11 @@ class AttemptRecord:
     def complete(self, finish: Finish, answer: Accumulator) -> Finish:
         """Fill in what the provider did not report of a complete answer."""
         usage = self._filled(finish.usage, answer)
-        return finish if usage is finish.usage else Finish(finish.stop_reason, finish.raw_stop_reason, usage)
+        return (
+            finish
+            if usage is finish.usage
+            else Finish(finish.stop_reason, finish.raw_stop_reason, usage)
+        )
 
     def closing(
         self,

@@ -79,7 +79,8 @@ class Routes:
         wire = (given.wire if given else None) or (known.wire if known else None)
         if wire is None:
             raise ConfigError(
-                f"providers.{name}.wire is not set", hint=f"It is one of {', '.join(sorted(WIRES))}."
+                f"providers.{name}.wire is not set",
+                hint=f"It is one of {', '.join(sorted(WIRES))}.",
             )
         base_url = (given.base_url if given else None) or (known.base_url if known else None)
         if base_url is None:

@@ -37,7 +37,8 @@ async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) ->
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionError
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > limit:
             raise too_large(limit)
         if not message.get("more_body"):
@@ -54,7 +55,9 @@ class ASGISink:
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Write the head."""
-        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        pairs = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+        ]
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
     async def send(self, data: bytes, *, more: bool) -> None:

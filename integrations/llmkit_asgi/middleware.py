@@ -67,7 +67,9 @@ class LLMKitMiddleware:
         return send_and_close
 
 
-def llmkit_app(config: Mapping[str, Any] | Config | None = None, **options: Any) -> LLMKitMiddleware:
+def llmkit_app(
+    config: Mapping[str, Any] | Config | None = None, **options: Any
+) -> LLMKitMiddleware:
     """Make an app of llmkit's routes alone, to mount: `app.mount("/llm", llmkit_app(config=...))`.
 
     Takes what `LLMKitMiddleware` takes but `app` and `prefix`. A mounted app sees no lifespan: close its `kit` yourself

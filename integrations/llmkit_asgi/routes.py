@@ -146,6 +146,8 @@ async def _refuse_method(sink: ASGISink, allowed: str) -> None:
 
 
 async def _redirect(scope: Scope, send: Send) -> None:
-    target = scope.get("root_path", "") if scope["path"].startswith(scope.get("root_path", "")) else ""
+    target = (
+        scope.get("root_path", "") if scope["path"].startswith(scope.get("root_path", "")) else ""
+    )
     path = scope["path"] if target else scope.get("root_path", "") + scope["path"]
     await ASGISink(send).answer(307, {"location": f"{path}/"}, b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit._concurrency import AsyncUpstream, async_call, async_enter, async_run_to_end
@@ -56,7 +57,7 @@ class AsyncAttempt:
             if isinstance(error, ProviderError):
                 self._record.named(error)
             status = status_of(error, complete=False)
-            await async_run_to_end(self.aclose(status, error), self.tasks)
+            await async_run_to_end(partial(self.aclose, status, error), self.tasks)
             raise
         return held
 
@@ -76,7 +77,7 @@ class AsyncAttempt:
         await self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers
         self._record.answered(status, headers)
-        if not 200 <= status < 300:  # noqa: PLR2004  # success, as HTTP counts it
+        if not 200 <= status < 300:  # success, as HTTP counts it
             body = await self._error_body()
             raise route.provider.error(route.model, status, headers, body)
         self._decoder = route.provider.decoder(call, route.model, headers)

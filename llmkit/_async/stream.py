@@ -151,7 +151,7 @@ class AsyncStream:
             if self._closed:
                 return
             self._closed = True
-        await async_run_to_end(self._close(), self._source.tasks)
+        await async_run_to_end(self._close, self._source.tasks)
 
     async def _close(self) -> None:
         status = status_of(self._error, complete=self._source.answer.finish is not None)
@@ -168,7 +168,12 @@ class AsyncStream:
     def __del__(self) -> None:
         if not self._closed:
             self._source.forsake()
-            warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self)
+            warnings.warn(
+                f"{self!r} was dropped without being closed",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
 
 
 class _AsyncText:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit._concurrency import Upstream, call, enter, run_to_end
@@ -57,7 +58,7 @@ class Attempt:
             if isinstance(error, ProviderError):
                 self._record.named(error)
             status = status_of(error, complete=False)
-            run_to_end(self.close(status, error), self.tasks)
+            run_to_end(partial(self.close, status, error), self.tasks)
             raise
         return held
 
@@ -77,7 +78,7 @@ class Attempt:
         self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers
         self._record.answered(status, headers)
-        if not 200 <= status < 300:  # noqa: PLR2004  # success, as HTTP counts it
+        if not 200 <= status < 300:  # success, as HTTP counts it
             body = self._error_body()
             raise route.provider.error(route.model, status, headers, body)
         self._decoder = route.provider.decoder(call, route.model, headers)

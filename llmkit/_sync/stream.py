@@ -152,7 +152,7 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
-        run_to_end(self._close(), self._source.tasks)
+        run_to_end(self._close, self._source.tasks)
 
     def _close(self) -> None:
         status = status_of(self._error, complete=self._source.answer.finish is not None)
@@ -169,7 +169,12 @@ class Stream:
     def __del__(self) -> None:
         if not self._closed:
             self._source.forsake()
-            warnings.warn(f"{self!r} was dropped without being closed", ResourceWarning, source=self)
+            warnings.warn(
+                f"{self!r} was dropped without being closed",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
 
 
 class _Text:

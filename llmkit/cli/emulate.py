@@ -34,8 +34,6 @@ def emulate(host: str, port: int, tokens: int, delay: float, ttft: float) -> Non
             f"cannot listen on {host}:{port}: {reason}. "
             f"Choose another port: llmkit emulate --port {port + 1 if port else 8200}."
         ) from None
-    except OverflowError:
-        raise click.ClickException(f"{port} is not a port. A port is 0 to 65535.") from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         click.echo(f"Anthropic   {emulator.base_url}")

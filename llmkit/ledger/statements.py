@@ -113,7 +113,7 @@ def _tags_by(process: Callable[[Any], Any] | None) -> Callable[[Mapping[str, str
     to_json = process or dict
     none: Any = to_json({})
 
-    def convert(tags: Mapping[str, str]) -> Any:  # noqa: ANN401  # what the driver takes for JSON
+    def convert(tags: Mapping[str, str]) -> Any:  # what the driver takes for JSON
         if not tags:
             return none
         return to_json({fit(name, 255): fit(value, 255) for name, value in tags.items()})

@@ -96,9 +96,7 @@ class Plan:
             return
         self._failures[at] += 1
         retry_after = error.retry_after if isinstance(error, ProviderError) else None
-        wait = self._retry.delay(
-            self._failures[at], retry_after=retry_after, chance=self._chance()
-        )
+        wait = self._retry.delay(self._failures[at], retry_after=retry_after, chance=self._chance())
         self._ready_at[at] = self._clock() + wait
 
     def committed(self) -> None:

@@ -247,9 +247,9 @@ def _add_parts(parts: list[_Part], events: list[Event]) -> None:
     for part in parts:
         if part.type == "text" and part.text:
             events.append(TextDelta(part.text))
-        for thought in part.thinking or ():
-            if thought.text:
-                events.append(ThinkingDelta(thought.text))
+        events.extend(
+            ThinkingDelta(thought.text) for thought in part.thinking or () if thought.text
+        )
 
 
 def _convert(document: object) -> _NamedChunk:

@@ -28,7 +28,9 @@ class Page:
     @property
     def text(self) -> str:
         """The text so far."""
-        frames = [json.loads(event.data) for event in self.events if event.data.startswith('{"text"')]
+        frames = [
+            json.loads(event.data) for event in self.events if event.data.startswith('{"text"')
+        ]
         return "".join(frame["text"] for frame in frames)
 
     @property

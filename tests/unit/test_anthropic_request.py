@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.decoding import call
 
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.messages import Message
 from llmkit.providers.anthropic import Anthropic
+from support.decoding import call
 
 URL = "https://api.anthropic.com/v1/messages"
 

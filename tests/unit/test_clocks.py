@@ -40,9 +40,7 @@ def test_total_wins_when_it_is_over() -> None:
 
 def test_whole_answers_know_only_total() -> None:
     """Without first-content and idle clocks only the deadline counts."""
-    clocks = Clocks(
-        Timeouts(first_content=None, idle=None, total=100), now=1000.0, deadline=1100.0
-    )
+    clocks = Clocks(Timeouts(first_content=None, idle=None, total=100), now=1000.0, deadline=1100.0)
     assert clocks.deadline == 1100.0
     assert clocks.ran_out(1099.0) is None
 

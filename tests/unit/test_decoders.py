@@ -5,6 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from llmkit.errors import (
+    AuthenticationFailed,
+    FrameTooLarge,
+    ProtocolError,
+    ServerFailed,
+    StreamTruncated,
+)
+from llmkit.events import TextDelta
+from llmkit.usage import Usage
 from support.decoding import (
     PROVIDERS,
     Outcome,
@@ -16,16 +26,6 @@ from support.decoding import (
     whole_decoder,
 )
 from support.streams import BROKEN_STREAMS, COMPLETE_STREAMS, WHOLE_ANSWERS
-
-from llmkit.errors import (
-    AuthenticationFailed,
-    FrameTooLarge,
-    ProtocolError,
-    ServerFailed,
-    StreamTruncated,
-)
-from llmkit.events import TextDelta
-from llmkit.usage import Usage
 
 WIRES = sorted(PROVIDERS)
 STREAMS = [

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from support.decoding import PROVIDERS
 
 from llmkit.errors import (
     AuthenticationFailed,
@@ -17,6 +16,7 @@ from llmkit.errors import (
     ServerFailed,
 )
 from llmkit.providers.failures import Origin, from_status, request_id, retry_after
+from support.decoding import PROVIDERS
 
 NOW = 1_762_000_000.0
 SECRET = "sk-ant-secret and the whole prompt"

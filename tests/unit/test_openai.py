@@ -5,19 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.decoding import decode, stream_decoder, whole_decoder
-from support.streams import (
-    OPENAI_COMPLETION,
-    OPENAI_DONE,
-    OPENAI_REASONING_STREAM,
-    OPENAI_SPARSE_STREAM,
-    OPENAI_STREAM,
-    OPENAI_TEXT,
-    OPENAI_USAGE,
-    openai_chunk,
-    openai_data,
-    openai_delta,
-)
 
 from llmkit.errors import (
     AuthenticationFailed,
@@ -31,6 +18,19 @@ from llmkit.errors import (
 )
 from llmkit.events import Finish, TextDelta, ThinkingDelta
 from llmkit.usage import Usage
+from support.decoding import decode, stream_decoder, whole_decoder
+from support.streams import (
+    OPENAI_COMPLETION,
+    OPENAI_DONE,
+    OPENAI_REASONING_STREAM,
+    OPENAI_SPARSE_STREAM,
+    OPENAI_STREAM,
+    OPENAI_TEXT,
+    OPENAI_USAGE,
+    openai_chunk,
+    openai_data,
+    openai_delta,
+)
 
 USAGE = Usage(
     input_tokens=19,

@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.decoding import call
 
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.messages import Message
 from llmkit.providers.openai import OpenAI
+from support.decoding import call
 
 
 def body_of(provider: OpenAI, **fields: object) -> dict[str, object]:

@@ -73,7 +73,7 @@ def _reference(provider: str, model: str, usage: Usage, at: datetime) -> Decimal
 @pytest.mark.parametrize("provider", ["anthropic", "openai", "google", "deepseek", "perplexity"])
 def test_we_calculate_as_genai_prices_does(provider: str) -> None:
     """For each model with prices for text the cost is what genai-prices itself calculates."""
-    from genai_prices.data import providers  # noqa: PLC0415  # optional
+    from genai_prices.data import providers  # optional
 
     prices, at, compared = Prices(), datetime(2026, 5, 17, 3, tzinfo=UTC), 0
     (vendor,) = (vendor for vendor in providers if vendor.id == provider)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from support.decoding import call
 
 from llmkit.providers.registry import KNOWN, WIRES
+from support.decoding import call
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))

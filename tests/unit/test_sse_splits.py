@@ -6,10 +6,10 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.decoding import bytewise, split
 
 from llmkit.errors import FrameTooLarge
 from llmkit.sse import SSEDecoder, encode
+from support.decoding import bytewise, split
 
 Decoded = tuple[list[tuple[str, str, str | None]], int | None]
 
@@ -50,7 +50,7 @@ def plainly(stream: bytes) -> Decoded:
     name, last_id, retry = "", None, None
     for line in [*re.split("\r\n|\r|\n", text), ""]:
         field, _, value = line.partition(":")
-        value = value[1:] if value.startswith(" ") else value
+        value = value.removeprefix(" ")
         if not line:
             if data:
                 events.append((name or "message", "\n".join(data), last_id))

@@ -10,10 +10,36 @@ from llmkit.testing.emulator.wire import Failure, is_number, parse
 
 # The vendor refuses what it does not know. The last row is what its beta header adds.
 _FIELDS = frozenset(
-    "cache_control container diagnostics inference_geo max_tokens messages metadata model "
-    "output_config service_tier speed stop_sequences stream system temperature thinking "
-    "tool_choice tools top_k top_p user_profile_id workspace_id "
-    "compaction context_management fallbacks mcp_servers output_format thread".split()
+    [
+        "cache_control",
+        "container",
+        "diagnostics",
+        "inference_geo",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "output_config",
+        "service_tier",
+        "speed",
+        "stop_sequences",
+        "stream",
+        "system",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+        "user_profile_id",
+        "workspace_id",
+        "compaction",
+        "context_management",
+        "fallbacks",
+        "mcp_servers",
+        "output_format",
+        "thread",
+    ]
 )
 _SYSTEM_ROLE = (
     'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '

@@ -50,7 +50,12 @@ class Emulator:
             port: 0 takes any free one.
             require_key: whether a request without an API key gets a 401. Any key will do.
             keep_requests: how many of the received requests to remember.
+
+        Raises:
+            ValueError: the port is none.
         """
+        if not 0 <= port <= 65535:  # the socket module would leave a socket open
+            raise ValueError(f"{port} is not a port. A port is 0 to 65535.")
         self._default = behaviour or Behaviour()
         self._address = (host, port)
         self._listener: socket.socket | None = None

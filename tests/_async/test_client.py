@@ -1,0 +1,292 @@
+"""The client over the emulator: what is asked, what comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmkit import (
+    AsyncClient,
+    AuthenticationFailed,
+    ConfigError,
+    ConnectionFailed,
+    Finish,
+    InvalidRequest,
+    ProtocolError,
+    ProviderTimeout,
+    QueueFull,
+    RateLimited,
+    ServerFailed,
+    StreamTruncated,
+    TextDelta,
+)
+from llmkit.testing import Behaviour, Emulator
+from support.kits import WIRES, make_kit
+
+TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+async def test_complete_returns_the_whole_answer(wire: str) -> None:
+    """A call without streaming gives text, stop reason, reported usage, cost and where it came from."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, wire=wire)
+        reply = await kit.async_client.complete("Say hi", max_tokens=50, system="Be kind")
+        await kit.aclose()
+        body = emulator.requests[0].body
+    assert reply.text == "Hello there, dear reader."
+    assert (reply.stop_reason, reply.provider) == ("end", wire)
+    assert (reply.usage.input_source, reply.usage.output_source) == ("reported", "reported")
+    assert reply.usage.output_tokens == 4
+    assert reply.cost is not None
+    assert reply.cost > 0
+    assert reply.request_id
+    assert body is not None
+    assert not body.get("stream")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+async def test_stream_gives_events_and_then_the_response(wire: str) -> None:
+    """A stream gives text as it comes and ends with Finish; the response is the same as of a whole answer."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, wire=wire)
+        async with kit.async_client.stream("Say hi") as stream:
+            events = [event async for event in stream]
+            reply = stream.response
+        whole = await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
+    assert isinstance(events[-1], Finish)
+    assert sum(isinstance(event, Finish) for event in events) == 1
+    assert (reply.text, reply.stop_reason, reply.usage) == (
+        whole.text,
+        whole.stop_reason,
+        whole.usage,
+    )
+
+
+@pytest.mark.anyio
+async def test_text_iterates_over_the_text_alone() -> None:
+    """`text()` gives what a reader sees."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator)
+        async with kit.async_client.stream("Say hi") as stream:
+            texts = [text async for text in stream.text()]
+        await kit.aclose()
+    assert "".join(texts) == "Hello there, dear reader."
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_is_not_entered_sends_nothing() -> None:
+    """Preparing a stream does not open it."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator)
+        kit.async_client.stream("Say hi")
+        await kit.aclose()
+        assert emulator.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_stream_is_entered_once() -> None:
+    """A second `async with` over the same stream is an error and not a second call."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator)
+        manager = kit.async_client.stream("Say hi")
+        async with manager:
+            pass
+        with pytest.raises(RuntimeError, match="opened once"):
+            await manager.open()
+        await kit.aclose()
+        assert len(emulator.requests) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ["httpx", "auto"])
+async def test_leaving_early_cuts_the_connection(transport: str) -> None:
+    """Who leaves a stream stops the provider: it sees the connection go."""
+    with Emulator(behaviour=Behaviour(tokens=50, hold_at=3)) as emulator:
+        kit = make_kit(emulator, transport=transport)
+        async with kit.async_client.stream("Say hi") as stream:
+            await stream.read()
+        emulator.wait_until_gone(0)
+        await kit.aclose()
+        assert emulator.requests[0].state == "client_gone"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ["httpx", "auto"])
+async def test_a_complete_answer_leaves_its_connection_for_the_next(transport: str) -> None:
+    """Calls one after the other go over one connection."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, transport=transport)
+        for _ in range(3):
+            await kit.async_client.complete("Say hi")
+        assert emulator.open_connections == 1
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("behaviour", "error", "attempts"),
+    [
+        (Behaviour(status=401), AuthenticationFailed, 1),
+        (Behaviour(status=429, retry_after=0), RateLimited, 4),
+        (Behaviour(status=500), ServerFailed, 4),
+        (Behaviour(status=529), ServerFailed, 4),
+        (Behaviour(hang_up=True), ConnectionFailed, 4),
+        (Behaviour(body=b"<html>hello</html>", content_type="text/html"), ProtocolError, 4),
+        (Behaviour(body=b""), StreamTruncated, 4),
+    ],
+)
+async def test_failures_before_content_are_retried_unseen(
+    wire: str, behaviour: Behaviour, error: type[Exception], attempts: int
+) -> None:
+    """What may mend is tried again until the attempts are used up; the last error is raised, by its type."""
+    with Emulator(behaviour=behaviour) as emulator:
+        kit = make_kit(emulator, wire=wire)
+        with pytest.raises(error) as caught:
+            async with kit.async_client.stream("Say hi"):
+                pass
+        await kit.aclose()
+        assert len(emulator.requests) == attempts
+    assert caught.value.provider == wire  # type: ignore[attr-defined]
+
+
+@pytest.mark.anyio
+async def test_a_second_attempt_may_succeed() -> None:
+    """A failed attempt before the first content is not seen by the caller."""
+    with Emulator(behaviour=TEXT) as emulator:
+        emulator.script(Behaviour(status=503), Behaviour(error_frame_at=0))
+        kit = make_kit(emulator)
+        async with kit.async_client.stream("Say hi") as stream:
+            texts = [text async for text in stream.text()]
+        await kit.aclose()
+        assert len(emulator.requests) == 3
+    assert "".join(texts) == "Hello there, dear reader."
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("behaviour", "error"),
+    [
+        (Behaviour(tokens=9, delay=0, error_frame_at=4), ServerFailed),
+        (Behaviour(tokens=9, delay=0, terminal=False), StreamTruncated),
+        (Behaviour(tokens=9, delay=0, malformed_at=4), ProtocolError),
+        (Behaviour(tokens=9, delay=0.001, cut_at=1500), StreamTruncated),
+        (Behaviour(tokens=9, delay=0.001, cut_at=1500, reset=True), StreamTruncated),
+    ],
+)
+async def test_failures_after_content_carry_the_partial_answer(
+    wire: str, behaviour: Behaviour, error: type[Exception]
+) -> None:
+    """A stream that breaks off raises, with what came of it; it is not retried."""
+    with Emulator(behaviour=behaviour) as emulator:
+        kit = make_kit(emulator, wire=wire)
+        text = ""
+        with pytest.raises(error) as caught:
+            async with kit.async_client.stream("Say hi") as stream:
+                async for piece in stream.text():
+                    text += piece
+        await kit.aclose()
+        assert len(emulator.requests) == 1
+    assert text
+    assert caught.value.response.text == text  # type: ignore[attr-defined]
+    assert caught.value.response.stop_reason is None  # type: ignore[attr-defined]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize(
+    ("behaviour", "clock", "timeouts"),
+    [
+        (Behaviour(head_delay=60), "first_content", {"first_content": 0.2}),
+        (Behaviour(ttft=60, pings=0.05), "first_content", {"first_content": 0.2}),
+        (Behaviour(tokens=9, delay=0, stall_at=3, pings=0.05), "idle", {"idle": 0.2}),
+        (Behaviour(tokens=9999, delay=0.01), "total", {"total": 0.4}),
+    ],
+)
+async def test_clocks_say_which_ran_out(
+    transport: str, behaviour: Behaviour, clock: str, timeouts: dict[str, float]
+) -> None:
+    """A silent provider is given up by the clock that ran out; its pings do not keep it alive."""
+    with Emulator(behaviour=behaviour) as emulator:
+        kit = make_kit(emulator, timeouts=timeouts, transport=transport, retry={"attempts": 1})
+        with pytest.raises(ProviderTimeout) as caught:
+            async with kit.async_client.stream("Say hi") as stream:
+                async for _ in stream:
+                    pass
+        emulator.wait_until_gone(0)
+        await kit.aclose()
+    assert caught.value.clock == clock
+
+
+@pytest.mark.anyio
+async def test_nothing_listens() -> None:
+    """An address where nobody listens gives a clear error, without the address."""
+    client = AsyncClient.from_config(
+        {
+            "providers": {"local": {"wire": "openai", "base_url": "http://127.0.0.1:9"}},
+            "models": {"default": "local:m"},
+            "retry": {"attempts": 1},
+            "ledger": False,
+        }
+    )
+    with pytest.raises(ConnectionFailed) as caught:
+        await client.complete("Say hi")
+    await client.aclose()
+    assert caught.value.hint
+    assert "127.0.0.1" not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_the_queue_has_an_end() -> None:
+    """With all places taken and nobody allowed to wait, a call is refused and nothing is sent."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, concurrency={"per_process": 1, "queue_timeout": 0.01})
+        async with kit.async_client.stream("Say hi"):
+            with pytest.raises(QueueFull):
+                await kit.async_client.complete("Say hi")
+        assert kit.limit.running == 0
+        assert len(emulator.requests) == 1
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("prompt", "options", "error"),
+    [
+        ([], {}, InvalidRequest),
+        ([{"role": "wizard", "content": "x"}], {}, InvalidRequest),
+        ("x", {"max_tokens": 0}, InvalidRequest),
+        ("x", {"model": "nobody:x"}, ConfigError),
+        ("x", {"model": "no-alias"}, ConfigError),
+        ("x", {"temprature": 1}, TypeError),
+    ],
+)
+async def test_bad_input_sends_nothing(
+    prompt: object, options: dict[str, object], error: type[Exception]
+) -> None:
+    """What is wrong is said before anything is sent."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator)
+        with pytest.raises(error):
+            await kit.async_client.complete(prompt, **options)  # type: ignore[arg-type]
+        await kit.aclose()
+        assert emulator.requests == []
+
+
+def test_a_client_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing key is said at construction, with the variable to set."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY"):
+        AsyncClient("anthropic:claude-sonnet-4-5")
+
+
+@pytest.mark.parametrize("model", [None, "nobody:x", "gpt-5"])
+def test_a_client_needs_a_model_that_exists(model: str | None) -> None:
+    """No model, an unknown provider and a bare name are refused at construction."""
+    with pytest.raises(ConfigError):
+        AsyncClient(model)

@@ -1,0 +1,199 @@
+# Generated from tests/_async/test_books.py. Do not edit.
+"""The rows that calls leave in the ledger, whatever becomes of them."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from llmkit import (
+    Caller,
+    ConfigError,
+    LedgerUnavailable,
+    ProviderError,
+    StreamClosed,
+    StreamTruncated,
+)
+from llmkit._concurrency import call
+from llmkit.testing import Behaviour, Emulator
+from support.kits import WIRES, make_kit
+from support.rows import database, rows
+
+TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_finished_call_is_on_the_books(tmp_path: Path, wire: str) -> None:
+    """A finished call leaves one row: who, where, reported tokens, exact cost, times."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, wire=wire, ledger={"database": database(tmp_path)})
+        caller = Caller(user="42", tenant="acme", tags={"page": "home"})
+        with kit.client.stream("Say hi", user=caller) as stream:
+            for _ in stream:
+                pass
+            reply = stream.response
+        kit.close()
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["attempt"], row["call_id"]) == ("finished", 1, reply.call_id)
+    assert (row["user_key"], row["tenant"], row["tags"]) == ("42", "acme", '{"page": "home"}')
+    assert (row["alias"], row["provider"], row["stop_reason"]) == ("default", wire, "end")
+    assert row["input_tokens"] == reply.usage.input_tokens
+    assert row["output_tokens"] == 4
+    assert (row["input_source"], row["output_source"]) == ("reported", "reported")
+    assert Decimal(str(row["cost_usd"])) > 0
+    assert row["price_version"].startswith("genai-prices")
+    assert 0 < row["first_content_seconds"] <= row["total_seconds"]
+    assert row["request_id"] == reply.request_id
+
+
+def test_the_row_is_there_before_anything_is_sent(tmp_path: Path) -> None:
+    """While the answer is still coming the row says started."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        with kit.client.stream("Say hi"):
+            assert [row["status"] for row in rows(tmp_path)] == ["started"]
+        kit.close()
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_cancelled_call_is_estimated(tmp_path: Path, wire: str) -> None:
+    """Who leaves early is billed for what came: estimated where the provider has not said it yet."""
+    with Emulator(behaviour=Behaviour(tokens=50, delay=0.001, hold_at=9)) as emulator:
+        kit = make_kit(emulator, wire=wire, ledger={"database": database(tmp_path)})
+        with kit.client.stream("Say hi") as stream:
+            text = ""
+            while text.count(" ") < 7:
+                for event in stream.read() or []:
+                    text += getattr(event, "text", "")
+        kit.close()
+    (row,) = rows(tmp_path)
+    assert row["status"] == "cancelled"
+    assert row["output_source"] == "estimated"
+    assert row["input_source"] == ("reported" if wire == "anthropic" else "estimated")
+    assert row["output_tokens"] >= 8
+    assert row["cost_usd"] is not None
+
+
+def test_every_attempt_has_its_row(tmp_path: Path) -> None:
+    """Attempts that failed unseen are on the books beside the one that succeeded, without a cost."""
+    with Emulator(behaviour=TEXT) as emulator:
+        emulator.script(Behaviour(status=500), Behaviour(error_frame_at=0))
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        kit.client.complete("Say hi")
+        kit.close()
+    found = rows(tmp_path)
+    assert [(row["attempt"], row["status"]) for row in found] == [
+        (1, "failed"),
+        (2, "failed"),
+        (3, "finished"),
+    ]
+    assert len({row["call_id"] for row in found}) == 1
+    assert found[0]["http_status"] == 500
+    assert found[0]["error_type"] == "server_failed"
+    assert found[0]["cost_usd"] is None
+    assert found[0]["input_tokens"] is None
+
+
+def test_a_truncated_answer_says_so(tmp_path: Path) -> None:
+    """A stream without its end is truncated, never finished."""
+    with Emulator(behaviour=Behaviour(tokens=5, delay=0, terminal=False)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        with pytest.raises(StreamTruncated):
+            with kit.client.stream("Say hi") as stream:
+                for _ in stream:
+                    pass
+        kit.close()
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"]) == ("truncated", "stream_truncated")
+    assert row["output_source"] == "estimated"
+
+
+def test_a_refused_call_leaves_one_row(tmp_path: Path) -> None:
+    """A call that no attempt was made for is on the books too."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        with pytest.raises(ConfigError):
+            kit.client.complete("Say hi", model="nobody:x", user="7")
+        kit.close()
+        assert emulator.requests == []
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["attempt"], row["user_key"]) == ("refused", 0, "7")
+    assert row["error_type"] == "config_error"
+
+
+def test_without_a_price_the_cost_is_unknown(tmp_path: Path) -> None:
+    """A model that nobody has a price for costs NULL, not 0; a price of 0 in the settings is 0."""
+    with Emulator(behaviour=TEXT) as emulator:
+        provider = {"wire": "openai", "base_url": emulator.openai_base_url, "api_key": "k"}
+        kit = make_kit(
+            emulator,
+            providers={"local": provider, "free": {**provider, "price": 0}},
+            ledger={"database": database(tmp_path)},
+        )
+        unknown = kit.client.complete("Say hi", model="local:smollm2")
+        free = kit.client.complete("Say hi", model="free:smollm2")
+        kit.close()
+    assert unknown.cost is None
+    assert free.cost == 0
+    assert [row["cost_usd"] is None for row in rows(tmp_path)] == [True, False]
+
+
+def test_without_the_books_nothing_is_sent(tmp_path: Path) -> None:
+    """When the row cannot be written the call is not made."""
+    folder = tmp_path / "ledger.db"
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        folder.mkdir()
+        with pytest.raises(LedgerUnavailable):
+            kit.client.complete("Say hi")
+        kit.close()
+        assert emulator.requests == []
+    assert kit.limit.running == 0
+
+
+def test_a_dropped_stream_is_closed_all_the_same(tmp_path: Path) -> None:
+    """A stream that nobody closes cuts its connection, closes its row and warns."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        stream = kit.client.stream("Say hi").open()
+        with pytest.warns(ResourceWarning, match="dropped"):
+            del stream
+            gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            call(lambda: emulator.wait_until_gone(0))
+            kit.close()
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+    assert kit.limit.running == 0
+
+
+def test_an_aborted_stream_is_cancelled(tmp_path: Path) -> None:
+    """Aborting wakes the reader with StreamClosed; the row says cancelled."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        with pytest.raises(StreamClosed):
+            with kit.client.stream("Say hi") as stream:
+                stream.abort()
+                while stream.read() is not None:
+                    pass
+        emulator.wait_until_gone(0)
+        kit.close()
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
+def test_errors_carry_no_prompt_and_no_key(tmp_path: Path) -> None:
+    """Neither the error nor the row holds what was said or the key it was said with."""
+    echo = Behaviour(status=400, message="you said: my secret prompt, with test-key")
+    with Emulator(behaviour=echo) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        with pytest.raises(ProviderError) as caught:
+            kit.client.complete("my secret prompt")
+        kit.close()
+    for text in (str(caught.value), repr(caught.value), repr(rows(tmp_path))):
+        assert "secret prompt" not in text
+        assert "test-key" not in text

@@ -1,0 +1,282 @@
+"""The chat page, in Chromium, under its own content security policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.scripted_host import PATIENCE, Exchange, ScriptedHost
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+sync_api.expect.set_options(timeout=PATIENCE * 1000)
+expect = sync_api.expect
+
+FULL = b'{"error":{"type":"queue_full","message":"too many calls at once","hint":"Try again."}}'
+
+
+@pytest.fixture
+def chat(page: Page) -> Page:
+    """Open the chat page."""
+    page.goto("/llm/")
+    return page
+
+
+def ask(chat: Page, host: ScriptedHost, question: str) -> Exchange:
+    """Type a question and send it; return it as the app gets it."""
+    chat.fill("#prompt", question)
+    chat.press("#prompt", "Enter")
+    return host.asked()
+
+
+def answer(chat: Page, host: ScriptedHost, question: str, text: str) -> None:
+    """Ask, and answer completely."""
+    asked = ask(chat, host, question)
+    asked.start()
+    asked.text(text)
+    asked.done()
+    newest(chat).and_(chat.locator('[data-state="done"]')).wait_for()
+
+
+def refuse(asked: Exchange) -> None:
+    """Answer with a refusal that asks to wait."""
+    asked.start(429, {"content-type": "application/json", "retry-after": "12"})
+    asked.send(FULL)
+    asked.end()
+
+
+def newest(chat: Page) -> Locator:
+    """Return the newest answer."""
+    return chat.locator('[data-role="assistant"]').last
+
+
+def said(*turns: str) -> dict[str, object]:
+    """Return the body of a request with these turns, the user's first."""
+    roles = ("user", "assistant")
+    return {"messages": [{"role": roles[at % 2], "content": text} for at, text in enumerate(turns)]}
+
+
+def test_answer_is_shown_as_it_comes(chat: Page, host: ScriptedHost) -> None:
+    """Each token is on the page before the next one is sent; then the page is ready for the next question."""
+    asked = ask(chat, host, "Hi")
+    expect(chat.locator('[data-role="user"]')).to_have_text("Hi")
+    expect(chat.locator("#prompt")).to_have_value("")
+    asked.start()
+    asked.text("Hel")
+    expect(newest(chat)).to_have_text("Hel")
+    expect(newest(chat)).to_have_attribute("aria-busy", "true")
+    expect(chat.locator("#stop")).to_be_visible()
+    asked.text("lo")
+    expect(newest(chat)).to_have_text("Hello")
+    asked.done()
+    expect(newest(chat)).to_have_attribute("data-state", "done")
+    expect(newest(chat)).to_have_attribute("aria-busy", "false")
+    expect(chat.locator("#stop")).to_be_hidden()
+    expect(chat.locator("#send")).to_be_visible()
+
+
+def test_conversation_is_kept(chat: Page, host: ScriptedHost) -> None:
+    """The next question goes with the questions and answers before it."""
+    answer(chat, host, "one", "1")
+    answer(chat, host, "two", "2")
+    assert ask(chat, host, "three").json == said("one", "1", "two", "2", "three")
+
+
+def test_markup_never_runs(chat: Page, host: ScriptedHost) -> None:
+    """Markup that a model or a user writes is shown as text."""
+    markup = '<img src=x onerror="document.title=1"><script>document.title=2</script> & <b>b</b>'
+    answer(chat, host, markup, markup)
+    assert newest(chat).text_content() == markup
+    assert chat.locator('[data-role="user"]').text_content() == markup
+    assert chat.locator("[data-role] *").count() == 0
+    assert chat.title() == "Chat"
+
+
+def test_whitespace_is_kept(chat: Page, host: ScriptedHost) -> None:
+    """Line breaks and indentation are shown as they came."""
+    answer(chat, host, "Hi", "a\n\n    b  c\n")
+    assert newest(chat).inner_text() == "a\n\n    b  c\n"
+
+
+def test_shift_enter_starts_a_line(chat: Page, host: ScriptedHost) -> None:
+    """Shift and Enter do not send."""
+    chat.locator("#prompt").press_sequentially("a")
+    chat.press("#prompt", "Shift+Enter")
+    chat.locator("#prompt").press_sequentially("b")
+    chat.click("#send")
+    assert host.asked().json == said("a\nb")
+
+
+def test_enter_that_ends_a_composition_does_not_send(chat: Page, host: ScriptedHost) -> None:
+    """An Enter that takes a word of an input method is not the user's to send."""
+    chat.fill("#prompt", "にほん")
+    chat.dispatch_event("#prompt", "keydown", {"key": "Enter", "isComposing": True})
+    expect(chat.locator("#prompt")).to_have_value("にほん")
+    assert host.idle
+
+
+def test_nothing_is_not_sent(chat: Page, host: ScriptedHost) -> None:
+    """White space alone is no question."""
+    chat.fill("#prompt", " \n ")
+    chat.press("#prompt", "Enter")
+    assert chat.locator("[data-role]").count() == 0
+    assert host.idle
+
+
+def test_no_second_question_while_one_is_answered(chat: Page, host: ScriptedHost) -> None:
+    """What is typed during an answer waits in the field."""
+    ask(chat, host, "one").start()
+    chat.fill("#prompt", "two")
+    chat.press("#prompt", "Enter")
+    expect(chat.locator("#prompt")).to_have_value("two")
+    assert chat.locator('[data-role="user"]').count() == 1
+    assert host.idle
+
+
+@pytest.mark.parametrize("way", ["button", "Escape"])
+def test_stop(chat: Page, host: ScriptedHost, way: str) -> None:
+    """A stopped answer stays, is marked, belongs to the conversation, and its connection is closed."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("Hel")
+    expect(newest(chat)).to_have_text("Hel")
+    if way == "button":
+        chat.click("#stop")
+    else:
+        chat.keyboard.press("Escape")
+    assert asked.left()
+    expect(newest(chat)).to_have_attribute("data-state", "stopped")
+    expect(newest(chat)).to_have_text("Hel")
+    expect(chat.get_by_text("Stopped", exact=True)).to_be_visible()
+    expect(chat.locator("#prompt")).to_be_focused()
+    assert ask(chat, host, "Go on").json == said("Hi", "Hel", "Go on")
+
+
+def test_refusal_is_shown_and_can_be_tried_again(chat: Page, host: ScriptedHost) -> None:
+    """A refusal shows its message, hint and wait; trying again asks the same and clears it away."""
+    answer(chat, host, "one", "1")
+    refuse(ask(chat, host, "two"))
+    failure = chat.locator(".failure")
+    expect(failure.locator(".message")).to_have_text("Too many calls at once.")
+    expect(failure.locator(".hint")).to_have_text("Try again. Please wait 12 s.")
+    chat.get_by_role("button", name="Try again").click()
+    again = host.asked()
+    assert again.json == said("one", "1", "two")
+    again.start()
+    again.text("2")
+    again.done()
+    expect(newest(chat)).to_have_text("2")
+    expect(failure).to_have_count(0)
+    assert chat.locator("[data-role]").all_text_contents() == ["one", "1", "two", "2"]
+
+
+def test_answer_that_breaks_off_says_so(chat: Page, host: ScriptedHost) -> None:
+    """A truncated answer keeps its text and is marked as failed."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("Hel")
+    asked.end()
+    expect(newest(chat)).to_have_attribute("data-state", "failed")
+    expect(newest(chat)).to_have_text("Hel")
+    expect(chat.locator(".failure .message")).to_have_text("The answer broke off before its end.")
+
+
+def test_unanswered_question_is_not_sent_again(chat: Page, host: ScriptedHost) -> None:
+    """A question that the app refused does not spoil those after it, and can no longer be tried again."""
+    refuse(ask(chat, host, "too long"))
+    expect(chat.locator(".failure")).to_be_visible()
+    assert ask(chat, host, "short").json == said("short")
+    expect(chat.locator(".retry")).to_have_count(0)
+
+
+def test_reset_clears_the_partial_answer(chat: Page, host: ScriptedHost) -> None:
+    """When the answer begins anew, what came before is gone."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("Wrong")
+    expect(newest(chat)).to_have_text("Wrong")
+    asked.send(b"event: reset\ndata: {}\n\n")
+    expect(newest(chat)).to_have_text("")
+    asked.text("Right")
+    asked.done()
+    expect(newest(chat)).to_have_attribute("data-state", "done")
+    expect(newest(chat)).to_have_text("Right")
+
+
+def test_empty_answer_says_so(chat: Page, host: ScriptedHost) -> None:
+    """A model that answers nothing is not taken for a page that hangs."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.done()
+    expect(chat.get_by_text("The answer is empty")).to_be_visible()
+
+
+def test_new_chat_stops_and_forgets(chat: Page, host: ScriptedHost) -> None:
+    """A new chat stops the running answer and begins with nothing."""
+    answer(chat, host, "one", "1")
+    asked = ask(chat, host, "two")
+    asked.start()
+    asked.text("2")
+    chat.get_by_role("button", name="New chat").click()
+    assert asked.left()
+    expect(chat.locator("[data-role]")).to_have_count(0)
+    assert ask(chat, host, "three").json == said("three")
+
+
+def test_follows_the_end_unless_the_reader_scrolled_up(chat: Page, host: ScriptedHost) -> None:
+    """New text is scrolled into sight; a reader who went up to read is left there."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("line\n" * 60 + "end of part one")
+    expect(newest(chat)).to_contain_text("part one")
+    at_end = "() => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 2"
+    chat.wait_for_function(at_end)
+    chat.hover("#scroller")
+    chat.mouse.wheel(0, -400)
+    chat.wait_for_function(
+        "() => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight > 300"
+    )
+    place = chat.evaluate("scroller.scrollTop")
+    asked.text("line\n" * 60 + "end of part two")
+    expect(newest(chat)).to_contain_text("part two")
+    chat.evaluate("new Promise(requestAnimationFrame)")
+    assert chat.evaluate("scroller.scrollTop") == place
+
+
+def test_page_is_usable_without_sight(chat: Page) -> None:
+    """The field and the buttons have names, and the conversation is read out as it grows."""
+    expect(chat.get_by_role("textbox", name="Message")).to_be_focused()
+    expect(chat.get_by_role("button", name="Send")).to_be_visible()
+    expect(chat.get_by_role("log")).to_have_attribute("aria-live", "polite")
+    chat.evaluate("document.getElementById('stop').hidden = false")
+    expect(chat.get_by_role("button", name="Stop")).to_be_visible()
+
+
+def test_page_fits_a_phone(chat: Page, host: ScriptedHost) -> None:
+    """Nothing is wider than a small phone, whatever a model writes, and the field stays in sight."""
+    chat.set_viewport_size({"width": 320, "height": 568})
+    answer(chat, host, "w" * 200, "W" * 500 + "\n" * 50)
+    assert chat.evaluate("document.documentElement.scrollWidth") <= 320
+    assert chat.evaluate("scroller.scrollWidth <= scroller.clientWidth")
+    expect(chat.locator("#prompt")).to_be_in_viewport()
+    expect(chat.locator("#send")).to_be_in_viewport(ratio=1)
+
+
+def test_page_loads_nothing_from_elsewhere(page: Page, host: ScriptedHost) -> None:
+    """All that the page loads comes from the app, and inline scripts and styles are forbidden."""
+    loaded: list[str] = []
+    page.on("request", lambda request: loaded.append(request.url))
+    opened = page.goto("/llm/")
+    answer(page, host, "Hi", "Hello")
+    assert {url.removeprefix(host.url) for url in loaded if not url.startswith("data:")} == {
+        "/llm/",
+        "/llm/chat.css",
+        "/llm/chat.js",
+        "/llm/llmkit.js",
+        "/llm/stream",
+    }
+    assert opened is not None
+    assert "unsafe-inline" not in opened.headers["content-security-policy"]

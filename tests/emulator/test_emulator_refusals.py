@@ -1,0 +1,121 @@
+"""What the emulator refuses, as the vendors do, without a socket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llmkit.testing.emulator.answer import Ask
+from llmkit.testing.emulator.server import ANTHROPIC, OPENAI
+from llmkit.testing.emulator.wire import Failure
+from support.emulator import BY_NAME, KEYS, WIRES, body_of
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": None}, "model: Input should be"),
+        ({"max_tokens": 0}, "max_tokens: Input should be greater"),
+        ({"max_tokens": "9"}, "max_tokens: Input should be a valid integer"),
+        ({"messages": []}, "at least one message"),
+        ({"messages": {}}, "messages: Input should be a valid list"),
+        ({"messages": ["hi"]}, "messages.0: Input"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content: Field required"),
+        ({"messages": [{"role": "system", "content": "x"}]}, "top-level `system` parameter"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "Input should be 'user' or 'assistant'"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "first message must use"),
+        ({"messages": [{"role": "user", "content": ""}]}, "non-empty content"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages.0.content"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]},
+            "text content blocks must be non-empty",
+        ),
+        ({"stream": "yes"}, "stream: Input"),
+        ({"system": 3}, "system: Input"),
+        ({"temperature": 1.5}, "temperature: range: 0..1"),
+        ({"stop_sequences": "x"}, "stop_sequences: Input"),
+        ({"stop_sequences": [" "]}, "non-whitespace"),
+        ({"stream_options": {}}, "stream_options: Extra inputs are not permitted"),
+    ],
+)
+def test_what_anthropic_refuses(change: dict[str, Any], words: str) -> None:
+    """A wrong request is refused with 400 and what Anthropic says to it."""
+    document = json.dumps(body_of("anthropic", **change)).encode()
+    failure = ANTHROPIC.check(KEYS["anthropic"], document, require_key=True)
+    assert isinstance(failure, Failure)
+    assert (failure.status, failure.type) == (400, "invalid_request_error")
+    assert words in failure.message
+
+
+@pytest.mark.parametrize("name", ["model", "max_tokens", "messages"])
+def test_what_anthropic_requires(name: str) -> None:
+    """A request without one of its three required fields is refused."""
+    document = body_of("anthropic")
+    del document[name]
+    failure = ANTHROPIC.check(KEYS["anthropic"], json.dumps(document).encode(), require_key=True)
+    assert isinstance(failure, Failure)
+    assert failure.message == f"{name}: Field required"
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "code"),
+    [
+        ({"model": ""}, None, None),
+        ({"messages": None}, "messages", "missing_required_parameter"),
+        ({"messages": "hi"}, "messages", "invalid_type"),
+        ({"messages": []}, "messages", "empty_array"),
+        ({"messages": [3]}, "messages[0]", "invalid_type"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "invalid_value"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", None),
+        ({"stream": 1}, "stream", "invalid_type"),
+        ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
+        ({"max_tokens": "1"}, "max_tokens", "invalid_type"),
+        (
+            {"max_tokens": 1, "max_completion_tokens": 1},
+            "max_tokens",
+            "invalid_parameter_combination",
+        ),
+        ({"temperature": 3}, "temperature", "invalid_value"),
+        ({"stop": 3}, "stop", "invalid_type"),
+        ({"stop": list("abcde")}, "stop", "array_above_max_length"),
+        ({"stream": False, "stream_options": {}}, "stream_options", None),
+        ({"stream_options": [1]}, "stream_options", "invalid_type"),
+    ],
+)
+def test_what_openai_refuses(change: dict[str, Any], param: str | None, code: str | None) -> None:
+    """A wrong request is refused with 400, the parameter and OpenAI's code."""
+    document = json.dumps(body_of("openai", **change)).encode()
+    failure = OPENAI.check(KEYS["openai"], document, require_key=True)
+    assert isinstance(failure, Failure)
+    assert (failure.status, failure.type) == (400, "invalid_request_error")
+    assert (failure.param, failure.code) == (param, code)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000], ids=len)
+@pytest.mark.parametrize("wire", WIRES)
+def test_bodies_that_are_no_request(wire: str, body: bytes) -> None:
+    """What is no JSON object is refused with 400."""
+    failure = BY_NAME[wire].check(KEYS[wire], body, require_key=True)
+    assert isinstance(failure, Failure)
+    assert failure.status == 400
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_no_key(wire: str) -> None:
+    """Without a key a request is refused with 401, unless none is required."""
+    headers = {"anthropic-version": "2023-06-01"}
+    document = json.dumps(body_of(wire)).encode()
+    failure = BY_NAME[wire].check(headers, document, require_key=True)
+    assert isinstance(failure, Failure)
+    assert failure.status == 401
+    assert isinstance(BY_NAME[wire].check(headers, document, require_key=False), Ask)
+
+
+def test_no_anthropic_version() -> None:
+    """Anthropic wants its version header."""
+    document = json.dumps(body_of("anthropic")).encode()
+    failure = ANTHROPIC.check({"x-api-key": "k"}, document, require_key=True)
+    assert isinstance(failure, Failure)
+    assert failure.message == "anthropic-version: header is required"

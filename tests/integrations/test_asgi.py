@@ -1,0 +1,427 @@
+"""llmkit in an ASGI app, under a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.authentication import (
+    AuthCredentials,
+    AuthenticationBackend,
+    SimpleUser,
+)
+from starlette.middleware import Middleware as StarletteMiddleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+from llmkit import AsyncCallNext, AsyncStream, Call, Caller, Kit, Outcome
+from llmkit.testing import Behaviour, Emulator
+from llmkit_asgi import LLMKitMiddleware, get_client, llmkit_app, stream_response
+from support.browser import SAY_HI, open_page
+from support.hosts import asgi_host
+from support.kits import WIRES, settings
+from support.rows import database, rows
+
+
+class Watching:
+    """A user's middleware that sees everything and changes nothing."""
+
+    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+        stream = await call_next(call)
+        stream.tap(lambda events: None)
+        stream.finalise(self.finish)
+        return stream
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator(behaviour=Behaviour(tokens=6, delay=0)) as running:
+        yield running
+
+
+async def hello(request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+def make_app(config: dict[str, Any], *, lifespan: Any = None, **options: Any) -> LLMKitMiddleware:
+    options.setdefault("get_user", lambda scope: "7")
+    app = Starlette(routes=[Route("/", hello)], lifespan=lifespan)
+    return LLMKitMiddleware(app, config, **options)
+
+
+@contextlib.contextmanager
+def serving(emulator: Emulator, **more: Any) -> Iterator[str]:
+    with asgi_host(make_app(settings(emulator, **more))) as url:
+        yield url
+
+
+def test_what_is_not_ours_is_passed_on(emulator: Emulator) -> None:
+    """The host's own routes answer as before, also under the prefix."""
+    with serving(emulator) as url:
+        assert httpx.get(url).text == "hello"
+        assert httpx.get(f"{url}/llm/nothing").status_code == 404
+        assert httpx.get(f"{url}/llmother").status_code == 404
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_stream_reaches_the_browser(emulator: Emulator, wire: str, tmp_path: Path) -> None:
+    """Text frames with ids, [DONE] last, headers that no proxy buffers; and a row with its cost."""
+    with serving(emulator, wire=wire, ledger={"database": database(tmp_path)}) as url:
+        with open_page(f"{url}/llm/stream") as page:
+            page.read_all()
+        assert page.status == 200
+        headers = page.response.headers
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-cache, no-transform"
+    assert headers["x-accel-buffering"] == "no"
+    assert "connection" not in headers
+    assert page.done
+    assert len(page.text.split()) == 6
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["user_key"]) == ("finished", "7")
+    assert row["cost_usd"] is not None
+    ordinals = [int(event.id.rpartition(":")[2]) for event in page.events if event.id]
+    assert ordinals == sorted(set(ordinals))
+    assert {event.id.rpartition(":")[0] for event in page.events if event.id} == {row["call_id"]}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_no_token_is_held_back(wire: str, transport: str) -> None:
+    """The emulator withholds each next token until the browser has the one before; three middlewares look on."""
+    with Emulator(behaviour=Behaviour(tokens=5, delay=0, hold_at=2)) as emulator:
+        config = settings(emulator, wire=wire, transport=transport)
+        kit = Kit(config, middleware=[Watching(), Watching(), Watching()])
+
+        @contextlib.asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[None]:
+            yield
+            await kit.aclose()
+
+        app = make_app(config, kit=kit, lifespan=lifespan)
+        wrapped = GZipMiddleware(TrustedHostMiddleware(app, ["*"]), minimum_size=1)
+        with asgi_host(wrapped) as url, open_page(f"{url}/llm/stream") as page:
+            for words in range(1, 6):
+                page.read_words(words)
+                emulator.release()
+            emulator.release()
+            page.read_all()
+            assert page.done
+
+
+def test_complete_answers_whole(emulator: Emulator) -> None:
+    """The whole answer with its usage and cost, in one JSON object."""
+    with serving(emulator) as url:
+        answer = httpx.post(f"{url}/llm/complete", json=SAY_HI)
+    body = answer.json()
+    assert answer.status_code == 200
+    assert set(body) == {"text", "stop_reason", "usage", "cost_usd"}
+    assert body["usage"]["output_tokens"] == 6
+    assert float(body["cost_usd"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "said"),
+    [
+        (b"not json", {}, 400, "not JSON"),
+        (b"[]", {}, 400, "not as it should be"),
+        (b'{"messages": []}', {}, 400, "no messages"),
+        (b'{"messages": [{"role": "system", "content": "x"}]}', {}, 400, "role system"),
+        (b'{"messages": [{"role": "wizard", "content": "x"}]}', {}, 400, "role"),
+        (b'{"messages": [{"role": "user", "content": 3}]}', {}, 400, "content"),
+        (json.dumps({**SAY_HI, "system": "x"}).encode(), {}, 400, "system"),
+        (json.dumps({**SAY_HI, "max_tokens": 9}).encode(), {}, 400, "max_tokens"),
+        (json.dumps({**SAY_HI, "model": "openai:gpt-5"}).encode(), {}, 400, "not offered"),
+        (b"x" * 2000, {}, 413, "larger than 1000 bytes"),
+        (json.dumps(SAY_HI).encode(), {"content-type": "text/plain"}, 415, "application/json"),
+        (json.dumps(SAY_HI).encode(), {"origin": "https://evil.example"}, 403, "another site"),
+        (json.dumps(SAY_HI).encode(), {"sec-fetch-site": "cross-site"}, 403, "another site"),
+        (json.dumps(SAY_HI).encode(), {"cookie": "session=1"}, 403, "another site"),
+    ],
+)
+@pytest.mark.parametrize("path", ["stream", "complete"])
+def test_bad_requests_are_explained_and_go_no_further(
+    emulator: Emulator, path: str, body: bytes, headers: dict[str, str], status: int, said: str
+) -> None:
+    """What a browser may not ask is refused with a status, a reason and a remedy; nothing is sent upstream."""
+    with serving(emulator, relay={"max_body": 1000}) as url:
+        answer = httpx.post(
+            f"{url}/llm/{path}",
+            content=body,
+            headers={"content-type": "application/json", **headers},
+        )
+    error = answer.json()["error"]
+    assert answer.status_code == status
+    assert said in error["message"]
+    assert error["hint"]
+    assert "Traceback" not in answer.text
+    assert emulator.requests == []
+
+
+def test_a_large_body_without_a_length_is_refused(emulator: Emulator) -> None:
+    """A body is counted as it comes, whatever its headers say."""
+    with serving(emulator, relay={"max_body": 1000}) as url:
+        answer = httpx.post(
+            f"{url}/llm/stream",
+            content=iter([b"x" * 600] * 4),
+            headers={"content-type": "application/json"},
+        )
+    assert answer.status_code == 413
+    assert emulator.requests == []
+
+
+def test_same_origin_with_cookies_is_welcome(emulator: Emulator) -> None:
+    """A page of the app itself may send its cookies."""
+    with serving(emulator) as url:
+        for proof in ({"sec-fetch-site": "same-origin"}, {"origin": url}):
+            answer = httpx.post(
+                f"{url}/llm/complete", json=SAY_HI, headers={"cookie": "session=1", **proof}
+            )
+            assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_other_methods_are_refused(emulator: Emulator, method: str) -> None:
+    """A stream is opened by POST alone."""
+    with serving(emulator) as url:
+        answer = httpx.request(method, f"{url}/llm/stream")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "type_"),
+    [
+        (Behaviour(status=401), 502, "authentication_failed"),
+        (Behaviour(status=429, retry_after=7), 503, "rate_limited"),
+        (Behaviour(status=500), 502, "server_failed"),
+        (Behaviour(status=529), 503, "server_failed"),
+        (Behaviour(status=413), 413, "request_rejected"),
+        (Behaviour(head_delay=60), 504, "timeout"),
+        (Behaviour(hang_up=True), 502, "connection_failed"),
+    ],
+)
+def test_failures_before_content_are_statuses(
+    emulator: Emulator, behaviour: Behaviour, status: int, type_: str
+) -> None:
+    """Until something was sent, a failure is a real status with the JSON error body."""
+    emulator.behaviour = behaviour
+    more = {"retry": {"attempts": 1}, "timeouts": {"first_content": 0.2}}
+    with serving(emulator, **more) as url, open_page(f"{url}/llm/stream") as page:
+        answer = page.response
+        answer.read()
+    assert answer.status_code == status
+    assert answer.json()["error"]["type"] == type_
+    assert answer.headers["content-type"] == "application/json"
+    if status == 503 and type_ == "rate_limited":
+        assert answer.headers["retry-after"] == "7"
+
+
+def test_failures_after_content_are_events(emulator: Emulator) -> None:
+    """Once text was sent a failure is the last event, and there is no [DONE]."""
+    emulator.behaviour = Behaviour(tokens=5, delay=0.001, terminal=False)
+    with serving(emulator) as url, open_page(f"{url}/llm/stream") as page:
+        page.read_all()
+    assert page.status == 200
+    assert page.text
+    assert page.error is not None
+    assert page.error["type"] == "stream_truncated"
+    assert not any(event.data == "[DONE]" for event in page.events)
+
+
+def test_heartbeats_while_the_model_is_silent(emulator: Emulator) -> None:
+    """After the first heartbeat the status is 200 and comments flow; a later failure is an event."""
+    emulator.behaviour = Behaviour(tokens=3, delay=0, hold_at=1)
+    with (
+        serving(emulator, relay={"heartbeat": 0.05}) as url,
+        open_page(f"{url}/llm/stream") as page,
+    ):
+        while page.raw.count(b": \n\n") < 3:
+            page.read()
+        assert page.events == []
+        emulator.release(10)
+        page.read_all()
+    assert page.done
+
+
+def test_a_failure_after_a_heartbeat_is_an_event(emulator: Emulator) -> None:
+    """The status cannot be taken back, so the error comes as an event."""
+    emulator.behaviour = Behaviour(head_delay=60)
+    more = {
+        "retry": {"attempts": 1},
+        "timeouts": {"first_content": 0.3},
+        "relay": {"heartbeat": 0.05},
+    }
+    with serving(emulator, **more) as url, open_page(f"{url}/llm/stream") as page:
+        page.read_all()
+    assert page.status == 200
+    assert page.error is not None
+    assert page.error["type"] == "timeout"
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("silent", ["before the head", "before the first token", "later"])
+def test_a_closed_tab_stops_the_model(
+    emulator: Emulator, tmp_path: Path, transport: str, silent: str
+) -> None:
+    """The browser leaves; the provider sees its connection go; the row says cancelled."""
+    emulator.behaviour = {
+        "before the head": Behaviour(head_delay=60),
+        "before the first token": Behaviour(hold_at=1),
+        "later": Behaviour(hold_at=3, delay=0),
+    }[silent]
+    app = make_app(settings(emulator, transport=transport, ledger={"database": database(tmp_path)}))
+    with asgi_host(app) as url:
+        port = int(url.rpartition(":")[2])
+        body = json.dumps(SAY_HI).encode()
+        with socket.create_connection(("127.0.0.1", port)) as tab:
+            tab.sendall(
+                b"POST /llm/stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            emulator.wait_for_requests(1)
+            if silent == "later":
+                assert tab.recv(100)
+        emulator.wait_until_gone(0)
+    (row,) = rows(tmp_path)
+    assert row["status"] == "cancelled"
+    assert (row["input_source"], row["output_source"]) != ("unknown", "unknown")
+    assert app.kit.limit.running == 0
+    assert not app.kit.tasks
+
+
+def test_nobody_logged_in_is_401(emulator: Emulator) -> None:
+    """Without a user nothing is sent."""
+    with asgi_host(make_app(settings(emulator), get_user=lambda scope: None)) as url:
+        answer = httpx.post(f"{url}/llm/stream", json=SAY_HI)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["hint"]
+    assert emulator.requests == []
+
+
+class Backend(AuthenticationBackend):
+    """Logs in whoever says a name."""
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
+        name = conn.headers.get("x-name")
+        return (AuthCredentials(), SimpleUser(name)) if name else None
+
+
+def test_the_hosts_login_decides(emulator: Emulator, tmp_path: Path) -> None:
+    """Without get_user, whoever the authentication middleware has logged in is who calls."""
+    config = settings(emulator, ledger={"database": database(tmp_path)})
+    app = Starlette(
+        routes=[Route("/", hello)],
+        middleware=[
+            StarletteMiddleware(AuthenticationMiddleware, backend=Backend()),
+            StarletteMiddleware(LLMKitMiddleware, config=config),
+        ],
+    )
+    with asgi_host(app) as url:
+        assert httpx.post(f"{url}/llm/complete", json=SAY_HI).status_code == 401
+        answer = httpx.post(f"{url}/llm/complete", json=SAY_HI, headers={"x-name": "ann"})
+        assert answer.status_code == 200
+    assert [row["user_key"] for row in rows(tmp_path)] == ["ann"]
+
+
+def test_get_user_may_be_async_and_say_more(emulator: Emulator, tmp_path: Path) -> None:
+    """An async get_user may give a Caller, whose tenant and tags are on the row."""
+
+    async def who(scope: Any) -> Caller:
+        return Caller(user="7", tenant="acme", tags={"plan": "pro"})
+
+    config = settings(emulator, ledger={"database": database(tmp_path)})
+    with asgi_host(make_app(config, get_user=who)) as url:
+        httpx.post(f"{url}/llm/complete", json=SAY_HI).raise_for_status()
+    (row,) = rows(tmp_path)
+    assert (row["user_key"], row["tenant"], row["tags"]) == ("7", "acme", '{"plan": "pro"}')
+
+
+def test_the_app_decides_what_is_asked(emulator: Emulator) -> None:
+    """System prompt and max_tokens are the app's; an offered alias is the browser's choice."""
+    config = settings(emulator, relay={"system": "Be brief", "max_tokens": 5, "models": ["fast"]})
+    config["models"]["fast"] = "anthropic:claude-haiku-4-5"
+    with asgi_host(make_app(config)) as url:
+        httpx.post(f"{url}/llm/complete", json={**SAY_HI, "model": "fast"}).raise_for_status()
+    body = emulator.requests[0].body
+    assert body is not None
+    assert (body["system"], body["max_tokens"]) == ("Be brief", 5)
+    assert body["model"] == "claude-haiku-4-5"
+
+
+def test_the_pages_are_served(emulator: Emulator) -> None:
+    """The chat page, its script and its style come from the package, with a policy that runs nothing else."""
+    with serving(emulator) as url:
+        moved = httpx.get(f"{url}/llm")
+        page = httpx.get(f"{url}/llm/")
+        head = httpx.head(f"{url}/llm/")
+        script = httpx.get(f"{url}/llm/llmkit.js")
+        put = httpx.put(f"{url}/llm/")
+    assert (moved.status_code, moved.headers["location"]) == (307, "/llm/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(page.content))
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert put.status_code == 405
+
+
+def test_a_mounted_app(emulator: Emulator) -> None:
+    """`llmkit_app` answers under the mount's path, and says 404 to the rest."""
+    mounted = llmkit_app(settings(emulator), get_user=lambda scope: "7")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await mounted.kit.aclose()
+
+    app = Starlette(routes=[Mount("/ai", mounted)], lifespan=lifespan)
+    with asgi_host(app) as url:
+        assert httpx.post(f"{url}/ai/complete", json=SAY_HI).status_code == 200
+        assert httpx.get(f"{url}/ai/").status_code == 200
+        assert httpx.get(f"{url}/ai/nothing").json()["error"]["type"] == "not_found"
+
+
+def test_views_of_the_hosts_own(emulator: Emulator) -> None:
+    """A view may take the client, and return a stream as its response."""
+
+    async def poem(request: Request) -> Response:
+        return stream_response(request, get_client(request).stream("A poem", user="9"))
+
+    async def word(request: Request) -> Response:
+        reply = await get_client(request).complete("A word")
+        return JSONResponse({"word": reply.text})
+
+    app = LLMKitMiddleware(
+        Starlette(routes=[Route("/poem", poem, methods=["POST"]), Route("/word", word)]),
+        settings(emulator),
+    )
+    with asgi_host(app) as url:
+        with open_page(f"{url}/poem") as page:
+            page.read_all()
+        assert page.done
+        assert httpx.get(f"{url}/word").json()["word"]
+
+
+def test_a_view_without_the_middleware_is_told(emulator: Emulator) -> None:
+    """`get_client` in an app without llmkit says what to add."""
+    from llmkit import ConfigError
+
+    request = HTTPConnection({"type": "http", "headers": []})
+    with pytest.raises(ConfigError, match="add_middleware"):
+        get_client(request)

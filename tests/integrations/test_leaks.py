@@ -1,0 +1,202 @@
+"""What is left when a call ends in an unusual way: no socket, no thread, no task, no open row."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from llmkit import Outcome
+from llmkit.testing import Behaviour, Emulator
+from llmkit_asgi import LLMKitMiddleware, get_client, stream_response
+from support.hosts import asgi_host
+from support.kits import make_kit, settings
+from support.rows import database, rows
+
+
+def sockets() -> int:
+    """Count this process's open sockets."""
+    found = 0
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+        except OSError:
+            continue  # the folder's own descriptor
+    return found
+
+
+def threads() -> list[str]:
+    """Name llmkit's threads."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("llmkit")]
+
+
+async def poem(request: Request) -> Response:
+    return stream_response(request, get_client(request).stream("A poem"))
+
+
+def test_head_opens_nothing(tmp_path: Path) -> None:
+    """HEAD on a view that streams answers with headers alone and makes no call."""
+    with Emulator(behaviour=Behaviour(hold_at=1)) as emulator:
+        config = settings(emulator, ledger={"database": database(tmp_path)})
+        app = LLMKitMiddleware(Starlette(routes=[Route("/poem", poem)]), config)
+        with asgi_host(app) as url:
+            answer = httpx.head(f"{url}/poem")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert emulator.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_response_that_is_never_sent_opens_nothing() -> None:
+    """A view may make a response and drop it."""
+    with Emulator() as emulator:
+        kit = make_kit(emulator)
+        request = Request({"type": "http", "headers": [], "llmkit": kit})
+        response = stream_response(request, kit.async_client.stream("A poem"))
+        del response
+        await kit.aclose()
+        assert emulator.requests == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+async def test_a_second_cancel_does_not_reach_the_finalisers(
+    tmp_path: Path, transport: str
+) -> None:
+    """Finalisers run to their end in tasks of the kit, however often the caller is cancelled."""
+    before = sockets()
+    running = asyncio.Event()
+    go_on = asyncio.Event()
+    ended: list[str] = []
+
+    async def slow(outcome: Outcome) -> None:
+        running.set()
+        await go_on.wait()
+        ended.append(outcome.status)
+
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)})
+
+        async def caller() -> None:
+            async with kit.async_client.stream("Say hi") as stream:
+                stream.finalise(slow)
+                async for _ in stream:
+                    pass
+
+        task = asyncio.create_task(caller())
+        await asyncio.to_thread(emulator.wait_for_requests, 1)
+        while not emulator.requests[0].tokens_sent:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        if running.is_set():
+            assert ended == []
+        go_on.set()
+        await asyncio.to_thread(emulator.wait_until_gone, 0)
+        await kit.aclose()
+        assert not kit.tasks
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+    assert ended in ([], ["cancelled"])  # [] when the cancel came before the stream was open
+    assert sockets() == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+async def test_a_cancel_while_opening_leaves_nothing(tmp_path: Path, transport: str) -> None:
+    """A task that is cancelled before the first byte closes its connection, its place and its row."""
+    before = sockets()
+    with Emulator(behaviour=Behaviour(head_delay=60)) as emulator:
+        kit = make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)})
+        task = asyncio.create_task(kit.async_client.complete("Say hi"))
+        await asyncio.to_thread(emulator.wait_for_requests, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(emulator.wait_until_gone, 0)
+        await kit.aclose()
+    assert kit.limit.running == 0
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+    assert sockets() == before
+
+
+def test_a_sync_stream_aborted_from_another_thread_leaves_nothing(tmp_path: Path) -> None:
+    """Aborting while the call still opens wakes the opener, cuts the connection and closes the row."""
+    before = sockets()
+    caught: list[BaseException] = []
+    with Emulator(behaviour=Behaviour(head_delay=60)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        manager = kit.client.stream("Say hi")
+
+        def call() -> None:
+            try:
+                manager.open()
+            except Exception as error:  # looked at below
+                caught.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        emulator.wait_for_requests(1)
+        manager.abort()
+        thread.join()
+        emulator.wait_until_gone(0)
+        kit.close()
+    assert [type(error).__name__ for error in caught] == ["StreamClosed"]
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+    assert threads() == []
+    assert sockets() == before
+
+
+FORK = """
+    import json, os, sys, threading
+    from llmkit import Kit
+    kit = Kit(json.loads(sys.argv[1]))
+    if sys.argv[2] == "used":
+        kit.client.complete("Say hi", user="parent")
+    pid = os.fork()
+    if pid == 0:
+        kit.client.complete("Say hi", user="child")
+        with kit.client.stream("Say hi", user="child") as stream:
+            list(stream)
+        kit.close()
+        left = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+        os._exit(1 if left else 0)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    kit.client.complete("Say hi", user="parent")
+    kit.close()
+    sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("when", ["imported", "used"])
+def test_a_fork_gets_connections_and_books_of_its_own(tmp_path: Path, when: str) -> None:
+    """A worker forked after import, or after first use, calls, writes its rows and ends clean."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        config: dict[str, Any] = settings(emulator, ledger={"database": database(tmp_path)})
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(FORK), json.dumps(config), when],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert result.returncode == 0, result.stderr
+    found = rows(tmp_path)
+    assert {row["status"] for row in found} == {"finished"}
+    users = sorted(row["user_key"] for row in found)
+    assert users == ["child", "child", "parent"] + (["parent"] if when == "used" else [])
