@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ _DRIVERS = {
 # A killed worker loses nothing with NORMAL: what is committed is with the operating system. Only a
 # power cut can take the last rows, and leaves the file sound. FULL would put a disk flush before
 # the first byte of each call.
+_WAL = "PRAGMA journal_mode = WAL"
 _SQLITE_SETUP = (
     "PRAGMA busy_timeout = 1000",
-    "PRAGMA journal_mode = WAL",
+    _WAL,
     "PRAGMA synchronous = NORMAL",
 )
+_WAL_WAITS = (0.01, 0.03, 0.1, 0.3, 0.5)  # s; others hold the file for microseconds
 _POSTGRES_SETUP = ("SET lock_timeout = '1s'", "SET statement_timeout = '4s'")
 _POSTGRES_CONNECT = {
     "connect_timeout": 5,
@@ -98,8 +101,25 @@ def set_up(connection: Connection) -> None:
     """Bound how long this connection waits for others."""
     is_sqlite = connection.dialect.name == "sqlite"
     for statement in _SQLITE_SETUP if is_sqlite else _POSTGRES_SETUP:
-        connection.exec_driver_sql(statement)
+        if statement is _WAL:
+            _switch_to_wal(connection)
+        else:
+            connection.exec_driver_sql(statement)
     connection.commit()
+
+
+def _switch_to_wal(connection: Connection) -> None:
+    # Of two that switch a new file at once, SQLite tells one that it is busy without waiting.
+    for wait in (*_WAL_WAITS, None):
+        try:
+            connection.exec_driver_sql(_WAL)
+        except exc.OperationalError:
+            if wait is None:
+                raise
+            connection.rollback()
+            time.sleep(wait)
+        else:
+            return
 
 
 def unavailable(error: BaseException, url: URL) -> LedgerUnavailable:
