@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from llmkit import Kit
 from llmkit.cli.usage import DEMO_DATABASE
 from llmkit.errors import ConfigError, LLMKitError, MissingExtra
 
@@ -28,6 +29,7 @@ EMULATED = "anthropic:claude-haiku-4-5"
 @click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes any.")
 @click.option("--model", help="The model to call, as provider:model.")
 @click.option("--base-url", help="Where its provider is, if not at its usual address.")
+@click.option("--api-key-env", metavar="NAME", help="The environment variable that holds its key.")
 @click.option(
     "--database",
     default=DEMO_DATABASE,
@@ -41,6 +43,7 @@ def demo(
     port: int,
     model: str | None,
     base_url: str | None,
+    api_key_env: str | None,
     database: str,
     *,
     no_browser: bool,
@@ -53,7 +56,7 @@ def demo(
     try:
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(_listen(host, port))
-            providers, model_id, what = stack.enter_context(_model(model, base_url))
+            providers, model_id, what = stack.enter_context(_model(model, base_url, api_key_env))
             _serve(listener, providers, model_id, what, database, browse=not no_browser)
     except LLMKitError as error:
         raise click.ClickException(str(error)) from None
@@ -73,10 +76,13 @@ def _serve(
     try:
         import uvicorn  # noqa: PLC0415  # an extra
 
-        from llmkit.cli.demo_app import build_app  # noqa: PLC0415  # needs Starlette
+        from llmkit.cli.demo_app import build_app, settings  # noqa: PLC0415  # needs Starlette
     except ImportError as error:
         raise MissingExtra(f"{error.name}, which the demo needs,", "demo") from None
-    app = build_app(providers, model, database)
+    config = settings(providers, model, database)
+    with contextlib.closing(Kit(config)) as kit:
+        kit.routes.of("default")  # what is wrong is said here, before the server starts
+    app = build_app(config, database)
     address, port = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
     click.echo(f"Chat    {url}/llm/")
@@ -92,6 +98,8 @@ def _serve(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"{port} is not a port", hint="A port is 0 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -100,21 +108,27 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0).lower()}",
             hint=f"Choose another port: llmkit demo --port {port + 1 if port else 8001}.",
         ) from None
-    except OverflowError:
-        raise ConfigError(f"{port} is not a port", hint="A port is 0 to 65535.") from None
 
 
 @contextlib.contextmanager
-def _model(model: str | None, base_url: str | None) -> Iterator[tuple[dict[str, Any], str, str]]:
-    if base_url is not None and model is None:
+def _model(
+    model: str | None, base_url: str | None, api_key_env: str | None
+) -> Iterator[tuple[dict[str, Any], str, str]]:
+    given: dict[str, str] = {}
+    if base_url is not None:
+        given["base_url"] = base_url
+    if api_key_env is not None:
+        given["api_key"] = _key(api_key_env)
+    if given and model is None:
+        option = "--base-url" if base_url is not None else "--api-key-env"
         raise ConfigError(
-            "--base-url needs --model", hint="Name the model too: --model openai:smollm2."
+            f"{option} needs --model", hint="Name the model too: --model openai:smollm2."
         )
     if model is None:
         model = next((MODELS[name] for name in MODELS if os.environ.get(name)), None)
     if model is not None:
         where = f" at {base_url}" if base_url else ""
-        providers = {model.partition(":")[0]: {"base_url": base_url}} if base_url else {}
+        providers = {model.partition(":")[0]: given} if given else {}
         yield providers, model, f"{model}{where}"
         return
     from llmkit.testing import Behaviour, Emulator  # noqa: PLC0415  # only without a key
@@ -125,6 +139,16 @@ def _model(model: str | None, base_url: str | None) -> Iterator[tuple[dict[str, 
             EMULATED,
             "an emulator (no API key is set, so nothing leaves this computer)",
         )
+
+
+def _key(name: str) -> str:
+    key = os.environ.get(name)
+    if not key:
+        raise ConfigError(
+            f"--api-key-env names {name}, which is not set",
+            hint=f"Set it: export {name}=... ; or leave --api-key-env out.",
+        )
+    return key
 
 
 def _without_password(database: str) -> str:

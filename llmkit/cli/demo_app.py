@@ -31,7 +31,16 @@ PAGE = """<!doctype html>
 """
 
 
-def build_app(providers: Mapping[str, Any], model: str, database: str) -> Starlette:
+def settings(providers: Mapping[str, Any], model: str, database: str) -> dict[str, Any]:
+    """Write llmkit's settings for the app."""
+    return {
+        "providers": providers,
+        "models": {"default": model},
+        "ledger": {"database": database},
+    }
+
+
+def build_app(config: Mapping[str, Any], database: str) -> Starlette:
     """Build the app."""
 
     async def home(request: Request) -> HTMLResponse:  # noqa: ARG001  # the shape of a view
@@ -43,11 +52,7 @@ def build_app(providers: Mapping[str, Any], model: str, database: str) -> Starle
     # These lines add llmkit.
     app.add_middleware(
         LLMKitMiddleware,
-        config={
-            "providers": providers,
-            "models": {"default": model},
-            "ledger": {"database": database},
-        },
+        config=config,
         prefix="/llm",
         get_user=lambda scope: "demo",  # an app with a login leaves this out, or says who it is
     )
