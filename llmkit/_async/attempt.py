@@ -6,7 +6,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import AsyncUpstream, async_call, async_enter, async_run_to_end
+from llmkit._concurrency import async_call, async_enter, async_run_to_end
+from llmkit._upstream import AsyncUpstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError, StreamTruncated
 from llmkit.events import Event, Finish
 from llmkit.response import Accumulator, Response, Status, status_of

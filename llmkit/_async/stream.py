@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from llmkit._concurrency import AsyncUpstream, async_run_to_end
+from llmkit._concurrency import async_run_to_end
+from llmkit._upstream import AsyncUpstream
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of

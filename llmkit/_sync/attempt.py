@@ -7,7 +7,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import Upstream, call, enter, run_to_end
+from llmkit._concurrency import call, enter, run_to_end
+from llmkit._upstream import Upstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError, StreamTruncated
 from llmkit.events import Event, Finish
 from llmkit.response import Accumulator, Response, Status, status_of

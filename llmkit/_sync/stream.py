@@ -10,7 +10,8 @@ from collections.abc import Iterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from llmkit._concurrency import Upstream, run_to_end
+from llmkit._concurrency import run_to_end
+from llmkit._upstream import Upstream
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from llmkit._concurrency import JOIN_LIMIT
 from llmkit._sync.stream import Stream, StreamManager
+from llmkit._upstream import JOIN_LIMIT
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
 from llmkit.relay.problem import INTERNAL, Problem, problem_of
