@@ -41,12 +41,16 @@ class Call:
     extra: Mapping[str, object] = field(default_factory=dict)
     caller: Caller = field(default_factory=Caller)
     run_id: str | None = None
+    conversation: str | None = None
     streaming: bool = True
     signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
 
 
 class CallOptions(TypedDict, total=False):
-    """What `complete()` and `stream()` take beside the messages. `user` is an id, or a `Caller` with more."""
+    """What `complete()` and `stream()` take beside the messages.
+
+    `user` is an id, or a `Caller` with more; `run_id` and `conversation` are ids of the app's own that the row keeps.
+    """
 
     model: str
     system: str | None
@@ -59,6 +63,7 @@ class CallOptions(TypedDict, total=False):
     user: str | Caller | None
     tags: Mapping[str, str]
     run_id: str | None
+    conversation: str | None
 
 
 def build_call(
@@ -97,6 +102,7 @@ def build_call(
         extra=options.get("extra", {}),
         caller=_caller(options.get("user"), options.get("tags", {})),
         run_id=options.get("run_id"),
+        conversation=options.get("conversation"),
         streaming=streaming,
     )
 

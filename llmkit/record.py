@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
@@ -46,7 +46,6 @@ class AttemptRecord:
         self._clocks = clocks
         self._prices = prices
         self._clock = clock
-        self._now = now
         self._started_at = now()
         self._started = clock()
         self._http_status: int | None = None
@@ -103,13 +102,14 @@ class AttemptRecord:
             cost=priced.cost,
             price_version=priced.version,
             stop_reason=answer.finish.stop_reason if answer.finish else None,
+            raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
             error_type=None if status == "finished" else error_type(error),
+            error_code=None if status == "finished" else getattr(error, "code", None),
             http_status=self._http_status,
             request_id=self._quoted_id(decoder),
-            response_model=decoder.model if decoder else None,
-            first_content_seconds=None if first is None else first - self._started,
-            total_seconds=self._clock() - self._started,
-            ended_at=self._now(),
+            model_reported=decoder.model if decoder else None,
+            first_content_at=None if first is None else self._date(first),
+            finished_at=self._date(self._clock()),
         )
 
     def response(self, decoder: Decoder | None, answer: Accumulator) -> Response:
@@ -127,6 +127,10 @@ class AttemptRecord:
             request_id=self._quoted_id(decoder),
             call_id=self._call.call_id,
         )
+
+    def _date(self, moment: float) -> datetime:
+        # By the clock, so that a row's durations hold when the computer's date is set meanwhile.
+        return self._started_at + timedelta(seconds=moment - self._started)
 
     def _quoted_id(self, decoder: Decoder | None) -> str | None:
         return self._request_id or (decoder.request_id if decoder else None)
@@ -167,11 +171,12 @@ def opening(
         run_id=call.run_id,
         user_key=call.caller.user,
         tenant=call.caller.tenant,
+        conversation=call.conversation,
         tags=call.caller.tags,
         alias=call.model,
         provider=provider,
         model=model,
-        streaming=call.streaming,
+        streamed=call.streaming,
         started_at=at,
     )
 
@@ -186,13 +191,14 @@ def refused(call: Call, error: Exception, *, at: datetime) -> tuple[Opening, Clo
         cost=None,
         price_version=None,
         stop_reason=None,
+        raw_stop_reason=None,
         error_type=error_type(error),
+        error_code=None,
         http_status=None,
         request_id=None,
-        response_model=None,
-        first_content_seconds=None,
-        total_seconds=0.0,
-        ended_at=at,
+        model_reported=None,
+        first_content_at=None,
+        finished_at=at,
     )
 
 

@@ -78,7 +78,7 @@ class Client:
 
         Args:
             messages: a text, a message or a conversation.
-            options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id.
+            options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id, conversation.
 
         Raises:
             InvalidRequest: a message or an option is wrong.

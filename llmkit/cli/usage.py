@@ -66,8 +66,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _tokens(row["input_tokens"], row["input_source"]),
         _tokens(row["output_tokens"], row["output_source"]),
         "unknown" if row["cost_usd"] is None else _money(row["cost_usd"]),
-        _seconds(row["first_content_seconds"]),
-        _seconds(row["total_seconds"]),
+        _seconds(row["started_at"], row["first_content_at"]),
+        _seconds(row["started_at"], row["finished_at"]),
     )
 
 
@@ -89,8 +89,8 @@ def _money(cost: Decimal) -> str:
     return f"${cost:.6f}"
 
 
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}s"
+def _seconds(start: datetime, end: datetime | None) -> str:
+    return "-" if end is None else f"{(end - start).total_seconds():.2f}s"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["id", "string", "integer", "boolean", "float", "decimal", "datetime", "json"]
+Kind = Literal["id", "string", "integer", "boolean", "decimal", "datetime", "json"]
 
 TABLE = "llmkit_usage"
 UNIQUE = ("call_id", "attempt")
-INDEXES = (("user_key", "started_at"), ("status",))
+INDEXES = (("started_at",), ("user_key", "started_at"), ("status", "worker"))
 DECIMAL_DIGITS, DECIMAL_PLACES = 18, 9
 
 
@@ -28,19 +28,21 @@ COLUMNS = (
     Column("call_id", "string", 64, null=False),
     Column("attempt", "integer", null=False),
     Column("run_id", "string", 64),
-    Column("user_key", "string", 255),
-    Column("tenant", "string", 255),
-    Column("tags", "json", null=False),
-    Column("alias", "string", 255, null=False),
+    Column("status", "string", 16, null=False),
     Column("provider", "string", 64),
     Column("model", "string", 255),
-    Column("response_model", "string", 255),
-    Column("request_id", "string", 255),
-    Column("streaming", "boolean", null=False),
-    Column("status", "string", 16, null=False),
-    Column("stop_reason", "string", 32),
-    Column("error_type", "string", 64),
-    Column("http_status", "integer"),
+    Column("model_reported", "string", 255),
+    Column("alias", "string", 255, null=False),
+    Column("streamed", "boolean", null=False),
+    Column("user_key", "string", 255),
+    Column("tenant", "string", 255),
+    Column("conversation", "string", 255),
+    Column("tags", "json", null=False),
+    Column("prompt_name", "string", 255),
+    Column("prompt_version", "string", 64),
+    Column("started_at", "datetime", null=False),
+    Column("first_content_at", "datetime"),
+    Column("finished_at", "datetime"),
     Column("input_tokens", "integer"),
     Column("output_tokens", "integer"),
     Column("cache_read_tokens", "integer"),
@@ -52,11 +54,15 @@ COLUMNS = (
     Column("output_source", "string", 16, null=False),
     Column("cost_usd", "decimal"),
     Column("price_version", "string", 64),
-    Column("started_at", "datetime", null=False),
-    Column("ended_at", "datetime"),
-    Column("first_content_seconds", "float"),
-    Column("total_seconds", "float"),
+    Column("saved_usd", "decimal"),
+    Column("stop_reason", "string", 32),
+    Column("raw_stop_reason", "string", 64),
+    Column("error_type", "string", 64),
+    Column("error_code", "string", 64),
+    Column("http_status", "integer"),
+    Column("request_id", "string", 255),
     Column("worker", "string", 64, null=False),
+    Column("content", "json"),
 )
 
 SIZES = {column.name: column.size for column in COLUMNS if column.size is not None}

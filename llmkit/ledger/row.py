@@ -26,11 +26,12 @@ class Opening:
     run_id: str | None
     user_key: str | None
     tenant: str | None
+    conversation: str | None
     tags: Mapping[str, str]
     alias: str
     provider: str | None
     model: str | None
-    streaming: bool
+    streamed: bool
     started_at: datetime
 
 
@@ -38,7 +39,7 @@ class Opening:
 class Closing:
     """What is known at the end. It closes the row with the same `call_id` and `attempt`, once.
 
-    `cost` is in US dollars, None when it is unknown; `ended_at` has a time zone.
+    `cost` is in US dollars, None when it is unknown; the times have a zone.
     """
 
     call_id: str
@@ -48,13 +49,14 @@ class Closing:
     cost: Decimal | None
     price_version: str | None
     stop_reason: str | None
+    raw_stop_reason: str | None
     error_type: str | None
+    error_code: str | None
     http_status: int | None
     request_id: str | None
-    response_model: str | None
-    first_content_seconds: float | None
-    total_seconds: float
-    ended_at: datetime
+    model_reported: str | None
+    first_content_at: datetime | None
+    finished_at: datetime
 
 
 def unsent(opening: Opening, status: Status, seconds: float) -> Closing:
@@ -67,13 +69,14 @@ def unsent(opening: Opening, status: Status, seconds: float) -> Closing:
         cost=Decimal(0),  # known: nothing was sent
         price_version=None,
         stop_reason=None,
+        raw_stop_reason=None,
         error_type=LedgerUnavailable.type if status == "refused" else None,
+        error_code=None,
         http_status=None,
         request_id=None,
-        response_model=None,
-        first_content_seconds=None,
-        total_seconds=seconds,
-        ended_at=opening.started_at + timedelta(seconds=seconds),
+        model_reported=None,
+        first_content_at=None,
+        finished_at=opening.started_at + timedelta(seconds=seconds),
     )
 
 

@@ -101,14 +101,12 @@ def _type(column: Column) -> TypeEngine[Any]:
             return sa.Integer()
         case "boolean":
             return sa.Boolean()
-        case "float":
-            return sa.Float()
         case "decimal":
             return ExactDecimal()
         case "datetime":
             return UTCDateTime()
         case "json":
-            return sa.JSON()
+            return sa.JSON(none_as_null=True)
         case _:
             assert_never(column.kind)
 

@@ -21,8 +21,8 @@ Row = TypeVar("Row", Opening, Closing)
 _OPENING = {
     name: name
     for name in (
-        *("call_id", "attempt", "run_id", "user_key", "tenant", "tags"),
-        *("alias", "provider", "model", "streaming", "started_at"),
+        *("call_id", "attempt", "run_id", "user_key", "tenant", "conversation", "tags"),
+        *("alias", "provider", "model", "streamed", "started_at"),
     )
 }
 _CLOSING = {
@@ -32,8 +32,9 @@ _CLOSING = {
     **{
         name: name
         for name in (
-            *("status", "price_version", "stop_reason", "error_type", "http_status", "request_id"),
-            *("response_model", "first_content_seconds", "total_seconds", "ended_at"),
+            *("status", "price_version", "stop_reason", "raw_stop_reason", "error_type"),
+            *("error_code", "http_status", "request_id", "model_reported", "first_content_at"),
+            "finished_at",
         )
     },
     **{
@@ -48,8 +49,8 @@ _CLOSING = {
 
 # Strings that llmkit did not make itself: they may be too long, or hold what a database refuses.
 _FOREIGN = {
-    *("run_id", "user_key", "tenant", "alias", "provider", "model"),
-    *("request_id", "response_model"),
+    *("run_id", "user_key", "tenant", "conversation", "alias", "provider", "model"),
+    *("request_id", "model_reported", "raw_stop_reason", "error_code"),
 }
 
 

@@ -32,7 +32,7 @@ def test_a_finished_call_is_on_the_books(tmp_path: Path, wire: str) -> None:
     with Emulator(behaviour=TEXT) as emulator:
         kit = make_kit(emulator, wire=wire, ledger={"database": database(tmp_path)})
         caller = Caller(user="42", tenant="acme", tags={"page": "home"})
-        with kit.client.stream("Say hi", user=caller) as stream:
+        with kit.client.stream("Say hi", user=caller, conversation="chat-7") as stream:
             for _ in stream:
                 pass
             reply = stream.response
@@ -46,7 +46,9 @@ def test_a_finished_call_is_on_the_books(tmp_path: Path, wire: str) -> None:
     assert (row["input_source"], row["output_source"]) == ("reported", "reported")
     assert Decimal(str(row["cost_usd"])) > 0
     assert row["price_version"].startswith("genai-prices")
-    assert 0 < row["first_content_seconds"] <= row["total_seconds"]
+    assert row["started_at"] < row["first_content_at"] <= row["finished_at"]
+    assert (row["streamed"], row["error_code"], row["conversation"]) == (1, None, "chat-7")
+    assert row["raw_stop_reason"] == {"anthropic": "end_turn", "openai": "stop"}[wire]
     assert row["request_id"] == reply.request_id
 
 

@@ -25,9 +25,7 @@ ESTIMATED = Usage(
 def fill(writer: LedgerWriter) -> None:
     """Write three calls: one finished, one at the second attempt, one in the making."""
     writer.record(opening("one"), closing("one", cost=Decimal("0.001200000")))
-    writer.record(
-        opening("two"), closing("two", status="failed", cost=None, first_content_seconds=None)
-    )
+    writer.record(opening("two"), closing("two", status="failed", cost=None, first_content_at=None))
     writer.record(
         opening("two", attempt=2, user_key="ada"),
         closing("two", attempt=2, cost=Decimal("0.000034001"), usage=ESTIMATED),
@@ -89,7 +87,7 @@ def test_the_command_speaks_json(writer: LedgerWriter, database: str) -> None:
     done = invoke("--json", "--limit", "2", LLMKIT_DATABASE=database)
     started, finished = json.loads(done.output)
     assert started["cost_usd"] is None
-    assert started["ended_at"] is None
+    assert started["finished_at"] is None
     assert finished["cost_usd"] == "0.000034001"
     assert finished["started_at"] == "2026-05-17T12:30:00.123456+00:00"
     assert finished["tags"] == {}

@@ -39,8 +39,10 @@ def test_every_column_comes_back(writer: LedgerWriter, database: str) -> None:
         input_source="reported",
         output_source="estimated",
     )
-    writer.begin(opening(run_id="run-1", tenant="acme", tags={"team": "søk"}))
-    writer.finish(closing(usage=full, error_type="timeout"))
+    writer.begin(
+        opening(run_id="run-1", tenant="acme", conversation="chat-7", tags={"team": "søk"})
+    )
+    writer.finish(closing(usage=full, error_type="timeout", error_code="slow"))
     (row,) = read(database)
     assert row.pop("id") == 1
     assert row == {
@@ -53,12 +55,17 @@ def test_every_column_comes_back(writer: LedgerWriter, database: str) -> None:
         "alias": "default",
         "provider": "anthropic",
         "model": "claude-sonnet-4-5",
-        "response_model": "claude-sonnet-4-5-20250929",
+        "model_reported": "claude-sonnet-4-5-20250929",
+        "conversation": "chat-7",
+        "prompt_name": None,
+        "prompt_version": None,
         "request_id": "req_1",
-        "streaming": True,
+        "streamed": True,
         "status": "finished",
         "stop_reason": "end",
+        "raw_stop_reason": "end_turn",
         "error_type": "timeout",
+        "error_code": "slow",
         "http_status": 200,
         "input_tokens": 900,
         "output_tokens": 80,
@@ -72,10 +79,11 @@ def test_every_column_comes_back(writer: LedgerWriter, database: str) -> None:
         "cost_usd": Decimal("0.000600000"),
         "price_version": "genai-prices 0.2.3",
         "started_at": START,
-        "ended_at": START + timedelta(seconds=2),
-        "first_content_seconds": 0.5,
-        "total_seconds": 2.0,
+        "saved_usd": None,
+        "first_content_at": START + timedelta(seconds=0.5),
+        "finished_at": START + timedelta(seconds=2),
         "worker": "test",
+        "content": None,
     }
 
 
@@ -85,7 +93,7 @@ def test_a_row_that_began_knows_only_that(writer: LedgerWriter, database: str) -
     (row,) = read(database)
     assert row["status"] == "started"
     assert row["input_source"] == row["output_source"] == "unknown"
-    for name in ("input_tokens", "output_tokens", "cost_usd", "ended_at", "total_seconds"):
+    for name in ("input_tokens", "output_tokens", "cost_usd", "first_content_at", "finished_at"):
         assert row[name] is None
 
 
@@ -135,14 +143,14 @@ def test_odd_strings_are_written(writer: LedgerWriter, database: str) -> None:
     """NUL, lone surrogates and overlong strings neither fail the write nor make two users one."""
     writer.record(
         opening(user_key="a\0b\ud800c", model="模型" * 200, tags={"k\0": "\udfffv" + "x" * 500}),
-        closing(request_id="\0", response_model="m" * 400),
+        closing(request_id="\0", model_reported="m" * 400),
     )
     for call_id, end in (("long-1", "1"), ("long-2", "2")):
         writer.begin(opening(call_id, user_key="u" * 300 + end))
     first, *long = read(database)
     assert first["user_key"] == "a\ufffdb?c"
     assert first["request_id"] == "\ufffd"
-    assert len(first["model"]) == len(first["response_model"]) == 255
+    assert len(first["model"]) == len(first["model_reported"]) == 255
     ((name, value),) = first["tags"].items()
     assert (name, value[:3], len(value)) == ("k\ufffd", "?vx", 255)
     assert long[0]["user_key"] != long[1]["user_key"]
@@ -241,7 +249,7 @@ def test_all_may_find_the_table_missing(database: str) -> None:
     with connected(database) as connection:
         indexes = sa.inspect(connection).get_indexes(table.name)
     names = {index["name"] for index in indexes}
-    assert {"llmkit_usage_user_key_started_at", "llmkit_usage_status"} <= names
+    assert {"llmkit_usage_user_key_started_at", "llmkit_usage_status_worker"} <= names
 
 
 def test_a_table_that_was_dropped_is_made_again(writer: LedgerWriter, database: str) -> None:

@@ -24,11 +24,12 @@ _OPENING = Opening(
     run_id=None,
     user_key="42",
     tenant=None,
+    conversation=None,
     tags={},
     alias="default",
     provider="anthropic",
     model="claude-sonnet-4-5",
-    streaming=True,
+    streamed=True,
     started_at=START,
 )
 _CLOSING = Closing(
@@ -41,13 +42,14 @@ _CLOSING = Closing(
     cost=Decimal("0.000600000"),
     price_version="genai-prices 0.2.3",
     stop_reason="end",
+    raw_stop_reason="end_turn",
     error_type=None,
+    error_code=None,
     http_status=200,
     request_id="req_1",
-    response_model="claude-sonnet-4-5-20250929",
-    first_content_seconds=0.5,
-    total_seconds=2.0,
-    ended_at=START + timedelta(seconds=2),
+    model_reported="claude-sonnet-4-5-20250929",
+    first_content_at=START + timedelta(seconds=0.5),
+    finished_at=START + timedelta(seconds=2),
 )
 
 
