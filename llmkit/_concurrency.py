@@ -114,16 +114,6 @@ def enter(limit: ConcurrencyLimit, provider: str, seconds: float, signal: AbortS
         signal.remove(given.set)
 
 
-async def async_call(function: Callable[[], T]) -> T:
-    """Call what takes long in a thread, so that the event loop goes on."""
-    return await asyncio.to_thread(function)
-
-
-def call(function: Callable[[], T]) -> T:
-    """Call it: a thread may wait."""
-    return function()
-
-
 async def async_run_to_end(
     work: Callable[[], Coroutine[Any, Any, T]], tasks: set[asyncio.Task[Any]]
 ) -> T:

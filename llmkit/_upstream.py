@@ -1,22 +1,20 @@
-"""One exchange under its clocks: read by the event loop, or by a thread of its own."""
+"""One exchange under its clocks: an event loop's timer or a thread's aborts it when one runs out."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections import deque
 from collections.abc import Callable
 
 from llmkit._concurrency import closed, thread_safe
+from llmkit._timers import Timer, timers
 from llmkit.abort import AbortSignal
-from llmkit.errors import Clock, LLMKitError, ProviderTimeout
+from llmkit.errors import Clock, ConnectionFailed, LLMKitError, ProviderTimeout
 from llmkit.policy.clocks import Clocks
 from llmkit.transport import AsyncExchange, Exchange
 
-# How much of an answer may wait for a slow reader, in bytes, before its provider has to wait too.
-HIGH_WATER = 256 * 1024
-# How long a thread is waited for, in seconds.
-JOIN_LIMIT = 1.0
+# What is read after the end of an answer, so that its connection can serve again: bytes, seconds.
+DRAIN_LIMIT = 64 * 1024
+DRAIN_SECONDS = 1.0
 
 
 class AsyncUpstream:
@@ -109,18 +107,46 @@ class AsyncUpstream:
         """Take note that what was read held content."""
         first = self._clocks.first_content_at is None
         self._clocks.content(self._left_at)
-        if first and self._timer is not None:
-            # The idle clock may run out before the time at which the first-content clock would have.
-            self._timer.cancel()
-            self._look()
+        if first:
+            self._look_again()  # the idle clock may run out before the first-content clock would have
 
-    async def aclose(self) -> None:
-        """Stop the clocks and let the connection go."""
+    def stopping(self) -> None:
+        """Take note that the answer has said why it stops, so that silence now ends it."""
+        if self._clocks.stopping(self._left_at):
+            self._look_again()
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self._exchange.abort()
+
+    async def aclose(self, *, drain: bool) -> None:
+        """Stop the clocks and let the connection go.
+
+        Args:
+            drain: read first what follows the end of the answer, a little and not for long, so that the connection can serve
+                again.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._signal.remove(self._abort)
+        if drain:
+            await self._drain()
         await self._exchange.aclose()
+
+    async def _drain(self) -> None:
+        size = 0
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while size < DRAIN_LIMIT and (data := await self._exchange.read()):
+                    size += len(data)
+        except (TimeoutError, ConnectionFailed):
+            pass  # then it cannot serve again
+
+    def _look_again(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._look()
 
     def _look(self) -> None:
         now = self._clock()
@@ -142,7 +168,19 @@ class AsyncUpstream:
 
 
 class Upstream:
-    """One exchange, read by a thread of its own into a bounded buffer, so that its reader can wait by the clocks."""
+    """The same for threads: the one who reads waits, and one timer thread a process cuts what takes too long."""
+
+    __slots__ = (
+        "_clock",
+        "_clocks",
+        "_closed",
+        "_exchange",
+        "_fired",
+        "_left_at",
+        "_signal",
+        "_timer",
+        "_waits",
+    )
 
     def __init__(
         self,
@@ -155,15 +193,11 @@ class Upstream:
         self._clocks = clocks
         self._signal = signal
         self._clock = clock
-        self._changed = threading.Condition()
-        self._left_at = clock()
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._opened = False
-        self._ended = False
+        self._fired: Clock | None = None
+        self._timer: Timer | None = None
+        self._waits = False
         self._closed = False
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._pump, name="llmkit-reader", daemon=True)
+        self._left_at = clock()
 
     @property
     def status(self) -> int:
@@ -182,15 +216,21 @@ class Upstream:
             ConnectionFailed, ProviderTimeout: as it says.
             StreamClosed: the call was aborted.
         """
-        self._signal.add(self._abort)
-        self._thread.start()
-        with self._changed:
-            self._wait_for(lambda: self._opened or self._ended)
-            if not self._opened:
-                self._raise()
+        self._signal.add(self._exchange.abort)
+        self._look()
+        self._waits = True
+        try:
+            self._exchange.send()
+        except LLMKitError as error:
+            raise self._reason(error) from error
+        finally:
+            self._waits = False
+            self._left_at = self._clock()
+        if self._signal.aborted:
+            raise closed()
 
     def read(self) -> bytes:
-        """Return all that has come; nothing at the end of the body.
+        """Return what one network read gave; nothing at the end of the body.
 
         Raises:
             ConnectionFailed: the connection broke.
@@ -198,94 +238,72 @@ class Upstream:
             StreamClosed: the call was aborted.
         """
         self._clocks.paused(self._clock() - self._left_at)
-        with self._changed:
-            self._wait_for(lambda: bool(self._chunks) or self._ended)
+        self._waits = True
+        try:
+            return self._exchange.read()
+        except LLMKitError as error:
+            raise self._reason(error) from error
+        finally:
+            self._waits = False
             self._left_at = self._clock()
-            if self._chunks:
-                data = b"".join(self._chunks)
-                self._chunks.clear()
-                self._size = 0
-                self._changed.notify_all()
-                return data
-            if self._error is not None or self._signal.aborted:
-                self._raise()
-            return b""
-
-    def wait(self, seconds: float) -> bool:
-        """Say whether `read` has something to tell, waiting for it so long at most."""
-        now = self._clock()
-        until = now + seconds
-        self._clocks.paused(now - self._left_at)
-        with self._changed:
-            while not (self._chunks or self._ended or self._signal.aborted):
-                if now >= self._clocks.deadline:
-                    break
-                if now >= until:
-                    self._left_at = now
-                    return False
-                self._changed.wait(min(until, self._clocks.deadline) - now)
-                now = self._clock()
-            self._left_at = now
-            return True
 
     def content(self) -> None:
         """Take note that what was read held content."""
+        first = self._clocks.first_content_at is None
         self._clocks.content(self._left_at)
+        if first:
+            self._look_again()
 
-    def close(self) -> None:
-        """Let the connection go and the thread end. A body that was not read to its end is cut."""
-        with self._changed:
-            self._closed = True
-            ended = self._ended
-            self._changed.notify_all()
-        self._signal.remove(self._abort)
-        if not ended:
-            self._exchange.abort()
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_LIMIT)
+    def stopping(self) -> None:
+        """Take note that the answer has said why it stops, so that silence now ends it."""
+        if self._clocks.stopping(self._left_at):
+            self._look_again()
 
-    def _wait_for(self, ready: Callable[[], bool]) -> None:
-        while not ready():
-            if self._signal.aborted:
-                raise closed()
-            now = self._clock()
-            fired = self._clocks.ran_out(now)
-            if fired is not None:
-                self._exchange.abort()
-                raise ProviderTimeout(fired, self._clocks.seconds(fired))
-            self._changed.wait(self._clocks.deadline - now)
-
-    def _raise(self) -> None:
-        if self._signal.aborted:
-            raise closed()
-        if self._error is not None:
-            raise self._error
-
-    def _abort(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def abort(self) -> None:
+        """Cut the connection at once."""
         self._exchange.abort()
 
-    def _pump(self) -> None:
+    def close(self, *, drain: bool) -> None:
+        """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._signal.remove(self._exchange.abort)
+        if drain:
+            self._drain()
+        self._exchange.close()
+
+    def _drain(self) -> None:
+        size = 0
+        limit = timers.call_later(DRAIN_SECONDS, self._exchange.abort)
         try:
-            self._exchange.send()
-            with self._changed:
-                self._opened = True
-                self._changed.notify_all()
-            while not self._closed:
-                data = self._exchange.read()
-                with self._changed:
-                    if not data:
-                        break
-                    self._chunks.append(data)
-                    self._size += len(data)
-                    self._changed.notify_all()
-                    while self._size > HIGH_WATER and not self._closed:
-                        self._changed.wait()
-        except Exception as error:  # noqa: BLE001  # it is raised again where it is waited for
-            self._error = error
+            while size < DRAIN_LIMIT and (data := self._exchange.read()):
+                size += len(data)
+        except ConnectionFailed:
+            pass  # then it cannot serve again
         finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
-            self._exchange.close()
+            limit.cancel()
+
+    def _look_again(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look()
+
+    def _look(self) -> None:
+        if self._closed:
+            return
+        now = self._clock()
+        if not self._waits:
+            self._clocks.paused(now - self._left_at)
+            self._left_at = now
+        fired = self._clocks.ran_out(now)
+        if fired is not None:
+            self._fired = fired
+            self._exchange.abort()
+            return
+        self._timer = timers.call_later(max(0.0, self._clocks.deadline - now), self._look)
+
+    def _reason(self, error: LLMKitError) -> LLMKitError:
+        if self._fired is not None:
+            return ProviderTimeout(self._fired, self._clocks.seconds(self._fired))
+        return closed() if self._signal.aborted else error

@@ -74,6 +74,7 @@ class Kit:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
+        self.prices.preload()
         self._chance = chance
         self._http_client = http_client
         self._async_http_client = async_http_client
@@ -85,7 +86,6 @@ class Kit:
             connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
         )
         self._threads_transport: Transport | None = None
-        self._warming = self.config.ledger is False  # then whoever asks for a cost waits for it
         self._start()
         self.ledger = self._open_ledger()
 
@@ -153,10 +153,6 @@ class Kit:
 
     def record(self, call: Call, step: Try, clocks: Clocks) -> AttemptRecord:
         """Make the record of an attempt that begins now."""
-        if not (self.prices.ready or self._warming):
-            # It takes a second the first time, which is over before the provider has answered.
-            self._warming = True
-            threading.Thread(target=self.prices.preload, name="llmkit-prices", daemon=True).start()
         return AttemptRecord(
             call, step, clocks=clocks, prices=self.prices, clock=self.clock, now=self.now
         )

@@ -18,6 +18,7 @@ FOLDERS = (
     (ROOT / "tests" / "_async", ROOT / "tests" / "_sync"),
 )
 NAMES = {
+    "ASYNC_TRANSPORTS": "TRANSPORTS",
     "AsyncIterator": "Iterator",
     "StopAsyncIteration": "StopIteration",
     "__aenter__": "__enter__",

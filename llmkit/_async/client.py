@@ -10,7 +10,6 @@ from llmkit._async.attempts import AsyncAttempts
 from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
-from llmkit._concurrency import async_call
 from llmkit.call import CallOptions, build_call
 from llmkit.kit import Kit
 from llmkit.messages import Prompt
@@ -95,8 +94,6 @@ class AsyncClient:
         async with self.prepare(messages, options, streaming=False) as stream:
             while await stream.read() is not None:
                 pass
-            if not self.kit.prices.ready:
-                await async_call(self.kit.prices.preload)
             return stream.response
 
     def prepare(

@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from llmkit._concurrency import async_run_to_end
-from llmkit._upstream import AsyncUpstream
 from llmkit.errors import ProviderError, StreamClosed
-from llmkit.events import Event, TextDelta
+from llmkit.events import Event, Finish, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of
 
 if TYPE_CHECKING:
@@ -30,15 +29,14 @@ class AsyncSource(Protocol):
     answer: Accumulator
     tasks: set[asyncio.Task[Any]]
 
-    @property
-    def waits_for(self) -> AsyncUpstream | None:
-        """What the next `read` would wait for; None if it would not wait."""
-
     async def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None at the end."""
 
+    async def settle(self, status: Status, error: BaseException | None) -> None:
+        """Write down how it ended. May be called more than once; the first one counts."""
+
     async def aclose(self, status: Status, error: BaseException | None) -> None:
-        """Let go of everything, and write down how it ended."""
+        """Settle, and let go of everything."""
 
     def forsake(self) -> None:
         """Do what `aclose` does without waiting for it, for a stream that was dropped."""
@@ -57,7 +55,7 @@ class AsyncStream:
     def __init__(self, call: Call, source: AsyncSource, first: list[Event]) -> None:
         self.call = call
         self._source = source
-        self._first: list[Event] | None = first
+        self._ready: list[Event] | None = first
         self._buffer: list[Event] = []
         self._taps: list[Callable[[list[Event]], None]] = []
         self._finalisers: list[Callable[[Outcome], Awaitable[None]]] = []
@@ -78,15 +76,14 @@ class AsyncStream:
         if self._closed:
             raise StreamClosed("the stream is closed")
         try:
-            if self._first is not None:
-                events, self._first = self._first, None
-            else:
-                more = await self._source.read()
-                if more is None:
-                    self._ended = True
-                    await self.aclose()
-                    return None
-                events = more
+            events = self._ready if self._ready is not None else await self._source.read()
+            self._ready = None
+            if events is None:
+                self._ended = True
+                await self.aclose()
+                return None
+            if events and type(events[-1]) is Finish:
+                events = await self._finishing(events)
             if events:
                 for tap in self._taps:
                     tap(events)
@@ -98,10 +95,14 @@ class AsyncStream:
             raise
         return events
 
-    @property
-    def waits_for(self) -> AsyncUpstream | None:
-        """What the next `read` would wait for; None if it would not wait."""
-        return None if self._first is not None or self._closed else self._source.waits_for
+    async def _finishing(self, events: list[Event]) -> list[Event]:
+        """Hand on what came before the finish at once, and the finish itself when it is on the books."""
+        if len(events) > 1:
+            self._ready = events[-1:]
+            return events[:-1]
+        source = self._source
+        await async_run_to_end(lambda: source.settle("finished", None), source.tasks)
+        return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
         """Show the callback every list of events before it is handed on."""

@@ -7,9 +7,9 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import call, enter, run_to_end
+from llmkit._concurrency import enter, run_to_end
 from llmkit._upstream import Upstream
-from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError, StreamTruncated
+from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError
 from llmkit.events import Event, Finish
 from llmkit.response import Accumulator, Response, Status, status_of
 
@@ -109,14 +109,15 @@ class Attempt:
         try:
             data = upstream.read()
             events = decoder.feed(data) if data else decoder.close()
-        except ConnectionFailed as broken:
-            events = decoder.close()
-            if not decoder.finished:
-                raise self._record.named(
-                    StreamTruncated("the connection broke before the answer was complete")
-                ) from broken
         except ProviderError as error:
-            raise self._record.named(error) from None
+            broken = isinstance(error, ConnectionFailed)
+            if not (broken or decoder.stopping):
+                raise self._record.named(error) from None
+            events = decoder.close()
+            if decoder.failure is not None:
+                decoder.failure.__cause__ = error
+        if decoder.stopping:
+            upstream.stopping()
         if events:
             upstream.content()
             last = events[-1]
@@ -128,30 +129,28 @@ class Attempt:
                 self.answer.add(events)
         return events
 
-    @property
-    def waits_for(self) -> Upstream | None:
-        """What the next `read` would wait for; None if it would not wait."""
-        decoder = self._decoder
-        if decoder is None or decoder.finished or decoder.failure is not None:
-            return None
-        return self._upstream
+    def settle(self, status: Status, error: BaseException | None) -> None:
+        """Close the row."""
+        if not self._has_row or self._kit.ledger is None:
+            return
+        self._has_row = False
+        closing = self._record.closing(status, error, self._decoder, self.answer)
+        try:
+            self._kit.ledger.finish(closing)
+        except LedgerUnavailable as unavailable:
+            log.error("a row could not be closed: %s", unavailable)  # noqa: TRY400  # it says all
 
     def close(self, status: Status, error: BaseException | None) -> None:
         """Let the connection and the place go, and close the row."""
+        complete = self._decoder is not None and self._decoder.finished
+        if self._upstream is not None and status == "cancelled":
+            self._upstream.abort()  # before anything is waited for, so that the provider stops at once
+        self.settle(status, error)
         if self._upstream is not None:
-            self._upstream.close()
+            self._upstream.close(drain=complete)
         if self._has_place:
             self._has_place = False
             self._kit.limit.leave(self._route.provider.name)
-        if self._has_row and self._kit.ledger is not None:
-            self._has_row = False
-            if not self._kit.prices.ready:
-                call(self._kit.prices.preload)
-            closing = self._record.closing(status, error, self._decoder, self.answer)
-            try:
-                self._kit.ledger.finish(closing)
-            except LedgerUnavailable as unavailable:
-                log.error("a row could not be closed: %s", unavailable)  # noqa: TRY400  # it says all
 
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""

@@ -11,7 +11,6 @@ from llmkit._sync.attempts import Attempts
 from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
-from llmkit._concurrency import call
 from llmkit.call import CallOptions, build_call
 from llmkit.kit import Kit
 from llmkit.messages import Prompt
@@ -96,8 +95,6 @@ class Client:
         with self.prepare(messages, options, streaming=False) as stream:
             while stream.read() is not None:
                 pass
-            if not self.kit.prices.ready:
-                call(self.kit.prices.preload)
             return stream.response
 
     def prepare(

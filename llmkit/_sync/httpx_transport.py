@@ -106,6 +106,7 @@ class HttpxExchange:
         self._at_end = False
         self._aborted = False
         self._closed = False
+        self._closing = threading.Lock()
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
@@ -125,7 +126,10 @@ class HttpxExchange:
         except Exception as error:  # httpx and httpx2 share names, not classes
             raise to_error(error, self._connect_timeout) from error
         self._answer = answer
-        self._note_socket(answer.extensions.get("network_stream"))
+        if answer.http_version == "HTTP/2":
+            self._line.socket = None  # others share it
+        else:
+            self._note_socket(answer.extensions.get("network_stream"))
         self.status = answer.status_code
         self.headers = answer.headers
         self._body = answer.iter_raw()
@@ -136,8 +140,10 @@ class HttpxExchange:
             return b""
         try:
             for chunk in self._body:
-                if chunk:
+                if chunk and not self._aborted:
                     return chunk
+                if self._aborted:
+                    break
         except Exception as error:
             raise to_error(error, self._connect_timeout) from error
         if self._aborted:
@@ -147,19 +153,23 @@ class HttpxExchange:
 
     def abort(self) -> None:
         """Cut the connection at once."""
-        self._aborted = True
-        if self._line.socket is not None:
-            try:
-                # Not the method of an SSLSocket, which would forget the TLS state under its reader.
-                shut_down(self._line.socket)
-            except OSError:
-                pass  # it is closed already
+        with self._closing:
+            if self._closed:
+                return  # the connection may serve another by now
+            self._aborted = True
+            if self._line.socket is not None:
+                try:
+                    # Not the method of an SSLSocket, which would forget the TLS state under its reader.
+                    shut_down(self._line.socket)
+                except OSError:
+                    pass  # it is closed already
 
     def close(self) -> None:
         """Give the line back or close it."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
         if self._answer is not None:
             self._answer.close()
         if self._at_end and not self._aborted:

@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from llmkit._concurrency import run_to_end
-from llmkit._upstream import Upstream
 from llmkit.errors import ProviderError, StreamClosed
-from llmkit.events import Event, TextDelta
+from llmkit.events import Event, Finish, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of
 
 if TYPE_CHECKING:
@@ -31,15 +30,14 @@ class Source(Protocol):
     answer: Accumulator
     tasks: set[asyncio.Task[Any]]
 
-    @property
-    def waits_for(self) -> Upstream | None:
-        """What the next `read` would wait for; None if it would not wait."""
-
     def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None at the end."""
 
+    def settle(self, status: Status, error: BaseException | None) -> None:
+        """Write down how it ended. May be called more than once; the first one counts."""
+
     def close(self, status: Status, error: BaseException | None) -> None:
-        """Let go of everything, and write down how it ended."""
+        """Settle, and let go of everything."""
 
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
@@ -58,7 +56,7 @@ class Stream:
     def __init__(self, call: Call, source: Source, first: list[Event]) -> None:
         self.call = call
         self._source = source
-        self._first: list[Event] | None = first
+        self._ready: list[Event] | None = first
         self._buffer: list[Event] = []
         self._taps: list[Callable[[list[Event]], None]] = []
         self._finalisers: list[Callable[[Outcome], None]] = []
@@ -79,15 +77,14 @@ class Stream:
         if self._closed:
             raise StreamClosed("the stream is closed")
         try:
-            if self._first is not None:
-                events, self._first = self._first, None
-            else:
-                more = self._source.read()
-                if more is None:
-                    self._ended = True
-                    self.close()
-                    return None
-                events = more
+            events = self._ready if self._ready is not None else self._source.read()
+            self._ready = None
+            if events is None:
+                self._ended = True
+                self.close()
+                return None
+            if events and type(events[-1]) is Finish:
+                events = self._finishing(events)
             if events:
                 for tap in self._taps:
                     tap(events)
@@ -99,10 +96,14 @@ class Stream:
             raise
         return events
 
-    @property
-    def waits_for(self) -> Upstream | None:
-        """What the next `read` would wait for; None if it would not wait."""
-        return None if self._first is not None or self._closed else self._source.waits_for
+    def _finishing(self, events: list[Event]) -> list[Event]:
+        """Hand on what came before the finish at once, and the finish itself when it is on the books."""
+        if len(events) > 1:
+            self._ready = events[-1:]
+            return events[:-1]
+        source = self._source
+        run_to_end(lambda: source.settle("finished", None), source.tasks)
+        return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
         """Show the callback every list of events before it is handed on."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from llmkit.errors import Clock
 
+# How long an answer may be silent, in seconds, once it has said why it stops: its usage and its end marker may follow.
+END_SILENCE = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
@@ -29,13 +32,13 @@ class Clocks:
         deadline: when the total clock of the whole call runs out.
     """
 
-    __slots__ = ("_deadline", "_silent_since", "_started", "_timeouts", "first_content_at")
+    __slots__ = ("_deadline", "_silent_since", "_stopping", "_timeouts", "first_content_at")
 
     def __init__(self, timeouts: Timeouts, *, now: float, deadline: float) -> None:
         self._timeouts = timeouts
-        self._started = now
         self._deadline = deadline
         self._silent_since = now
+        self._stopping = False
         self.first_content_at: float | None = None
 
     def content(self, now: float) -> None:
@@ -44,9 +47,17 @@ class Clocks:
         if self.first_content_at is None:
             self.first_content_at = now
 
+    def stopping(self, now: float) -> bool:
+        """Take note that the answer has said why it stops: `END_SILENCE` now ends it. Say whether that is news."""
+        if self._stopping:
+            return False
+        self._stopping = True
+        self._silent_since = now
+        return True
+
     def paused(self, seconds: float) -> None:
         """Take note that nobody was reading for so long, which is not the provider's silence."""
-        if self.first_content_at is not None:
+        if self.first_content_at is not None or self._stopping:
             self._silent_since += seconds
 
     @property
@@ -63,7 +74,7 @@ class Clocks:
             return None
         if now >= self._deadline:
             return "total"
-        return "first_content" if self.first_content_at is None else "idle"
+        return "idle" if self._stopping or self.first_content_at is not None else "first_content"
 
     def seconds(self, clock: Clock) -> float:
         """Return how long a clock runs."""
@@ -72,6 +83,8 @@ class Clocks:
 
     @property
     def _silence_limit(self) -> float | None:
+        if self._stopping:
+            return min(END_SILENCE, self._timeouts.idle or END_SILENCE)
         if self.first_content_at is None:
             return self._timeouts.first_content
         return self._timeouts.idle

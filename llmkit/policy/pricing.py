@@ -74,7 +74,6 @@ class Prices:
         self._overrides = {name: _own(name, price) for name, price in (overrides or {}).items()}
         self._foreign = frozenset(foreign)
         self._models: dict[tuple[str, str], _Model | None] = {}
-        self.ready = False
 
     def cost(
         self, provider: str | None, model: str, usage: Usage, *, at: datetime | None = None
@@ -101,9 +100,8 @@ class Prices:
         return _priced(found.rates(at or datetime.now(UTC)), usage, found.version)
 
     def preload(self) -> None:
-        """Load the price data, so that no call has to wait the half second that it takes."""
+        """Load the price data, so that no call has to wait the third of a second that it takes."""
         self._find("openai", "gpt-4o")
-        self.ready = True
 
     def _find(self, provider: str, model: str) -> _Model | None:
         key = (provider, model)

@@ -39,6 +39,11 @@ class AnswerDecoder(ABC):
         self.failure: ProviderError | None = None
 
     @property
+    def stopping(self) -> bool:
+        """Whether the answer has said why it stops, where that is as good as a terminal marker."""
+        return False
+
+    @property
     def _done(self) -> bool:
         return self.finished or self.failure is not None
 

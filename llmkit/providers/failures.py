@@ -145,6 +145,16 @@ def truncated(origin: Origin) -> StreamTruncated:
     )
 
 
+def gave_up(origin: Origin) -> ServerFailed:
+    """Make the error for an answer that says it stops because of an error."""
+    return _error(
+        ServerFailed,
+        origin,
+        f"{origin.provider} stopped its answer because of an error of its own",
+        hint=_HINTS[ServerFailed],
+    )
+
+
 def malformed(origin: Origin, what: str) -> ProtocolError:
     """Make the error for an answer that does not follow the wire format.
 

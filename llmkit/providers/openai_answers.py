@@ -122,7 +122,8 @@ class ChunkDecoder(StreamDecoder):
 
     The finish reason comes in a chunk of its own, before the chunk with the usage, so `Finish`
     waits for `[DONE]`. Some compatible servers leave `[DONE]` out: with a finish reason the end of
-    the body is as good.
+    the body is as good. Others leave the finish reason out, and some send one with every chunk, so
+    content may follow it.
     """
 
     __slots__ = ("_answer", "_decode")
@@ -138,6 +139,7 @@ class ChunkDecoder(StreamDecoder):
         for frame in frames:
             data = frame.data
             if data.startswith("[DONE]"):
+                answer.reason = answer.reason or ""  # a terminal marker, though it does not say why
                 return merged(events) + self._end()
             try:
                 chunk = self._decode(data)
@@ -149,8 +151,10 @@ class ChunkDecoder(StreamDecoder):
                 answer.add(choice, choice.delta, events)
             if chunk.usage is not None:
                 self.usage = chunk.usage.to_usage() or self.usage
-            elif chunk.error or (chunk.choices is None and _is_report(frame)):
+            if chunk.error or (chunk.choices is None and chunk.usage is None and _is_report(frame)):
                 self.failure = failures.from_report(self._origin, data)
+            elif answer.reason == "error":
+                self.failure = failures.gave_up(self._origin)
             if self.failure is not None:
                 break
         return merged(events)
@@ -161,6 +165,11 @@ class ChunkDecoder(StreamDecoder):
             return []
         self.finished = True
         return [self._answer.finish(self.usage)]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a finish reason was seen."""
+        return self._answer.reason is not None
 
     def _name(self, chunk: _NamedChunk) -> None:
         self.request_id = self.request_id or chunk.id or None
@@ -203,6 +212,8 @@ class CompletionDecoder(BodyDecoder):
         answer = _Answer()
         for choice in completion.choices:
             answer.add(choice, choice.message, events)
+        if answer.reason == "error":
+            self.failure = failures.gave_up(self._origin)
         self.finished = answer.reason is not None
         return [*merged(events), answer.finish(self.usage)]
 
@@ -240,7 +251,7 @@ class _Answer:
     def finish(self, usage: Usage) -> Finish:
         """Make the last event."""
         reason = STOP_REASONS.get(self.reason or "", "other")
-        return Finish("refusal" if self._refused else reason, self.reason, usage)
+        return Finish("refusal" if self._refused else reason, self.reason or None, usage)
 
 
 def _add_parts(parts: list[_Part], events: list[Event]) -> None:

@@ -6,23 +6,29 @@ import contextvars
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from llmkit._sync.stream import Stream, StreamManager
-from llmkit._upstream import JOIN_LIMIT
+from llmkit._sync.stream import StreamManager
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
 from llmkit.relay.problem import INTERNAL, Problem, problem_of
 
 log = logging.getLogger("llmkit.relay")
 
+# How many reads may wait for a slow browser before the provider has to wait too.
+QUEUE_LENGTH = 16
+# How long the reader's thread is waited for, in seconds.
+JOIN_LIMIT = 1.0
+
 
 class PullRelay:
     """Relays one answer as an iterator of bytes, with its status and headers.
 
-    Making it opens the call and waits until the first content or the first heartbeat, whichever is first. The opening runs in a
-    thread of its own, because a WSGI host learns of a closed tab only by writing, and so has to get its turn in between.
+    A thread of its own opens the call and reads it into a short queue, so that the host's thread can wait by the heartbeat:
+    a WSGI host learns of a closed tab only by writing. Making the relay waits until the first content or the first heartbeat,
+    whichever is first. What has gathered meanwhile goes out in one piece.
 
     Closing is idempotent and may come from any thread; it stops the call.
 
@@ -41,38 +47,28 @@ class PullRelay:
     ) -> None:
         self.status = 200
         self.headers: Mapping[str, str] = HEADERS
-        self._manager = manager
         self._heartbeat = heartbeat
-        self._clock = clock
         self._dialect = TextDialect(manager.call.call_id)
-        self._opened = threading.Event()
-        self._stream: Stream | None = None
-        self._error: BaseException | None = None
         self._first = b""
         self._ended = False
-        self._opener = threading.Thread(
+        # The thread knows the queue and not the body, so that a body that is dropped is noticed.
+        self._reading = _Reading(manager, self._dialect, clock)
+        self._thread = threading.Thread(
             target=contextvars.copy_context().run,
-            args=(self._open,),
-            name="llmkit-opener",
+            args=(self._reading.run,),
+            name="llmkit-reader",
             daemon=True,
         )
-        self._opener.start()
-        if not self._opened.wait(heartbeat):
-            self._first = HEARTBEAT
-        elif isinstance(self._error, LLMKitError):
-            self._refuse(problem_of(self._error))
-        elif self._error is not None:
-            raise self._error
+        self._thread.start()
+        self._begin()
 
-    def _open(self) -> None:
+    def _begin(self) -> None:
         try:
-            self._stream = self._manager.open()
-        except BaseException as error:  # noqa: BLE001  # it is raised again where it is waited for
-            self._error = error
-        finally:
-            self._opened.set()
-        if self._stream is not None and self._manager.call.signal.aborted:
-            self._stream.close()
+            self._first = self._take()
+        except StopIteration:
+            self._ended = True
+        except LLMKitError as error:
+            self._refuse(problem_of(error))
 
     def _refuse(self, problem: Problem) -> None:
         self._first = problem.body
@@ -88,13 +84,12 @@ class PullRelay:
             first, self._first = self._first, b""
             return first
         if self._ended:
-            self.close()
             raise StopIteration
         try:
-            return self._next_frames()
-        except StreamClosed:
+            return self._take()
+        except StopIteration:
             self._ended = True
-            raise StopIteration from None
+            raise
         except LLMKitError as error:
             self._ended = True
             return self._dialect.error(problem_of(error))
@@ -103,33 +98,90 @@ class PullRelay:
             self._ended = True
             return self._dialect.error(INTERNAL)
 
-    def _next_frames(self) -> bytes:
-        if not self._opened.wait(self._heartbeat):
+    def _take(self) -> bytes:
+        """Return the frames that are there, or the next ones, or a heartbeat; at the end StopIteration or the error."""
+        frames = self._reading.take(self._heartbeat)
+        if frames is None:
             return HEARTBEAT
-        if self._error is not None:
-            raise self._error
-        stream = self._stream
-        assert stream is not None  # noqa: S101  # opened, and without an error
-        until = self._clock() + self._heartbeat
-        while True:
-            upstream = stream.waits_for
-            if upstream is not None and not upstream.wait(until - self._clock()):
-                return HEARTBEAT
-            events = stream.read()
-            if events is None:
-                self._ended = True
-                raise StopIteration
-            frames = self._dialect.encode(events)
-            if frames:
-                self._ended = self._dialect.finished
-                return frames
+        if frames:
+            return frames
+        error = self._reading.error
+        if error is None or isinstance(error, StreamClosed):
+            raise StopIteration
+        raise error
 
     def close(self) -> None:
         """Stop the call if it still runs, and let go of everything."""
         self._first = b""
         self._ended = True
-        if self._stream is not None:
-            self._stream.close()
-            return
-        self._manager.abort()
-        self._opener.join(JOIN_LIMIT)
+        self._reading.stop()
+        if self._thread is not threading.current_thread():
+            self._thread.join(JOIN_LIMIT)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_reading"):
+            self._reading.stop()
+
+
+class _Reading:
+    """What the reader's thread and the host's thread share: a queue with an end."""
+
+    def __init__(
+        self, manager: StreamManager, dialect: TextDialect, clock: Callable[[], float]
+    ) -> None:
+        self.error: BaseException | None = None
+        self._manager = manager
+        self._dialect = dialect
+        self._clock = clock
+        self._changed = threading.Condition(threading.RLock())  # a collector may stop it within
+        self._frames: deque[bytes] = deque()
+        self._ended = False
+        self._stopped = False
+
+    def run(self) -> None:
+        """Open the call and read it to its end: the thread's work."""
+        try:
+            with self._manager as stream:
+                while (events := stream.read()) is not None:
+                    frames = self._dialect.encode(events)
+                    if frames and not self._put(frames):
+                        break
+        except BaseException as error:  # noqa: BLE001  # it is raised again where it is waited for
+            self.error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def take(self, seconds: float) -> bytes | None:
+        """Return all frames that wait, nothing at the end; None when there were none for so long."""
+        until = self._clock() + seconds
+        with self._changed:
+            while not self._frames:
+                if self._ended or self._stopped:
+                    return b""
+                left = until - self._clock()
+                if left <= 0:
+                    return None
+                self._changed.wait(left)
+            frames = b"".join(self._frames)
+            self._frames.clear()
+            self._changed.notify_all()
+            return frames
+
+    def stop(self) -> None:
+        """Stop the call, whatever it waits for."""
+        with self._changed:
+            self._stopped = True
+            ended = self._ended
+            self._changed.notify_all()
+        if not ended:
+            self._manager.abort()
+
+    def _put(self, frames: bytes) -> bool:
+        with self._changed:
+            while len(self._frames) >= QUEUE_LENGTH and not self._stopped:
+                self._changed.wait()
+            self._frames.append(frames)
+            self._changed.notify_all()
+            return not self._stopped

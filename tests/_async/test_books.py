@@ -17,10 +17,10 @@ from llmkit import (
     StreamClosed,
     StreamTruncated,
 )
-from llmkit._concurrency import async_call
 from llmkit.testing import Behaviour, Emulator
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
+from support.waits import async_call
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 

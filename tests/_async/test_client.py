@@ -20,7 +20,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES, make_kit
+from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -102,7 +102,7 @@ async def test_a_stream_is_entered_once() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 async def test_leaving_early_cuts_the_connection(transport: str) -> None:
     """Who leaves a stream stops the provider: it sees the connection go."""
     with Emulator(behaviour=Behaviour(tokens=50, hold_at=3)) as emulator:
@@ -115,7 +115,7 @@ async def test_leaving_early_cuts_the_connection(transport: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 async def test_a_complete_answer_leaves_its_connection_for_the_next(transport: str) -> None:
     """Calls one after the other go over one connection."""
     with Emulator(behaviour=TEXT) as emulator:
@@ -198,7 +198,7 @@ async def test_failures_after_content_carry_the_partial_answer(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize(
     ("behaviour", "clock", "timeouts"),
     [

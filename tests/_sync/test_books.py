@@ -18,10 +18,10 @@ from llmkit import (
     StreamClosed,
     StreamTruncated,
 )
-from llmkit._concurrency import call
 from llmkit.testing import Behaviour, Emulator
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
+from support.waits import call
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 

@@ -21,7 +21,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES, make_kit
+from support.kits import TRANSPORTS, WIRES, make_kit
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -97,7 +97,7 @@ def test_a_stream_is_entered_once() -> None:
         assert len(emulator.requests) == 1
 
 
-@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_leaving_early_cuts_the_connection(transport: str) -> None:
     """Who leaves a stream stops the provider: it sees the connection go."""
     with Emulator(behaviour=Behaviour(tokens=50, hold_at=3)) as emulator:
@@ -109,7 +109,7 @@ def test_leaving_early_cuts_the_connection(transport: str) -> None:
         assert emulator.requests[0].state == "client_gone"
 
 
-@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_complete_answer_leaves_its_connection_for_the_next(transport: str) -> None:
     """Calls one after the other go over one connection."""
     with Emulator(behaviour=TEXT) as emulator:
@@ -188,7 +188,7 @@ def test_failures_after_content_carry_the_partial_answer(
     assert caught.value.response.stop_reason is None  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("transport", ["httpx", "auto"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize(
     ("behaviour", "clock", "timeouts"),
     [

@@ -8,6 +8,8 @@ from llmkit import Kit
 from llmkit.testing import Emulator
 
 WIRES = ("anthropic", "openai")
+ASYNC_TRANSPORTS = ("httpx", "aiohttp")
+TRANSPORTS = ("httpx",)
 
 
 def settings(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> dict[str, Any]:

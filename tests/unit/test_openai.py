@@ -94,12 +94,32 @@ def test_stream_without_usage_and_done() -> None:
     assert (decoder.model, decoder.request_id) == ("smollm2", "c-1")
 
 
-@pytest.mark.parametrize("done", [b"", OPENAI_DONE])
-def test_no_finish_reason_is_truncated(done: bytes) -> None:
-    """Without a finish reason the answer is cut, whatever ends the stream."""
-    outcome = decode(stream_decoder("openai"), [text("a") + done])
+def test_no_finish_reason_and_no_done_is_truncated() -> None:
+    """Without a finish reason and an end marker the answer is cut."""
+    outcome = decode(stream_decoder("openai"), [text("a")])
     assert outcome.failure == (StreamTruncated, None)
     assert outcome.text == "a"
+
+
+def test_done_without_a_finish_reason_ends_as_other() -> None:
+    """The end marker alone is an end, of unknown cause."""
+    outcome = decode(stream_decoder("openai"), [text("a") + OPENAI_DONE])
+    assert outcome.finish == Finish("other", None, Usage())
+
+
+def test_the_finish_reason_error_is_an_error() -> None:
+    """A server that stops for a fault of its own has not finished; what it said is handed on first."""
+    failed = openai_chunk(openai_delta("error", content="b"))
+    outcome = decode(stream_decoder("openai"), [text("a") + failed + OPENAI_DONE])
+    assert outcome.failure == (ServerFailed, None)
+    assert outcome.text == "ab"
+
+
+def test_content_may_follow_a_finish_reason() -> None:
+    """Some gateways send a finish reason with every chunk; only the end is the end."""
+    chunks = [openai_chunk(openai_delta("stop", content=letter)) for letter in "abc"]
+    outcome = decode(stream_decoder("openai"), [*chunks, OPENAI_DONE])
+    assert (outcome.text, outcome.finish and outcome.finish.stop_reason) == ("abc", "end")
 
 
 @pytest.mark.parametrize("word", ["", "null", None])

@@ -61,7 +61,7 @@ class Behaviour:
             `message` and `retry_after` (seconds, or the header's text).
         headers: further response headers; None for a value leaves that header out.
         content_type: another content type.
-        body: these bytes as the whole body.
+        body: these bytes as the whole body; in a stream they are one token.
         error_frame_at: an error event after so many tokens, which ends the stream. An answer that
             is not streamed becomes an error body under status 200. `error_type`, `error_code`,
             `message` describe it.

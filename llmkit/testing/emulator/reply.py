@@ -88,7 +88,7 @@ def answer(wire: Wire, ask: Ask, behaviour: Behaviour, stamp: Stamp) -> Reply:
         body = behaviour.body
         if body is None:
             body = wire.error_body(wire.failure(status, behaviour), stamp)
-        steps: list[Frames] = [(), (body,)]
+        steps: list[Frames] = [(), (body,), ()] if streaming else [(), (body,)]
     elif streaming:
         said = compose(ask, behaviour)
         script = wire.stream(ask, said, behaviour, stamp)

@@ -1,0 +1,135 @@
+"""Where an answer ends: complete only if its end was there, and its connection serves again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmkit import Finish, LLMKitError, StreamTruncated
+from llmkit.testing import Behaviour, Emulator
+from support.kits import ASYNC_TRANSPORTS, make_kit
+from support.rows import database, rows
+from support.streams import (
+    ANTHROPIC_STREAM,
+    ANTHROPIC_TEXT,
+    OPENAI_DONE,
+    OPENAI_SPARSE_STREAM,
+    OPENAI_STREAM,
+    OPENAI_TEXT,
+)
+
+STORED = {
+    "openai": (OPENAI_STREAM, OPENAI_TEXT),
+    "anthropic": (ANTHROPIC_STREAM, ANTHROPIC_TEXT),
+}
+# The first bytes after which the answer has its end: with the chunk that holds the finish reason, with message_stop.
+ENDS = {
+    "openai": OPENAI_STREAM.index(b'"finish_reason":"stop"'),
+    "anthropic": ANTHROPIC_STREAM.index(b'data: {"type":"message_stop"'),
+}
+# How the stream ends, and at every how many bytes.
+ENDINGS = [("cut", 1), ("reset", 7), ("body's end", 7)]
+
+
+def cut(stream: bytes, at: int, ending: str) -> Behaviour:
+    """Answer with a stored stream up to a byte."""
+    if ending == "body's end":
+        return Behaviour(body=stream[:at], content_type="text/event-stream")
+    return Behaviour(
+        body=stream, content_type="text/event-stream", cut_at=at, reset=ending == "reset"
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize(("ending", "step"), ENDINGS)
+@pytest.mark.parametrize("wire", sorted(STORED))
+async def test_a_stream_cut_at_any_byte(wire: str, ending: str, step: int, transport: str) -> None:
+    """An error of a type with the partial text, or a complete answer if the end was there; no connection stays open."""
+    stream, whole = STORED[wire]
+    with Emulator() as emulator:
+        kit = make_kit(emulator, wire=wire, transport=transport, retry={"attempts": 1})
+        for at in range(0, len(stream), step):
+            emulator.script(cut(stream, at, ending))
+            said = ""
+            try:
+                async with kit.async_client.stream("Say hi") as answer:
+                    async for text in answer.text():
+                        said += text
+            except LLMKitError as error:
+                assert isinstance(error, StreamTruncated)
+                partial = error.response.text if error.response is not None else ""
+                assert partial == said
+                assert whole.startswith(said)
+            else:
+                assert at > ENDS[wire]
+                assert said == whole
+                assert answer.response.stop_reason == "end"
+        if ending != "body's end":
+            emulator.wait_for_connections(0)
+        await kit.aclose()
+        emulator.wait_for_connections(0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_silence_after_a_finish_reason_is_the_end(transport: str, tmp_path: Path) -> None:
+    """A server that says why it stops and then nothing, with the connection open, has finished; it costs no failure."""
+    body = Behaviour(body=OPENAI_SPARSE_STREAM, content_type="text/event-stream", stall_at=1)
+    with Emulator(behaviour=body) as emulator:
+        kit = make_kit(
+            emulator, wire="openai", transport=transport, ledger={"database": database(tmp_path)}
+        )
+        async with kit.async_client.stream("Say hi") as stream:
+            said = [text async for text in stream.text()]
+        emulator.wait_for_connections(0)
+        await kit.aclose()
+    assert said == ["Hi"]
+    assert stream.response.stop_reason == "max_tokens"
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("wire", sorted(STORED))
+async def test_a_stream_leaves_its_connection_for_the_next(wire: str, transport: str) -> None:
+    """What follows the end marker is read, so that streams one after the other go over one connection."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        kit = make_kit(emulator, wire=wire, transport=transport)
+        for _ in range(3):
+            async with kit.async_client.stream("Say hi") as stream:
+                async for _ in stream:
+                    pass
+            assert emulator.open_connections == 1
+        await kit.aclose()
+    assert len(emulator.requests) == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_what_follows_the_end_is_not_read_for_ever(transport: str) -> None:
+    """A server that goes on and on after its end marker is left after a while; the answer is complete."""
+    flood = b"".join([OPENAI_SPARSE_STREAM, OPENAI_DONE, b": more\n\n" * 100_000])
+    body = Behaviour(body=flood, content_type="text/event-stream", chunk_size=1000)
+    with Emulator(behaviour=body) as emulator:
+        kit = make_kit(emulator, wire="openai", transport=transport)
+        async with kit.async_client.stream("Say hi") as stream:
+            said = [text async for text in stream.text()]
+        emulator.wait_for_connections(0)
+        await kit.aclose()
+    assert said == ["Hi"]
+
+
+@pytest.mark.anyio
+async def test_what_has_finished_is_on_the_books(tmp_path: Path) -> None:
+    """When Finish is handed on the row is closed; the text before it does not wait for that."""
+    with Emulator(behaviour=Behaviour(text="Hi", delay=0)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        seen = []
+        async with kit.async_client.stream("Say hi") as stream:
+            async for event in stream:
+                (row,) = rows(tmp_path)
+                seen.append((type(event) is Finish, row["status"]))
+        await kit.aclose()
+    assert seen == [(False, "started"), (True, "finished")]
