@@ -14,11 +14,11 @@ class RetryPolicy:
     wait_max: float = 60.0
     wait_jitter: float = 0.2
 
-    def delay(self, failures: int, *, retry_after: float | None, chance: float) -> float:
-        """Return the seconds to wait after the given number of failures.
+    def delay(self, failures: int, *, retry_after: float | None, chance: float) -> float | None:
+        """Return the seconds to wait after the given number of failures; None if it is not worth it.
 
-        What the provider asks for in `retry_after` is honoured and not cut; the plan gives up when it is too long. Jitter
-        only adds, by up to `wait_jitter` of the wait, so that nobody comes back before the provider said.
+        The wait doubles with every failure up to `wait_max`; jitter takes or adds up to `wait_jitter` of it. What the provider
+        asks for is a floor, to which jitter only adds; one that is longer than `wait_max` is not waited for at all.
 
         Args:
             failures: how many attempts have failed, from 1.
@@ -26,6 +26,9 @@ class RetryPolicy:
             chance: a random number from 0 to 1.
         """
         wait = min(self.wait_max, self.wait_initial * 2.0 ** min(failures - 1, 64))
-        if retry_after is not None:
-            wait = max(wait, retry_after) if retry_after > 0 else wait
-        return wait * (1 + self.wait_jitter * chance)
+        wait *= 1 + self.wait_jitter * (2 * chance - 1)
+        if not retry_after:
+            return wait
+        if retry_after > self.wait_max:
+            return None
+        return max(wait, retry_after * (1 + self.wait_jitter * chance))

@@ -41,7 +41,7 @@ class Plan:
     """Decides the attempts of one call: which route, after what wait, and when to stop.
 
     The route that is ready first is tried, the more preferred one of two that are. A route that failed is ready again after
-    its backoff, or when its provider said; one whose failure cannot mend is never tried again. One budget of attempts and one
+    its backoff, or when its provider said; one whose failure cannot mend, or not soon, is never tried again. One budget of attempts and one
     deadline hold for the whole call.
 
     Args:
@@ -97,7 +97,10 @@ class Plan:
         self._failures[at] += 1
         retry_after = error.retry_after if isinstance(error, ProviderError) else None
         wait = self._retry.delay(self._failures[at], retry_after=retry_after, chance=self._chance())
-        self._ready_at[at] = self._clock() + wait
+        if wait is None:
+            del self._ready_at[at]
+        else:
+            self._ready_at[at] = self._clock() + wait
 
     def committed(self) -> None:
         """Take note that content was handed on: from now on no attempt can be made unseen."""

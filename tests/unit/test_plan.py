@@ -39,7 +39,7 @@ def make_plan(
         RetryPolicy(attempts=attempts, wait_initial=1, wait_max=8, wait_jitter=0.5),
         deadline=deadline,
         clock=time or Time(),
-        chance=lambda: 0.0,
+        chance=lambda: 0.5,
     )
 
 
@@ -101,14 +101,21 @@ def test_what_cannot_mend_is_not_repeated() -> None:
 
 
 def test_retry_after_is_honoured() -> None:
-    """What a provider asks for is waited for, even beyond the policy's longest wait."""
-    assert go(make_plan("a"), RateLimited("slow", retry_after=30.0)) == [("a", 0.0), ("a", 30.0)]
+    """What a provider asks for is waited for, jitter added; a route that asks for too long is left."""
+    slow, too_slow = RateLimited("slow", retry_after=4.0), RateLimited("slow", retry_after=9.0)
+    assert go(make_plan("a"), slow) == [("a", 0.0), ("a", 5.0)]
+    assert go(make_plan("a"), too_slow) == [("a", 0.0), "RateLimited"]
+    assert go(make_plan("a", "b"), too_slow, ServerFailed("no")) == [
+        ("a", 0.0),
+        ("b", 0.0),
+        ("b", 1.0),
+    ]
 
 
 def test_wait_beyond_the_deadline_gives_up_at_once() -> None:
     """A wait that the call has no time for is not begun."""
-    error = RateLimited("slow", retry_after=3600.0)
-    assert go(make_plan("a"), error) == [("a", 0.0), "RateLimited"]
+    error = RateLimited("slow", retry_after=5.0)
+    assert go(make_plan("a", deadline=105.0), error) == [("a", 0.0), "RateLimited"]
 
 
 def test_nothing_is_repeated_after_commit() -> None:
@@ -139,17 +146,21 @@ def test_past_the_deadline_nothing_is_tried() -> None:
 @pytest.mark.parametrize(
     ("failures", "retry_after", "chance", "wait"),
     [
-        (1, None, 0.0, 1.0),
-        (3, None, 0.0, 4.0),
-        (10, None, 0.0, 8.0),
+        (1, None, 0.5, 1.0),
+        (3, None, 0.5, 4.0),
+        (10, None, 0.5, 8.0),
+        (1, None, 0.0, 0.5),
         (1, None, 1.0, 1.5),
-        (1, 20.0, 0.0, 20.0),
-        (1, 0.0, 0.0, 1.0),
-        (4, 2.0, 0.0, 8.0),
-        (10_000, None, 0.0, 8.0),
+        (1, 6.0, 0.0, 6.0),
+        (1, 6.0, 1.0, 9.0),
+        (1, 8.0, 0.0, 8.0),
+        (1, 8.001, 0.0, None),
+        (1, 0.0, 0.5, 1.0),
+        (4, 2.0, 0.5, 8.0),
+        (10_000, None, 0.5, 8.0),
     ],
 )
-def test_delay(failures: int, retry_after: float | None, chance: float, wait: float) -> None:
-    """The wait doubles up to its limit, never undercuts Retry-After, and jitter only adds."""
+def test_delay(failures: int, retry_after: float | None, chance: float, wait: float | None) -> None:
+    """The wait doubles up to its limit and jitters both ways; it never undercuts Retry-After, and ends at the limit."""
     policy = RetryPolicy(wait_initial=1, wait_max=8, wait_jitter=0.5)
     assert policy.delay(failures, retry_after=retry_after, chance=chance) == wait

@@ -1,0 +1,133 @@
+"""Attempts that fail before the first content: retried unseen, or not, and each on the books."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit import Kit, ProviderError
+from llmkit.testing import Behaviour, Emulator
+from support.kits import WIRES, make_kit
+from support.rows import database, rows
+
+TEXT = Behaviour(text="Hello there.", delay=0)
+MENDING = [
+    Behaviour(status=429, retry_after="0.001"),
+    Behaviour(status=500),
+    Behaviour(status=503),
+    Behaviour(status=529),
+    Behaviour(hang_up=True),
+    Behaviour(hang_up=True, reset=True),
+    Behaviour(tokens=3, error_frame_at=0),
+    Behaviour(tokens=3, cut_at=1),
+    Behaviour(body=b""),
+]
+FINAL = [Behaviour(status=400), Behaviour(status=401), Behaviour(status=403), Behaviour(status=404)]
+
+
+def told(found: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [(row["attempt"], row["status"]) for row in found]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("failure", MENDING)
+async def test_what_may_mend_is_tried_again_unseen(
+    tmp_path: Path, failure: Behaviour, streaming: bool, wire: str
+) -> None:
+    """The caller sees one answer; the books have every attempt that the emulator counted, and the last is finished."""
+    with Emulator(behaviour=TEXT) as emulator:
+        emulator.script(failure, failure)
+        kit = make_kit(emulator, wire=wire, ledger={"database": database(tmp_path)})
+        if streaming:
+            async with kit.async_client.stream("Say hi") as stream:
+                text = "".join([text async for text in stream.text()])
+        else:
+            text = (await kit.async_client.complete("Say hi")).text
+        await kit.aclose()
+        counted = len(emulator.requests)
+    assert text == "Hello there."
+    found = rows(tmp_path)
+    assert counted == len(found) == 3
+    assert told(found)[2] == (3, "finished")
+    assert {status for _, status in told(found)[:2]} <= {"failed", "truncated"}
+    assert len({row["call_id"] for row in found}) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("failure", FINAL)
+async def test_what_cannot_mend_is_not(tmp_path: Path, failure: Behaviour, wire: str) -> None:
+    """A request or a key that is refused is refused once."""
+    with Emulator(behaviour=failure) as emulator:
+        kit = make_kit(emulator, wire=wire, ledger={"database": database(tmp_path)})
+        with pytest.raises(ProviderError) as caught:
+            async with kit.async_client.stream("Say hi"):
+                pass
+        await kit.aclose()
+        assert len(emulator.requests) == 1
+    assert caught.value.status_code == failure.status
+    (row,) = rows(tmp_path)
+    assert (row["attempt"], row["status"], row["http_status"]) == (1, "failed", failure.status)
+
+
+@pytest.mark.anyio
+async def test_a_refused_connection_is_tried_again(tmp_path: Path) -> None:
+    """A provider that comes up between two attempts is reached by the second; nothing was billed for the first."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    emulator = Emulator(port=port, behaviour=TEXT)
+
+    def chance() -> float:  # asked for the jitter, after the first attempt has failed
+        emulator.start()
+        return 0.5
+
+    provider = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": "test-key"}
+    config = {
+        "providers": {"openai": provider},
+        "models": {"default": "openai:gpt-5-mini"},
+        "retry": {"wait_initial": 0.001},
+        "ledger": {"database": database(tmp_path)},
+    }
+    kit = Kit(config, chance=chance)
+    try:
+        reply = await kit.async_client.complete("Say hi")
+    finally:
+        await kit.aclose()
+        emulator.stop()
+    assert reply.text == "Hello there."
+    refused, answered = rows(tmp_path)
+    assert told([refused, answered]) == [(1, "failed"), (2, "finished")]
+    assert refused["error_type"] == "connection_failed"
+    assert (refused["http_status"], refused["input_tokens"]) == (None, None)
+    assert refused["input_source"] == refused["output_source"] == "unknown"
+
+
+@pytest.mark.anyio
+async def test_the_next_model_answers_for_the_first(tmp_path: Path) -> None:
+    """An alias of two models: what the first cannot do the second does, in the same call."""
+    with Emulator(behaviour=Behaviour(status=401)) as broken, Emulator(behaviour=TEXT) as sound:
+        kit = make_kit(
+            sound,
+            providers={
+                "near": {
+                    "wire": "openai",
+                    "base_url": broken.openai_base_url,
+                    "api_key": "test-key",
+                },
+                "far": {"wire": "anthropic", "base_url": sound.base_url, "api_key": "test-key"},
+            },
+            models={"default": ["near:small", "far:large"]},
+            ledger={"database": database(tmp_path)},
+        )
+        reply = await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    assert (reply.text, reply.provider) == ("Hello there.", "far")
+    assert [(row["provider"], row["status"]) for row in rows(tmp_path)] == [
+        ("near", "failed"),
+        ("far", "finished"),
+    ]
