@@ -16,10 +16,12 @@ from pydantic import (
     ValidationError,
 )
 
+from llmkit.config_errors import explain
 from llmkit.errors import ConfigError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Dollars = Annotated[Decimal, Field(ge=0)]
 
 
 def _listed(value: object) -> object:
@@ -50,17 +52,19 @@ class Section(BaseModel):
 
 
 class Price(Section):
-    """US dollars per million tokens."""
+    """US dollars per million tokens. Cached tokens cost as other input unless priced themselves."""
 
-    input_mtok: Annotated[Decimal, Field(ge=0)]
-    output_mtok: Annotated[Decimal, Field(ge=0)]
-    cache_read_mtok: Annotated[Decimal, Field(ge=0)] | None = None
-    cache_write_mtok: Annotated[Decimal, Field(ge=0)] | None = None
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
 
 
 def _price(value: object) -> object:
-    if isinstance(value, int | str) and not isinstance(value, bool) and str(value) == "0":
-        return Price(input_mtok=Decimal(0), output_mtok=Decimal(0))
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        if str(value) == "0":
+            return Price(input=Decimal(0), output=Decimal(0))
+        raise ValueError('a price is 0, or {"input": "3", "output": "15"} per million tokens')
     return value
 
 
@@ -111,17 +115,23 @@ class ConcurrencyConfig(Section):
 
 
 class LedgerConfig(Section):
-    """Where the rows go."""
+    """Where the rows go. A call whose row cannot be written is not made.
+
+    `database` None is the host's own database; with no host to ask, no books are kept.
+    """
 
     database: str | None = None
     connection: Literal["own"] = "own"
-    on_store_error: Literal["refuse"] = "refuse"
+    on_store_error: Literal["outbox", "refuse"] = "outbox"
     outbox: None = None
     store_content: Literal[False] = False
 
 
 class RelayConfig(Section):
-    """What a browser may ask, and how it is answered. `heartbeat` is in seconds, `max_body` in bytes."""
+    """What a browser may ask, and how it is answered.
+
+    `heartbeat` is in seconds, `max_body` in bytes. `anonymous` lets those call, too, who are not logged in.
+    """
 
     model: str = "default"
     models: tuple[str, ...] = ()
@@ -130,13 +140,14 @@ class RelayConfig(Section):
     max_body: Count = 1_000_000
     on_disconnect: Literal["cancel"] = "cancel"
     heartbeat: Seconds = 15
+    anonymous: bool = False
 
 
 class Config(Section):
     """The settings of one app. `Config.of(...)` reads a mapping and says what is wrong in it.
 
-    Keys that a later version fills (`redis`, `cache`, `budgets`) are known, and refused when they are set, so that no limit is
-    believed to hold that does not.
+    The whole shape is known from the first version on. A part that is not built yet is refused at any value but its default,
+    so that no limit is believed to hold that does not.
     """
 
     providers: dict[str, ProviderConfig] = {}
@@ -155,8 +166,13 @@ class Config(Section):
     on_store_error: Literal["closed"] = "closed"
     prices: dict[ModelId, AnyPrice] = {}
     time_zone: None = None
-    namespace: Annotated[str, Field(min_length=1)] = "llmkit"
+    namespace: Literal["llmkit"] = "llmkit"
     relay: RelayConfig = RelayConfig()
+
+    @property
+    def has_books(self) -> bool:
+        """Whether it is said where the rows go, or that there are none."""
+        return self.ledger is False or self.ledger.database is not None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any] | Config) -> Self:
@@ -175,39 +191,6 @@ class Config(Section):
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
-            raise ConfigError(_explain(error), hint="Mend the settings of llmkit.") from None
-
-
-_LATER = {"redis", "cache", "budgets", "time_zone", "outbox"}
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        names = [str(part) for part in problem["loc"]]
-        if names[:1] == ["ledger"]:  # pydantic names the arm of the union too
-            if "literal[False]" in names:
-                continue
-            names = [name for name in names if name != "LedgerConfig"]
-        key = ".".join(names)
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{key} is not a setting{_nearest(names)}")
-        elif names[-1] in _LATER:
-            lines.append(f"{key} is not supported by this version; leave it out")
-        else:
-            lines.append(f"{key}: {problem['msg'].removeprefix('Value error, ')}")
-    return "; ".join(lines)
-
-
-def _nearest(names: list[str]) -> str:
-    sections: dict[str, type[Section]] = {
-        "providers": ProviderConfig,
-        "defaults": Defaults,
-        "retry": RetryConfig,
-        "timeouts": TimeoutConfig,
-        "concurrency": ConcurrencyConfig,
-        "ledger": LedgerConfig,
-        "relay": RelayConfig,
-    }
-    section = Config if len(names) == 1 else sections.get(names[0], Price)
-    return f" (known: {', '.join(sorted(section.model_fields))})"
+            raise ConfigError(
+                explain(error, cls), hint="Mend the settings of llmkit; the README shows them all."
+            ) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
-from llmkit.providers.registry import KNOWN, WIRES
+from llmkit.providers.registry import KNOWN, WIRES, KnownProvider
 
 if TYPE_CHECKING:
     from llmkit.config import Config, Price
@@ -82,7 +82,8 @@ class Routes:
                 f"providers.{name}.wire is not set",
                 hint=f"It is one of {', '.join(sorted(WIRES))}.",
             )
-        base_url = (given.base_url if given else None) or (known.base_url if known else None)
+        usual = _usual_url(known)
+        base_url = (given.base_url if given else None) or usual
         if base_url is None:
             raise ConfigError(
                 f"providers.{name}.base_url is not set",
@@ -90,18 +91,18 @@ class Routes:
             )
         return WIRES[wire](
             name,
-            api_key=self._key(name, base_url),
+            api_key=self._key(name, at_home=base_url.rstrip("/") == (usual or "").rstrip("/")),
             base_url=base_url,
             headers=given.headers if given else {},
         )
 
-    def _key(self, name: str, base_url: str) -> str | None:
+    def _key(self, name: str, *, at_home: bool) -> str | None:
         given = self._config.providers.get(name)
         if given is not None and "api_key" in given.model_fields_set:
             return given.api_key.get_secret_value() if given.api_key is not None else None
         known = KNOWN.get(name)
         # A key from the environment is for its vendor, and is not carried to another address.
-        if known is None or known.key_variable is None or base_url != known.base_url:
+        if known is None or known.key_variable is None or not at_home:
             return None
         key = os.environ.get(known.key_variable)
         if not key:
@@ -111,3 +112,11 @@ class Routes:
                 f"or providers.{name}.api_key.",
             )
         return key
+
+
+def _usual_url(known: KnownProvider | None) -> str | None:
+    """Return the vendor's address, or the one that its own environment variable names."""
+    if known is None:
+        return None
+    named = os.environ.get(known.url_variable) if known.url_variable else None
+    return named or known.base_url

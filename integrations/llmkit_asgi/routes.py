@@ -95,7 +95,9 @@ class Routes:
         if inspect.isawaitable(user):
             user = await user
         if user is None:
-            raise no_user()
+            if not self._kit.config.relay.anonymous:
+                raise no_user()
+            return Caller()
         return user if isinstance(user, Caller) else Caller(user=str(user))
 
     async def _complete(

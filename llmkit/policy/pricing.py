@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation, localcontext
@@ -18,8 +18,8 @@ _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)  # whatever context the host c
 _NANO = Decimal("0.000000001")
 _REMEMBERED = 1000
 _PRICE_HINT = (
-    'A price is 0, or {"input_mtok": "3", "output_mtok": "15"} with "cache_read_mtok" and'
-    ' "cache_write_mtok" where they differ, in US dollars per million tokens.'
+    'A price is 0, or {"input": "3", "output": "15"} with "cache_read" and'
+    ' "cache_write" where they differ, in US dollars per million tokens.'
 )
 
 
@@ -27,19 +27,19 @@ class Price(Protocol):
     """US dollars per million tokens. Cached tokens cost as other input unless priced themselves."""
 
     @property
-    def input_mtok(self) -> Decimal:
+    def input(self) -> Decimal:
         """For the prompt."""
 
     @property
-    def output_mtok(self) -> Decimal:
+    def output(self) -> Decimal:
         """For the answer, reasoning included."""
 
     @property
-    def cache_read_mtok(self) -> Decimal | None:
+    def cache_read(self) -> Decimal | None:
         """For the prompt's part that was read from the provider's cache."""
 
     @property
-    def cache_write_mtok(self) -> Decimal | None:
+    def cache_write(self) -> Decimal | None:
         """For the prompt's part that was written to the provider's cache."""
 
 
@@ -61,18 +61,13 @@ class Prices:
 
     Args:
         overrides: by provider, or by `provider:model`, which wins.
-        foreign: the providers that are not at their vendor's own address, so that the vendor's
-            prices are not theirs.
 
     Raises:
         ConfigError: an override is no price.
     """
 
-    def __init__(
-        self, overrides: Mapping[str, AnyPrice] | None = None, *, foreign: Collection[str] = ()
-    ) -> None:
+    def __init__(self, overrides: Mapping[str, AnyPrice] | None = None) -> None:
         self._overrides = {name: _own(name, price) for name, price in (overrides or {}).items()}
-        self._foreign = frozenset(foreign)
         self._models: dict[tuple[str, str], _Model | None] = {}
 
     def cost(
@@ -80,8 +75,8 @@ class Prices:
     ) -> Priced:
         """Price what an attempt used.
 
-        A vendor's prices are taken only where the provider has exactly this vendor's name, and the
-        vendor has this model.
+        A vendor's prices are taken where the provider has exactly this vendor's name, at whatever
+        address, and the vendor has this model.
 
         Args:
             provider: its name in the settings; None is at nobody's price.
@@ -94,7 +89,7 @@ class Prices:
         own = self._overrides.get(f"{provider}:{model}") or self._overrides.get(provider)
         if own is not None:
             return _priced(own, usage, "settings")
-        found = None if provider in self._foreign else self._find(provider, model)
+        found = self._find(provider, model)
         if found is None:
             return UNKNOWN
         return _priced(found.rates(at or datetime.now(UTC)), usage, found.version)
@@ -175,24 +170,24 @@ def _own(name: str, price: AnyPrice) -> _Rates:
         if isinstance(price, int | str):
             if Decimal(str(price)) != 0:
                 raise ValueError  # one number cannot be the price of both sides
-            price = {"input_mtok": 0, "output_mtok": 0}
+            price = {"input": 0, "output": 0}
         if isinstance(price, Mapping):
             unknown = price.keys() - {
-                "input_mtok",
-                "output_mtok",
-                "cache_read_mtok",
-                "cache_write_mtok",
+                "input",
+                "output",
+                "cache_read",
+                "cache_write",
             }
             if unknown:
                 raise ValueError
-            read, write = price.get("cache_read_mtok"), price.get("cache_write_mtok")
-            values = [price["input_mtok"], price["output_mtok"], read, write]
+            read, write = price.get("cache_read"), price.get("cache_write")
+            values = [price["input"], price["output"], read, write]
         else:
             values = [
-                price.input_mtok,
-                price.output_mtok,
-                price.cache_read_mtok,
-                price.cache_write_mtok,
+                price.input,
+                price.output,
+                price.cache_read,
+                price.cache_write,
             ]
         rates = [None if value is None else _flat(value) for value in values]
     except (ValueError, KeyError, InvalidOperation):

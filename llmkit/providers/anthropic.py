@@ -91,7 +91,8 @@ class Anthropic:
         self, model: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> ProviderError:
         """Turn an answer with an error status into the error to raise."""
-        origin = Origin.of(self.name, model, headers, status)
+        had_key = "x-api-key" in self._headers
+        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
         return failures.from_status(origin, headers, body, now=self._clock())
 
 

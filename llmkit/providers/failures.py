@@ -89,11 +89,20 @@ class Origin:
     model: str
     status_code: int = 200
     request_id: str | None = None
+    had_key: bool = True
 
     @classmethod
-    def of(cls, provider: str, model: str, headers: Mapping[str, str], status: int = 200) -> Origin:
+    def of(
+        cls,
+        provider: str,
+        model: str,
+        headers: Mapping[str, str],
+        status: int = 200,
+        *,
+        had_key: bool = True,
+    ) -> Origin:
         """Read the request id from the headers of the answer; their names are lower case."""
-        return cls(provider, model, status, request_id(headers))
+        return cls(provider, model, status, request_id(headers), had_key)
 
 
 def from_status(
@@ -280,6 +289,11 @@ def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
         return "This model cannot take so long a prompt: send less, or choose another model."
     if status == 404 or "model_not_found" in report.words:
         return f"Check the model name, and the base URL of {origin.provider}."
+    if kind is AuthenticationFailed and not origin.had_key:
+        return (
+            "No API key was sent, for one from the environment goes to its vendor's own address only: "
+            f"set providers.{origin.provider}.api_key."
+        )
     if 300 <= status < 400:
         return (
             "Redirects are not followed, for they would carry the key elsewhere: "

@@ -103,7 +103,8 @@ class OpenAI:
         self, model: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> ProviderError:
         """Turn an answer with an error status into the error to raise."""
-        origin = Origin.of(self.name, model, headers, status)
+        had_key = "authorization" in self._headers
+        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
         return failures.from_status(origin, headers, body, now=self._clock())
 
 

@@ -30,12 +30,14 @@ class Wire(Protocol):
 class KnownProvider:
     """How a provider is spoken to.
 
-    `key_variable` is the environment variable that holds its key; None where no key is needed.
+    `key_variable` is the environment variable that holds its key; None where no key is needed. `url_variable` is the vendor's
+    own variable for another address.
     """
 
     wire: str
     base_url: str
     key_variable: str | None
+    url_variable: str | None = None
 
 
 WIRES: Mapping[str, Wire] = MappingProxyType({"anthropic": Anthropic, "openai": OpenAI})
@@ -43,12 +45,16 @@ WIRES: Mapping[str, Wire] = MappingProxyType({"anthropic": Anthropic, "openai": 
 
 KNOWN: Mapping[str, KnownProvider] = MappingProxyType(
     {
-        "anthropic": KnownProvider("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+        "anthropic": KnownProvider(
+            "anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"
+        ),
         "deepseek": KnownProvider("openai", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
         "groq": KnownProvider("openai", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
         "mistral": KnownProvider("openai", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
         "ollama": KnownProvider("openai", "http://127.0.0.1:11434/v1", None),
-        "openai": KnownProvider("openai", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+        "openai": KnownProvider(
+            "openai", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"
+        ),
         "openrouter": KnownProvider("openai", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
         "together": KnownProvider("openai", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
         "xai": KnownProvider("openai", "https://api.x.ai/v1", "XAI_API_KEY"),

@@ -119,5 +119,5 @@ def no_user() -> Refusal:
         401,
         "not_logged_in",
         "nobody is logged in",
-        hint="Log in. An app without a login says who calls with get_user.",
+        hint="Log in. An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
     )

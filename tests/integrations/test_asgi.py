@@ -25,7 +25,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from llmkit import AsyncCallNext, AsyncStream, Call, Caller, Kit, Outcome
+from llmkit import AsyncCallNext, AsyncStream, Call, Caller, ConfigError, Kit, Outcome
 from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware, get_client, llmkit_app, stream_response
 from support.browser import SAY_HI, open_page
@@ -303,6 +303,26 @@ def test_a_closed_tab_stops_the_model(
     assert (row["input_source"], row["output_source"]) != ("unknown", "unknown")
     assert app.kit.limit.running == 0
     assert not app.kit.tasks
+
+
+def test_a_host_must_say_where_the_rows_go(emulator: Emulator) -> None:
+    """The middleware and the mounted app refuse to start without a database; False keeps no books."""
+    config = {**settings(emulator), "ledger": {}}
+    for make in (lambda: LLMKitMiddleware(Starlette(), config), lambda: llmkit_app(config)):
+        with pytest.raises(ConfigError, match=r"ledger\.database is not set"):
+            make()
+    assert llmkit_app(settings(emulator, ledger=False)).kit.ledger is None
+
+
+def test_an_app_may_let_everybody_in(emulator: Emulator, tmp_path: Path) -> None:
+    """With relay.anonymous who is not logged in may call too; the row has no user."""
+    books = {"database": database(tmp_path)}
+    app = make_app(
+        settings(emulator, relay={"anonymous": True}, ledger=books), get_user=lambda scope: None
+    )
+    with asgi_host(app) as url:
+        assert httpx.post(f"{url}/llm/complete", json=SAY_HI).status_code == 200
+    assert [row["user_key"] for row in rows(tmp_path)] == [None]
 
 
 def test_nobody_logged_in_is_401(emulator: Emulator) -> None:

@@ -37,14 +37,14 @@ def test_price_zero_is_free() -> None:
     config = Config.of({"providers": {"local": {"wire": "openai", "price": 0}}})
     price = config.providers["local"].price
     assert price is not None
-    assert price.input_mtok == Decimal(0)
+    assert price.input == Decimal(0)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"modles": {}}, "modles is not a setting"),
-        ({"relay": {"hearbeat": 3}}, "relay.hearbeat is not a setting"),
+        ({"modles": {}}, "modles is not a setting; did you mean models?"),
+        ({"relay": {"hearbeat": 3}}, "did you mean relay.heartbeat?"),
         ({"timeouts": {"idle": 0}}, "timeouts.idle"),
         ({"timeouts": {"idle": "soon"}}, "timeouts.idle"),
         ({"models": {"default": []}}, "models.default"),
@@ -53,7 +53,14 @@ def test_price_zero_is_free() -> None:
         ({"providers": {"x": {"base_url": "localhost"}}}, "http://"),
         ({"budgets": [{"usd": 3}]}, "budgets"),
         ({"redis": "redis://x"}, "redis is not supported by this version"),
-        ({"ledger": {"databse": "x"}}, "ledger.databse is not a setting"),
+        ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
+        ({"ledger": {"connection": "host"}}, "leave it at 'own'"),
+        ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
+        ({"cache": {"ttl": 3600}}, "cache is not supported by this version; leave it at None"),
+        ({"namespace": "shop"}, "leave it at 'llmkit'"),
+        ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
+        ({"providers": {"x": {"price": 3}}}, "providers.x.price: a price is 0, or"),
+        ({"zzz": 1}, "there are budgets, cache, concurrency"),
         ({"ledger": True}, "ledger"),
     ],
 )
@@ -82,7 +89,6 @@ def test_settings_are_a_mapping() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "ledger.database is not set"),
         ({"ledger": False, "models": {"default": "nobody:x"}}, "unknown provider 'nobody'"),
     ],
 )
@@ -92,3 +98,8 @@ def test_kit_refuses_at_construction(settings: dict[str, Any], said: str) -> Non
         Kit(settings)
     assert said in str(caught.value)
     assert caught.value.hint
+
+
+def test_without_a_host_no_database_means_no_books() -> None:
+    """A script that does not say where the rows go has none."""
+    assert Kit({}).ledger is None

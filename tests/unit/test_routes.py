@@ -1,0 +1,99 @@
+"""Which provider, address and key a model name leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from llmkit import Config, ConfigError
+from llmkit.call import build_call
+from llmkit.errors import AuthenticationFailed
+from llmkit.routes import Routes
+
+VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin with a key of each vendor and no other address."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-env")
+
+
+def request(provider: Mapping[str, object] | None, name: str = "openai") -> tuple[str, str | None]:
+    """Return where a call would go, and with what key."""
+    config = Config.of({"providers": {} if provider is None else {name: provider}})
+    (route,) = Routes(config).of(f"{name}:m")
+    call = build_call(
+        "hi", {}, call_id="c", default_model="m", default_max_tokens=9, streaming=True
+    )
+    sent = route.provider.build_request(call, "m")
+    return sent.url, sent.headers.get("authorization")
+
+
+@pytest.mark.parametrize(
+    ("provider", "key"),
+    [
+        (None, "Bearer sk-from-env"),
+        ({"base_url": "https://api.openai.com/v1/"}, "Bearer sk-from-env"),
+        ({"base_url": "https://proxy.example/v1"}, None),
+        ({"base_url": "https://proxy.example/v1", "api_key": "sk-given"}, "Bearer sk-given"),
+        ({"api_key": "sk-given"}, "Bearer sk-given"),
+        ({"api_key": None}, None),
+    ],
+)
+def test_a_key_from_the_environment_goes_to_its_vendor_only(
+    provider: dict[str, object] | None, key: str | None
+) -> None:
+    """At any other address the key is the one that is given, or none."""
+    assert request(provider)[1] == key
+
+
+def test_the_vendors_own_variable_names_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor's BASE_URL variable moves its home, and the key with it; the settings still win."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://eu.api.example/v1")
+    assert request(None) == ("https://eu.api.example/v1/chat/completions", "Bearer sk-from-env")
+    there = {"base_url": "https://proxy.example/v1"}
+    assert request(there) == ("https://proxy.example/v1/chat/completions", None)
+
+
+def test_a_missing_key_is_named_with_its_variable() -> None:
+    """Without a key nothing is sent, and the error says which variable to set."""
+    with pytest.raises(ConfigError, match="ANTHROPIC_API_KEY"):
+        Routes(Config()).of("anthropic:m")
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+def test_a_401_without_a_key_says_that_none_was_sent(wire: str) -> None:
+    """Who wonders why the key of the environment was not used is told."""
+    base_url = "http://127.0.0.1:1/v1"
+    config = Config.of({"providers": {wire: {"base_url": base_url}}})
+    (route,) = Routes(config).of(f"{wire}:m")
+    error = route.provider.error("m", 401, {}, b"")
+    assert isinstance(error, AuthenticationFailed)
+    assert "No API key was sent" in str(error)
+    assert f"providers.{wire}.api_key" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("default", "neither an alias nor a provider:model id"),
+        ("nobody:m", "unknown provider 'nobody'"),
+        ("ollama:", "neither an alias"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused(model: str, said: str) -> None:
+    """The error says what there is."""
+    with pytest.raises(ConfigError) as caught:
+        Routes(Config()).of(model)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+def test_only_the_first_colon_splits() -> None:
+    """Names of models may hold colons."""
+    (route,) = Routes(Config()).of("ollama:llama3:8b")
+    assert (route.provider.name, route.model) == ("ollama", "llama3:8b")
