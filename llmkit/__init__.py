@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         LedgerUnavailable,
         LLMKitError,
         MissingExtra,
+        Overloaded,
+        PromptTooLong,
         ProtocolError,
         ProviderError,
         ProviderTimeout,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     )
     from llmkit.events import Event, Finish, Reset, TextDelta, ThinkingDelta
     from llmkit.kit import Kit
+    from llmkit.limit import ConcurrencyLimit
     from llmkit.messages import Message
     from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
     from llmkit.policy.backoff import RetryPolicy
@@ -57,6 +60,7 @@ _HOMES = {
     "CallNext": "llmkit.middleware",
     "Caller": "llmkit.call",
     "Client": "llmkit._sync.client",
+    "ConcurrencyLimit": "llmkit.limit",
     "Config": "llmkit.config",
     "ConfigError": "llmkit.errors",
     "ConnectionFailed": "llmkit.errors",
@@ -71,6 +75,8 @@ _HOMES = {
     "Middleware": "llmkit.middleware",
     "MissingExtra": "llmkit.errors",
     "Outcome": "llmkit.response",
+    "Overloaded": "llmkit.errors",
+    "PromptTooLong": "llmkit.errors",
     "ProtocolError": "llmkit.errors",
     "ProviderError": "llmkit.errors",
     "ProviderTimeout": "llmkit.errors",
@@ -104,6 +110,7 @@ __all__ = [
     "CallNext",
     "Caller",
     "Client",
+    "ConcurrencyLimit",
     "Config",
     "ConfigError",
     "ConnectionFailed",
@@ -118,6 +125,8 @@ __all__ = [
     "Middleware",
     "MissingExtra",
     "Outcome",
+    "Overloaded",
+    "PromptTooLong",
     "ProtocolError",
     "ProviderError",
     "ProviderTimeout",

@@ -11,10 +11,12 @@ LLMKitError
     ├── ConnectionFailed            no connection, or it broke before any answer
     ├── ProviderTimeout             a clock ran out: connect, first_content, idle or total
     ├── RequestRejected             the provider refuses this request (400, 404, 413, 422, ...)
-    │   └── AuthenticationFailed    the provider refuses the key (401, 403)
+    │   ├── AuthenticationFailed    the provider refuses the key (401, 403)
+    │   └── PromptTooLong           the model cannot take so much
     ├── RateLimited                 too many requests (429), with the wait in `retry_after`
     │   └── QuotaExhausted          the account is out of money or of its day's share; waiting does not help
-    ├── ServerFailed                the provider failed (500, 502, 503, 504, 529) or says so inside a stream
+    ├── ServerFailed                the provider failed (500, 502, 503, 504) or says so inside a stream
+    │   └── Overloaded              too many others ask it (529)
     ├── ProtocolError               the answer is not what the wire format promises
     │   └── FrameTooLarge           a server-sent event is larger than the stated limit
     └── StreamTruncated             the answer ended without its terminal marker
@@ -166,6 +168,12 @@ class AuthenticationFailed(RequestRejected):
     type = "authentication_failed"
 
 
+class PromptTooLong(RequestRejected):
+    """The prompt, with room for the answer, does not fit into the model's context window."""
+
+    type = "prompt_too_long"
+
+
 class RateLimited(ProviderError):
     """The provider asks to slow down."""
 
@@ -185,6 +193,12 @@ class ServerFailed(ProviderError):
 
     type = "server_failed"
     can_retry = True
+
+
+class Overloaded(ServerFailed):
+    """The provider has more to do than it can; a little later it may answer."""
+
+    type = "overloaded"
 
 
 class ProtocolError(ProviderError):

@@ -81,8 +81,11 @@ class Watch:
         self._task = asyncio.get_running_loop().create_task(self._wait())
 
     async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except asyncio.CancelledError:
+            return  # not raised, for its traceback would tie the task to its frames until the collector comes
         self._left()
 
     async def __aenter__(self) -> None:

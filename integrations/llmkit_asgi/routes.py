@@ -13,7 +13,7 @@ from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.pages import PAGES, page
 from llmkit.relay.payload import Payload, check_origin, no_user, parse
-from llmkit.relay.problem import Refusal, problem_of
+from llmkit.relay.problem import CLIENT_LEFT, Refusal, problem_of
 from llmkit.relay.push import PushRelay
 from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send, Watch, headers_of, read_body
 
@@ -71,7 +71,7 @@ class Routes:
         except LLMKitError as error:
             await _to_asgi_problem(error, ASGISink(send))
         except ConnectionError:
-            return  # nobody is there to answer
+            await ASGISink(send).answer(CLIENT_LEFT, {}, b"")
         else:
             if path == "/stream":
                 await relay(manager, receive, send, heartbeat=self._kit.config.relay.heartbeat)
@@ -109,7 +109,8 @@ class Routes:
                     pass
                 reply = stream.response
         except StreamClosed:
-            return  # the client left
+            await sink.answer(CLIENT_LEFT, {}, b"")
+            return
         except LLMKitError as error:
             await _to_asgi_problem(error, sink)
             return

@@ -17,6 +17,8 @@ from typing import TypeVar
 from llmkit.errors import (
     AuthenticationFailed,
     FrameTooLarge,
+    Overloaded,
+    PromptTooLong,
     ProtocolError,
     ProviderError,
     QuotaExhausted,
@@ -48,22 +50,24 @@ _QUOTA_WORDS = frozenset(
 # Anthropic reports an empty account, and a limit that its owner has set, as 400
 # invalid_request_error: only the sentence tells.
 _QUOTA_SENTENCES = ("credit balance is too low", "you have reached your specified")
-_TOO_LONG_WORDS = frozenset({"context_length_exceeded", "request_too_large"})
+# Anthropic and many compatible servers say it as a plain bad request; their sentences tell.
+_TOO_LONG_WORDS = frozenset(
+    {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
+)
+_TOO_LONG_SENTENCES = ("prompt is too long", "maximum context length", "context size")
 
 _CLASSES: dict[str, type[ProviderError]] = {
     "api_error": ServerFailed,
     "authentication_error": AuthenticationFailed,
     "content_policy_violation": RequestRejected,
-    "context_length_exceeded": RequestRejected,
     "invalid_api_key": AuthenticationFailed,
     "invalid_request_error": RequestRejected,
     "model_not_found": RequestRejected,
     "not_found_error": RequestRejected,
-    "overloaded_error": ServerFailed,
+    "overloaded_error": Overloaded,
     "permission_error": AuthenticationFailed,
     "rate_limit_error": RateLimited,
     "rate_limit_exceeded": RateLimited,
-    "request_too_large": RequestRejected,
     "server_error": ServerFailed,
     "timeout_error": ServerFailed,
 }
@@ -75,6 +79,8 @@ _HINTS: dict[type[ProviderError], str] = {
     "waiting a little does not help.",
     RateLimited: "Wait and try again, send fewer requests at once, "
     "or ask the provider for a higher limit.",
+    Overloaded: "Try again later, or name a second model for this alias.",
+    PromptTooLong: "This model cannot take so long a prompt: send less, or choose another model.",
     RequestRejected: "Check the model name and the options of this call "
     "against the provider's documentation.",
     ServerFailed: "Try again later; the provider's status page may say more.",
@@ -116,6 +122,10 @@ def from_status(
     kind = _class_of_status(status)
     if issubclass(kind, RequestRejected | RateLimited) and _is_quota(report):
         kind = QuotaExhausted
+    elif kind is RequestRejected and (status == 413 or _is_too_long(report)):
+        kind = PromptTooLong
+    elif kind is ServerFailed and "overloaded_error" in report.words:
+        kind = Overloaded
     return _error(
         kind,
         origin,
@@ -247,6 +257,8 @@ def _class_of_status(status: int) -> type[ProviderError]:
         return QuotaExhausted
     if status == 429:
         return RateLimited
+    if status == 529:
+        return Overloaded
     if status >= 500:
         return ServerFailed
     if status >= 400 and not _passes(status):
@@ -257,6 +269,8 @@ def _class_of_status(status: int) -> type[ProviderError]:
 def _class_of_words(report: Report) -> type[ProviderError]:
     if _is_quota(report):
         return QuotaExhausted
+    if _is_too_long(report):
+        return PromptTooLong
     for word in report.words:
         if word in _CLASSES:
             return _CLASSES[word]
@@ -276,6 +290,12 @@ def _is_quota(report: Report) -> bool:
     return any(sentence in report.sentence for sentence in _QUOTA_SENTENCES)
 
 
+def _is_too_long(report: Report) -> bool:
+    if not _TOO_LONG_WORDS.isdisjoint(report.words):
+        return True
+    return any(sentence in report.sentence for sentence in _TOO_LONG_SENTENCES)
+
+
 def _can_retry(headers: Mapping[str, str], status: int) -> bool | None:
     word = headers.get("x-should-retry", "").strip().lower()
     if word in ("true", "false"):
@@ -285,8 +305,6 @@ def _can_retry(headers: Mapping[str, str], status: int) -> bool | None:
 
 def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
     status = origin.status_code
-    if status == 413 or not _TOO_LONG_WORDS.isdisjoint(report.words):
-        return "This model cannot take so long a prompt: send less, or choose another model."
     if status == 404 or "model_not_found" in report.words:
         return f"Check the model name, and the base URL of {origin.provider}."
     if kind is AuthenticationFailed and not origin.had_key:

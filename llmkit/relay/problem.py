@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -13,19 +14,21 @@ from llmkit.errors import (
     InvalidRequest,
     LedgerUnavailable,
     LLMKitError,
+    Overloaded,
+    PromptTooLong,
     ProviderError,
     ProviderTimeout,
     QueueFull,
     RateLimited,
-    RequestRejected,
-    ServerFailed,
+    StreamTruncated,
 )
 
 log = logging.getLogger("llmkit.relay")
 
-# What the provider says of the conversation itself is passed on; what it says of the app's set-up is the app's to mend.
-_CALLERS_FAULT = {400, 413, 422}
-_OVERLOADED = {503, 529}
+# What a browser is told to wait, in seconds, where the provider named nothing.
+RETRY_AFTER = 5.0
+# The status for the host's log when the browser left before the answer began; nginx uses it too.
+CLIENT_LEFT = 499
 
 
 class Refusal(LLMKitError):
@@ -58,7 +61,7 @@ class Problem:
         """The headers of the error's answer, names in lower case."""
         headers = {"content-type": "application/json", "cache-control": "no-store"}
         if self.retry_after is not None:
-            headers["retry-after"] = str(max(1, round(self.retry_after)))
+            headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
         return headers
 
 
@@ -69,43 +72,52 @@ INTERNAL = Problem(
 
 def problem_of(error: LLMKitError) -> Problem:
     """Turn an error into what the browser may know; the log gets the rest."""
-    if isinstance(error, ConfigError | LedgerUnavailable | AuthenticationFailed):
-        log.error("a call could not be made: %s", error)
-        status = 502 if isinstance(error, AuthenticationFailed) else 503
-        return Problem(
-            status,
-            error.type,
-            "this app cannot reach its language model",
-            "The app's log says what its operator has to mend.",
-        )
-    if isinstance(error, ProviderError):
-        log.warning("a call failed: %s", error)
+    match error:
+        case Refusal():
+            return Problem(error.status, error.type, error.message, error.hint)
+        case InvalidRequest():
+            return Problem(400, error.type, error.message, error.hint)
+        case QueueFull():
+            return Problem(429, error.type, error.message, error.hint, error.retry_after)
+        case ConfigError() | LedgerUnavailable():
+            log.error("a call could not be made: %s", error)
+            return _operators(503, error)
+        case AuthenticationFailed():
+            log.error("a call could not be made: %s", error)
+            return _operators(502, error)
+        case ProviderError():
+            log.warning("a call failed: %s", error)
+            return _providers(error)
+        case _:
+            log.error("a call failed: %s", error)
+            return INTERNAL
+
+
+def _operators(status: int, error: LLMKitError) -> Problem:
     return Problem(
-        _status(error),
+        status,
         error.type,
-        error.message,
-        error.hint,
-        getattr(error, "retry_after", None),
+        "this app cannot reach its language model",
+        "The app's log says what its operator has to mend.",
     )
 
 
-def _status(error: LLMKitError) -> int:
+def _providers(error: ProviderError) -> Problem:
+    """Say in words of our own what a provider did; its own might hold anything."""
     match error:
-        case Refusal():
-            return error.status
-        case InvalidRequest():
-            return 400
-        case QueueFull():
-            return 429
-        case RateLimited():
-            return 503
+        case RateLimited() | Overloaded():
+            wait = error.retry_after or RETRY_AFTER
+            message, hint = "the language model is busy", "Try again in a moment."
+            return Problem(503, error.type, message, hint, wait)
         case ProviderTimeout():
-            return 504
-        case RequestRejected() if error.status_code in _CALLERS_FAULT:
-            return error.status_code or 400
-        case ServerFailed() if error.status_code in _OVERLOADED:
-            return 503
-        case ProviderError():
-            return 502
+            message, hint = "the language model did not answer in time", "Try again."
+            return Problem(504, error.type, message, hint)
+        case PromptTooLong():
+            message = "the conversation is too long for the language model"
+            return Problem(400, error.type, message, "Send less, or begin a new conversation.")
+        case StreamTruncated():
+            message = "the answer broke off before it was complete"
+            return Problem(502, error.type, message, "Try again.")
         case _:
-            return 500
+            message = "the language model failed"
+            return Problem(502, error.type, message, "Try again; the app's log says more.")

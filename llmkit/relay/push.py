@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 from llmkit._async.stream import AsyncStreamManager
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
-from llmkit.relay.problem import INTERNAL, problem_of
+from llmkit.relay.problem import CLIENT_LEFT, INTERNAL, problem_of
 
 log = logging.getLogger("llmkit.relay")
 
@@ -59,7 +60,7 @@ class PushRelay:
                     if frames:
                         await self._write(frames, more=not self._dialect.finished)
         except StreamClosed:
-            await self._end()  # stopped from outside: there is nothing to add
+            await self._leave()
         except LLMKitError as error:
             await self._fail(error)
         except OSError:
@@ -106,9 +107,15 @@ class PushRelay:
         )
         await self._sink.send(body, more=False)
 
-    async def _end(self) -> None:
-        if not self._ended:
-            await self._write(b"", more=False)
+    async def _leave(self) -> None:
+        """End a response that nobody reads any more: a host's own middleware wants to see an end."""
+        with contextlib.suppress(OSError):
+            if self._beat is not None:
+                await self._beat
+            if not self._started:
+                self._started = True
+                await self._sink.start(CLIENT_LEFT, {"content-length": "0"})
+            await self._sink.send(b"", more=False)
 
     def _on_timer(self) -> None:
         if self._ended:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from llmkit import AsyncCallNext, AsyncStream, Call, Caller, ConfigError, Kit, Outcome
 from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware, get_client, llmkit_app, stream_response
+from support.asgi_app import make_app, serving
 from support.browser import SAY_HI, open_page
 from support.hosts import asgi_host
 from support.kits import WIRES, settings
@@ -45,28 +45,6 @@ class Watching:
 
     async def finish(self, outcome: Outcome) -> None:
         """Do nothing."""
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with Emulator(behaviour=Behaviour(tokens=6, delay=0)) as running:
-        yield running
-
-
-async def hello(request: Request) -> Response:
-    return PlainTextResponse("hello")
-
-
-def make_app(config: dict[str, Any], *, lifespan: Any = None, **options: Any) -> LLMKitMiddleware:
-    options.setdefault("get_user", lambda scope: "7")
-    app = Starlette(routes=[Route("/", hello)], lifespan=lifespan)
-    return LLMKitMiddleware(app, config, **options)
-
-
-@contextlib.contextmanager
-def serving(emulator: Emulator, **more: Any) -> Iterator[str]:
-    with asgi_host(make_app(settings(emulator, **more))) as url:
-        yield url
 
 
 def test_what_is_not_ours_is_passed_on(emulator: Emulator) -> None:
@@ -204,107 +182,6 @@ def test_other_methods_are_refused(emulator: Emulator, method: str) -> None:
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "status", "type_"),
-    [
-        (Behaviour(status=401), 502, "authentication_failed"),
-        (Behaviour(status=429, retry_after=7), 503, "rate_limited"),
-        (Behaviour(status=500), 502, "server_failed"),
-        (Behaviour(status=529), 503, "server_failed"),
-        (Behaviour(status=413), 413, "request_rejected"),
-        (Behaviour(head_delay=60), 504, "timeout"),
-        (Behaviour(hang_up=True), 502, "connection_failed"),
-    ],
-)
-def test_failures_before_content_are_statuses(
-    emulator: Emulator, behaviour: Behaviour, status: int, type_: str
-) -> None:
-    """Until something was sent, a failure is a real status with the JSON error body."""
-    emulator.behaviour = behaviour
-    more = {"retry": {"attempts": 1}, "timeouts": {"first_content": 0.2}}
-    with serving(emulator, **more) as url, open_page(f"{url}/llm/stream") as page:
-        answer = page.response
-        answer.read()
-    assert answer.status_code == status
-    assert answer.json()["error"]["type"] == type_
-    assert answer.headers["content-type"] == "application/json"
-    if status == 503 and type_ == "rate_limited":
-        assert answer.headers["retry-after"] == "7"
-
-
-def test_failures_after_content_are_events(emulator: Emulator) -> None:
-    """Once text was sent a failure is the last event, and there is no [DONE]."""
-    emulator.behaviour = Behaviour(tokens=5, delay=0.001, terminal=False)
-    with serving(emulator) as url, open_page(f"{url}/llm/stream") as page:
-        page.read_all()
-    assert page.status == 200
-    assert page.text
-    assert page.error is not None
-    assert page.error["type"] == "stream_truncated"
-    assert not any(event.data == "[DONE]" for event in page.events)
-
-
-def test_heartbeats_while_the_model_is_silent(emulator: Emulator) -> None:
-    """After the first heartbeat the status is 200 and comments flow; a later failure is an event."""
-    emulator.behaviour = Behaviour(tokens=3, delay=0, hold_at=1)
-    with (
-        serving(emulator, relay={"heartbeat": 0.05}) as url,
-        open_page(f"{url}/llm/stream") as page,
-    ):
-        while page.raw.count(b": \n\n") < 3:
-            page.read()
-        assert page.events == []
-        emulator.release(10)
-        page.read_all()
-    assert page.done
-
-
-def test_a_failure_after_a_heartbeat_is_an_event(emulator: Emulator) -> None:
-    """The status cannot be taken back, so the error comes as an event."""
-    emulator.behaviour = Behaviour(head_delay=60)
-    more = {
-        "retry": {"attempts": 1},
-        "timeouts": {"first_content": 0.3},
-        "relay": {"heartbeat": 0.05},
-    }
-    with serving(emulator, **more) as url, open_page(f"{url}/llm/stream") as page:
-        page.read_all()
-    assert page.status == 200
-    assert page.error is not None
-    assert page.error["type"] == "timeout"
-
-
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-@pytest.mark.parametrize("silent", ["before the head", "before the first token", "later"])
-def test_a_closed_tab_stops_the_model(
-    emulator: Emulator, tmp_path: Path, transport: str, silent: str
-) -> None:
-    """The browser leaves; the provider sees its connection go; the row says cancelled."""
-    emulator.behaviour = {
-        "before the head": Behaviour(head_delay=60),
-        "before the first token": Behaviour(hold_at=1),
-        "later": Behaviour(hold_at=3, delay=0),
-    }[silent]
-    app = make_app(settings(emulator, transport=transport, ledger={"database": database(tmp_path)}))
-    with asgi_host(app) as url:
-        port = int(url.rpartition(":")[2])
-        body = json.dumps(SAY_HI).encode()
-        with socket.create_connection(("127.0.0.1", port)) as tab:
-            tab.sendall(
-                b"POST /llm/stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-            )
-            emulator.wait_for_requests(1)
-            if silent == "later":
-                assert tab.recv(100)
-        emulator.wait_until_gone(0)
-    (row,) = rows(tmp_path)
-    assert row["status"] == "cancelled"
-    assert (row["input_source"], row["output_source"]) != ("unknown", "unknown")
-    assert app.kit.limit.running == 0
-    assert not app.kit.tasks
-
-
 def test_a_host_must_say_where_the_rows_go(emulator: Emulator) -> None:
     """The middleware and the mounted app refuse to start without a database; False keeps no books."""
     config = {**settings(emulator), "ledger": {}}
@@ -346,7 +223,6 @@ def test_the_hosts_login_decides(emulator: Emulator, tmp_path: Path) -> None:
     """Without get_user, whoever the authentication middleware has logged in is who calls."""
     config = settings(emulator, ledger={"database": database(tmp_path)})
     app = Starlette(
-        routes=[Route("/", hello)],
         middleware=[
             StarletteMiddleware(AuthenticationMiddleware, backend=Backend()),
             StarletteMiddleware(LLMKitMiddleware, config=config),

@@ -120,7 +120,7 @@ def test_a_closed_tab_stops_the_model(tmp_path: Path, silent: str) -> None:
     ("behaviour", "timeouts", "status", "type_"),
     [
         (Behaviour(status=401), {}, 502, "authentication_failed"),
-        (Behaviour(status=529), {}, 503, "server_failed"),
+        (Behaviour(status=529), {}, 503, "overloaded"),
         (Behaviour(head_delay=60), {"first_content": 0.2}, 504, "timeout"),
         (Behaviour(ttft=60, pings=0.02), {"first_content": 0.2}, 504, "timeout"),
     ],

@@ -8,6 +8,8 @@ import pytest
 
 from llmkit.errors import (
     AuthenticationFailed,
+    Overloaded,
+    PromptTooLong,
     ProtocolError,
     ProviderError,
     QuotaExhausted,
@@ -184,7 +186,7 @@ def test_stop_reasons(raw: str | None, reason: str) -> None:
 @pytest.mark.parametrize(
     ("error", "failure", "can_retry"),
     [
-        ({"type": "overloaded_error"}, ServerFailed, True),
+        ({"type": "overloaded_error"}, Overloaded, True),
         ({"type": "api_error"}, ServerFailed, True),
         ({"type": "timeout_error"}, ServerFailed, True),
         ({"type": "rate_limit_error"}, RateLimited, True),
@@ -192,7 +194,7 @@ def test_stop_reasons(raw: str | None, reason: str) -> None:
         ({"type": "permission_error"}, AuthenticationFailed, False),
         ({"type": "invalid_request_error"}, RequestRejected, False),
         ({"type": "not_found_error"}, RequestRejected, False),
-        ({"type": "request_too_large"}, RequestRejected, False),
+        ({"type": "request_too_large"}, PromptTooLong, False),
         ({"type": "billing_error"}, QuotaExhausted, False),
         ({"type": "invented_later"}, ServerFailed, True),
         (None, ServerFailed, True),
@@ -311,7 +313,7 @@ def test_whole_message() -> None:
         (b'{"type":"message","content":7}', ProtocolError),
         (b"[]", ProtocolError),
         (b'{"type":"message","content":[]}', StreamTruncated),
-        (b'{"type":"error","error":{"type":"overloaded_error"}}', ServerFailed),
+        (b'{"type":"error","error":{"type":"overloaded_error"}}', Overloaded),
         (b'{"type":"error","error":{"type":"rate_limit_error"}}', RateLimited),
     ],
 )

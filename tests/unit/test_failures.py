@@ -9,6 +9,8 @@ import pytest
 
 from llmkit.errors import (
     AuthenticationFailed,
+    Overloaded,
+    PromptTooLong,
     ProviderError,
     QuotaExhausted,
     RateLimited,
@@ -48,7 +50,7 @@ def report(**error: object) -> dict[str, object]:
         (405, RequestRejected, False),
         (408, ProviderError, True),
         (409, ProviderError, True),
-        (413, RequestRejected, False),
+        (413, PromptTooLong, False),
         (422, RequestRejected, False),
         (425, ProviderError, True),
         (429, RateLimited, True),
@@ -56,7 +58,7 @@ def report(**error: object) -> dict[str, object]:
         (502, ServerFailed, True),
         (503, ServerFailed, True),
         (504, ServerFailed, True),
-        (529, ServerFailed, True),
+        (529, Overloaded, True),
         (599, ServerFailed, True),
     ],
 )
@@ -265,3 +267,19 @@ def test_providers_turn_an_answer_into_the_error(name: str) -> None:
     assert error.message == f"{name} answered 429 (rate_limit_error)"
     assert (error.provider, error.model) == (name, "some-model")
     assert (error.request_id, error.retry_after) == ("req_1", 3.0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "invalid_request_error", "message": "prompt is too long: 208310 tokens > 200000"},
+        {"code": "context_length_exceeded"},
+        {"message": "This model's maximum context length is 4096 tokens."},
+        {"type": "exceed_context_size_error", "code": 400},
+    ],
+)
+def test_a_prompt_that_is_too_long(error: dict[str, object]) -> None:
+    """Vendors say it in words or only in a sentence; it is known apart from other refusals."""
+    caught = fail(400, {"error": error})
+    assert type(caught) is PromptTooLong
+    assert "send less" in (caught.hint or "")

@@ -8,6 +8,7 @@ import pytest
 
 from llmkit.errors import (
     AuthenticationFailed,
+    PromptTooLong,
     ProtocolError,
     ProviderError,
     QuotaExhausted,
@@ -262,7 +263,7 @@ def test_usage_of_an_unknown_form_is_unknown(report: object) -> None:
         ({"error": {"code": "invalid_api_key"}}, AuthenticationFailed, "invalid_api_key"),
         (
             {"error": {"code": "context_length_exceeded"}},
-            RequestRejected,
+            PromptTooLong,
             "context_length_exceeded",
         ),
         ({"error": {"code": 429, "message": "slow"}}, RateLimited, "429"),
