@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from llmkit.errors import ConnectionFailed, MissingExtra, ProviderError, ProviderTimeout
+from llmkit.errors import (
+    ConfigError,
+    ConnectionFailed,
+    MissingExtra,
+    ProviderError,
+    ProviderTimeout,
+)
 from llmkit.providers.base import HTTPRequest
 
 try:
@@ -17,7 +25,8 @@ class AiohttpTransport:
     """Keeps one aiohttp session for one event loop.
 
     aiohttp's defaults are set aside where they would hurt: it would follow redirects and carry the key to another host, stop
-    at 100 connections in silence, end a stream after five minutes and keep cookies.
+    at 100 connections in silence, end a stream after five minutes and keep cookies. It would look up ~/.netrc at every request,
+    too, to learn of a proxy: here the environment is asked once for each address.
     """
 
     def __init__(self) -> None:
@@ -25,14 +34,23 @@ class AiohttpTransport:
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,
+            trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent",),
         )
+        self._proxies: dict[str, str | None] = {}
 
     def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
         """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        return AiohttpExchange(self._session, request, connect_timeout)
+        return AiohttpExchange(self._session, request, connect_timeout, self._proxy(request.url))
+
+    def _proxy(self, url: str) -> str | None:
+        origin = "/".join(url.split("/", 3)[:3])
+        try:
+            return self._proxies[origin]
+        except KeyError:
+            self._proxies[origin] = proxy_from_environment(origin)
+            return self._proxies[origin]
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -42,14 +60,27 @@ class AiohttpTransport:
 class AiohttpExchange:
     """One request and its answer."""
 
-    __slots__ = ("_answer", "_connect_timeout", "_request", "_session", "headers", "status")
+    __slots__ = (
+        "_answer",
+        "_connect_timeout",
+        "_proxy",
+        "_request",
+        "_session",
+        "headers",
+        "status",
+    )
 
     def __init__(
-        self, session: aiohttp.ClientSession, request: HTTPRequest, connect_timeout: float
+        self,
+        session: aiohttp.ClientSession,
+        request: HTTPRequest,
+        connect_timeout: float,
+        proxy: str | None,
     ) -> None:
         self._session = session
         self._request = request
         self._connect_timeout = connect_timeout
+        self._proxy = proxy
         self._answer: aiohttp.ClientResponse | None = None
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -64,6 +95,7 @@ class AiohttpExchange:
                 headers={**request.headers, "accept-encoding": "identity"},
                 data=request.content,
                 allow_redirects=False,
+                proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
             )
         except (aiohttp.ClientError, OSError) as error:
@@ -94,6 +126,27 @@ class AiohttpExchange:
             self._answer.release()
         else:
             self._answer.close()
+
+
+def proxy_from_environment(url: str) -> str | None:
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for an address, in either case.
+
+    Raises:
+        ConfigError: it is of a kind that aiohttp does not know.
+    """
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None or proxy.startswith(("http://", "https://")):
+        return proxy
+    if "://" in proxy:
+        raise ConfigError(
+            f"aiohttp knows no {proxy.partition('://')[0]} proxy, which the environment names",
+            hint='Set "transport": "httpx" and install httpx[socks], or name the host in NO_PROXY.',
+        )
+    return f"http://{proxy}"
 
 
 def _to_error(error: Exception, connect_timeout: float) -> ProviderError:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from llmkit.ledger.row import Closing, Opening
     from llmkit.ledger.writer import LedgerWriter
     from llmkit.transport import AsyncTransport, Transport
+
+
+class OpenAttempt(Protocol):
+    """An attempt whose row is open."""
+
+    def forsake(self) -> None:
+        """Cut it and close its row, without waiting."""
 
 
 class Kit:
@@ -72,6 +79,9 @@ class Kit:
         self.new_id = new_id
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.open_attempts: dict[
+            OpenAttempt, int
+        ] = {}  # with their process, for a fork copies them
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
@@ -235,5 +245,13 @@ class Kit:
         ledger = open_ledger(
             self.config.ledger.database, worker=f"{os.getpid()}-{self.new_id()[:12]}"
         )
-        weakref.finalize(self, ledger.close)
+        weakref.finalize(self, _end, ledger, self.open_attempts)
         return ledger
+
+
+def _end(ledger: LedgerWriter, attempts: dict[OpenAttempt, int]) -> None:
+    """Close the books when the process ends, and first the rows that are still open: their streams end here."""
+    for attempt, pid in list(attempts.items()):
+        if pid == os.getpid():
+            attempt.forsake()
+    ledger.close()

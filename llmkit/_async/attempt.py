@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ class AsyncAttempt:
         if kit.ledger is not None:
             await kit.ledger.abegin(self._record.opening())
             self._has_row = True
+            kit.open_attempts[self] = os.getpid()
         exchange = kit.async_transport().exchange(
             request, connect_timeout=kit.config.timeouts.connect
         )
@@ -133,6 +135,7 @@ class AsyncAttempt:
         if not self._has_row or self._kit.ledger is None:
             return
         self._has_row = False
+        self._kit.open_attempts.pop(self, None)
         closing = self._record.closing(status, error, self._decoder, self.answer)
         try:
             await self._kit.ledger.afinish(closing)
@@ -159,6 +162,7 @@ class AsyncAttempt:
             self._kit.limit.leave(self._route.provider.name)
         if self._has_row and self._kit.ledger is not None:
             self._has_row = False
+            self._kit.open_attempts.pop(self, None)
             closing = self._record.closing("cancelled", None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 

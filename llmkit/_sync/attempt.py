@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,7 @@ class Attempt:
         if kit.ledger is not None:
             kit.ledger.begin(self._record.opening())
             self._has_row = True
+            kit.open_attempts[self] = os.getpid()
         exchange = kit.transport().exchange(
             request, connect_timeout=kit.config.timeouts.connect
         )
@@ -134,6 +136,7 @@ class Attempt:
         if not self._has_row or self._kit.ledger is None:
             return
         self._has_row = False
+        self._kit.open_attempts.pop(self, None)
         closing = self._record.closing(status, error, self._decoder, self.answer)
         try:
             self._kit.ledger.finish(closing)
@@ -160,6 +163,7 @@ class Attempt:
             self._kit.limit.leave(self._route.provider.name)
         if self._has_row and self._kit.ledger is not None:
             self._has_row = False
+            self._kit.open_attempts.pop(self, None)
             closing = self._record.closing("cancelled", None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 

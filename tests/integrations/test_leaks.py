@@ -202,3 +202,48 @@ def test_a_fork_gets_connections_and_books_of_its_own(tmp_path: Path, when: str)
     assert {row["status"] for row in found} == {"finished"}
     users = sorted(row["user_key"] for row in found)
     assert users == ["child", "child", "parent"] + (["parent"] if when == "used" else [])
+
+
+EXIT = """
+    import asyncio, json, os, sys, threading
+    from llmkit import Kit
+    kit = Kit(json.loads(sys.argv[1]))
+
+    def in_a_thread():
+        with kit.client.stream("Say hi", user="thread") as stream:
+            for event in stream:
+                begun.set()
+
+    async def in_a_loop():
+        global left
+        left = await kit.async_client.stream("Say hi", user="loop").open()
+
+    begun = threading.Event()
+    threading.Thread(target=in_a_thread, daemon=True).start()
+    begun.wait()
+    asyncio.run(in_a_loop())
+    if os.fork() == 0:
+        sys.exit(0)  # a child that never called anything leaves its parent's streams alone
+    os.wait()
+    print(len(kit.open_attempts))
+"""
+
+
+def test_a_process_that_ends_closes_its_rows(tmp_path: Path) -> None:
+    """Streams that are still open when the interpreter ends are cut, and their rows say so."""
+    with Emulator(behaviour=Behaviour(tokens=9, delay=0, hold_at=3)) as emulator:
+        config: dict[str, Any] = settings(emulator, ledger={"database": database(tmp_path)})
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(EXIT), json.dumps(config)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        emulator.wait_until_gone(0)
+        emulator.wait_until_gone(1)
+    assert result.stdout == "2\n", result.stderr
+    found = rows(tmp_path)
+    assert {row["user_key"] for row in found} == {"thread", "loop"}
+    assert [row["status"] for row in found] == ["cancelled", "cancelled"]
+    assert [row["output_source"] for row in found] == ["estimated", "estimated"]
