@@ -98,7 +98,7 @@ class ProviderError(LLMKitError):
     Attributes:
         provider, model: where the attempt went.
         status_code: the HTTP status, if there was one.
-        code: the provider's own word for the failure.
+        code: the provider's own word for the failure; for a timeout the clock that ran out.
         request_id: the provider's id for the request, to quote to its support.
         retry_after: seconds that the provider asks to wait, or None.
         can_retry: whether the same request may succeed later.
@@ -150,6 +150,7 @@ class ProviderTimeout(ProviderError):
         super().__init__(
             f"the provider did not answer in time: {clock} ran out after {seconds:g} s",
             hint=f"Raise timeouts.{clock} if this model needs longer.",
+            code=clock,
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
         )
         self.clock: Clock = clock

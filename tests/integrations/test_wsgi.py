@@ -10,26 +10,13 @@ from typing import Any
 
 import pytest
 
-from llmkit import Call, CallNext, Kit, Outcome, Stream
+from llmkit import Kit
 from llmkit.testing import Behaviour, Emulator
 from support.browser import SAY_HI, open_page
 from support.hosts import wsgi_host
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
-from support.wsgi_app import WSGIApp
-
-
-class Watching:
-    """A user's middleware that sees everything and changes nothing."""
-
-    def handle(self, call: Call, call_next: CallNext) -> Stream:
-        stream = call_next(call)
-        stream.tap(lambda events: None)
-        stream.finalise(self.finish)
-        return stream
-
-    def finish(self, outcome: Outcome) -> None:
-        """Do nothing."""
+from support.wsgi_app import Watching, WSGIApp
 
 
 def readers() -> list[str]:

@@ -1,14 +1,21 @@
-"""Real servers for the tests: uvicorn and wsgiref, on ports that the system chooses."""
+"""Real servers for the tests: uvicorn, wsgiref and gunicorn, on ports that the system chooses."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+TESTS = Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
@@ -53,3 +60,33 @@ def wsgi_host(app: Callable[..., Any]) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def gunicorn_host(worker: str, config: dict[str, Any]) -> Iterator[str]:
+    """Serve `support.gunicorn_app` with one gunicorn worker of a class; yield its address.
+
+    At the end it must stop when it is told to, without a traceback in its log.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    env = {**os.environ, "LLMKIT_TEST_CONFIG": json.dumps(config), "PYTHONPATH": str(TESTS)}
+    command = [sys.executable, "-m", "gunicorn", "support.gunicorn_app:app"]
+    command += ["--bind", f"fd://{listener.fileno()}", "--worker-class", worker, "--threads", "8"]
+    server = subprocess.Popen(
+        [*command, "--graceful-timeout", "5", "--log-level", "warning"],
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=[listener.fileno()],
+    )
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.terminate()
+        try:
+            _, log = server.communicate(timeout=20)
+        finally:
+            server.kill()
+            listener.close()
+    assert "Traceback" not in log, log
+    assert server.returncode == 0, log

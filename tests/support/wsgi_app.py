@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from llmkit import Caller, Kit, LLMKitError
+from llmkit import Call, Caller, CallNext, Event, Kit, LLMKitError, Outcome, Stream
 from llmkit.relay.payload import check_origin, parse
 from llmkit.relay.problem import problem_of
 from llmkit.relay.pull import PullRelay
@@ -39,6 +39,23 @@ class WSGIApp:
         self.relays.append(relay)
         start_response(_line(relay.status), list(relay.headers.items()))
         return relay
+
+
+class Watching:
+    """A user's middleware that sees everything and changes nothing."""
+
+    def handle(self, call: Call, call_next: CallNext) -> Stream:
+        """Pass the call on."""
+        stream = call_next(call)
+        stream.tap(self.look)
+        stream.finalise(self.finish)
+        return stream
+
+    def look(self, events: list[Event]) -> None:
+        """Do nothing."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """Do nothing."""
 
 
 def _line(status: int) -> str:
