@@ -9,6 +9,7 @@ from llmkit._concurrency import closed, thread_safe
 from llmkit._timers import Timer, timers
 from llmkit.abort import AbortSignal
 from llmkit.errors import Clock, ConnectionFailed, LLMKitError, ProviderTimeout
+from llmkit.inflate import Inflater, inflater_for
 from llmkit.policy.clocks import Clocks
 from llmkit.transport import AsyncExchange, Exchange
 
@@ -25,6 +26,7 @@ class AsyncUpstream:
         "_clocks",
         "_exchange",
         "_fired",
+        "_inflater",
         "_left_at",
         "_loop",
         "_signal",
@@ -45,6 +47,7 @@ class AsyncUpstream:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._fired: Clock | None = None
+        self._inflater: Inflater | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waits = False
         self._left_at = clock()
@@ -80,6 +83,7 @@ class AsyncUpstream:
             self._signal.remove(cut)
         self._signal.add(self._abort)
         self._look()
+        self._inflater = inflater_for(self.headers)
 
     async def read(self) -> bytes:
         """Return what one network read gave; nothing at the end of the body.
@@ -92,7 +96,12 @@ class AsyncUpstream:
         self._clocks.paused(self._clock() - self._left_at)
         self._waits = True
         try:
-            return await self._exchange.read()
+            while data := await self._exchange.read():
+                if self._inflater is None:
+                    return data
+                if data := self._inflater.feed(data):
+                    return data
+            return b""
         except LLMKitError:
             if self._fired is not None:
                 raise self._timeout(self._fired) from None
@@ -176,6 +185,7 @@ class Upstream:
         "_closed",
         "_exchange",
         "_fired",
+        "_inflater",
         "_left_at",
         "_signal",
         "_timer",
@@ -194,6 +204,7 @@ class Upstream:
         self._signal = signal
         self._clock = clock
         self._fired: Clock | None = None
+        self._inflater: Inflater | None = None
         self._timer: Timer | None = None
         self._waits = False
         self._closed = False
@@ -228,6 +239,7 @@ class Upstream:
             self._left_at = self._clock()
         if self._signal.aborted:
             raise closed()
+        self._inflater = inflater_for(self.headers)
 
     def read(self) -> bytes:
         """Return what one network read gave; nothing at the end of the body.
@@ -240,7 +252,12 @@ class Upstream:
         self._clocks.paused(self._clock() - self._left_at)
         self._waits = True
         try:
-            return self._exchange.read()
+            while data := self._exchange.read():
+                if self._inflater is None:
+                    return data
+                if data := self._inflater.feed(data):
+                    return data
+            return b""
         except LLMKitError as error:
             raise self._reason(error) from error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,23 @@ async def test_what_has_finished_is_on_the_books(tmp_path: Path) -> None:
                 seen.append((type(event) is Finish, row["status"]))
         await kit.aclose()
     assert seen == [(False, "started"), (True, "finished")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_stream_is_not_held_back(encoding: str, transport: str) -> None:
+    """A provider or a proxy that compresses all the same: each token is there before the next is sent."""
+    whole = Behaviour(tokens=3, delay=0, encoding=encoding)  # type: ignore[arg-type]
+    with Emulator(behaviour=whole) as emulator:
+        emulator.script(replace(whole, hold_at=2))
+        kit = make_kit(emulator, transport=transport)
+        said = []
+        async with kit.async_client.stream("Say hi") as stream:
+            async for text in stream.text():
+                said.append(text)
+                emulator.release()
+        reply = await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    assert len(said) == 3
+    assert reply.text == "".join(said)

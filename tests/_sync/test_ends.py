@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,22 @@ def test_what_has_finished_is_on_the_books(tmp_path: Path) -> None:
                 seen.append((type(event) is Finish, row["status"]))
         kit.close()
     assert seen == [(False, "started"), (True, "finished")]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_compressed_stream_is_not_held_back(encoding: str, transport: str) -> None:
+    """A provider or a proxy that compresses all the same: each token is there before the next is sent."""
+    whole = Behaviour(tokens=3, delay=0, encoding=encoding)  # type: ignore[arg-type]
+    with Emulator(behaviour=whole) as emulator:
+        emulator.script(replace(whole, hold_at=2))
+        kit = make_kit(emulator, transport=transport)
+        said = []
+        with kit.client.stream("Say hi") as stream:
+            for text in stream.text():
+                said.append(text)
+                emulator.release()
+        reply = kit.client.complete("Say hi")
+        kit.close()
+    assert len(said) == 3
+    assert reply.text == "".join(said)
