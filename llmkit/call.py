@@ -26,19 +26,19 @@ class Call:
     """One logical call. Middleware may pass on a changed copy (`dataclasses.replace`).
 
     `model` is an alias from the settings or a `provider:model` id; None in a field leaves that choice to the provider.
-    `extra` holds fields put into the provider's request body as they are.
+    `extra` holds fields put into the provider's request body as they are. What is said is not shown in the call's `repr`.
     """
 
     call_id: str
     model: str
-    messages: tuple[Message, ...]
-    system: str | None = None
+    messages: tuple[Message, ...] = field(repr=False)
+    system: str | None = field(default=None, repr=False)
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
-    stop: tuple[str, ...] = ()
+    stop: tuple[str, ...] = field(default=(), repr=False)
     seed: int | None = None
-    extra: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict, repr=False)
     caller: Caller = field(default_factory=Caller)
     run_id: str | None = None
     conversation: str | None = None

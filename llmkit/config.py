@@ -78,7 +78,7 @@ class ProviderConfig(Section):
     base_url: BaseURL | None = None
     api_key: SecretStr | None = None
     price: AnyPrice | None = None
-    headers: dict[str, str] = {}
+    headers: Annotated[dict[str, str], Field(repr=False)] = {}
 
 
 class Defaults(Section):
@@ -120,7 +120,7 @@ class LedgerConfig(Section):
     `database` None is the host's own database; with no host to ask, no books are kept.
     """
 
-    database: str | None = None
+    database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own"] = "own"
     on_store_error: Literal["outbox", "refuse"] = "outbox"
     outbox: None = None
@@ -135,7 +135,7 @@ class RelayConfig(Section):
 
     model: str = "default"
     models: tuple[str, ...] = ()
-    system: str | None = None
+    system: Annotated[str | None, Field(repr=False)] = None
     max_tokens: Count | None = None
     max_body: Count = 1_000_000
     on_disconnect: Literal["cancel"] = "cancel"

@@ -27,6 +27,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmkit.response import Response
 
 Clock = Literal["connect", "first_content", "idle", "total"]
@@ -101,6 +103,7 @@ class ProviderError(LLMKitError):
         code: the provider's own word for the failure; for a timeout the clock that ran out.
         request_id: the provider's id for the request, to quote to its support.
         retry_after: seconds that the provider asks to wait, or None.
+        rate_limits: the provider's headers of that kind, as in `Response`.
         can_retry: whether the same request may succeed later.
         response: the partial answer, if any text was handed on before the failure.
     """
@@ -130,6 +133,7 @@ class ProviderError(LLMKitError):
         self.retry_after = retry_after
         if can_retry is not None:
             self.can_retry = can_retry
+        self.rate_limits: Mapping[str, str] = {}
         self.response: Response | None = None
 
 

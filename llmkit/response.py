@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -27,7 +28,8 @@ Status = Literal[
 class Response:
     """An answer, complete or so far. `stop_reason` is None while it is not complete.
 
-    `cost` is in US dollars; None when the price or the usage is unknown.
+    `cost` is in US dollars; None when the price or the usage is unknown. `rate_limits` are the provider's headers of that kind
+    (`anthropic-ratelimit-tokens-remaining`, `x-ratelimit-reset-requests`, `retry-after`, ...), names in lower case.
     """
 
     text: str
@@ -40,6 +42,7 @@ class Response:
     model: str | None
     request_id: str | None
     call_id: str
+    rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

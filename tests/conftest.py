@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 import llmkit
+from llmkit.errors import LLMKitError
+from support.canary import LeakHandler, leaks
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +21,26 @@ def anyio_backend() -> str:
 def pytest_report_header() -> str:
     """Say which llmkit is tested: the checkout's or a wheel's."""
     return f"llmkit {llmkit.__version__} from {llmkit.__file__}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """See to it that no log and no error of any test holds its key or its prompt."""
+    handler = LeakHandler()
+    said: list[str] = []
+    init = LLMKitError.__init__
+
+    def noting(self: LLMKitError, message: str, *, hint: str | None = None) -> None:
+        said.extend(leaks(message, str(hint)))
+        init(self, message, hint=hint)
+
+    monkeypatch.setattr(LLMKitError, "__init__", noting)
+    root, ours = logging.getLogger(), logging.getLogger("llmkit")
+    level = ours.level
+    ours.setLevel(logging.DEBUG)
+    root.addHandler(handler)
+    yield
+    root.removeHandler(handler)
+    ours.setLevel(level)
+    assert handler.leaked == []
+    assert said == []

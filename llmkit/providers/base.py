@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from llmkit.call import Call
@@ -14,12 +14,12 @@ from llmkit.usage import Usage
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """A request as it goes out. Header names are lower case."""
+    """A request as it goes out. Header names are lower case. Its `repr` shows neither key nor prompt."""
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    content: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
 
 
 class Decoder(Protocol):

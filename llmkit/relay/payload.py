@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,7 +30,7 @@ _decoder = msgspec.json.Decoder(_Body)
 class Payload:
     """What was asked, checked."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = field(repr=False)
     model: str
 
     def options(self, settings: RelayConfig, caller: Caller) -> CallOptions:

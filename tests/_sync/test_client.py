@@ -41,6 +41,11 @@ def test_complete_returns_the_whole_answer(wire: str) -> None:
     assert reply.cost is not None
     assert reply.cost > 0
     assert reply.request_id
+    name = {
+        "anthropic": "anthropic-ratelimit-tokens-remaining",
+        "openai": "x-ratelimit-remaining-tokens",
+    }[wire]
+    assert int(reply.rate_limits[name]) > 0
     assert body is not None
     assert not body.get("stream")
 
@@ -145,6 +150,8 @@ def test_failures_before_content_are_retried_unseen(
         kit.close()
         assert len(emulator.requests) == attempts
     assert caught.value.provider == wire  # type: ignore[attr-defined]
+    if behaviour.status == 429:
+        assert caught.value.rate_limits["retry-after"] == "0"  # type: ignore[attr-defined]
 
 
 def test_a_second_attempt_may_succeed() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from llmkit.sse import ServerSentEvent, SSEDecoder
+from support.canary import leaks
 
 SAY_HI = {"messages": [{"role": "user", "content": "Say hi"}]}
 
@@ -71,4 +72,7 @@ def open_page(url: str, body: Any = SAY_HI, **options: Any) -> Iterator[Page]:
         httpx.Client(timeout=30, headers={"accept-encoding": "gzip"}) as client,
         client.stream("POST", url, json=body, **options) as response,
     ):
-        yield Page(response)
+        page = Page(response)
+        yield page
+        shown = page.raw.decode("utf-8", "replace")
+        assert leaks(shown, dict(response.headers)) == []

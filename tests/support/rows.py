@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from support.canary import leaks
+
 
 def database(folder: Path) -> str:
     """Return the URL of a new SQLite database."""
@@ -20,4 +22,5 @@ def rows(folder: Path) -> list[dict[str, Any]]:
         found = connection.execute("SELECT * FROM llmkit_usage ORDER BY id").fetchall()
     finally:
         connection.close()
+    assert leaks([dict(row) for row in found]) == []
     return [dict(row) for row in found]
