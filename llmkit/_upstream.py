@@ -18,17 +18,17 @@ DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
 
 
-class AsyncUpstream:
-    """One exchange under the clocks: one timer a stream, no task and no timeout a token."""
+class _Watched:
+    """What both colours share: the facts of the answer, and the clocks' verdict."""
 
     __slots__ = (
         "_clock",
         "_clocks",
+        "_closed",
         "_exchange",
         "_fired",
         "_inflater",
         "_left_at",
-        "_loop",
         "_signal",
         "_timer",
         "_waits",
@@ -36,7 +36,7 @@ class AsyncUpstream:
 
     def __init__(
         self,
-        exchange: AsyncExchange,
+        exchange: AsyncExchange | Exchange,
         clocks: Clocks,
         signal: AbortSignal,
         clock: Callable[[], float],
@@ -45,11 +45,11 @@ class AsyncUpstream:
         self._clocks = clocks
         self._signal = signal
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
         self._fired: Clock | None = None
         self._inflater: Inflater | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | Timer | None = None
         self._waits = False
+        self._closed = False
         self._left_at = clock()
 
     @property
@@ -61,6 +61,75 @@ class AsyncUpstream:
     def headers(self) -> dict[str, str]:
         """The headers of the answer, names in lower case."""
         return {name.lower(): value for name, value in self._exchange.headers.items()}
+
+    def content(self) -> None:
+        """Take note that what was read held content."""
+        first = self._clocks.first_content_at is None
+        self._clocks.content(self._left_at)
+        if first:
+            self._look_again()  # the idle clock may run out before the first-content clock would have
+
+    def stopping(self) -> None:
+        """Take note that the answer has said why it stops, so that silence now ends it."""
+        if self._clocks.stopping(self._left_at):
+            self._look_again()
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self._exchange.abort()
+
+    def _call_later(self, seconds: float) -> asyncio.TimerHandle | Timer:
+        """Look at the clocks after so many seconds."""
+        raise NotImplementedError
+
+    def _stop_clocks(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._look()
+
+    def _look(self) -> None:
+        if self._closed or self._fired is not None:
+            return
+        now = self._clock()
+        if not self._waits:
+            self._clocks.paused(now - self._left_at)
+            self._left_at = now
+        self._fired = self._clocks.ran_out(now)
+        if self._fired is not None:
+            self._exchange.abort()
+        else:
+            self._timer = self._call_later(max(0.0, self._clocks.deadline - now))
+
+    def _reason(self, error: LLMKitError) -> LLMKitError:
+        """Say why a connection broke: by a clock, by an abort, or by itself."""
+        if self._fired is not None:
+            return self._timeout(self._fired)
+        return closed() if self._signal.aborted else error
+
+    def _timeout(self, clock: Clock) -> ProviderTimeout:
+        return ProviderTimeout(clock, self._clocks.seconds(clock))
+
+
+class AsyncUpstream(_Watched):
+    """One exchange under the clocks: one timer a stream, no task and no timeout a token."""
+
+    __slots__ = ("_loop",)
+    _exchange: AsyncExchange
+
+    def __init__(
+        self,
+        exchange: AsyncExchange,
+        clocks: Clocks,
+        signal: AbortSignal,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(exchange, clocks, signal, clock)
+        self._loop = asyncio.get_running_loop()
 
     async def open(self) -> None:
         """Send the request and wait for the head of the answer.
@@ -81,7 +150,7 @@ class AsyncUpstream:
             raise self._timeout(self._clocks.ran_out(self._clock()) or "first_content") from None
         finally:
             self._signal.remove(cut)
-        self._signal.add(self._abort)
+        self._signal.add(self._cut)
         self._look()
         self._inflater = inflater_for(self.headers)
 
@@ -102,31 +171,11 @@ class AsyncUpstream:
                 if data := self._inflater.feed(data):
                     return data
             return b""
-        except LLMKitError:
-            if self._fired is not None:
-                raise self._timeout(self._fired) from None
-            if self._signal.aborted:
-                raise closed() from None
-            raise
+        except LLMKitError as error:
+            raise self._reason(error) from error.__cause__
         finally:
             self._waits = False
             self._left_at = self._clock()
-
-    def content(self) -> None:
-        """Take note that what was read held content."""
-        first = self._clocks.first_content_at is None
-        self._clocks.content(self._left_at)
-        if first:
-            self._look_again()  # the idle clock may run out before the first-content clock would have
-
-    def stopping(self) -> None:
-        """Take note that the answer has said why it stops, so that silence now ends it."""
-        if self._clocks.stopping(self._left_at):
-            self._look_again()
-
-    def abort(self) -> None:
-        """Cut the connection at once."""
-        self._exchange.abort()
 
     async def aclose(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go.
@@ -135,10 +184,8 @@ class AsyncUpstream:
             drain: read first what follows the end of the answer, a little and not for long, so that the connection can serve
                 again.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._signal.remove(self._abort)
+        self._stop_clocks()
+        self._signal.remove(self._cut)
         if drain:
             await self._drain()
         await self._exchange.aclose()
@@ -152,73 +199,19 @@ class AsyncUpstream:
         except (TimeoutError, ConnectionFailed):
             pass  # then it cannot serve again
 
-    def _look_again(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._look()
+    def _call_later(self, seconds: float) -> asyncio.TimerHandle:
+        return self._loop.call_later(seconds, self._look)
 
-    def _look(self) -> None:
-        now = self._clock()
-        if not self._waits:
-            self._clocks.paused(now - self._left_at)
-            self._left_at = now
-        fired = self._clocks.ran_out(now)
-        if fired is not None:
-            self._fired = fired
-            self._exchange.abort()
-            return
-        self._timer = self._loop.call_later(max(0.0, self._clocks.deadline - now), self._look)
-
-    def _abort(self) -> None:
+    def _cut(self) -> None:
+        """Abort from whatever thread."""
         thread_safe(self._loop, self._exchange.abort)()
 
-    def _timeout(self, clock: Clock) -> ProviderTimeout:
-        return ProviderTimeout(clock, self._clocks.seconds(clock))
 
-
-class Upstream:
+class Upstream(_Watched):
     """The same for threads: the one who reads waits, and one timer thread a process cuts what takes too long."""
 
-    __slots__ = (
-        "_clock",
-        "_clocks",
-        "_closed",
-        "_exchange",
-        "_fired",
-        "_inflater",
-        "_left_at",
-        "_signal",
-        "_timer",
-        "_waits",
-    )
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        clocks: Clocks,
-        signal: AbortSignal,
-        clock: Callable[[], float],
-    ) -> None:
-        self._exchange = exchange
-        self._clocks = clocks
-        self._signal = signal
-        self._clock = clock
-        self._fired: Clock | None = None
-        self._inflater: Inflater | None = None
-        self._timer: Timer | None = None
-        self._waits = False
-        self._closed = False
-        self._left_at = clock()
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self._exchange.status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the answer, names in lower case."""
-        return {name.lower(): value for name, value in self._exchange.headers.items()}
+    __slots__ = ()
+    _exchange: Exchange
 
     def open(self) -> None:
         """Send the request and wait for the head of the answer.
@@ -233,7 +226,7 @@ class Upstream:
         try:
             self._exchange.send()
         except LLMKitError as error:
-            raise self._reason(error) from error
+            raise self._reason(error) from error.__cause__
         finally:
             self._waits = False
             self._left_at = self._clock()
@@ -259,32 +252,14 @@ class Upstream:
                     return data
             return b""
         except LLMKitError as error:
-            raise self._reason(error) from error
+            raise self._reason(error) from error.__cause__
         finally:
             self._waits = False
             self._left_at = self._clock()
 
-    def content(self) -> None:
-        """Take note that what was read held content."""
-        first = self._clocks.first_content_at is None
-        self._clocks.content(self._left_at)
-        if first:
-            self._look_again()
-
-    def stopping(self) -> None:
-        """Take note that the answer has said why it stops, so that silence now ends it."""
-        if self._clocks.stopping(self._left_at):
-            self._look_again()
-
-    def abort(self) -> None:
-        """Cut the connection at once."""
-        self._exchange.abort()
-
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_clocks()
         self._signal.remove(self._exchange.abort)
         if drain:
             self._drain()
@@ -301,26 +276,5 @@ class Upstream:
         finally:
             limit.cancel()
 
-    def _look_again(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._look()
-
-    def _look(self) -> None:
-        if self._closed:
-            return
-        now = self._clock()
-        if not self._waits:
-            self._clocks.paused(now - self._left_at)
-            self._left_at = now
-        fired = self._clocks.ran_out(now)
-        if fired is not None:
-            self._fired = fired
-            self._exchange.abort()
-            return
-        self._timer = timers.call_later(max(0.0, self._clocks.deadline - now), self._look)
-
-    def _reason(self, error: LLMKitError) -> LLMKitError:
-        if self._fired is not None:
-            return ProviderTimeout(self._fired, self._clocks.seconds(self._fired))
-        return closed() if self._signal.aborted else error
+    def _call_later(self, seconds: float) -> Timer:
+        return timers.call_later(seconds, self._look)

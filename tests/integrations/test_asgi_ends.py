@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import socket
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +15,7 @@ from starlette.responses import Response
 from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware
 from support.asgi_app import make_app, serving
-from support.browser import SAY_HI, open_page
+from support.browser import SILENCES, leave, open_page
 from support.hosts import asgi_host
 from support.kits import settings
 from support.rows import database, rows
@@ -101,19 +99,15 @@ def test_a_failure_after_a_heartbeat_is_an_event(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
-@pytest.mark.parametrize("silent", ["before the head", "before the first token", "later"])
+@pytest.mark.parametrize("silent", sorted(SILENCES))
 def test_a_closed_tab_stops_the_model(
     emulator: Emulator, tmp_path: Path, transport: str, silent: str
 ) -> None:
     """The browser leaves; the provider sees its connection go; the row says cancelled."""
-    emulator.behaviour = {
-        "before the head": Behaviour(head_delay=60),
-        "before the first token": Behaviour(hold_at=1),
-        "later": Behaviour(hold_at=3, delay=0),
-    }[silent]
+    emulator.behaviour = SILENCES[silent]
     app = make_app(settings(emulator, transport=transport, ledger={"database": database(tmp_path)}))
     with asgi_host(app) as url:
-        leave(url, "/llm/stream", emulator, reading=silent == "later")
+        leave(f"{url}/llm/stream", emulator, reading=silent == "later")
     (row,) = rows(tmp_path)
     assert row["status"] == "cancelled"
     assert (row["input_source"], row["output_source"]) != ("unknown", "unknown")
@@ -146,19 +140,5 @@ def test_the_hosts_middleware_sees_an_end(emulator: Emulator, path: str) -> None
     )
     Statuses.seen.clear()
     with asgi_host(app) as url:
-        leave(url, f"/llm/{path}", emulator)
+        leave(f"{url}/llm/{path}", emulator)
     assert Statuses.seen == [499]
-
-
-def leave(url: str, path: str, emulator: Emulator, *, reading: bool = False) -> None:
-    """Ask, and close the connection once the provider is asked; return when it has seen that."""
-    body = json.dumps(SAY_HI).encode()
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as tab:
-        tab.sendall(
-            b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(body), body)
-        )
-        emulator.wait_for_requests(1)
-        if reading:
-            assert tab.recv(100)
-    emulator.wait_until_gone(0)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmkit.testing import Behaviour, Emulator
-from support.browser import SAY_HI, open_page
+from support.browser import SILENCES, leave, open_page
 from support.hosts import gunicorn_host
 from support.kits import WIRES, settings
 from support.rows import database, rows
@@ -59,41 +56,18 @@ def test_streams_run_side_by_side(worker: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("worker", WORKERS)
-@pytest.mark.parametrize("silent", ["before the head", "before the first token", "later"])
+@pytest.mark.parametrize("silent", sorted(SILENCES))
 def test_a_closed_tab_stops_the_model(tmp_path: Path, worker: str, silent: str) -> None:
     """The next heartbeats find nobody; the provider sees its connection go; the row says cancelled."""
-    behaviour = {
-        "before the head": Behaviour(head_delay=60),
-        "before the first token": Behaviour(hold_at=1),
-        "later": Behaviour(hold_at=3, delay=0),
-    }[silent]
-    with Emulator(behaviour=behaviour) as emulator:
+    with Emulator(behaviour=SILENCES[silent]) as emulator:
         config = settings(
             emulator, relay={"heartbeat": 0.05}, ledger={"database": database(tmp_path)}
         )
         with gunicorn_host(worker, config) as url:
-            body = json.dumps(SAY_HI).encode()
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as tab:
-                tab.sendall(
-                    b"POST /stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-                )
-                emulator.wait_for_requests(1)
-                if silent == "later":
-                    assert tab.recv(100)
-            emulator.wait_until_gone(0)
-            wait_for_the_row(tmp_path)
+            leave(f"{url}/stream", emulator, reading=silent == "later")
     (row,) = rows(tmp_path)
     assert row["status"] == "cancelled"
     assert row["output_source"] in ("reported", "estimated")
-
-
-def wait_for_the_row(folder: Path) -> None:
-    """Wait until no row is open: it is closed by another process."""
-    until = time.monotonic() + 5
-    while any(row["status"] == "started" for row in rows(folder)):
-        assert time.monotonic() < until, rows(folder)
-        time.sleep(0.01)
 
 
 CLOCKS: dict[str, tuple[Behaviour, dict[str, Any]]] = {

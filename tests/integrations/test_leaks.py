@@ -22,6 +22,7 @@ from starlette.routing import Route
 from llmkit import Outcome
 from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware, get_client, stream_response
+from support.forks import needs_fork
 from support.hosts import asgi_host
 from support.kits import make_kit, settings
 from support.rows import database, rows
@@ -185,6 +186,7 @@ FORK = """
 """
 
 
+@needs_fork
 @pytest.mark.parametrize("when", ["imported", "used"])
 def test_a_fork_gets_connections_and_books_of_its_own(tmp_path: Path, when: str) -> None:
     """A worker forked after import, or after first use, calls, writes its rows and ends clean."""
@@ -229,6 +231,7 @@ EXIT = """
 """
 
 
+@needs_fork
 def test_a_process_that_ends_closes_its_rows(tmp_path: Path) -> None:
     """Streams that are still open when the interpreter ends are cut, and their rows say so."""
     with Emulator(behaviour=Behaviour(tokens=9, delay=0, hold_at=3)) as emulator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from llmkit import Kit
 from llmkit.testing import Behaviour, Emulator
-from support.browser import SAY_HI, open_page
+from support.browser import SAY_HI, SILENCES, leave, open_page
 from support.hosts import wsgi_host
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
@@ -77,27 +76,13 @@ def test_heartbeats_while_the_model_is_silent() -> None:
         close(kit)
 
 
-@pytest.mark.parametrize("silent", ["before the head", "before the first token", "later"])
+@pytest.mark.parametrize("silent", sorted(SILENCES))
 def test_a_closed_tab_stops_the_model(tmp_path: Path, silent: str) -> None:
     """The next heartbeats find nobody; the provider sees its connection go; the row says cancelled."""
-    behaviour = {
-        "before the head": Behaviour(head_delay=60),
-        "before the first token": Behaviour(hold_at=1),
-        "later": Behaviour(hold_at=3, delay=0),
-    }[silent]
-    with Emulator(behaviour=behaviour) as emulator:
+    with Emulator(behaviour=SILENCES[silent]) as emulator:
         kit = make_kit(emulator, relay={"heartbeat": 0.05}, ledger={"database": database(tmp_path)})
         with wsgi_host(WSGIApp(kit)) as url:
-            body = json.dumps(SAY_HI).encode()
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as tab:
-                tab.sendall(
-                    b"POST /stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
-                )
-                emulator.wait_for_requests(1)
-                if silent == "later":
-                    assert tab.recv(100)
-            emulator.wait_until_gone(0)
+            leave(f"{url}/stream", emulator, reading=silent == "later")
         close(kit)
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
     assert kit.limit.running == 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+from support.forks import needs_fork
 from support.ledger import read, statuses
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +16,7 @@ _HEAD = """
 import os, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from llmkit.ledger import open_ledger
+from support.forks import needs_fork
 from support.ledger import closing, opening
 writer = open_ledger(sys.argv[1], worker=lambda: f"pid-{{os.getpid()}}")
 """
@@ -34,7 +33,7 @@ def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@needs_fork
 def test_a_fork_gets_a_writer_of_its_own(database: str) -> None:
     """A child made after first use writes by its own thread and connection; the parent goes on.
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from llmkit.sse import ServerSentEvent, SSEDecoder
+from llmkit.testing import Behaviour, Emulator
 from support.canary import leaks
 
+# The silences of a model in which a tab may close.
+SILENCES = {
+    "before the head": Behaviour(head_delay=60),
+    "before the first token": Behaviour(hold_at=1),
+    "later": Behaviour(hold_at=3, delay=0),
+}
 SAY_HI = {"messages": [{"role": "user", "content": "Say hi"}]}
 
 
@@ -76,3 +85,18 @@ def open_page(url: str, body: Any = SAY_HI, **options: Any) -> Iterator[Page]:
         yield page
         shown = page.raw.decode("utf-8", "replace")
         assert leaks(shown, dict(response.headers)) == []
+
+
+def leave(url: str, emulator: Emulator, *, reading: bool = False) -> None:
+    """Ask, close the tab once the provider is asked (or has been heard), and wait until the provider sees that."""
+    host = urlsplit(url)
+    body = json.dumps(SAY_HI).encode()
+    with socket.create_connection((host.hostname, host.port), timeout=5) as tab:
+        tab.sendall(
+            b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (host.path.encode(), len(body), body)
+        )
+        emulator.wait_for_requests(1)
+        if reading:
+            assert tab.recv(100)
+    emulator.wait_until_gone(0)

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from llmkit._timers import Timers, timers
+from support.forks import needs_fork
 
 
 def test_timers_call_back_in_their_order() -> None:
@@ -54,7 +55,7 @@ def test_a_callback_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptur
     assert "ZeroDivisionError" in caplog.text
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_timers_run_in_a_child_too() -> None:
     """After a fork the thread is gone; the child starts its own, and does not run its parent's timers."""
