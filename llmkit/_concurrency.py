@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from llmkit.abort import AbortSignal
 from llmkit.errors import StreamClosed
@@ -20,6 +21,23 @@ log = logging.getLogger("llmkit.stream")
 
 # How long a finaliser may take, in seconds.
 FINALISER_LIMIT = 10.0
+
+
+class Home(NamedTuple):
+    """Where something runs, and ends with."""
+
+    pid: int
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+def async_home() -> Home:
+    """Name the running event loop of this process."""
+    return Home(os.getpid(), asyncio.get_running_loop())
+
+
+def home() -> Home:
+    """Name the threads of this process."""
+    return Home(os.getpid())
 
 
 async def async_sleep(seconds: float, signal: AbortSignal) -> None:

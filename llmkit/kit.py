@@ -11,10 +11,11 @@ import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from llmkit._loops import LoopTransports
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.limit import ConcurrencyLimit
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit._async.client import AsyncClient
+    from llmkit._concurrency import Home
     from llmkit._sync.client import Client
     from llmkit.call import Call
     from llmkit.ledger.row import Closing, Opening
@@ -79,9 +81,7 @@ class Kit:
         self.new_id = new_id
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.open_attempts: dict[
-            OpenAttempt, int
-        ] = {}  # with their process, for a fork copies them
+        self.open_attempts: dict[OpenAttempt, Home] = {}  # a fork copies those of its parent
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
@@ -179,16 +179,13 @@ class Kit:
                 from llmkit._sync.httpx_transport import HttpxTransport  # noqa: PLC0415  # httpx
 
                 self._threads_transport = HttpxTransport(self._http_client)
+                weakref.finalize(self, _close, self._threads_transport, os.getpid())
             return self._threads_transport
 
     def async_transport(self) -> AsyncTransport:
         """Return the connections of the running event loop."""
         self._check_process()
-        loop = asyncio.get_running_loop()
-        transport = self._loop_transports.get(loop)
-        if transport is None:
-            transport = self._loop_transports[loop] = self._new_async_transport()
-        return transport
+        return self._loop_transports.get()
 
     def close(self) -> None:
         """Close the connections of the threads and the ledger, once all its rows are written."""
@@ -204,9 +201,7 @@ class Kit:
         loop = asyncio.get_running_loop()
         mine = [task for task in self.tasks if task.get_loop() is loop]
         await asyncio.gather(*mine, return_exceptions=True)
-        transport = self._loop_transports.pop(loop, None)
-        if transport is not None:
-            await transport.aclose()
+        await self._loop_transports.aclose()
         await asyncio.to_thread(self.close)
 
     def _start(self) -> None:
@@ -216,26 +211,17 @@ class Kit:
             per_process=limits.per_process, per_provider=limits.per_provider, queue=limits.queue
         )
         self._threads_transport = None
-        self._loop_transports: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, AsyncTransport
-        ] = weakref.WeakKeyDictionary()
+        self._loop_transports = LoopTransports(
+            partial(_async_transport, self.config.transport, self._async_http_client),
+            partial(_forsake, self.open_attempts),
+        )
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             self._lock = threading.Lock()
+            # Kept, for to close them here would take them out of the selector that the parent's loop uses too.
+            self._of_parent = self._loop_transports
             self._start()
-
-    def _new_async_transport(self) -> AsyncTransport:
-        choice = self.config.transport
-        if self._async_http_client is None and (
-            choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
-        ):
-            from llmkit._aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
-
-            return AiohttpTransport()
-        from llmkit._async.httpx_transport import AsyncHttpxTransport  # noqa: PLC0415  # httpx
-
-        return AsyncHttpxTransport(self._async_http_client)
 
     def _open_ledger(self) -> LedgerWriter | None:
         if self.config.ledger is False or self.config.ledger.database is None:
@@ -249,9 +235,34 @@ class Kit:
         return ledger
 
 
-def _end(ledger: LedgerWriter, attempts: dict[OpenAttempt, int]) -> None:
-    """Close the books when the process ends, and first the rows that are still open: their streams end here."""
-    for attempt, pid in list(attempts.items()):
-        if pid == os.getpid():
+def _async_transport(choice: str, client: httpx.AsyncClient | None) -> AsyncTransport:
+    if client is None and (
+        choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
+    ):
+        from llmkit._aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
+
+        return AiohttpTransport()
+    from llmkit._async.httpx_transport import AsyncHttpxTransport  # noqa: PLC0415  # httpx
+
+    return AsyncHttpxTransport(client)
+
+
+def _forsake(
+    attempts: dict[OpenAttempt, Home], loop: asyncio.AbstractEventLoop | None = None
+) -> None:
+    """Cut what is still open in this process, or in one loop of it, and close its rows."""
+    for attempt, home in list(attempts.items()):
+        if home.pid == os.getpid() and loop in (None, home.loop):
             attempt.forsake()
+
+
+def _end(ledger: LedgerWriter, attempts: dict[OpenAttempt, Home]) -> None:
+    """Close the books when the process ends, and first the rows of the streams that end here."""
+    _forsake(attempts)
     ledger.close()
+
+
+def _close(transport: Transport, pid: int) -> None:
+    """Close connections, unless they are those of the process that this one was forked from."""
+    if os.getpid() == pid:
+        transport.close()

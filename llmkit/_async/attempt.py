@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import async_enter, async_run_to_end
+from llmkit._concurrency import async_enter, async_home, async_run_to_end
 from llmkit._upstream import AsyncUpstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError
 from llmkit.events import Event, Finish
@@ -72,7 +71,7 @@ class AsyncAttempt:
         if kit.ledger is not None:
             await kit.ledger.abegin(self._record.opening())
             self._has_row = True
-            kit.open_attempts[self] = os.getpid()
+        kit.open_attempts[self] = async_home()
         exchange = kit.async_transport().exchange(
             request, connect_timeout=kit.config.timeouts.connect
         )
@@ -132,10 +131,10 @@ class AsyncAttempt:
 
     async def settle(self, status: Status, error: BaseException | None) -> None:
         """Close the row."""
+        self._kit.open_attempts.pop(self, None)
         if not self._has_row or self._kit.ledger is None:
             return
         self._has_row = False
-        self._kit.open_attempts.pop(self, None)
         closing = self._record.closing(status, error, self._decoder, self.answer)
         try:
             await self._kit.ledger.afinish(closing)
@@ -157,12 +156,12 @@ class AsyncAttempt:
     def forsake(self) -> None:
         """Do what `aclose` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
+        self._kit.open_attempts.pop(self, None)
         if self._has_place:
             self._has_place = False
             self._kit.limit.leave(self._route.provider.name)
         if self._has_row and self._kit.ledger is not None:
             self._has_row = False
-            self._kit.open_attempts.pop(self, None)
             closing = self._record.closing("cancelled", None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import enter, run_to_end
+from llmkit._concurrency import enter, home, run_to_end
 from llmkit._upstream import Upstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError
 from llmkit.events import Event, Finish
@@ -73,7 +72,7 @@ class Attempt:
         if kit.ledger is not None:
             kit.ledger.begin(self._record.opening())
             self._has_row = True
-            kit.open_attempts[self] = os.getpid()
+        kit.open_attempts[self] = home()
         exchange = kit.transport().exchange(
             request, connect_timeout=kit.config.timeouts.connect
         )
@@ -133,10 +132,10 @@ class Attempt:
 
     def settle(self, status: Status, error: BaseException | None) -> None:
         """Close the row."""
+        self._kit.open_attempts.pop(self, None)
         if not self._has_row or self._kit.ledger is None:
             return
         self._has_row = False
-        self._kit.open_attempts.pop(self, None)
         closing = self._record.closing(status, error, self._decoder, self.answer)
         try:
             self._kit.ledger.finish(closing)
@@ -158,12 +157,12 @@ class Attempt:
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
+        self._kit.open_attempts.pop(self, None)
         if self._has_place:
             self._has_place = False
             self._kit.limit.leave(self._route.provider.name)
         if self._has_row and self._kit.ledger is not None:
             self._has_row = False
-            self._kit.open_attempts.pop(self, None)
             closing = self._record.closing("cancelled", None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 

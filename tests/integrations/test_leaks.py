@@ -164,6 +164,36 @@ def test_a_sync_stream_aborted_from_another_thread_leaves_nothing(tmp_path: Path
     assert sockets() == before
 
 
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_kit_outlives_its_loops(tmp_path: Path, transport: str) -> None:
+    """`asyncio.run` once for every call: each loop has its own connections, and they end with it."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        before = sockets()
+        kit = make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)})
+        for _ in range(2):
+            reply = asyncio.run(kit.async_client.complete("Say hi"))
+            assert reply.stop_reason == "end"
+            emulator.wait_for_connections(0)
+            assert sockets() == before
+            assert not kit.tasks
+        kit.close()
+    assert threads() == []
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "finished"]
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
+    """One that was left open is cut and its row closed, also while somebody still holds it."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)})
+        left = asyncio.run(kit.async_client.stream("Say hi").open())
+        emulator.wait_until_gone(0)
+        assert not kit.open_attempts
+        assert asyncio.run(left.aclose()) is None  # too late to matter, and no error
+        kit.close()
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
 FORK = """
     import json, os, sys, threading
     from llmkit import Kit
@@ -223,7 +253,8 @@ EXIT = """
     begun = threading.Event()
     threading.Thread(target=in_a_thread, daemon=True).start()
     begun.wait()
-    asyncio.run(in_a_loop())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(in_a_loop())
     if os.fork() == 0:
         sys.exit(0)  # a child that never called anything leaves its parent's streams alone
     os.wait()
