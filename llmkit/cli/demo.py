@@ -128,6 +128,8 @@ def _model(
         model = next((MODELS[name] for name in MODELS if os.environ.get(name)), None)
     if model is not None:
         where = f" at {base_url}" if base_url else ""
+        if base_url and api_key_env is None:
+            where += ", without an API key (--api-key-env NAME sends one)"
         providers = {model.partition(":")[0]: given} if given else {}
         yield providers, model, f"{model}{where}"
         return

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)  # whatever context the host computes in
 _NANO = Decimal("0.000000001")
 _REMEMBERED = 1000
+# What genai-prices calls a vendor, where its name in the settings is another.
+_VENDOR_IDS = {"xai": "x-ai"}
 _PRICE_HINT = (
     'A price is 0, or {"input": "3", "output": "15"} with "cache_read" and'
     ' "cache_write" where they differ, in US dollars per million tokens.'
@@ -232,11 +234,12 @@ class _Model:
 def _look_up(provider: str, model: str) -> _Model | None:
     import genai_prices  # noqa: PLC0415  # slow to load
 
+    vendor = _VENDOR_IDS.get(provider, provider)
     try:
-        found = genai_prices.calc_price(genai_prices.Usage(), model, provider_id=provider)
+        found = genai_prices.calc_price(genai_prices.Usage(), model, provider_id=vendor)
     except (LookupError, ValueError):
         return None
-    if found.provider.id != provider:  # it also matches names that only contain a vendor's
+    if found.provider.id != vendor:  # it also matches names that only contain a vendor's
         return None
     return _Model(found.model, f"genai-prices {genai_prices.__version__}")
 

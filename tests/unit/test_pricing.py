@@ -39,6 +39,27 @@ def test_a_vendors_model_has_its_price() -> None:
     assert priced.version == f"genai-prices {genai_prices.__version__}"
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        "anthropic:claude-sonnet-4-5",
+        "deepseek:deepseek-chat",
+        "groq:llama-3.3-70b-versatile",
+        "mistral:mistral-large-latest",
+        "openai:gpt-5-mini",
+        "openrouter:anthropic/claude-sonnet-4.5",
+        "together:meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "xai:grok-4",
+    ],
+)
+def test_every_known_vendor_has_prices(model: str) -> None:
+    """Under the name that it has in the settings."""
+    provider, _, name = model.partition(":")
+    priced = Prices().cost(provider, name, Usage(input_tokens=1000, output_tokens=1000))
+    assert priced.cost is not None
+    assert priced.cost > 0
+
+
 def test_cached_tokens_have_their_own_prices() -> None:
     """Cache reads, five-minute and one-hour writes are parts of the input, each at its price."""
     # 1000 at 3, 6000 at 0.3, 2000 at 3.75, 1000 at 6, 500 at 15, per million

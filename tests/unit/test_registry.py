@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from llmkit.providers.registry import KNOWN, WIRES
 from support.decoding import call
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.parametrize("name", sorted(KNOWN))
@@ -21,6 +24,16 @@ def test_known_providers_can_be_built(name: str) -> None:
     assert request.url.startswith(("https://", "http://127.0.0.1:"))
     assert ("test-key" in str(request.headers)) == (key is not None)
     assert "test-key" not in repr(provider)
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_the_readme_knows_them(name: str) -> None:
+    """Its table has a line for each, with where its key and its address come from."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    [line] = [line for line in lines if line.startswith(f"| `{name}` |")]
+    known = KNOWN[name]
+    assert f"| `{known.key_variable}` |" in line or (known.key_variable is None and "none" in line)
+    assert known.url_variable is None or f"`{known.url_variable}`" in line
 
 
 def test_rows_are_data() -> None:
