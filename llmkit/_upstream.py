@@ -109,7 +109,12 @@ class _Watched:
         """Say why a connection broke: by a clock, by an abort, or by itself."""
         if self._fired is not None:
             return self._timeout(self._fired)
-        return closed() if self._signal.aborted else error
+        if self._signal.aborted:
+            return closed()
+        if isinstance(error, ProviderTimeout):  # connecting waits no longer than the next clock
+            clock = self._clocks.ran_out(self._clock())
+            return error if clock is None else self._timeout(clock)
+        return error
 
     def _timeout(self, clock: Clock) -> ProviderTimeout:
         return ProviderTimeout(clock, self._clocks.seconds(clock))
@@ -148,6 +153,8 @@ class AsyncUpstream(_Watched):
             if self._signal.aborted:
                 raise closed() from None
             raise self._timeout(self._clocks.ran_out(self._clock()) or "first_content") from None
+        except LLMKitError as error:
+            raise self._reason(error) from error.__cause__
         finally:
             self._signal.remove(cut)
         self._signal.add(self._cut)

@@ -73,7 +73,7 @@ class AsyncAttempt:
             self._has_row = True
         kit.open_attempts[self] = async_home()
         exchange = kit.async_transport().exchange(
-            request, connect_timeout=kit.config.timeouts.connect
+            request, connect_timeout=self._clocks.connect_limit(kit.clock())
         )
         self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)
         await self._upstream.open()

@@ -74,7 +74,7 @@ class Attempt:
             self._has_row = True
         kit.open_attempts[self] = home()
         exchange = kit.transport().exchange(
-            request, connect_timeout=kit.config.timeouts.connect
+            request, connect_timeout=self._clocks.connect_limit(kit.clock())
         )
         self._upstream = Upstream(exchange, self._clocks, call.signal, kit.clock)
         self._upstream.open()

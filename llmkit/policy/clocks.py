@@ -68,6 +68,10 @@ class Clocks:
             return self._deadline
         return min(self._deadline, self._silent_since + limit)
 
+    def connect_limit(self, now: float) -> float:
+        """Return how many seconds connecting may take: never longer than until the next of the other clocks."""
+        return max(0.001, min(self._timeouts.connect, self.deadline - now))
+
     def ran_out(self, now: float) -> Clock | None:
         """Say which clock has run out, if one has."""
         if now < self.deadline:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from llmkit import (
@@ -11,6 +13,7 @@ from llmkit import (
     ConnectionFailed,
     Finish,
     InvalidRequest,
+    Kit,
     ProtocolError,
     ProviderTimeout,
     QueueFull,
@@ -20,7 +23,9 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
+from support.dead_ends import unanswered
 from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
+from support.rows import database, rows
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -216,11 +221,16 @@ async def test_failures_after_content_carry_the_partial_answer(
     ],
 )
 async def test_clocks_say_which_ran_out(
-    transport: str, behaviour: Behaviour, clock: str, timeouts: dict[str, float]
+    tmp_path: Path,
+    transport: str,
+    behaviour: Behaviour,
+    clock: str,
+    timeouts: dict[str, float],
 ) -> None:
     """A silent provider is given up by the clock that ran out; its pings do not keep it alive."""
+    more = {"timeouts": timeouts, "transport": transport, "retry": {"attempts": 1}}
     with Emulator(behaviour=behaviour) as emulator:
-        kit = make_kit(emulator, timeouts=timeouts, transport=transport, retry={"attempts": 1})
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)}, **more)
         with pytest.raises(ProviderTimeout) as caught:
             async with kit.async_client.stream("Say hi") as stream:
                 async for _ in stream:
@@ -228,6 +238,33 @@ async def test_clocks_say_which_ran_out(
         emulator.wait_until_gone(0)
         await kit.aclose()
     assert caught.value.clock == clock
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("clock", ["connect", "total"])
+async def test_a_connection_that_never_comes_up(tmp_path: Path, transport: str, clock: str) -> None:
+    """It is given up by the connect clock, or by the total one if that is shorter; the row names it."""
+    with unanswered() as url:
+        kit = Kit(
+            {
+                "providers": {"local": {"wire": "openai", "base_url": url}},
+                "models": {"default": "local:m"},
+                "timeouts": {clock: 0.3},
+                "retry": {"attempts": 1},
+                "transport": transport,
+                "ledger": {"database": database(tmp_path)},
+            }
+        )
+        with pytest.raises(ProviderTimeout) as caught:
+            await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    assert caught.value.clock == clock
+    assert clock in str(caught.value)
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
 
 
 @pytest.mark.anyio

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from llmkit import (
@@ -12,6 +14,7 @@ from llmkit import (
     ConnectionFailed,
     Finish,
     InvalidRequest,
+    Kit,
     ProtocolError,
     ProviderTimeout,
     QueueFull,
@@ -21,7 +24,9 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
+from support.dead_ends import unanswered
 from support.kits import TRANSPORTS, WIRES, make_kit
+from support.rows import database, rows
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -206,11 +211,16 @@ def test_failures_after_content_carry_the_partial_answer(
     ],
 )
 def test_clocks_say_which_ran_out(
-    transport: str, behaviour: Behaviour, clock: str, timeouts: dict[str, float]
+    tmp_path: Path,
+    transport: str,
+    behaviour: Behaviour,
+    clock: str,
+    timeouts: dict[str, float],
 ) -> None:
     """A silent provider is given up by the clock that ran out; its pings do not keep it alive."""
+    more = {"timeouts": timeouts, "transport": transport, "retry": {"attempts": 1}}
     with Emulator(behaviour=behaviour) as emulator:
-        kit = make_kit(emulator, timeouts=timeouts, transport=transport, retry={"attempts": 1})
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)}, **more)
         with pytest.raises(ProviderTimeout) as caught:
             with kit.client.stream("Say hi") as stream:
                 for _ in stream:
@@ -218,6 +228,32 @@ def test_clocks_say_which_ran_out(
         emulator.wait_until_gone(0)
         kit.close()
     assert caught.value.clock == clock
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("clock", ["connect", "total"])
+def test_a_connection_that_never_comes_up(tmp_path: Path, transport: str, clock: str) -> None:
+    """It is given up by the connect clock, or by the total one if that is shorter; the row names it."""
+    with unanswered() as url:
+        kit = Kit(
+            {
+                "providers": {"local": {"wire": "openai", "base_url": url}},
+                "models": {"default": "local:m"},
+                "timeouts": {clock: 0.3},
+                "retry": {"attempts": 1},
+                "transport": transport,
+                "ledger": {"database": database(tmp_path)},
+            }
+        )
+        with pytest.raises(ProviderTimeout) as caught:
+            kit.client.complete("Say hi")
+        kit.close()
+    assert caught.value.clock == clock
+    assert clock in str(caught.value)
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
 
 
 def test_nothing_listens() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from llmkit.testing import Behaviour, Emulator
 from support.browser import SILENCES, leave, open_page
+from support.dead_ends import unanswered
 from support.hosts import gunicorn_host
 from support.kits import WIRES, settings
 from support.rows import database, rows
@@ -100,3 +101,21 @@ def test_clocks_run(tmp_path: Path, worker: str, clock: str) -> None:
         emulator.wait_until_gone(0)
     (row,) = rows(tmp_path)
     assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_the_connect_clock_runs(tmp_path: Path, worker: str) -> None:
+    """A provider that takes no connection is given up, in greenlets too; the row names the clock."""
+    with unanswered() as address:
+        config = {
+            "providers": {"local": {"wire": "openai", "base_url": address}},
+            "models": {"default": "local:m"},
+            "timeouts": {"connect": 0.3},
+            "retry": {"attempts": 1},
+            "ledger": {"database": database(tmp_path)},
+        }
+        with gunicorn_host(worker, config) as url, open_page(f"{url}/stream") as page:
+            page.response.read()
+            assert page.status == 504
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", "connect")
