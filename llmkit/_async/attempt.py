@@ -139,7 +139,7 @@ class AsyncAttempt:
         try:
             await self._kit.ledger.afinish(closing)
         except LedgerUnavailable as unavailable:
-            log.error("a row could not be closed: %s", unavailable)  # noqa: TRY400  # it says all
+            log.warning("a row is not closed yet: %s", unavailable)
 
     async def aclose(self, status: Status, error: BaseException | None) -> None:
         """Let the connection and the place go, and close the row."""

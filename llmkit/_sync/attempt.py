@@ -140,7 +140,7 @@ class Attempt:
         try:
             self._kit.ledger.finish(closing)
         except LedgerUnavailable as unavailable:
-            log.error("a row could not be closed: %s", unavailable)  # noqa: TRY400  # it says all
+            log.warning("a row is not closed yet: %s", unavailable)
 
     def close(self, status: Status, error: BaseException | None) -> None:
         """Let the connection and the place go, and close the row."""

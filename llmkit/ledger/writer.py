@@ -34,22 +34,34 @@ class LedgerWriter:
     A wait that runs out raises LedgerUnavailable, but what was handed in stays in line, in order.
     So a `begin` that was given up is followed by its own closing, `refused` (or `cancelled`, if the
     waiter was): when the store comes back the row is written and says what became of the call,
-    which was not made.
+    which was not made. A closing that the store failed to take is kept and tried again.
 
     Args:
         store: where the rows go.
         max_group: how many entries go into one transaction at most.
-        limit: how many entries may wait; beyond it every method raises at once.
-        timeout: how long one entry is waited for, in seconds.
+        limit: how many entries may wait, and how many closings are kept for a store that is down; beyond it every method
+            raises at once.
+        begin_timeout: how long the opening of a row is waited for, in seconds.
+        finish_timeout: the same for its closing, which holds up the end of an answer.
+        retry_every: how often a store that is down is tried again, in seconds.
     """
 
     def __init__(
-        self, store: Store, *, max_group: int = 256, limit: int = 100_000, timeout: float = 5.0
+        self,
+        store: Store,
+        *,
+        max_group: int = 256,
+        limit: int = 100_000,
+        begin_timeout: float = 5.0,
+        finish_timeout: float = 1.0,
+        retry_every: float = 1.0,
     ) -> None:
         self._store = store
         self._max_group = max_group
         self._limit = limit
-        self._timeout = timeout
+        self._begin_timeout = begin_timeout
+        self._finish_timeout = finish_timeout
+        self._retry_every = retry_every
         self._runs: dict[int, _Run] = {}
         self._last_thread: threading.Thread | None = None
 
@@ -59,23 +71,24 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: it is not known to be committed; the call must not be made.
         """
-        self._wait(_Entry(opening, None))
+        self._wait(_Entry(opening, None), self._begin_timeout)
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
-        await self._await(_Entry(opening, None))
+        await self._await(_Entry(opening, None), self._begin_timeout)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; return when it is committed. Closing it again changes nothing.
 
         Raises:
-            LedgerUnavailable: it is not known to be committed.
+            LedgerUnavailable: it is not known to be committed yet. Unless too many wait already it is kept, and written when
+                the store is back.
         """
-        self._wait(_Entry(None, closing))
+        self._wait(_Entry(None, closing), self._finish_timeout)
 
     async def afinish(self, closing: Closing) -> None:
         """Do what `finish` does, without blocking the event loop."""
-        await self._await(_Entry(None, closing))
+        await self._await(_Entry(None, closing), self._finish_timeout)
 
     def finish_soon(self, closing: Closing) -> None:
         """Hand in a closing without waiting, as in a destructor. A failure is logged."""
@@ -90,11 +103,11 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: it is not known to be committed.
         """
-        self._wait(_Entry(opening, closing))
+        self._wait(_Entry(opening, closing), self._begin_timeout)
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
-        await self._await(_Entry(opening, closing))
+        await self._await(_Entry(opening, closing), self._begin_timeout)
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, end the thread and close the connection; the next use starts again.
@@ -112,28 +125,28 @@ class LedgerWriter:
         ):  # a finaliser may run in it
             thread.join(timeout)
 
-    def _wait(self, entry: _Entry) -> None:
+    def _wait(self, entry: _Entry, timeout: float) -> None:
         gate = entry.gate = threading.Lock()
         gate.acquire()
         self._submit(entry)
         try:
-            in_time = gate.acquire(timeout=self._timeout)
+            in_time = gate.acquire(timeout=timeout)
         except BaseException:  # interrupted, or a greenlet that is killed
             self._disown(entry, "cancelled", 0.0)
             raise
         if not in_time:
-            raise self._late(entry)
+            raise self._late(entry, timeout)
         if entry.error is not None:
             raise entry.error
 
-    async def _await(self, entry: _Entry) -> None:
+    async def _await(self, entry: _Entry, timeout: float) -> None:  # noqa: ASYNC109  # a timer of its own
         import asyncio  # noqa: PLC0415  # sync hosts need not pay for it
 
         loop = entry.loop = asyncio.get_running_loop()
         future = entry.future = loop.create_future()
         began = loop.time()
         self._submit(entry)
-        timer = loop.call_at(began + self._timeout, self._expire, entry, future)
+        timer = loop.call_at(began + timeout, self._expire, entry, future, timeout)
         try:
             await future
         except asyncio.CancelledError:
@@ -142,14 +155,14 @@ class LedgerWriter:
         finally:
             timer.cancel()
 
-    def _expire(self, entry: _Entry, future: Future[None]) -> None:
+    def _expire(self, entry: _Entry, future: Future[None], timeout: float) -> None:
         if not future.done():
-            future.set_exception(self._late(entry))
+            future.set_exception(self._late(entry, timeout))
 
-    def _late(self, entry: _Entry) -> LedgerUnavailable:
-        self._disown(entry, "refused", self._timeout)
+    def _late(self, entry: _Entry, timeout: float) -> LedgerUnavailable:
+        self._disown(entry, "refused", timeout)
         return LedgerUnavailable(
-            f"the ledger did not answer within {self._timeout:g} s",
+            f"the ledger did not answer within {timeout:g} s",
             hint="Its database is slow, or locked by somebody.",
         )
 
@@ -196,13 +209,21 @@ class LedgerWriter:
     def _work(self, run: _Run, previous: threading.Thread | None) -> None:
         if previous is not None:
             previous.join()  # it may still be writing, and the store has one user at a time
-        while self._serve(run.queue):
+        while self._serve(run):
             pass
+        self._write_kept(run)
+        if run.kept:
+            logger.error("%d rows could not be closed before the end", len(run.kept))
         self._store.close()
 
-    def _serve(self, queue: SimpleQueue[_Entry | None]) -> bool:
+    def _serve(self, run: _Run) -> bool:
         """Write one group, as soon as there is one; return False at the end."""
-        entry = queue.get()
+        queue = run.queue
+        try:
+            entry = queue.get(timeout=self._retry_every if run.kept else None)
+        except Empty:
+            self._write_kept(run)
+            return True
         if entry is None:
             return False
         group = [entry]
@@ -215,18 +236,32 @@ class LedgerWriter:
                 queue.put(None)  # nothing can follow it: this group first, then the end
                 break
             group.append(entry)
-        self._write(group)
+        results = self._write(group)
+        run.kept += _to_keep(results)[: self._limit - len(run.kept)]
+        _settle(results)
+        failures = [failure for _, failure in results if failure is not None]
+        if failures:
+            logger.warning("%d of %d rows not written: %s", len(failures), len(group), failures[0])
+        if len(failures) < len(group):
+            self._write_kept(run)  # the store serves
         return True
 
-    def _write(self, group: list[_Entry]) -> None:
+    def _write(self, group: list[_Entry]) -> list[tuple[_Entry, LedgerUnavailable | None]]:
         error = self._try(group)
         results = [(entry, error) for entry in group]
         if isinstance(error, RowRejected) and len(group) > 1:
             results = self._one_by_one(group)
-        failures = [failure for _, failure in results if failure is not None]
-        if failures:
-            logger.warning("%d of %d rows not written: %s", len(failures), len(group), failures[0])
-        _settle(results)
+        return results
+
+    def _write_kept(self, run: _Run) -> None:
+        """Write the closings that the store did not take, as far as it takes them now."""
+        while run.kept:
+            group = [_Entry(None, closing) for closing in run.kept[: self._max_group]]
+            still = _to_keep(self._write(group))
+            run.kept[: len(group)] = still
+            if still:
+                return
+            logger.warning("%d rows were closed late: their store is back", len(group))
 
     def _one_by_one(self, group: list[_Entry]) -> list[tuple[_Entry, LedgerUnavailable | None]]:
         """Write each entry by itself, so that a bad row harms no other, until the store fails."""
@@ -251,7 +286,7 @@ class LedgerWriter:
             Exception
         ) as error:  # the thread outlives a fault of its store, or nobody would be answered again
             logger.exception("the ledger's store failed")
-            return LedgerUnavailable(f"the ledger failed ({type(error).__name__})")
+            return RowRejected(f"the ledger failed ({type(error).__name__})")
         return None
 
 
@@ -272,13 +307,14 @@ class _Entry:
 class _Run:
     """The life of one writer thread, in one process."""
 
-    __slots__ = ("lock", "queue", "stopped", "thread")
+    __slots__ = ("kept", "lock", "queue", "stopped", "thread")
 
     def __init__(self) -> None:
         # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
         # may submit too.
         self.lock = threading.RLock()
         self.queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self.kept: list[Closing] = []  # closings of a store that is down; the thread's own
         self.thread: threading.Thread | None = None
         self.stopped = False
 
@@ -288,6 +324,18 @@ class _Run:
             self.stopped = True
             self.queue.put(None)
             return self.thread
+
+
+def _to_keep(results: list[tuple[_Entry, LedgerUnavailable | None]]) -> list[Closing]:
+    """Choose the closings that a store which is back can take. A row whose opening failed is not there to be closed."""
+    return [
+        entry.closing
+        for entry, error in results
+        if entry.closing is not None
+        and entry.opening is None
+        and error is not None
+        and not isinstance(error, RowRejected)
+    ]
 
 
 def _settle(results: list[tuple[_Entry, LedgerUnavailable | None]]) -> None:

@@ -247,7 +247,7 @@ async def test_a_cancelled_finish_is_written() -> None:
 async def test_a_wait_has_an_end() -> None:
     """A begin that takes too long is refused; when the store comes back its row is closed as refused."""
     store = MemoryStore()
-    with writing(store, timeout=0.02) as writer:
+    with writing(store, begin_timeout=0.02) as writer:
         store.gate.clear()
         with pytest.raises(LedgerUnavailable, match=r"did not answer within 0\.02 s"):
             await writer.abegin(opening("async"))
@@ -263,11 +263,63 @@ async def test_a_wait_has_an_end() -> None:
 async def test_a_late_finish_is_written_all_the_same() -> None:
     """A finish that takes too long raises, and its closing stays in line."""
     store = MemoryStore()
-    with writing(store, timeout=0.02) as writer:
+    with writing(store, finish_timeout=0.02) as writer:
         store.gate.clear()
         with pytest.raises(LedgerUnavailable):
             await writer.afinish(closing())
     assert store.closings == [closing()]
+
+
+class Down:
+    """Fails while `down` is set, as a store whose server has gone."""
+
+    def __init__(self) -> None:
+        self.down = threading.Event()
+        self.tried = threading.Semaphore(0)
+
+    def __call__(self, call_ids: Sequence[str]) -> None:
+        self.tried.release()
+        if self.down.is_set():
+            raise LedgerUnavailable("the server is gone")
+
+
+@pytest.mark.parametrize("comes", ["another row", "nothing"])
+def test_a_closing_that_failed_is_kept(caplog: pytest.LogCaptureFixture, comes: str) -> None:
+    """It is written with the next row that the store takes, or by itself; its opening is not made up."""
+    fail = Down()
+    store = MemoryStore(fail)
+    retry_every = 0.01 if comes == "nothing" else 60
+    with writing(store, retry_every=retry_every) as writer:
+        writer.begin(opening("one"))
+        fail.down.set()
+        with pytest.raises(LedgerUnavailable, match="the server is gone"):
+            writer.finish(closing("one"))
+        with pytest.raises(LedgerUnavailable, match="the server is gone"):
+            writer.begin(opening("two"))
+        assert store.closings == []
+        while fail.tried.acquire(blocking=False):
+            pass
+        fail.down.clear()
+        if comes == "another row":
+            writer.begin(opening("three"))
+        assert fail.tried.acquire(timeout=10)
+    begun = [row.call_id for openings, _ in store.groups for row in openings]
+    assert begun == ["one"] + (["three"] if comes == "another row" else [])
+    assert store.closings == [closing("one")]
+    assert "1 rows were closed late" in caplog.text
+
+
+def test_what_is_kept_has_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond the limit closings are let go; at the end the log says how many rows stay open."""
+    fail = Down()
+    store = MemoryStore(fail)
+    with writing(store, limit=2) as writer:
+        fail.down.set()
+        for call_id in ("one", "two", "three"):
+            with pytest.raises(LedgerUnavailable, match="the server is gone"):
+                writer.finish(closing(call_id))
+    assert store.closings == []
+    assert "2 rows could not be closed" in caplog.text
 
 
 @pytest.mark.anyio

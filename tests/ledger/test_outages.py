@@ -1,0 +1,80 @@
+"""A database that goes away while calls are made."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from llmkit import LedgerUnavailable
+from llmkit.testing import Behaviour, Emulator
+from support.kits import ASYNC_TRANSPORTS, make_kit
+from support.ledger import read
+
+HELD = Behaviour(tokens=3, delay=0, hold_at=2)
+Outage = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+@pytest.fixture
+def outage(request: pytest.FixtureRequest, database: str) -> Outage:
+    """Return what takes the database away for as long as a block lasts: by a lock, or by ending its server."""
+    if database.startswith("sqlite:///"):
+        return lambda: locked(database.removeprefix("sqlite:///"))
+    from support.postgres import stopped  # needs psycopg
+
+    return stopped
+
+
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold a SQLite file's write lock."""
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+
+
+def test_it_goes_in_the_middle_of_a_stream(database: str, outage: Outage) -> None:
+    """The answer arrives in full, new calls are refused unsent, and the rows are right when it is back."""
+    with Emulator(behaviour=HELD) as emulator:
+        kit = make_kit(emulator, ledger={"database": database, "on_store_error": "refuse"})
+        with kit.client.stream("Say hi") as stream:
+            first = stream.read()
+            with outage():
+                emulator.release(None)
+                events = [*(first or []), *stream]
+                assert stream.response.stop_reason == "end"
+                assert len(events) == 4
+                with pytest.raises(LedgerUnavailable):
+                    kit.client.complete("Say hi")
+        assert len(emulator.requests) == 1
+        emulator.behaviour = Behaviour(tokens=1)
+        kit.client.complete("Say hi")
+        kit.close()
+    finished = [row for row in read(database) if row["status"] == "finished"]
+    assert [row["output_tokens"] for row in finished] == [3, 1]
+    # A lock is waited for, so the refused call may have its row, which says so.
+    assert all(row["status"] in ("finished", "refused") for row in read(database))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_an_async_answer_does_not_wait_for_it(
+    database: str, outage: Outage, transport: str
+) -> None:
+    """A stream that is left while the database is away is cancelled all the same, and its row is closed later."""
+    with Emulator(behaviour=HELD) as emulator:
+        kit = make_kit(emulator, transport=transport, ledger={"database": database})
+        async with kit.async_client.stream("Say hi") as stream:
+            await stream.read()
+            with outage():
+                await stream.aclose()
+                emulator.wait_until_gone(0)
+        await kit.aclose()
+    (row,) = read(database)
+    assert (row["status"], row["output_source"]) == ("cancelled", "estimated")
