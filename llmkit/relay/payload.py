@@ -61,6 +61,11 @@ def parse(body: bytes, settings: RelayConfig) -> Payload:
         raise InvalidRequest(
             "the body is not JSON", hint='Send {"messages": [{"role": "user", "content": "..."}]}.'
         ) from None
+    except RecursionError:
+        raise InvalidRequest(
+            "the body is nested too deeply",
+            hint="A content is a text, or a list of parts; nothing in it needs more.",
+        ) from None
     model = read.model or settings.model
     if model != settings.model and model not in settings.models:
         raise InvalidRequest(

@@ -33,6 +33,9 @@ from support.hosts import asgi_host
 from support.kits import WIRES, settings
 from support.rows import database, rows
 
+# Ten thousand objects, each in the one before.
+DEEP = b'{"messages": [{"role": "user", "content": %s1%s}]}' % (b'{"a":' * 10_000, b"}" * 10_000)
+
 
 class Watching:
     """A user's middleware that sees everything and changes nothing."""
@@ -124,7 +127,11 @@ def test_complete_answers_whole(emulator: Emulator) -> None:
         (json.dumps({**SAY_HI, "system": "x"}).encode(), {}, 400, "system"),
         (json.dumps({**SAY_HI, "max_tokens": 9}).encode(), {}, 400, "max_tokens"),
         (json.dumps({**SAY_HI, "model": "openai:gpt-5"}).encode(), {}, 400, "not offered"),
-        (b"x" * 2000, {}, 413, "larger than 1000 bytes"),
+        (DEEP, {}, 400, "nested too deeply"),
+        (b"[" * 10_000, {}, 400, "not as it should be"),
+        (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', {}, 400, "not JSON"),
+        (b"\xff\xfe", {}, 400, "not JSON"),
+        (b"x" * 200_000, {}, 413, "larger than 100000 bytes"),
         (json.dumps(SAY_HI).encode(), {"content-type": "text/plain"}, 415, "application/json"),
         (json.dumps(SAY_HI).encode(), {"origin": "https://evil.example"}, 403, "another site"),
         (json.dumps(SAY_HI).encode(), {"sec-fetch-site": "cross-site"}, 403, "another site"),
@@ -136,7 +143,7 @@ def test_bad_requests_are_explained_and_go_no_further(
     emulator: Emulator, path: str, body: bytes, headers: dict[str, str], status: int, said: str
 ) -> None:
     """What a browser may not ask is refused with a status, a reason and a remedy; nothing is sent upstream."""
-    with serving(emulator, relay={"max_body": 1000}) as url:
+    with serving(emulator, relay={"max_body": 100_000}) as url:
         answer = httpx.post(
             f"{url}/llm/{path}",
             content=body,
