@@ -135,10 +135,13 @@ class AsyncHttpxExchange:
 
     async def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""
-        if self._at_end or self._body is None:
+        if self._at_end:
             return b""
+        body = self._body
+        if body is None:
+            raise ConnectionFailed("the connection is closed")
         try:
-            async for chunk in self._body:
+            async for chunk in body:
                 if chunk and not self._aborted:
                     return chunk
                 if self._aborted:
@@ -169,8 +172,12 @@ class AsyncHttpxExchange:
             if self._closed:
                 return
             self._closed = True
-        if self._answer is not None:
-            await self._answer.aclose()
+        answer, self._answer, self._body = self._answer, None, None
+        if answer is not None:
+            await answer.aclose()
+            # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
+            answer.request.extensions = {}
+            answer.stream = httpx.ByteStream(b"")
         if self._at_end and not self._aborted:
             await self._transport.give_back(self._line)
         else:

@@ -9,6 +9,7 @@ import pytest
 
 from llmkit import Finish, LLMKitError, StreamTruncated
 from llmkit.testing import Behaviour, Emulator
+from support.cycles import collecting
 from support.kits import ASYNC_TRANSPORTS, make_kit
 from support.rows import database, rows
 from support.streams import (
@@ -154,3 +155,24 @@ async def test_a_compressed_stream_is_not_held_back(encoding: str, transport: st
         await kit.aclose()
     assert len(said) == 3
     assert reply.text == "".join(said)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("how", ["to the end", "left early"])
+async def test_nothing_waits_for_the_collector(transport: str, how: str) -> None:
+    """A stream that is over is freed at once: neither we nor the library below leave a cycle of references."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        kit = make_kit(emulator, transport=transport)
+
+        async def stream() -> None:
+            async with kit.async_client.stream("Say hi") as stream:
+                while await stream.read() is not None and how == "to the end":
+                    pass
+
+        await stream()  # what is made once
+        with collecting() as found:
+            await stream()
+        await kit.aclose()
+    ours = ("llmkit._", "llmkit.call", "llmkit.response", "httpx", "httpcore", "h11", "aiohttp")
+    assert [name for name in found if name.startswith(ours)] == []

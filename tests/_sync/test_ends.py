@@ -10,6 +10,7 @@ import pytest
 
 from llmkit import Finish, LLMKitError, StreamTruncated
 from llmkit.testing import Behaviour, Emulator
+from support.cycles import collecting
 from support.kits import TRANSPORTS, make_kit
 from support.rows import database, rows
 from support.streams import (
@@ -149,3 +150,23 @@ def test_a_compressed_stream_is_not_held_back(encoding: str, transport: str) -> 
         kit.close()
     assert len(said) == 3
     assert reply.text == "".join(said)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("how", ["to the end", "left early"])
+def test_nothing_waits_for_the_collector(transport: str, how: str) -> None:
+    """A stream that is over is freed at once: neither we nor the library below leave a cycle of references."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        kit = make_kit(emulator, transport=transport)
+
+        def stream() -> None:
+            with kit.client.stream("Say hi") as stream:
+                while stream.read() is not None and how == "to the end":
+                    pass
+
+        stream()  # what is made once
+        with collecting() as found:
+            stream()
+        kit.close()
+    ours = ("llmkit._", "llmkit.call", "llmkit.response", "httpx", "httpcore", "h11", "aiohttp")
+    assert [name for name in found if name.startswith(ours)] == []
