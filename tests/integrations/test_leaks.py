@@ -236,6 +236,52 @@ def test_a_fork_gets_connections_and_books_of_its_own(tmp_path: Path, when: str)
     assert users == ["child", "child", "parent"] + (["parent"] if when == "used" else [])
 
 
+LOOP_FORK = """
+    import asyncio, json, os, sys
+    from llmkit import Kit
+    kit = Kit(json.loads(sys.argv[1]))
+
+    async def call(user):
+        async with kit.async_client.stream("Say hi", user=user) as stream:
+            async for _ in stream:
+                pass
+
+    async def parent():
+        await call("parent")  # its connection is kept
+        pid = os.fork()
+        if pid == 0:
+            asyncio.run(call("child"))
+            kit.close()
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        await call("parent")
+        await kit.aclose()
+        return status
+
+    sys.exit(asyncio.run(parent()))
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_fork_leaves_the_parents_loop_alone(tmp_path: Path, transport: str) -> None:
+    """A child calls from a loop of its own; the parent's connection still serves, by the same selector."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        config = settings(emulator, transport=transport, ledger={"database": database(tmp_path)})
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(LOOP_FORK), json.dumps(config)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stderr == ""
+        assert len(emulator.requests) == 3
+    assert [row["user_key"] for row in rows(tmp_path)] == ["parent", "child", "parent"]
+    assert {row["status"] for row in rows(tmp_path)} == {"finished"}
+
+
 EXIT = """
     import asyncio, json, os, sys, threading
     from llmkit import Kit
