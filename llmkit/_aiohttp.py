@@ -40,8 +40,8 @@ class AiohttpTransport:
         )
         self._proxies: dict[str, str | None] = {}
 
-    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
-        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
+        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
         return AiohttpExchange(self._session, request, connect_timeout, self._proxy(request.url))
 
     def _proxy(self, url: str) -> str | None:
@@ -85,7 +85,7 @@ class AiohttpExchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
-    async def send(self) -> None:
+    async def open(self) -> None:
         """Send the request and read the head of the answer."""
         request = self._request
         try:

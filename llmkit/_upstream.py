@@ -148,7 +148,7 @@ class AsyncUpstream(_Watched):
         try:
             async with limit:
                 self._signal.add(cut)
-                await self._exchange.send()
+                await self._exchange.open()
         except TimeoutError:
             if self._signal.aborted:
                 raise closed() from None
@@ -231,7 +231,7 @@ class Upstream(_Watched):
         self._look()
         self._waits = True
         try:
-            self._exchange.send()
+            self._exchange.open()
         except LLMKitError as error:
             raise self._reason(error) from error.__cause__
         finally:

@@ -14,7 +14,7 @@ class AsyncExchange(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    async def send(self) -> None:
+    async def open(self) -> None:
         """Send the request and read the head of the answer.
 
         Raises:
@@ -42,7 +42,7 @@ class Exchange(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    def send(self) -> None:
+    def open(self) -> None:
         """Send the request and read the head of the answer."""
 
     def read(self) -> bytes:
@@ -58,8 +58,8 @@ class Exchange(Protocol):
 class AsyncTransport(Protocol):
     """Makes exchanges over connections that it keeps."""
 
-    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncExchange:
-        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncExchange:
+        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -68,8 +68,8 @@ class AsyncTransport(Protocol):
 class Transport(Protocol):
     """Makes exchanges over connections that it keeps, for threads."""
 
-    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> Exchange:
-        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> Exchange:
+        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
 
     def close(self) -> None:
         """Close all connections."""

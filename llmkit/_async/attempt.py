@@ -72,7 +72,7 @@ class AsyncAttempt:
             await kit.ledger.abegin(self._record.opening())
             self._has_row = True
         kit.open_attempts[self] = async_home()
-        exchange = kit.async_transport().exchange(
+        exchange = kit.async_transport().start(
             request, connect_timeout=self._clocks.connect_limit(kit.clock())
         )
         self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)

@@ -32,8 +32,8 @@ class AsyncHttpxTransport:
         self._ssl_context = httpx.create_ssl_context() if client is None else None
         self._closed = False
 
-    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
-        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
+        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
         return AsyncHttpxExchange(self, self._take(request.url), request, connect_timeout)
 
     def _take(self, url: str) -> _Line:
@@ -109,7 +109,7 @@ class AsyncHttpxExchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
-    async def send(self) -> None:
+    async def open(self) -> None:
         """Send the request and read the head of the answer."""
         client = self._line.client
         message = client.build_request(

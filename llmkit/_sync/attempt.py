@@ -73,7 +73,7 @@ class Attempt:
             kit.ledger.begin(self._record.opening())
             self._has_row = True
         kit.open_attempts[self] = home()
-        exchange = kit.transport().exchange(
+        exchange = kit.transport().start(
             request, connect_timeout=self._clocks.connect_limit(kit.clock())
         )
         self._upstream = Upstream(exchange, self._clocks, call.signal, kit.clock)

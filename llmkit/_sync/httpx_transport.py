@@ -33,8 +33,8 @@ class HttpxTransport:
         self._ssl_context = httpx.create_ssl_context() if client is None else None
         self._closed = False
 
-    def exchange(self, request: HTTPRequest, *, connect_timeout: float) -> HttpxExchange:
-        """Prepare an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> HttpxExchange:
+        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
         return HttpxExchange(self, self._take(request.url), request, connect_timeout)
 
     def _take(self, url: str) -> _Line:
@@ -110,7 +110,7 @@ class HttpxExchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
-    def send(self) -> None:
+    def open(self) -> None:
         """Send the request and read the head of the answer."""
         client = self._line.client
         message = client.build_request(
