@@ -14,6 +14,7 @@ from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.controls import control
 from llmkit.testing.emulator.received import ReceivedRequest, RequestLog
 from llmkit.testing.emulator.server import Connection, Server
+from llmkit.testing.server_thread import ServerThread
 
 
 class Emulator:
@@ -58,10 +59,7 @@ class Emulator:
             raise ValueError(f"{port} is not a port. A port is 0 to 65535.")
         self._default = behaviour or Behaviour()
         self._address = (host, port)
-        self._listener: socket.socket | None = None
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self._thread = ServerThread("llmkit-emulator", self._serve)
         self._log = RequestLog(keep_requests)
         self._server = Server(
             self._default,
@@ -82,7 +80,7 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """The base URL for Anthropic's wire: the root, without a slash at its end."""
-        if self._listener is None:
+        if not self._thread.running:
             raise RuntimeError("the emulator is not running; start it with `with` or start()")
         host, port = self._address
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -115,7 +113,7 @@ class Emulator:
         None lets everything go, stalled answers too. What is released before its turn is not
         withheld.
         """
-        self._call(partial(self._server.release, n, index))
+        self._thread.call(partial(self._server.release, n, index))
 
     def reset(self) -> None:
         """Start afresh: no script, no requests, the first behaviour.
@@ -123,7 +121,7 @@ class Emulator:
         Connections that are being answered are closed.
         """
         self._server.behaviour = self._default
-        self._call(self._server.reset)
+        self._thread.call(self._server.reset)
 
     def wait_for_requests(self, n: int, timeout: float = 5) -> list[ReceivedRequest]:
         """Wait until `n` requests have come since the start or the last reset; return them all.
@@ -187,27 +185,13 @@ class Emulator:
         Raises:
             OSError: the port cannot be opened.
         """
-        if self._thread is not None:
-            raise RuntimeError("the emulator is already running")
         host, port = self._address
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=2048)
-        self._address = (host, self._listener.getsockname()[1])
-        ready = threading.Event()
-        run = partial(asyncio.run, self._serve(self._listener, ready.set))
-        self._thread = threading.Thread(target=run, name="llmkit-emulator", daemon=True)
-        self._thread.start()
-        ready.wait()
+        self._address = (host, self._thread.start(host, port))
         return self
 
     def stop(self) -> None:
         """Close the port and every connection. May be called twice."""
-        if self._thread is None:
-            return
-        assert self._stop is not None
-        self._call(self._stop.set)
-        self._thread.join()
-        self._thread = self._listener = None
+        self._thread.stop()
 
     def serve_forever(self) -> None:
         """Answer until KeyboardInterrupt, which is let through.
@@ -219,7 +203,7 @@ class Emulator:
             threading.Event().wait()
 
     def __enter__(self) -> Self:
-        return self if self._thread is not None else self.start()
+        return self if self._thread.running else self.start()
 
     def __exit__(
         self,
@@ -229,34 +213,15 @@ class Emulator:
     ) -> None:
         self.stop()
 
-    async def _serve(self, listener: socket.socket, ready: Callable[[], object]) -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
+    async def _serve(self, listener: socket.socket) -> Callable[[], None]:
+        loop = asyncio.get_running_loop()
         server = await loop.create_server(partial(Connection, self._server, loop), sock=listener)
-        ready()
-        await self._stop.wait()
-        server.close()
-        self._server.close()
-        # Aborted transports tell their connections so in the next turn of the loop.
-        await asyncio.sleep(0)
 
-    def _call(self, function: Callable[[], object]) -> None:
-        """Run on the loop; return when it has run."""
-        if self._loop is None or self._thread is None:
-            return
-        if threading.current_thread() is self._thread:
-            function()
-            return
-        done = threading.Event()
+        def close() -> None:
+            server.close()
+            self._server.close()
 
-        def run() -> None:
-            try:
-                function()
-            finally:
-                done.set()
-
-        self._loop.call_soon_threadsafe(run)
-        done.wait()
+        return close
 
     def _wait(
         self,
