@@ -1,0 +1,248 @@
+"""A network that fails on demand: a TCP proxy on a local port, for a provider, a Redis or a database behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from llmkit.testing.server_thread import ServerThread
+
+READ = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What becomes of one connection. The default passes everything on.
+
+    All of it is about what the target answers, counted in bytes from the connection's first, HTTP heads included.
+
+    Attributes:
+        latency: seconds that every read of the answer is held.
+        rate: bytes a second; None is as fast as they come.
+        piece: the largest write, in bytes; 1 gives a byte a write.
+        cut_at: after so many bytes comes the end; None lets all pass.
+        end: what the end is. `close` is an orderly one (FIN), `reset` a rude one (RST), `silence` is a peer that is gone without
+            a word (half-open): nothing comes any more, and nothing that is sent gets an answer.
+    """
+
+    latency: float = 0.0
+    rate: float | None = None
+    piece: int | None = None
+    cut_at: int | None = None
+    end: Literal["close", "reset", "silence"] = "close"
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            ValueError: a number makes no sense.
+        """
+        if self.latency < 0:
+            raise ValueError("latency is 0 or more seconds")
+        if self.rate is not None and self.rate <= 0:
+            raise ValueError("rate is more than 0 bytes a second, or None")
+        if self.piece is not None and self.piece < 1:
+            raise ValueError("piece is 1 or more bytes, or None")
+        if self.cut_at is not None and self.cut_at < 0:
+            raise ValueError("cut_at is 0 or more bytes, or None")
+
+
+class FaultProxy:
+    """Passes connections on to a target, with faults.
+
+    ```python
+    with Emulator() as emulator, FaultProxy(emulator.base_url) as proxy:
+        proxy.script(Fault(cut_at=400, end="reset"))  # for the next connection
+        anthropic.Anthropic(base_url=proxy.url, api_key="any")
+    ```
+
+    It knows nothing of what it carries, so TLS goes through it too, if the client expects the target's name. All methods may be called
+    from any thread.
+
+    Attributes:
+        fault: what a connection gets that no script provides for. May be set at any time, for connections that come.
+    """
+
+    def __init__(self, target: str, *, fault: Fault | None = None, host: str = "127.0.0.1") -> None:
+        """Prepare; `start` or `with` opens the port.
+
+        Args:
+            target: the URL of what is behind, with its port.
+            fault: the default fault.
+            host: the address to listen on.
+
+        Raises:
+            ValueError: the target names no host or no port.
+        """
+        parts = urlsplit(target)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        if parts.hostname is None or port is None:
+            raise ValueError("the target is a URL with a port, such as http://127.0.0.1:8200")
+        self.fault = fault or Fault()
+        self._target = (parts.hostname, port)
+        self._parts = parts
+        self._host = host
+        self._port = 0
+        self._script: deque[Fault] = deque()
+        self._lock = threading.Lock()
+        self._accepted = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = ServerThread("llmkit-faults", self._serve)
+
+    @property
+    def url(self) -> str:
+        """The target's URL, at the proxy's address."""
+        if not self._thread.running:
+            raise RuntimeError("the proxy is not running; start it with `with` or start()")
+        login = "@" if "@" in self._parts.netloc else ""
+        login = f"{self._parts.netloc.rpartition('@')[0]}{login}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return urlunsplit(self._parts._replace(netloc=f"{login}{host}:{self._port}"))
+
+    @property
+    def accepted(self) -> int:
+        """How many connections have come since the start."""
+        return self._accepted
+
+    def script(self, *faults: Fault) -> None:
+        """Use these faults for the next connections, one each, after those scripted before."""
+        with self._lock:
+            self._script.extend(faults)
+
+    def start(self) -> Self:
+        """Open a port and serve it on a thread of its own.
+
+        Raises:
+            OSError: the port cannot be opened.
+        """
+        self._port = self._thread.start(self._host, 0)
+        return self
+
+    def stop(self) -> None:
+        """Close the port and every connection. May be called twice."""
+        self._thread.stop()
+
+    def __enter__(self) -> Self:
+        return self if self._thread.running else self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def _serve(self, listener: socket.socket) -> Callable[[], None]:
+        server = await asyncio.start_server(self._accept, sock=listener)
+
+        def close() -> None:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+
+        return close
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with self._lock:
+            self._accepted += 1
+            fault = self._script.popleft() if self._script else self.fault
+        task = asyncio.current_task()
+        assert task is not None  # start_server makes one
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            answer, question = await asyncio.open_connection(*self._target)
+            try:
+                await _carry(fault, reader, writer, answer, question)
+            finally:
+                question.transport.abort()
+        except OSError:
+            _reset(writer)  # the target takes no connection
+        except asyncio.CancelledError:
+            pass  # the proxy stops
+        finally:
+            writer.transport.abort()
+
+
+async def _carry(
+    fault: Fault,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: asyncio.StreamReader,
+    question: asyncio.StreamWriter,
+) -> None:
+    """Carry bytes both ways until one side is over; then both are."""
+    up = asyncio.create_task(_pass_on(reader, question))
+    down = asyncio.create_task(_answer(fault, answer, writer))
+    try:
+        await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+        if not down.done():
+            return  # the client has left
+        if not down.result():
+            await _close(writer)
+        elif fault.end == "reset":
+            _reset(writer)
+        elif fault.end == "close":
+            await _close(writer)
+        else:
+            up.cancel()
+            await asyncio.wait({up})  # one reads at a time
+            while await reader.read(READ):
+                pass  # nobody is there to hear it
+    except OSError:
+        pass  # the client has left
+    finally:
+        up.cancel()
+        down.cancel()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(READ):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass  # over, one way or the other
+
+
+async def _answer(fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Pass the answer on as the fault says; return True where it cuts, False at the answer's own end."""
+    passed = 0
+    try:
+        while data := await reader.read(READ):
+            if fault.latency:
+                await asyncio.sleep(fault.latency)
+            if fault.cut_at is not None:
+                data = data[: fault.cut_at - passed]
+            size = fault.piece or (max(1, int(fault.rate / 20)) if fault.rate else len(data) or 1)
+            for start in range(0, len(data), size):
+                piece = data[start : start + size]
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(len(piece) / fault.rate if fault.rate else 0)
+            passed += len(data)
+            if passed == fault.cut_at:
+                return True
+    except OSError:
+        pass  # over, one way or the other
+    return False
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    line = writer.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
