@@ -95,6 +95,7 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._accepted = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._thread = ServerThread("llmkit-faults", self._serve)
 
     @property
@@ -142,35 +143,42 @@ class FaultProxy:
         self.stop()
 
     async def _serve(self, listener: socket.socket) -> Callable[[], None]:
+        self._stopping = False
         server = await asyncio.start_server(self._accept, sock=listener)
 
         def close() -> None:
+            self._stopping = True
             server.close()
             for task in self._tasks:
                 task.cancel()
 
         return close
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping:
+            writer.transport.abort()
+            return
         with self._lock:
             self._accepted += 1
             fault = self._script.popleft() if self._script else self.fault
-        task = asyncio.current_task()
-        assert task is not None  # start_server makes one
+        task = asyncio.get_running_loop().create_task(self._handle(fault, reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Not in the task, which may be cancelled before it begins.
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    async def _handle(
+        self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             answer, question = await asyncio.open_connection(*self._target)
-            try:
-                await _carry(fault, reader, writer, answer, question)
-            finally:
-                question.transport.abort()
         except OSError:
-            _reset(writer)  # the target takes no connection
-        except asyncio.CancelledError:
-            pass  # the proxy stops
+            _reset(writer)
+            return
+        try:
+            await _carry(fault, reader, writer, answer, question)
         finally:
-            writer.transport.abort()
+            question.transport.abort()
 
 
 async def _carry(

@@ -85,6 +85,15 @@ class ServerThread:
         close = await self._serve(listener)
         ready.set()
         await self._stop.wait()
+        # A connection that asyncio is just accepting would be forgotten open by a server that closes now.
+        self._loop.remove_reader(listener)
+        await _turns(3)
         close()
-        # Aborted transports tell their connections so in the next turn of the loop.
+        # Tasks end, and aborted transports tell their connections so.
+        await _turns(3)
+
+
+async def _turns(count: int) -> None:
+    """Let the loop do what it has to do so many times."""
+    for _ in range(count):
         await asyncio.sleep(0)
