@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -94,7 +95,7 @@ class FaultProxy:
         self._script: deque[Fault] = deque()
         self._lock = threading.Lock()
         self._accepted = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._stopping = False
         self._thread = ServerThread("llmkit-faults", self._serve)
 
@@ -117,6 +118,10 @@ class FaultProxy:
         """Use these faults for the next connections, one each, after those scripted before."""
         with self._lock:
             self._script.extend(faults)
+
+    def cut(self, end: Literal["close", "reset"] = "close") -> None:
+        """End every connection now, in an orderly or a rude way; those that come are served as before."""
+        self._thread.call(partial(self._cut, end))
 
     def start(self) -> Self:
         """Open a port and serve it on a thread of its own.
@@ -149,10 +154,15 @@ class FaultProxy:
         def close() -> None:
             self._stopping = True
             server.close()
-            for task in self._tasks:
-                task.cancel()
+            self._cut("close")
 
         return close
+
+    def _cut(self, end: str) -> None:
+        for task, writer in self._open.items():
+            if end == "reset":
+                _reset(writer)
+            task.cancel()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._stopping:
@@ -162,10 +172,13 @@ class FaultProxy:
             self._accepted += 1
             fault = self._script.popleft() if self._script else self.fault
         task = asyncio.get_running_loop().create_task(self._handle(fault, reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Not in the task, which may be cancelled before it begins.
-        task.add_done_callback(lambda _: writer.transport.abort())
+        self._open[task] = writer
+        task.add_done_callback(
+            self._over
+        )  # not in the task, which may be cancelled before it begins
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._open.pop(task).transport.abort()
 
     async def _handle(
         self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -127,6 +127,22 @@ def test_a_target_that_is_not_there() -> None:
         asking(proxy) as line,
     ):
         read_all(line)
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_all_connections_cut_at_once(target: str, end: Literal["close", "reset"]) -> None:
+    """Whoever is connected is cut off, and who comes later is served."""
+    with FaultProxy(target) as proxy:
+        proxy.script(Fault(cut_at=0, end="silence"), Fault(cut_at=9, end="silence"))
+        with asking(proxy) as one, asking(proxy) as two:
+            assert two.recv(100) == BODY[:9]
+            proxy.cut(end)
+            for line in (one, two):
+                with contextlib.suppress(ConnectionResetError):
+                    assert line.recv(1) == b""
+                    assert end == "close"
+        with asking(proxy) as line:
+            assert read_all(line) == BODY
 
 
 def test_it_stops_with_everything(target: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmkit import Kit
-from llmkit.testing import Emulator
+from llmkit.testing import Emulator, FaultProxy
 
 WIRES = ("anthropic", "openai")
 ASYNC_TRANSPORTS = ("httpx", "aiohttp")
@@ -25,8 +25,14 @@ def settings(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> dic
     }
 
 
-def make_kit(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> Kit:
-    """Make a kit of such settings; what is not a setting goes to the kit itself."""
+def make_kit(
+    emulator: Emulator, *, wire: str = "anthropic", through: FaultProxy | None = None, **more: Any
+) -> Kit:
+    """Make a kit of such settings, through a proxy or not; what is not a setting goes to the kit itself."""
     own = {"middleware", "http_client", "async_http_client", "clock", "new_id"}
     options = {key: more.pop(key) for key in own & more.keys()}
-    return Kit(settings(emulator, wire=wire, **more), **options)
+    config = settings(emulator, wire=wire, **more)
+    if through is not None:
+        provider = config["providers"][wire]
+        provider["base_url"] = provider["base_url"].replace(emulator.base_url, through.url)
+    return Kit(config, **options)
