@@ -178,7 +178,8 @@ class FaultProxy:
         )  # not in the task, which may be cancelled before it begins
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._open.pop(task).transport.abort()
+        writer = self._open.pop(task)  # held until it is closed, or it would complain
+        writer.transport.abort()
 
     async def _handle(
         self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
