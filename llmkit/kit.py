@@ -96,6 +96,8 @@ class Kit:
             connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
         )
         self._threads_transport: Transport | None = None
+        self._close_threads: Callable[[], object] | None = None
+        self._of_parents: list[LoopTransports] = []
         self._start()
         self.ledger = self._open_ledger()
 
@@ -179,7 +181,9 @@ class Kit:
                 from llmkit._sync.httpx_transport import HttpxTransport  # noqa: PLC0415  # httpx
 
                 self._threads_transport = HttpxTransport(self._http_client)
-                weakref.finalize(self, _close, self._threads_transport, os.getpid())
+                self._close_threads = weakref.finalize(
+                    self, _close, self._threads_transport, os.getpid()
+                )
             return self._threads_transport
 
     def async_transport(self) -> AsyncTransport:
@@ -190,9 +194,10 @@ class Kit:
     def close(self) -> None:
         """Close the connections of the threads and the ledger, once all its rows are written."""
         with self._lock:
-            transport, self._threads_transport = self._threads_transport, None
-        if transport is not None:
-            transport.close()
+            self._threads_transport = None
+            close, self._close_threads = self._close_threads, None
+        if close is not None:
+            close()
         if self.ledger is not None:
             self.ledger.close()
 
@@ -211,6 +216,7 @@ class Kit:
             per_process=limits.per_process, per_provider=limits.per_provider, queue=limits.queue
         )
         self._threads_transport = None
+        self._close_threads = None
         self._loop_transports = LoopTransports(
             partial(_async_transport, self.config.transport, self._async_http_client),
             partial(_forsake, self.open_attempts),
@@ -220,7 +226,7 @@ class Kit:
         if os.getpid() != self._pid:
             self._lock = threading.Lock()
             # Kept, for to close them here would take them out of the selector that the parent's loop uses too.
-            self._of_parent = self._loop_transports
+            self._of_parents.append(self._loop_transports)
             self._start()
 
     def _open_ledger(self) -> LedgerWriter | None:

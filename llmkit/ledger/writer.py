@@ -257,11 +257,15 @@ class LedgerWriter:
         """Write the closings that the store did not take, as far as it takes them now."""
         while run.kept:
             group = [_Entry(None, closing) for closing in run.kept[: self._max_group]]
-            still = _to_keep(self._write(group))
+            results = self._write(group)
+            still = _to_keep(results)
             run.kept[: len(group)] = still
             if still:
                 return
-            logger.warning("%d rows were closed late: their store is back", len(group))
+            written = sum(error is None for _, error in results)
+            logger.warning(
+                "%d of %d rows that waited are closed: their store is back", written, len(group)
+            )
 
     def _one_by_one(self, group: list[_Entry]) -> list[tuple[_Entry, LedgerUnavailable | None]]:
         """Write each entry by itself, so that a bad row harms no other, until the store fails."""

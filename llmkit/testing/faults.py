@@ -10,11 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from llmkit.testing.server_thread import ServerThread
+from llmkit.testing.local_server import LocalServer
 
 READ = 64 * 1024
 
@@ -56,7 +55,7 @@ class Fault:
             raise ValueError("cut_at is 0 or more bytes, or None")
 
 
-class FaultProxy:
+class FaultProxy(LocalServer):
     """Passes connections on to a target, with faults.
 
     ```python
@@ -87,27 +86,21 @@ class FaultProxy:
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         if parts.hostname is None or port is None:
             raise ValueError("the target is a URL with a port, such as http://127.0.0.1:8200")
+        super().__init__("fault proxy", host, 0)
         self.fault = fault or Fault()
         self._target = (parts.hostname, port)
         self._parts = parts
-        self._host = host
-        self._port = 0
         self._script: deque[Fault] = deque()
         self._lock = threading.Lock()
         self._accepted = 0
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._stopping = False
-        self._thread = ServerThread("llmkit-faults", self._serve)
 
     @property
     def url(self) -> str:
         """The target's URL, at the proxy's address."""
-        if not self._thread.running:
-            raise RuntimeError("the proxy is not running; start it with `with` or start()")
-        login = "@" if "@" in self._parts.netloc else ""
-        login = f"{self._parts.netloc.rpartition('@')[0]}{login}"
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return urlunsplit(self._parts._replace(netloc=f"{login}{host}:{self._port}"))
+        login = "".join(self._parts.netloc.rpartition("@")[:2])
+        return urlunsplit(self._parts._replace(netloc=f"{login}{self._netloc()}"))
 
     @property
     def accepted(self) -> int:
@@ -121,31 +114,7 @@ class FaultProxy:
 
     def cut(self, end: Literal["close", "reset"] = "close") -> None:
         """End every connection now, in an orderly or a rude way; those that come are served as before."""
-        self._thread.call(partial(self._cut, end))
-
-    def start(self) -> Self:
-        """Open a port and serve it on a thread of its own.
-
-        Raises:
-            OSError: the port cannot be opened.
-        """
-        self._port = self._thread.start(self._host, 0)
-        return self
-
-    def stop(self) -> None:
-        """Close the port and every connection. May be called twice."""
-        self._thread.stop()
-
-    def __enter__(self) -> Self:
-        return self if self._thread.running else self.start()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+        self._call(partial(self._cut, end))
 
     async def _serve(self, listener: socket.socket) -> Callable[[], None]:
         self._stopping = False

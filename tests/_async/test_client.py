@@ -23,7 +23,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.dead_ends import unanswered
+from support.dead_ends import needs_full_queue, unanswered
 from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
 from support.rows import database, rows
 
@@ -243,6 +243,7 @@ async def test_clocks_say_which_ran_out(
 
 
 @pytest.mark.anyio
+@needs_full_queue
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize("clock", ["connect", "total"])
 async def test_a_connection_that_never_comes_up(tmp_path: Path, transport: str, clock: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,19 +19,35 @@ ANSWER = Behaviour(tokens=30, delay=0)
 MIDDLE = 2500
 
 
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """Run a provider."""
+    with Emulator(behaviour=ANSWER) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def proxy(emulator: Emulator) -> Iterator[FaultProxy]:
+    """Run a network before it."""
+    with FaultProxy(emulator.base_url) as proxy:
+        yield proxy
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize("fault", [Fault(piece=1), Fault(piece=7), Fault(latency=0.02)])
-async def test_a_poor_network_changes_nothing(transport: str, wire: str, fault: Fault) -> None:
+async def test_a_poor_network_changes_nothing(
+    emulator: Emulator, proxy: FaultProxy, transport: str, wire: str, fault: Fault
+) -> None:
     """Bytes that come one by one, or late, give the same answer."""
-    with Emulator(behaviour=ANSWER) as emulator, FaultProxy(emulator.base_url) as proxy:
-        kit = make_kit(emulator, wire=wire, transport=transport, through=proxy)
-        whole = await kit.async_client.complete("Say hi")
-        proxy.fault = fault
-        async with kit.async_client.stream("Say hi") as stream:
-            text = "".join([piece async for piece in stream.text()])
-        await kit.aclose()
+    proxy.fault = fault
+    kit = make_kit(emulator, wire=wire, transport=transport, through=proxy)
+    whole = await kit.async_client.complete("Say hi")
+    async with kit.async_client.stream("Say hi") as stream:
+        text = "".join([piece async for piece in stream.text()])
+    await kit.aclose()
+    assert len(text.split()) == 30
     assert text == whole.text
     assert stream.response.stop_reason == "end"
 
@@ -40,18 +57,22 @@ async def test_a_poor_network_changes_nothing(transport: str, wire: str, fault: 
 @pytest.mark.parametrize("cut_at", [0, 20, 300])
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_a_cut_before_content_is_mended_unseen(
-    tmp_path: Path, transport: str, end: Literal["close", "reset"], cut_at: int
+    emulator: Emulator,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    transport: str,
+    end: Literal["close", "reset"],
+    cut_at: int,
 ) -> None:
     """Before the head, in it, and after it: the call is made again, and each attempt has its row."""
-    with Emulator(behaviour=ANSWER) as emulator, FaultProxy(emulator.base_url) as proxy:
-        proxy.script(Fault(cut_at=cut_at, end=end))
-        kit = make_kit(
-            emulator, transport=transport, through=proxy, ledger={"database": database(tmp_path)}
-        )
-        async with kit.async_client.stream("Say hi") as stream:
-            text = "".join([piece async for piece in stream.text()])
-        await kit.aclose()
-        assert len(emulator.requests) == proxy.accepted == 2
+    proxy.script(Fault(cut_at=cut_at, end=end))
+    kit = make_kit(
+        emulator, transport=transport, through=proxy, ledger={"database": database(tmp_path)}
+    )
+    async with kit.async_client.stream("Say hi") as stream:
+        text = "".join([piece async for piece in stream.text()])
+    await kit.aclose()
+    assert len(emulator.requests) == proxy.accepted == 2
     assert len(text.split()) == 30
     assert [row["status"] for row in rows(tmp_path)] == ["failed", "finished"]
 
@@ -60,21 +81,24 @@ async def test_a_cut_before_content_is_mended_unseen(
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_a_cut_after_content_is_an_error(
-    tmp_path: Path, transport: str, end: Literal["close", "reset"]
+    emulator: Emulator,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    transport: str,
+    end: Literal["close", "reset"],
 ) -> None:
     """Nothing is asked twice once text was handed on: the error has the partial answer, the row says truncated."""
-    with Emulator(behaviour=ANSWER) as emulator, FaultProxy(emulator.base_url) as proxy:
-        proxy.fault = Fault(cut_at=MIDDLE, end=end)
-        kit = make_kit(
-            emulator, transport=transport, through=proxy, ledger={"database": database(tmp_path)}
-        )
-        with pytest.raises(StreamTruncated) as caught:
-            async with kit.async_client.stream("Say hi") as stream:
-                text = ""
-                async for piece in stream.text():
-                    text += piece
-        await kit.aclose()
-        assert len(emulator.requests) == 1
+    proxy.fault = Fault(cut_at=MIDDLE, end=end)
+    kit = make_kit(
+        emulator, transport=transport, through=proxy, ledger={"database": database(tmp_path)}
+    )
+    with pytest.raises(StreamTruncated) as caught:
+        async with kit.async_client.stream("Say hi") as stream:
+            text = ""
+            async for piece in stream.text():
+                text += piece
+    await kit.aclose()
+    assert len(emulator.requests) == 1
     assert text
     assert caught.value.response is not None
     assert caught.value.response.text == text
@@ -85,25 +109,24 @@ async def test_a_cut_after_content_is_an_error(
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize(("cut_at", "clock"), [(0, "first_content"), (MIDDLE, "idle")])
 async def test_a_peer_that_is_gone_without_a_word(
-    tmp_path: Path, transport: str, cut_at: int, clock: str
+    emulator: Emulator, proxy: FaultProxy, tmp_path: Path, transport: str, cut_at: int, clock: str
 ) -> None:
     """A half-open connection is given up by a clock, which cuts it."""
-    with Emulator(behaviour=ANSWER) as emulator, FaultProxy(emulator.base_url) as proxy:
-        proxy.fault = Fault(cut_at=cut_at, end="silence")
-        kit = make_kit(
-            emulator,
-            transport=transport,
-            through=proxy,
-            timeouts={clock: 0.2},
-            retry={"attempts": 1},
-            ledger={"database": database(tmp_path)},
-        )
-        with pytest.raises(ProviderTimeout) as caught:
-            async with kit.async_client.stream("Say hi") as stream:
-                async for _ in stream:
-                    pass
-        await async_call(lambda: emulator.wait_for_connections(0))
-        await kit.aclose()
+    proxy.fault = Fault(cut_at=cut_at, end="silence")
+    kit = make_kit(
+        emulator,
+        transport=transport,
+        through=proxy,
+        timeouts={clock: 0.2},
+        retry={"attempts": 1},
+        ledger={"database": database(tmp_path)},
+    )
+    with pytest.raises(ProviderTimeout) as caught:
+        async with kit.async_client.stream("Say hi") as stream:
+            async for _ in stream:
+                pass
+    await async_call(lambda: emulator.wait_for_connections(0))
+    await kit.aclose()
     assert caught.value.clock == clock
     (row,) = rows(tmp_path)
     assert (row["status"], row["error_code"]) == ("failed", clock)
@@ -114,15 +137,14 @@ async def test_a_peer_that_is_gone_without_a_word(
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_a_kept_connection_that_died(
-    transport: str, wire: str, end: Literal["close", "reset"]
+    emulator: Emulator, proxy: FaultProxy, transport: str, wire: str, end: Literal["close", "reset"]
 ) -> None:
     """A connection that went while nobody used it costs an attempt at most, never an answer."""
-    with Emulator(behaviour=ANSWER) as emulator, FaultProxy(emulator.base_url) as proxy:
-        kit = make_kit(emulator, wire=wire, transport=transport, through=proxy)
-        first = await kit.async_client.complete("Say hi")
-        proxy.cut(end)
-        async with kit.async_client.stream("Say hi") as stream:
-            text = "".join([piece async for piece in stream.text()])
-        await kit.aclose()
-        assert proxy.accepted == 2
+    kit = make_kit(emulator, wire=wire, transport=transport, through=proxy)
+    first = await kit.async_client.complete("Say hi")
+    proxy.cut(end)
+    async with kit.async_client.stream("Say hi") as stream:
+        text = "".join([piece async for piece in stream.text()])
+    await kit.aclose()
+    assert proxy.accepted == 2
     assert text == first.text

@@ -24,7 +24,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.dead_ends import unanswered
+from support.dead_ends import needs_full_queue, unanswered
 from support.kits import TRANSPORTS, WIRES, make_kit
 from support.rows import database, rows
 
@@ -232,6 +232,7 @@ def test_clocks_say_which_ran_out(
     assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
 
 
+@needs_full_queue
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("clock", ["connect", "total"])
 def test_a_connection_that_never_comes_up(tmp_path: Path, transport: str, clock: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from llmkit.testing import Behaviour, Emulator
 from support.browser import SILENCES, leave, open_page
-from support.dead_ends import unanswered
+from support.dead_ends import needs_full_queue, unanswered
 from support.hosts import gunicorn_host
 from support.kits import WIRES, settings
 from support.rows import database, rows
@@ -103,6 +103,7 @@ def test_clocks_run(tmp_path: Path, worker: str, clock: str) -> None:
     assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
 
 
+@needs_full_queue
 @pytest.mark.parametrize("worker", WORKERS)
 def test_the_connect_clock_runs(tmp_path: Path, worker: str) -> None:
     """A provider that takes no connection is given up, in greenlets too; the row names the clock."""

@@ -306,7 +306,7 @@ def test_a_closing_that_failed_is_kept(caplog: pytest.LogCaptureFixture, comes: 
     begun = [row.call_id for openings, _ in store.groups for row in openings]
     assert begun == ["one"] + (["three"] if comes == "another row" else [])
     assert store.closings == [closing("one")]
-    assert "1 rows were closed late" in caplog.text
+    assert "1 of 1 rows that waited are closed" in caplog.text
 
 
 def test_what_is_kept_has_an_end(caplog: pytest.LogCaptureFixture) -> None:

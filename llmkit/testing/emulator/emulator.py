@@ -7,17 +7,15 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.controls import control
 from llmkit.testing.emulator.received import ReceivedRequest, RequestLog
 from llmkit.testing.emulator.server import Connection, Server
-from llmkit.testing.server_thread import ServerThread
+from llmkit.testing.local_server import LocalServer
 
 
-class Emulator:
+class Emulator(LocalServer):
     """A provider without a model: Anthropic Messages and OpenAI chat completions on a local port.
 
     ```python
@@ -58,8 +56,7 @@ class Emulator:
         if not 0 <= port <= 65535:  # the socket module would leave a socket open
             raise ValueError(f"{port} is not a port. A port is 0 to 65535.")
         self._default = behaviour or Behaviour()
-        self._address = (host, port)
-        self._thread = ServerThread("llmkit-emulator", self._serve)
+        super().__init__("emulator", host, port)
         self._log = RequestLog(keep_requests)
         self._server = Server(
             self._default,
@@ -80,10 +77,7 @@ class Emulator:
     @property
     def base_url(self) -> str:
         """The base URL for Anthropic's wire: the root, without a slash at its end."""
-        if not self._thread.running:
-            raise RuntimeError("the emulator is not running; start it with `with` or start()")
-        host, port = self._address
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"http://{self._netloc()}"
 
     @property
     def openai_base_url(self) -> str:
@@ -113,7 +107,7 @@ class Emulator:
         None lets everything go, stalled answers too. What is released before its turn is not
         withheld.
         """
-        self._thread.call(partial(self._server.release, n, index))
+        self._call(partial(self._server.release, n, index))
 
     def reset(self) -> None:
         """Start afresh: no script, no requests, the first behaviour.
@@ -121,7 +115,7 @@ class Emulator:
         Connections that are being answered are closed.
         """
         self._server.behaviour = self._default
-        self._thread.call(self._server.reset)
+        self._call(self._server.reset)
 
     def wait_for_requests(self, n: int, timeout: float = 5) -> list[ReceivedRequest]:
         """Wait until `n` requests have come since the start or the last reset; return them all.
@@ -179,20 +173,6 @@ class Emulator:
         """
         self._log.wait(lambda: self._log.connections == n, timeout, f"{n} open connections")
 
-    def start(self) -> Self:
-        """Open the port and answer on a thread of its own.
-
-        Raises:
-            OSError: the port cannot be opened.
-        """
-        host, port = self._address
-        self._address = (host, self._thread.start(host, port))
-        return self
-
-    def stop(self) -> None:
-        """Close the port and every connection. May be called twice."""
-        self._thread.stop()
-
     def serve_forever(self) -> None:
         """Answer until KeyboardInterrupt, which is let through.
 
@@ -201,17 +181,6 @@ class Emulator:
         """
         with self:
             threading.Event().wait()
-
-    def __enter__(self) -> Self:
-        return self if self._thread.running else self.start()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     async def _serve(self, listener: socket.socket) -> Callable[[], None]:
         loop = asyncio.get_running_loop()

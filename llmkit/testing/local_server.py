@@ -5,63 +5,82 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 
-class ServerThread:
+class LocalServer:
     """Opens a port and serves it until it is stopped. All methods may be called from any thread.
 
     Args:
-        name: the thread's name.
-        serve: takes over the listening socket in the thread's loop, and returns what closes all that came of it.
+        name: what it is, for messages and for the thread's name.
+        host: the address to listen on.
+        port: 0 takes any free one.
     """
 
-    def __init__(
-        self,
-        name: str,
-        serve: Callable[[socket.socket], Awaitable[Callable[[], None]]],
-    ) -> None:
+    def __init__(self, name: str, host: str, port: int) -> None:
         self._name = name
-        self._serve = serve
+        self._address = (host, port)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
-    @property
-    def running(self) -> bool:
-        """Whether it serves."""
-        return self._thread is not None
-
-    def start(self, host: str, port: int) -> int:
-        """Open the port, 0 for any free one, and serve it; return its number.
+    def start(self) -> Self:
+        """Open the port and serve it on a thread of its own.
 
         Raises:
             OSError: the port cannot be opened.
             RuntimeError: it is running already.
         """
         if self._thread is not None:
-            raise RuntimeError(f"the {self._name.removeprefix('llmkit-')} is already running")
+            raise RuntimeError(f"the {self._name} is already running")
+        host, port = self._address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=2048)
-        found: int = listener.getsockname()[1]
+        self._address = (host, listener.getsockname()[1])
         ready = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(listener, ready)), name=self._name, daemon=True
+            target=lambda: asyncio.run(self._run(listener, ready)),
+            name=f"llmkit-{self._name}",
+            daemon=True,
         )
         self._thread.start()
         ready.wait()
-        return found
+        return self
 
     def stop(self) -> None:
         """Close the port and every connection. May be called twice."""
         if self._thread is None:
             return
         assert self._stop is not None
-        self.call(self._stop.set)
+        self._call(self._stop.set)
         self._thread.join()
         self._thread = None
 
-    def call(self, function: Callable[[], object]) -> None:
+    def __enter__(self) -> Self:
+        return self if self._thread is not None else self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def _serve(self, listener: socket.socket) -> Callable[[], None]:
+        """Take over the listening socket, in the thread's loop; return what closes all that came of it."""
+        raise NotImplementedError
+
+    def _netloc(self) -> str:
+        """Return host and port, as a URL writes them."""
+        if self._thread is None:
+            raise RuntimeError(f"the {self._name} is not running; start it with `with` or start()")
+        host, port = self._address
+        return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+    def _call(self, function: Callable[[], object]) -> None:
         """Run on the loop; return when it has run. Nothing is run while it does not serve."""
         if self._loop is None or self._thread is None:
             return
