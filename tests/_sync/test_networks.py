@@ -37,7 +37,9 @@ def proxy(emulator: Emulator) -> Iterator[FaultProxy]:
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("fault", [Fault(piece=1), Fault(piece=7), Fault(latency=0.02)])
-def test_a_poor_network_changes_nothing(emulator: Emulator, proxy: FaultProxy, transport: str, wire: str, fault: Fault) -> None:
+def test_a_poor_network_changes_nothing(
+    emulator: Emulator, proxy: FaultProxy, transport: str, wire: str, fault: Fault
+) -> None:
     """Bytes that come one by one, or late, give the same answer."""
     proxy.fault = fault
     kit = make_kit(emulator, wire=wire, transport=transport, through=proxy)
@@ -54,7 +56,12 @@ def test_a_poor_network_changes_nothing(emulator: Emulator, proxy: FaultProxy, t
 @pytest.mark.parametrize("cut_at", [0, 20, 300])
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_cut_before_content_is_mended_unseen(
-    emulator: Emulator, proxy: FaultProxy, tmp_path: Path, transport: str, end: Literal["close", "reset"], cut_at: int
+    emulator: Emulator,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    transport: str,
+    end: Literal["close", "reset"],
+    cut_at: int,
 ) -> None:
     """Before the head, in it, and after it: the call is made again, and each attempt has its row."""
     proxy.script(Fault(cut_at=cut_at, end=end))
@@ -72,7 +79,11 @@ def test_a_cut_before_content_is_mended_unseen(
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("end", ["close", "reset"])
 def test_a_cut_after_content_is_an_error(
-    emulator: Emulator, proxy: FaultProxy, tmp_path: Path, transport: str, end: Literal["close", "reset"]
+    emulator: Emulator,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    transport: str,
+    end: Literal["close", "reset"],
 ) -> None:
     """Nothing is asked twice once text was handed on: the error has the partial answer, the row says truncated."""
     proxy.fault = Fault(cut_at=MIDDLE, end=end)
