@@ -121,11 +121,12 @@ _decode_message = msgspec.json.Decoder(_Message).decode
 class EventDecoder(StreamDecoder):
     """Reads a stream; message_stop ends it."""
 
-    __slots__ = ("_counts", "_stop_reason")
+    __slots__ = ("_counts", "_said_something", "_stop_reason")
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._counts = _Usage()
+        self._said_something = False
         self._stop_reason: str | None = None
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
@@ -147,6 +148,8 @@ class EventDecoder(StreamDecoder):
                 self._control(event, frame, events)
                 if self._done:
                     break
+        if events:
+            self._said_something = True
         if self.finished:
             events.append(_finish(self._stop_reason, self.usage))
         return merged(events)
@@ -154,6 +157,11 @@ class EventDecoder(StreamDecoder):
     def _control(self, event: _StreamEvent, frame: ServerSentEvent, events: list[Event]) -> None:
         if event.type == "content_block_start" and event.content_block is not None:
             _add_block(event.content_block, events)
+        elif event.type == "message_start" and (events or self._said_something):
+            # A proxy that asked again put a second answer behind half of the first.
+            self.failure = failures.malformed(
+                self._origin, "began a second answer inside the first"
+            )
         elif event.type == "message_start" and event.message is not None:
             self.request_id, self.model = event.message.id, event.message.model
             self._count(event.message.usage, is_start=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmkit import Finish, LLMKitError, StreamTruncated
+from llmkit import Finish, LLMKitError, ProtocolError, StreamTruncated
 from llmkit.testing import Behaviour, Emulator
 from support.cycles import collecting
 from support.kits import TRANSPORTS, make_kit
@@ -72,6 +72,41 @@ def test_a_stream_cut_at_any_byte(wire: str, ending: str, step: int, transport: 
             emulator.wait_for_connections(0)
         kit.close()
         emulator.wait_for_connections(0)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("pieces", [None, 40])
+@pytest.mark.parametrize("wire", sorted(STORED))
+def test_nothing_is_said_twice(wire: str, pieces: int | None, transport: str) -> None:
+    """What comes behind the end, a second answer with an end of its own, is no part of this one."""
+    stream, whole = STORED[wire]
+    twice = Behaviour(body=stream + stream, content_type="text/event-stream", chunk_size=pieces)
+    with Emulator(behaviour=twice) as emulator:
+        kit = make_kit(emulator, wire=wire, transport=transport)
+        with kit.client.stream("Say hi") as answer:
+            said = [text for text in answer.text()]
+        kit.close()
+        assert len(emulator.requests) == 1
+    assert "".join(said) == answer.response.text == whole
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_second_answer_inside_the_first(transport: str) -> None:
+    """A proxy that asks again in the middle of an answer: an error with the first half, and no more requests."""
+    half = ANTHROPIC_STREAM[: ANTHROPIC_STREAM.index(b" \xf0\x9f")].rpartition(b"event:")[0]
+    spliced = Behaviour(body=half + ANTHROPIC_STREAM, content_type="text/event-stream")
+    with Emulator(behaviour=spliced) as emulator:
+        kit = make_kit(emulator, transport=transport)
+        said = ""
+        with pytest.raises(ProtocolError, match="a second answer") as caught:
+            with kit.client.stream("Say hi") as answer:
+                for text in answer.text():
+                    said += text
+        kit.close()
+        assert len(emulator.requests) == 1
+    assert said == "Hello, wörld"
+    assert caught.value.response is not None
+    assert caught.value.response.text == said
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -242,6 +242,24 @@ def test_broken_frames_are_protocol_errors(frame: bytes) -> None:
     assert type(decoder.failure) is ProtocolError
 
 
+def test_an_answer_may_begin_twice_before_it_says_something() -> None:
+    """A doubled message_start is one; the later report counts."""
+    outcome = decode(stream_decoder("anthropic"), [start(), start(), delta("a"), end()])
+    assert outcome.said == (("text", "a"),)
+    assert outcome.finish is not None
+
+
+@pytest.mark.parametrize("pieces", ["one by one", "at once"])
+def test_a_second_answer_inside_the_first_is_not_shown(pieces: str) -> None:
+    """Behind text a message_start is no event of this answer: nothing is said twice, nothing passes for complete."""
+    frames = [start(), delta("a"), start(), delta("a"), delta("b"), end()]
+    decoder = stream_decoder("anthropic")
+    outcome = decode(decoder, frames if pieces == "one by one" else [b"".join(frames)])
+    assert outcome.said == (("text", "a"),)
+    assert outcome.failure == (ProtocolError, None)
+    assert "began a second answer inside the first" in str(decoder.failure)
+
+
 @pytest.mark.parametrize(
     "frame",
     [

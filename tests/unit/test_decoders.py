@@ -25,7 +25,7 @@ from support.decoding import (
     stream_decoder,
     whole_decoder,
 )
-from support.streams import BROKEN_STREAMS, COMPLETE_STREAMS, WHOLE_ANSWERS
+from support.streams import ANTHROPIC_STOP, BROKEN_STREAMS, COMPLETE_STREAMS, WHOLE_ANSWERS
 
 WIRES = sorted(PROVIDERS)
 STREAMS = [
@@ -69,6 +69,21 @@ def test_a_cut_stream_is_never_complete(wire: str, stream: bytes) -> None:
         else:
             assert cut.said == whole.said
             assert cut.finish.stop_reason == whole.finish.stop_reason
+
+
+@pytest.mark.parametrize(
+    ("wire", "stream"), [(w, s) for w, some in COMPLETE_STREAMS.items() for s in some]
+)
+def test_a_broken_frame_is_never_a_silent_hole(wire: str, stream: bytes) -> None:
+    """A frame that is not JSON, wherever it stands before the end, ends the answer with what came before it."""
+    whole = decode(stream_decoder(wire), [stream])
+    frames = stream.split(b"\n\n")[:-1]
+    last = len(frames) - 1 if frames[-1] in (b"data: [DONE]", ANTHROPIC_STOP[:-2]) else len(frames)
+    for at in range(last + 1):
+        spoiled = b"\n\n".join([*frames[:at], b'data: {"broken', *frames[at:], b""])
+        outcome = decode(stream_decoder(wire), [spoiled])
+        assert outcome.failure == (ProtocolError, None)
+        assert whole.text.startswith(outcome.text)
 
 
 @pytest.mark.parametrize("wire", WIRES)
