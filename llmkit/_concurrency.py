@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
+from llmkit._timers import timers
 from llmkit.abort import AbortSignal
 from llmkit.errors import StreamClosed
 from llmkit.limit import ConcurrencyLimit, queue_full
@@ -148,6 +149,34 @@ async def async_run_to_end(
 def run_to_end(work: Callable[[], T], tasks: set[asyncio.Task[Any]]) -> T:  # noqa: ARG001
     """Run the work: nothing cancels a thread."""
     return work()
+
+
+def async_run_soon(
+    home: Home, work: Callable[[], Coroutine[Any, Any, object]], tasks: set[asyncio.Task[Any]]
+) -> None:
+    """Run the work in its home's loop without waiting for it. May come from any thread, from a destructor too."""
+    loop = home.loop
+    if loop is None or loop.is_closed():
+        return
+
+    def start() -> None:
+        task = loop.create_task(_limited(work()))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001  # documented; get_running_loop() would raise
+        start()
+    else:
+        thread_safe(loop, start)()
+
+
+def run_soon(home: Home, work: Callable[[], object], tasks: set[asyncio.Task[Any]]) -> None:  # noqa: ARG001
+    """Run the work in the timers' thread, without waiting for it."""
+
+    def start() -> None:
+        work()
+
+    timers.call_later(0, start)
 
 
 def closed() -> StreamClosed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from llmkit._concurrency import closed, thread_safe
 from llmkit._timers import Timer, timers
@@ -144,7 +146,7 @@ class AsyncUpstream(_Watched):
             StreamClosed: the call was aborted.
         """
         limit = asyncio.timeout(self._clocks.deadline - self._clock())
-        cut = thread_safe(self._loop, lambda: limit.reschedule(self._loop.time()))
+        cut = thread_safe(self._loop, partial(_expire, limit))
         try:
             async with limit:
                 self._signal.add(cut)
@@ -212,6 +214,12 @@ class AsyncUpstream(_Watched):
     def _cut(self) -> None:
         """Abort from whatever thread."""
         thread_safe(self._loop, self._exchange.abort)()
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    """Let a limit run out now, if it is not over already: who called this from another thread could not know."""
+    with suppress(RuntimeError):
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 class Upstream(_Watched):

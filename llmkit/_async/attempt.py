@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import async_enter, async_home, async_run_to_end
+from llmkit._concurrency import async_enter, async_home, async_run_soon, async_run_to_end
 from llmkit._upstream import AsyncUpstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError
 from llmkit.events import Event, Finish
@@ -156,13 +156,16 @@ class AsyncAttempt:
     def forsake(self) -> None:
         """Do what `aclose` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
-        self._kit.open_attempts.pop(self, None)
+        home = self._kit.open_attempts.pop(self, None)
+        if home is not None and self._upstream is not None:
+            async_run_soon(home, partial(self._upstream.aclose, drain=False), self.tasks)
         if self._has_place:
             self._has_place = False
             self._kit.limit.leave(self._route.provider.name)
         if self._has_row and self._kit.ledger is not None:
             self._has_row = False
-            closing = self._record.closing("cancelled", None, self._decoder, self.answer)
+            status = status_of(None, complete=self.answer.finish is not None)
+            closing = self._record.closing(status, None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 
     def response(self) -> Response:

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import enter, home, run_to_end
+from llmkit._concurrency import enter, home, run_soon, run_to_end
 from llmkit._upstream import Upstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError
 from llmkit.events import Event, Finish
@@ -157,13 +157,16 @@ class Attempt:
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
-        self._kit.open_attempts.pop(self, None)
+        home = self._kit.open_attempts.pop(self, None)
+        if home is not None and self._upstream is not None:
+            run_soon(home, partial(self._upstream.close, drain=False), self.tasks)
         if self._has_place:
             self._has_place = False
             self._kit.limit.leave(self._route.provider.name)
         if self._has_row and self._kit.ledger is not None:
             self._has_row = False
-            closing = self._record.closing("cancelled", None, self._decoder, self.answer)
+            status = status_of(None, complete=self.answer.finish is not None)
+            closing = self._record.closing(status, None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 
     def response(self) -> Response:

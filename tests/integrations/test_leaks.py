@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -25,24 +24,8 @@ from llmkit_asgi import LLMKitMiddleware, get_client, stream_response
 from support.forks import needs_fork
 from support.hosts import asgi_host
 from support.kits import make_kit, settings
+from support.left_over import sockets, threads
 from support.rows import database, rows
-
-
-def sockets() -> int:
-    """Count this process's open sockets."""
-    found = 0
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            found += os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
-        except OSError:
-            continue  # the folder's own descriptor
-    return found
-
-
-def threads() -> list[str]:
-    """Name llmkit's threads, but for the one that a process keeps for all its timers."""
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("llmkit") and name != "llmkit-timers"]
 
 
 async def poem(request: Request) -> Response:
