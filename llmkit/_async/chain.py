@@ -37,10 +37,22 @@ class _AsyncStep:
         self._call_next = call_next
 
     async def __call__(self, call: Call) -> AsyncStream:
-        stream = await self._middleware.handle_async(call, self._call_next)
-        if not isinstance(stream, AsyncStream):
-            raise TypeError(
-                f"{type(self._middleware).__name__}.handle_async returned a "
-                f"{type(stream).__name__}; return what call_next gave, or an AsyncStream"
-            )
+        opened: list[AsyncStream] = []
+
+        async def call_next(call: Call) -> AsyncStream:
+            stream = await self._call_next(call)
+            opened.append(stream)
+            return stream
+
+        try:
+            stream = await self._middleware.handle_async(call, call_next)
+            if not isinstance(stream, AsyncStream):
+                raise TypeError(
+                    f"{type(self._middleware).__name__}.handle_async returned a "
+                    f"{type(stream).__name__}; return what call_next gave, or an AsyncStream"
+                )
+        except BaseException as error:
+            for stream in opened:  # nobody else has them
+                await stream.fail(error)
+            raise
         return stream

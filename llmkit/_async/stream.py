@@ -155,12 +155,18 @@ class AsyncStream:
             self._closed = True
         await async_run_to_end(self._close, self._source.tasks)
 
+    async def fail(self, error: BaseException) -> None:
+        """Close the stream because whoever held it failed."""
+        self._error = self._error or error
+        await self.aclose()
+
     async def _close(self) -> None:
-        status = status_of(self._error, complete=self._source.answer.finish is not None)
-        await self._source.aclose(status, self._error)
+        error, self._error = self._error, None  # its traceback knows this stream
+        status = status_of(error, complete=self._source.answer.finish is not None)
+        await self._source.aclose(status, error)
         if not self._finalisers:
             return
-        outcome = Outcome(status=status, response=self.response, error=self._error)
+        outcome = Outcome(status=status, response=self.response, error=error)
         for callback in reversed(self._finalisers):
             try:
                 await callback(outcome)

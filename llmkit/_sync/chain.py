@@ -38,10 +38,22 @@ class _Step:
         self._call_next = call_next
 
     def __call__(self, call: Call) -> Stream:
-        stream = self._middleware.handle(call, self._call_next)
-        if not isinstance(stream, Stream):
-            raise TypeError(
-                f"{type(self._middleware).__name__}.handle returned a "
-                f"{type(stream).__name__}; return what call_next gave, or an Stream"
-            )
+        opened: list[Stream] = []
+
+        def call_next(call: Call) -> Stream:
+            stream = self._call_next(call)
+            opened.append(stream)
+            return stream
+
+        try:
+            stream = self._middleware.handle(call, call_next)
+            if not isinstance(stream, Stream):
+                raise TypeError(
+                    f"{type(self._middleware).__name__}.handle returned a "
+                    f"{type(stream).__name__}; return what call_next gave, or an Stream"
+                )
+        except BaseException as error:
+            for stream in opened:  # nobody else has them
+                stream.fail(error)
+            raise
         return stream

@@ -156,12 +156,18 @@ class Stream:
             self._closed = True
         run_to_end(self._close, self._source.tasks)
 
+    def fail(self, error: BaseException) -> None:
+        """Close the stream because whoever held it failed."""
+        self._error = self._error or error
+        self.close()
+
     def _close(self) -> None:
-        status = status_of(self._error, complete=self._source.answer.finish is not None)
-        self._source.close(status, self._error)
+        error, self._error = self._error, None  # its traceback knows this stream
+        status = status_of(error, complete=self._source.answer.finish is not None)
+        self._source.close(status, error)
         if not self._finalisers:
             return
-        outcome = Outcome(status=status, response=self.response, error=self._error)
+        outcome = Outcome(status=status, response=self.response, error=error)
         for callback in reversed(self._finalisers):
             try:
                 callback(outcome)

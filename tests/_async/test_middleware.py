@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from llmkit import (
 )
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
+from support.rows import database, rows
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -59,6 +61,14 @@ class Wrong:
     async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
         await (await call_next(call)).aclose()
         return None  # type: ignore[return-value]
+
+
+class Failing:
+    """Fails when the answer has begun."""
+
+    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+        await call_next(call)
+        raise PermissionError("too late")
 
 
 class Doorless:
@@ -108,6 +118,22 @@ async def test_a_middleware_returns_a_stream() -> None:
         with pytest.raises(TypeError, match="Wrong"):
             await kit.async_client.complete("Say hi")
         await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_middleware_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    """What it had opened is cut and written down, although nobody holds it any more."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, middleware=[Failing()], ledger={"database": database(tmp_path)})
+        with pytest.raises(PermissionError, match="too late") as caught:
+            await kit.async_client.stream("Say hi").open()
+        assert caught.traceback  # which knows the frame that held the stream
+        assert not kit.open_attempts
+        assert kit.limit.running == 0
+        emulator.wait_until_gone(0)
+        await kit.aclose()
+    (row,) = [row for row in rows(tmp_path) if row["attempt"]]
+    assert (row["status"], row["error_type"]) == ("failed", "PermissionError")
 
 
 def test_a_missing_door_is_refused_at_construction() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from llmkit import (
 )
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
+from support.rows import database, rows
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -60,6 +62,14 @@ class Wrong:
     def handle(self, call: Call, call_next: CallNext) -> Stream:
         (call_next(call)).close()
         return None  # type: ignore[return-value]
+
+
+class Failing:
+    """Fails when the answer has begun."""
+
+    def handle(self, call: Call, call_next: CallNext) -> Stream:
+        call_next(call)
+        raise PermissionError("too late")
 
 
 class Doorless:
@@ -105,6 +115,21 @@ def test_a_middleware_returns_a_stream() -> None:
         with pytest.raises(TypeError, match="Wrong"):
             kit.client.complete("Say hi")
         kit.close()
+
+
+def test_a_middleware_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    """What it had opened is cut and written down, although nobody holds it any more."""
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        kit = make_kit(emulator, middleware=[Failing()], ledger={"database": database(tmp_path)})
+        with pytest.raises(PermissionError, match="too late") as caught:
+            kit.client.stream("Say hi").open()
+        assert caught.traceback  # which knows the frame that held the stream
+        assert not kit.open_attempts
+        assert kit.limit.running == 0
+        emulator.wait_until_gone(0)
+        kit.close()
+    (row,) = [row for row in rows(tmp_path) if row["attempt"]]
+    assert (row["status"], row["error_type"]) == ("failed", "PermissionError")
 
 
 def test_a_missing_door_is_refused_at_construction() -> None:

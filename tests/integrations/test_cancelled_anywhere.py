@@ -1,0 +1,158 @@
+"""A call may be cancelled wherever it waits: no socket, task, place or open row is left, by a thousand points."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit import AsyncCallNext, AsyncStream, Call, Kit, LLMKitError, Outcome
+from llmkit.relay.push import PushRelay
+from llmkit.testing import Behaviour, Emulator
+from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
+from support.left_over import sockets, threads
+from support.rows import database, rows
+from support.stepping import How, Steps
+
+POINTS = 250  # over each wire and transport
+ANSWER = Behaviour(tokens=6, delay=0.001)
+# What the provider does first, by scenario; then it answers.
+SCRIPTS: Mapping[str, tuple[Behaviour, ...]] = {
+    "complete": (),
+    "stream": (),
+    "relay": (),
+    "left early": (),
+    "retry": (Behaviour(status=503), Behaviour(hang_up=True)),
+    "cut": (Behaviour(tokens=6, delay=0, cut_at=1200),),
+    "queue": (),
+}
+HOW: tuple[How, ...] = ("once", "twice", "again and again")
+
+
+class Slow:
+    """A user's middleware that waits before, behind and at the end."""
+
+    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+        await asyncio.sleep(0)
+        stream = await call_next(call)
+        await asyncio.sleep(0)
+        stream.finalise(self.finish)
+        return stream
+
+    async def finish(self, outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+
+
+class Browser:
+    """Takes what the relay writes, a little later."""
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        await asyncio.sleep(0)
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        await asyncio.sleep(0)
+
+
+async def complete(kit: Kit) -> None:
+    await kit.async_client.complete("Say hi")
+
+
+async def stream(kit: Kit, words: int = 1000) -> None:
+    async with kit.async_client.stream("Say hi") as answer:
+        async for _ in answer.text():
+            words -= 1
+            if not words:
+                break
+
+
+async def relay(kit: Kit) -> None:
+    await PushRelay(kit.async_client.stream("Say hi"), Browser(), heartbeat=0.001).run()
+
+
+WORK: Mapping[str, Callable[[Kit], Awaitable[None]]] = {
+    "complete": complete,
+    "stream": stream,
+    "relay": relay,
+    "left early": lambda kit: stream(kit, 2),
+    "retry": stream,
+    "cut": stream,
+    "queue": complete,
+}
+
+
+async def cancelled_at(kit: Kit, scenario: str, at: int | None, how: How) -> int:
+    """Run a scenario, cancelled at a point; return how many points there were."""
+    steps = Steps(at, how)
+
+    async def work() -> Any:
+        return await WORK[scenario](kit)
+
+    async def run() -> None:
+        await steps.run(work())
+
+    others = []
+    if scenario == "queue":  # the only place is another's
+        others = [asyncio.create_task(stream(kit))]
+        await asyncio.sleep(0)
+    task = asyncio.create_task(run())
+    await asyncio.wait([task, *others])
+    if not task.cancelled():
+        error = task.exception()
+        assert error is None or isinstance(error, LLMKitError)
+    while kit.tasks:  # what runs to its end by itself
+        await asyncio.wait(list(kit.tasks))
+    return steps.count
+
+
+async def all_closed(folder: Path, where: str) -> None:
+    """Wait until no row is open: one that nobody waits for any more is closed by itself, soon."""
+    for _ in range(2000):
+        if "started" not in {row["status"] for row in rows(folder)}:
+            return
+        await asyncio.sleep(0.002)
+    pytest.fail(where)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("wire", WIRES)
+async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
+    """Each scenario at each of its points, in an order of chance, cancelled once, twice, or for good."""
+    chance = random.Random(f"{wire} {transport}")
+    before, tasks = sockets(), asyncio.all_tasks()
+    points: dict[str, int] = {}
+    reached = 0
+    with Emulator(behaviour=ANSWER) as emulator:
+        kit = make_kit(
+            emulator,
+            wire=wire,
+            transport=transport,
+            middleware=[Slow(), Slow()],
+            ledger={"database": database(tmp_path)},
+            concurrency={"per_process": 1},
+        )
+        while reached < POINTS:
+            scenario, how = chance.choice(sorted(WORK)), chance.choice(HOW)
+            at = chance.randint(1, points[scenario]) if scenario in points else None
+            emulator.script(*SCRIPTS[scenario])
+            count = await cancelled_at(kit, scenario, at, how)
+            emulator.reset()
+            where = f"{scenario}, cancelled {how} at point {at} of {points.get(scenario)}"
+            assert kit.limit.running == kit.limit.waiting == 0, where
+            assert not kit.open_attempts, where
+            await all_closed(tmp_path, where)
+            if at is None:
+                points[scenario] = count
+            elif count >= at:
+                reached += 1
+        await kit.aclose()
+        await asyncio.to_thread(emulator.wait_for_connections, 0)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == tasks
+    assert threads() == []
+    assert sockets() == before
+    assert points.keys() == WORK.keys()
