@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from llmkit._tls import tls_context, untrusted
 from llmkit.errors import (
     ConfigError,
     ConnectionFailed,
@@ -31,7 +32,9 @@ class AiohttpTransport:
 
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(
+                limit=0, limit_per_host=0, keepalive_timeout=60, ssl=tls_context()
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -152,6 +155,8 @@ def proxy_from_environment(url: str) -> str | None:
 def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ProviderTimeout("connect", connect_timeout)
+    if (failure := untrusted(error)) is not None:
+        return failure
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
         return ConnectionFailed(
             "no connection to the provider could be made",

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 
@@ -29,7 +30,7 @@ class AsyncHttpxTransport:
         self._injected = client
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Line]] = defaultdict(list)
-        self._ssl_context = httpx.create_ssl_context() if client is None else None
+        self._ssl_context = tls_context() if client is None else None
         self._closed = False
 
     def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
@@ -208,6 +209,8 @@ def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
 def to_error(error: Exception, connect_timeout: float) -> ProviderError:
     """Turn an exception of httpx or httpx2 into ours. It says no URL and no header."""
     name = type(error).__name__
+    if name == "ConnectError" and (failure := untrusted(error)) is not None:
+        return failure
     if name in ("ConnectTimeout", "PoolTimeout"):
         return ProviderTimeout("connect", connect_timeout)
     if name in ("ConnectError", "UnsupportedProtocol", "ProxyError"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -64,20 +65,28 @@ class FaultProxy(LocalServer):
         anthropic.Anthropic(base_url=proxy.url, api_key="any")
     ```
 
-    It knows nothing of what it carries, so TLS goes through it too, if the client expects the target's name. All methods may be called
-    from any thread.
+    It knows nothing of what it carries, so TLS goes through it too, if the client expects the target's name; with `tls` it is the
+    end of TLS itself, and speaks to the target in the clear. All methods may be called from any thread.
 
     Attributes:
         fault: what a connection gets that no script provides for. May be set at any time, for connections that come.
     """
 
-    def __init__(self, target: str, *, fault: Fault | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        target: str,
+        *,
+        fault: Fault | None = None,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Prepare; `start` or `with` opens the port.
 
         Args:
             target: the URL of what is behind, with its port.
             fault: the default fault.
             host: the address to listen on.
+            tls: serve TLS with this server's context, which holds a certificate for `host`.
 
         Raises:
             ValueError: the target names no host or no port.
@@ -88,6 +97,7 @@ class FaultProxy(LocalServer):
             raise ValueError("the target is a URL with a port, such as http://127.0.0.1:8200")
         super().__init__("fault proxy", host, 0)
         self.fault = fault or Fault()
+        self._tls = tls
         self._target = (parts.hostname, port)
         self._parts = parts
         self._script: deque[Fault] = deque()
@@ -100,7 +110,8 @@ class FaultProxy(LocalServer):
     def url(self) -> str:
         """The target's URL, at the proxy's address."""
         login = "".join(self._parts.netloc.rpartition("@")[:2])
-        return urlunsplit(self._parts._replace(netloc=f"{login}{self._netloc()}"))
+        scheme = self._parts.scheme if self._tls is None else "https"
+        return urlunsplit(self._parts._replace(scheme=scheme, netloc=f"{login}{self._netloc()}"))
 
     @property
     def accepted(self) -> int:
@@ -118,7 +129,7 @@ class FaultProxy(LocalServer):
 
     async def _serve(self, listener: socket.socket) -> Callable[[], None]:
         self._stopping = False
-        server = await asyncio.start_server(self._accept, sock=listener)
+        server = await asyncio.start_server(self._accept, sock=listener, ssl=self._tls)
 
         def close() -> None:
             self._stopping = True
