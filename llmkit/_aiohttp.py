@@ -22,6 +22,10 @@ except ImportError:
     raise MissingExtra("aiohttp", "aiohttp") from None
 
 
+# How much of what has come is taken at once, in bytes: for a slow browser all of it is held several times over.
+READ = 64 * 1024
+
+
 class AiohttpTransport:
     """Keeps one aiohttp session for one event loop.
 
@@ -112,7 +116,7 @@ class AiohttpExchange:
         if self._answer is None:
             return b""
         try:
-            return await self._answer.content.readany()
+            return await self._answer.content.read(READ)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise _to_error(error, self._connect_timeout) from error
 

@@ -6,7 +6,6 @@ import contextvars
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Self
 
@@ -17,8 +16,9 @@ from llmkit.relay.problem import INTERNAL, Problem, problem_of
 
 log = logging.getLogger("llmkit.relay")
 
-# How many reads may wait for a slow browser before the provider has to wait too.
+# What may wait for a slow browser before the provider has to wait too, in reads and in bytes.
 QUEUE_LENGTH = 16
+QUEUE_BYTES = 64 * 1024
 # How long the reader's thread is waited for, in seconds.
 JOIN_LIMIT = 1.0
 
@@ -134,7 +134,8 @@ class _Reading:
         self._dialect = dialect
         self._clock = clock
         self._changed = threading.Condition(threading.RLock())  # a collector may stop it within
-        self._frames: deque[bytes] = deque()
+        self._frames: list[bytes] = []
+        self._size = 0
         self._ended = False
         self._stopped = False
 
@@ -166,6 +167,7 @@ class _Reading:
                 self._changed.wait(left)
             frames = b"".join(self._frames)
             self._frames.clear()
+            self._size = 0
             self._changed.notify_all()
             return frames
 
@@ -178,10 +180,14 @@ class _Reading:
         if not ended:
             self._manager.abort()
 
+    def _is_full(self) -> bool:
+        return len(self._frames) >= QUEUE_LENGTH or self._size >= QUEUE_BYTES
+
     def _put(self, frames: bytes) -> bool:
         with self._changed:
-            while len(self._frames) >= QUEUE_LENGTH and not self._stopped:
+            while self._is_full() and not self._stopped:
                 self._changed.wait()
             self._frames.append(frames)
+            self._size += len(frames)
             self._changed.notify_all()
             return not self._stopped

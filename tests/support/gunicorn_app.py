@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from llmkit import Kit
-from support.left_over import sockets, threads
+from support.left_over import held_by
 from support.wsgi_app import Watching, WSGIApp
 
 config = json.loads(os.environ["LLMKIT_TEST_CONFIG"])
@@ -20,11 +20,5 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     """Answer, and at /left say what this worker holds."""
     if environ["PATH_INFO"] != "/left":
         return streams(environ, start_response)
-    left = {
-        "running": kit.limit.running,
-        "attempts": len(kit.open_attempts),
-        "sockets": sockets(),
-        "threads": threads(),
-    }
     start_response("200 OK", [("content-type", "application/json"), ("connection", "close")])
-    return [json.dumps(left).encode()]
+    return [json.dumps(held_by(kit)).encode()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import socketserver
 import subprocess
@@ -63,17 +64,45 @@ def wsgi_host(app: Callable[..., Any]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def gunicorn_host(worker: str, config: dict[str, Any]) -> Iterator[str]:
+def gunicorn_host(
+    worker: str, config: dict[str, Any], *, threads: int = 8, send_buffer: int | None = None
+) -> Iterator[str]:
     """Serve `support.gunicorn_app` with one gunicorn worker of a class; yield its address.
 
     At the end it must stop when it is told to, without a traceback in its log.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
+    command = [
+        "gunicorn",
+        "support.gunicorn_app:app",
+        "--bind",
+        "fd://{fd}",
+        "--log-level",
+        "warning",
+    ]
+    command += ["--worker-class", worker, "--threads", str(threads), "--graceful-timeout", "5"]
+    with _process(command, config, send_buffer) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def uvicorn_host(config: dict[str, Any], *, send_buffer: int | None = None) -> Iterator[str]:
+    """Serve `support.uvicorn_app` in a process of its own; yield its address. It must stop as gunicorn must."""
+    command = ["uvicorn", "support.uvicorn_app:app", "--fd", "{fd}", "--log-level", "warning"]
+    command += ["--timeout-graceful-shutdown", "5"]
+    with _process(command, config, send_buffer) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _process(command: list[str], config: dict[str, Any], send_buffer: int | None) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    if send_buffer is not None:
+        listener.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer
+        )  # connections inherit it
     env = {**os.environ, "LLMKIT_TEST_CONFIG": json.dumps(config), "PYTHONPATH": str(TESTS)}
-    command = [sys.executable, "-m", "gunicorn", "support.gunicorn_app:app"]
-    command += ["--bind", f"fd://{listener.fileno()}", "--worker-class", worker, "--threads", "8"]
     server = subprocess.Popen(
-        [*command, "--graceful-timeout", "5", "--log-level", "warning"],
+        [sys.executable, "-m", *(word.format(fd=listener.fileno()) for word in command)],
         env=env,
         stderr=subprocess.PIPE,
         text=True,
@@ -89,4 +118,4 @@ def gunicorn_host(worker: str, config: dict[str, Any]) -> Iterator[str]:
             server.kill()
             listener.close()
     assert "Traceback" not in log, log
-    assert server.returncode == 0, log
+    assert server.returncode in (0, -signal.SIGTERM), log

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Any
+
+from llmkit import Kit
 
 
 def sockets(pid: int | str = "self") -> int:
@@ -21,3 +24,19 @@ def threads() -> list[str]:
     """Name llmkit's threads, but for the one that a process keeps for all its timers."""
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if name.startswith("llmkit") and name != "llmkit-timers"]
+
+
+def held_by(kit: Kit) -> dict[str, Any]:
+    """Say what a kit and its process hold; `memory` is in bytes, and None where nobody says."""
+    try:
+        with open("/proc/self/statm") as numbers:
+            memory: int | None = int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except FileNotFoundError:
+        memory = None
+    return {
+        "running": kit.limit.running,
+        "attempts": len(kit.open_attempts),
+        "sockets": sockets(),
+        "threads": threads(),
+        "memory": memory,
+    }
