@@ -1,0 +1,54 @@
+"""How long a program waits for llmkit when it starts."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+IMPORT = "import llmkit"
+CLIENT = """
+from llmkit import Client
+client = Client("anthropic:claude-sonnet-4-5", api_key="test-key")
+client.kit.transport()
+"""
+ASYNC_CLIENT = """
+import asyncio
+from llmkit import AsyncClient
+
+async def main():
+    client = AsyncClient("anthropic:claude-sonnet-4-5", api_key="test-key")
+    client.kit.async_transport()
+    await client.aclose()
+
+asyncio.run(main())
+"""
+
+
+def seconds(script: str) -> float:
+    """Return the CPU seconds of a fresh interpreter that runs the script: the median of nine.
+
+    The processor's time, for what else runs on this machine should not count.
+    """
+    measured = f"{script}\nimport time\nprint(time.process_time())"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDEVMODE"}
+    spent = [
+        subprocess.run(
+            [sys.executable, "-c", measured], capture_output=True, text=True, check=True, env=env
+        )
+        for _ in range(9)
+    ]
+    return statistics.median(float(run.stdout) for run in spent)
+
+
+@pytest.mark.parametrize(
+    ("script", "limit"),
+    [(IMPORT, 0.060), (CLIENT, 0.300), (ASYNC_CLIENT, 0.450)],
+    ids=["import", "Client", "AsyncClient"],
+)
+def test_a_start_is_quick(script: str, limit: float) -> None:
+    """Beyond the interpreter's own start: the import, and a client that is ready to call."""
+    assert seconds(script) - seconds("pass") < limit
