@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from llmkit._timers import timers
@@ -140,10 +141,7 @@ async def async_run_to_end(
 
     `tasks` keeps it alive, and is where its owner finds what still runs.
     """
-    task = asyncio.get_running_loop().create_task(_limited(work()))
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-    return await asyncio.shield(task)
+    return await asyncio.shield(_start(asyncio.get_running_loop(), work, tasks))
 
 
 def run_to_end(work: Callable[[], T], tasks: set[asyncio.Task[Any]]) -> T:  # noqa: ARG001
@@ -158,12 +156,7 @@ def async_run_soon(
     loop = home.loop
     if loop is None or loop.is_closed():
         return
-
-    def start() -> None:
-        task = loop.create_task(_limited(work()))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
+    start = partial(_start, loop, work, tasks)
     if asyncio._get_running_loop() is loop:  # noqa: SLF001  # documented; get_running_loop() would raise
         start()
     else:
@@ -172,11 +165,13 @@ def async_run_soon(
 
 def run_soon(home: Home, work: Callable[[], object], tasks: set[asyncio.Task[Any]]) -> None:  # noqa: ARG001
     """Run the work in the timers' thread, without waiting for it."""
+    timers.call_later(0, work)
 
-    def start() -> None:
-        work()
 
-    timers.call_later(0, start)
+async def async_finished(tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for what still runs in a loop, however it ends."""
+    mine = [task for task in tasks if task.get_loop() is loop]
+    await asyncio.gather(*mine, return_exceptions=True)
 
 
 def closed() -> StreamClosed:
@@ -194,6 +189,17 @@ def thread_safe(
             loop.call_soon_threadsafe(callback)
 
     return wake
+
+
+def _start(
+    loop: asyncio.AbstractEventLoop,
+    work: Callable[[], Coroutine[Any, Any, T]],
+    tasks: set[asyncio.Task[Any]],
+) -> asyncio.Task[T]:
+    task = loop.create_task(_limited(work()))
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
 
 
 async def _limited(work: Coroutine[Any, Any, T]) -> T:

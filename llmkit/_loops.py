@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -21,11 +21,11 @@ class LoopTransports:
 
     Args:
         make: makes a transport for the running loop.
-        ending: told of a loop that ends, while it still runs and before its transport is closed.
+        ending: awaited when a loop ends, while it still runs and before its transport is closed.
     """
 
     def __init__(
-        self, make: Callable[[], AsyncTransport], ending: Callable[[Loop], object]
+        self, make: Callable[[], AsyncTransport], ending: Callable[[Loop], Awaitable[None]]
     ) -> None:
         self._make = make
         self._ending = ending
@@ -56,7 +56,7 @@ class LoopTransports:
         finally:
             held = self._held.pop(loop, None)
             if held is not None:
-                self._ending(loop)
+                await self._ending(loop)
                 await held.transport.aclose()
 
     def _forget_closed(self) -> None:

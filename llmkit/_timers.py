@@ -21,10 +21,10 @@ class Timer:
 
     __slots__ = ("_timers", "callback", "when")
 
-    def __init__(self, timers: Timers, when: float, callback: Callable[[], None]) -> None:
+    def __init__(self, timers: Timers, when: float, callback: Callable[[], object]) -> None:
         self._timers = timers
         self.when = when
-        self.callback: Callable[[], None] | None = callback
+        self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
         """Forget the callback, if it has not been called."""
@@ -46,7 +46,7 @@ class Timers:
         self._cancelled = 0
         self._thread: threading.Thread | None = None
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call back after so many seconds."""
         timer = Timer(self, time.monotonic() + seconds, callback)
         with self._changed:
@@ -84,7 +84,7 @@ class Timers:
                 except Exception:
                     log.exception("a timer's callback failed; the others still run")
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self) -> Callable[[], object] | None:
         if not self._heap:
             self._changed.wait()
             return None

@@ -45,9 +45,8 @@ def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
 def untrusted(error: BaseException) -> ConnectionFailed | None:
     """Return the error to raise if a connection failed because its certificate is not trusted."""
     cause: BaseException | None = error
-    while (
-        type(cause) is not ssl.SSLCertVerificationError
-    ):  # aiohttp's own subclass does not say why
+    # The type itself, since aiohttp's subclass of it does not say why.
+    while type(cause) is not ssl.SSLCertVerificationError:
         if cause is None:
             return None
         cause = cause.__cause__ or cause.__context__

@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from llmkit._concurrency import async_finished
 from llmkit._loops import LoopTransports
 from llmkit.config import Config
 from llmkit.errors import ConfigError
@@ -203,9 +204,7 @@ class Kit:
 
     async def aclose(self) -> None:
         """Wait for the finalisers, then close the connections of this event loop and all that `close` does."""
-        loop = asyncio.get_running_loop()
-        mine = [task for task in self.tasks if task.get_loop() is loop]
-        await asyncio.gather(*mine, return_exceptions=True)
+        await async_finished(self.tasks, asyncio.get_running_loop())
         await self._loop_transports.aclose()
         await asyncio.to_thread(self.close)
 
@@ -219,7 +218,7 @@ class Kit:
         self._close_threads = None
         self._loop_transports = LoopTransports(
             partial(_async_transport, self.config.transport, self._async_http_client),
-            partial(_forsake, self.open_attempts),
+            partial(_end_loop, self.open_attempts, self.tasks),
         )
 
     def _check_process(self) -> None:
@@ -260,6 +259,16 @@ def _forsake(
     for attempt, home in list(attempts.items()):
         if home.pid == os.getpid() and loop in (None, home.loop):
             attempt.forsake()
+
+
+async def _end_loop(
+    attempts: dict[OpenAttempt, Home],
+    tasks: set[asyncio.Task[Any]],
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Cut what is still open in a loop that ends, and wait until it is closed."""
+    _forsake(attempts, loop)
+    await async_finished(tasks, loop)
 
 
 def _end(ledger: LedgerWriter, attempts: dict[OpenAttempt, Home]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 
-class LocalServer:
+class LocalServer(ABC):
     """Opens a port and serves it until it is stopped. All methods may be called from any thread.
 
     Args:
@@ -69,9 +70,9 @@ class LocalServer:
     ) -> None:
         self.stop()
 
+    @abstractmethod
     async def _serve(self, listener: socket.socket) -> Callable[[], None]:
         """Take over the listening socket, in the thread's loop; return what closes all that came of it."""
-        raise NotImplementedError
 
     def _netloc(self) -> str:
         """Return host and port, as a URL writes them."""

@@ -11,6 +11,7 @@ import trustme
 
 from llmkit import ConfigError, ConnectionFailed, ProviderError, StreamTruncated
 from llmkit.testing import Behaviour, Emulator, Fault, FaultProxy
+from support.environment import forget_network
 from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
 from support.rows import database, rows
 from support.tunnel import tunnelling
@@ -21,11 +22,7 @@ ANSWER = Behaviour(tokens=5, delay=0)
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin without a proxy and without a CA of somebody's own."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    forget_network(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +54,12 @@ def ca_file(company: trustme.CA, tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def trusting(ca_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust that CA."""
+    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -80,16 +83,10 @@ async def test_a_redirect_does_not_get_the_key(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
-async def test_a_ca_of_ones_own(
-    emulator: Emulator,
-    proxy: FaultProxy,
-    ca_file: str,
-    monkeypatch: pytest.MonkeyPatch,
-    transport: str,
-) -> None:
+async def test_a_ca_of_ones_own(emulator: Emulator, proxy: FaultProxy, transport: str) -> None:
     """SSL_CERT_FILE names it; then all is as without TLS, a cut too, and a connection serves again."""
-    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
     kit = make_kit(emulator, transport=transport, through=proxy)
     for _ in range(2):
         async with kit.async_client.stream("Say hi") as stream:
@@ -109,16 +106,12 @@ async def test_a_ca_of_ones_own(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 async def test_a_stream_over_tls_is_cut_at_once(
-    emulator: Emulator,
-    proxy: FaultProxy,
-    ca_file: str,
-    monkeypatch: pytest.MonkeyPatch,
-    transport: str,
+    emulator: Emulator, proxy: FaultProxy, transport: str
 ) -> None:
     """Leaving early stops the model behind TLS too."""
-    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
     emulator.script(Behaviour(tokens=5, delay=0, hold_at=2))
     kit = make_kit(emulator, transport=transport, through=proxy)
     async with kit.async_client.stream("Say hi") as stream:
@@ -185,16 +178,12 @@ async def test_a_ca_file_that_cannot_be_read(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 async def test_a_proxy_before_tls_sees_no_key(
-    emulator: Emulator,
-    proxy: FaultProxy,
-    ca_file: str,
-    monkeypatch: pytest.MonkeyPatch,
-    transport: str,
+    emulator: Emulator, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     """HTTPS_PROXY: the proxy is asked for a tunnel, and told nothing else."""
-    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
     with tunnelling() as (url, heads):
         monkeypatch.setenv("HTTPS_PROXY", url)
         kit = make_kit(emulator, transport=transport, through=proxy)

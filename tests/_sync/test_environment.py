@@ -12,17 +12,14 @@ import pytest
 
 from llmkit import Kit, ServerFailed
 from llmkit.testing import Behaviour, Emulator
+from support.environment import forget_network
 from support.kits import TRANSPORTS, make_kit
-
-NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin without a proxy."""
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+    forget_network(monkeypatch)
 
 
 class Refusing(socketserver.StreamRequestHandler):

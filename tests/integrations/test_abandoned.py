@@ -8,7 +8,6 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import warnings
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +18,8 @@ import pytest
 
 from llmkit import Kit, StreamClosed
 from llmkit.testing import Behaviour, Emulator
+from support import abandoning
+from support.abandoning import WAYS
 from support.hosts import TESTS
 from support.kits import ASYNC_TRANSPORTS, make_kit, settings
 from support.left_over import sockets, threads
@@ -28,7 +29,7 @@ STREAMS = 2000
 AT_ONCE = 40
 # Thirty tokens in some forty milliseconds: time enough to be left anywhere.
 ANSWER = Behaviour(tokens=30, delay=0.001, ttft=0.005, head_delay=0.002)
-WAYS = ("left", "cancelled", "aborted", "dropped", "to the end")
+TASK_WAYS = ("cancelled", *WAYS)
 
 
 def check(ended: Mapping[str, str], folder: Path) -> None:
@@ -75,7 +76,7 @@ async def test_tasks(tmp_path: Path, transport: str) -> None:
 
         async def reader() -> None:
             for number in users:
-                way, user = WAYS[number % len(WAYS)], str(number)
+                way, user = TASK_WAYS[number % len(TASK_WAYS)], str(number)
                 task = asyncio.create_task(read(kit, way, user, chance, ended))
                 if way == "cancelled":
                     loop.call_later(chance.uniform(0, 0.06), task.cancel)
@@ -97,40 +98,17 @@ async def test_tasks(tmp_path: Path, transport: str) -> None:
     check(ended, tmp_path)
 
 
-def read_in_thread(
-    kit: Kit, way: str, user: str, chance: random.Random, ended: dict[str, str]
-) -> None:
-    """Do what `read` does, in a thread."""
-    manager = kit.client.stream("Say hi", user=user)
-    if way == "aborted":
-        threading.Timer(chance.uniform(0, 0.06), manager.abort).start()
-    words = chance.randrange(30) if way in ("left", "dropped") else 1000
-    stream = None
-    try:
-        stream = manager.open()
-        while words and stream.read() is not None:
-            words -= 1
-    except StreamClosed:
-        assert way == "aborted"
-    finally:
-        if stream is not None and way != "dropped":
-            stream.close()
-        complete = stream is not None and stream.response.stop_reason is not None
-        ended[user] = "finished" if complete else "cancelled"
-
-
 def test_threads(tmp_path: Path) -> None:
     """Left, aborted from another thread, dropped, read to the end; many at once."""
     chance = random.Random(7)
     ended: dict[str, str] = {}
-    ways = [way for way in WAYS if way != "cancelled"]
     with Emulator(behaviour=ANSWER) as emulator, warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # that one was dropped
         others, before = threads(), sockets()
         kit = make_kit(emulator, ledger={"database": database(tmp_path)})
 
         def reader(number: int) -> None:
-            read_in_thread(kit, ways[number % len(ways)], str(number), chance, ended)
+            abandoning.read(kit, WAYS[number % len(WAYS)], str(number), chance, ended)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(reader, range(STREAMS)))

@@ -44,7 +44,8 @@ def close_a_tab(url: str, chance: random.Random) -> None:
             b"Content-Length: %d\r\n\r\n%s" % (host.path.encode(), len(body), body)
         )
         seen, wanted = b"", chance.randrange(8)
-        if wanted == 7:  # gone while it is asked
+        if wanted == 7:
+            # Gone at any moment between the question and the first token: the moment is what is tried, nothing is waited for.
             time.sleep(chance.uniform(0, 0.01))
         while wanted < 7 and len(b"".join(TEXT.findall(seen)).split()) < wanted:
             data = tab.recv(4096)

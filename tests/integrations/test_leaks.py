@@ -168,10 +168,14 @@ def test_a_kit_outlives_its_loops(tmp_path: Path, transport: str) -> None:
 def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
     """One that was left open is cut and its row closed, also while somebody still holds it."""
     with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        before = sockets()
         kit = make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)})
         left = asyncio.run(kit.async_client.stream("Say hi").open())
         emulator.wait_until_gone(0)
+        emulator.wait_for_connections(0)
+        assert sockets() == before
         assert not kit.open_attempts
+        assert not kit.tasks
         assert asyncio.run(left.aclose()) is None  # too late to matter, and no error
         kit.close()
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]

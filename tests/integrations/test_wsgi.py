@@ -14,18 +14,14 @@ from llmkit.testing import Behaviour, Emulator
 from support.browser import SAY_HI, SILENCES, leave, open_page
 from support.hosts import wsgi_host
 from support.kits import WIRES, make_kit
+from support.left_over import threads
 from support.rows import database, rows
 from support.wsgi_app import Watching, WSGIApp
 
 
-def readers() -> list[str]:
-    """Return the names of llmkit's threads that run now."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("llmkit-")]
-
-
 def close(kit: Kit) -> None:
     kit.close()
-    assert [name for name in readers() if name in ("llmkit-reader", "llmkit-opener")] == []
+    assert [name for name in threads() if name in ("llmkit-reader", "llmkit-opener")] == []
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -17,30 +17,12 @@ from typing import Any
 import gevent
 from gevent.pool import Pool
 
-from llmkit import Kit, StreamClosed
+from llmkit import Kit
+from support import abandoning
+from support.abandoning import WAYS
 from support.left_over import sockets, threads
 
-WAYS = ("left", "killed", "aborted", "dropped", "to the end")
-
-
-def read(kit: Kit, way: str, user: str, chance: random.Random, ended: dict[str, str]) -> None:
-    """Read one stream for a while and leave it; note what its row must say."""
-    manager = kit.client.stream("Say hi", user=user)
-    words = chance.randrange(30) if way in ("left", "dropped") else 1000
-    if way == "aborted":
-        gevent.spawn_later(chance.uniform(0, 0.06), manager.abort)
-    stream = None
-    try:
-        stream = manager.open()
-        while words and stream.read() is not None:
-            words -= 1
-    except StreamClosed:
-        assert way == "aborted"
-    finally:
-        if stream is not None and way != "dropped":
-            stream.close()
-        complete = stream is not None and stream.response.stop_reason is not None
-        ended[user] = "finished" if complete else "cancelled"
+GREENLET_WAYS = ("killed", *WAYS)
 
 
 def main(config: dict[str, Any], streams: int) -> None:
@@ -54,8 +36,8 @@ def main(config: dict[str, Any], streams: int) -> None:
     ended: dict[str, str] = {}
 
     def run(number: int) -> None:
-        way, user = WAYS[number % len(WAYS)], str(number)
-        greenlet = gevent.spawn(read, kit, way, user, chance, ended)
+        way, user = GREENLET_WAYS[number % len(GREENLET_WAYS)], str(number)
+        greenlet = gevent.spawn(abandoning.read, kit, way, user, chance, ended)
         if way == "killed":
             gevent.sleep(chance.uniform(0, 0.06))
             greenlet.kill()
