@@ -51,6 +51,9 @@ def kit_for(llmock: Any, wire: str, transport: str, **more: Any) -> Kit:
 def broken(llmock: Any, fault: str, after_chunks: int) -> None:
     """Break the next stream after so many chunks."""
     more = {"seconds": 30} if fault == "stall" else {}
+    if fault == "corrupt":
+        # The answer goes on after the broken chunk. llmock takes a retry for another call if it had sent all of it by then.
+        llmock.pace(chunk_delay_ms=100)
     getattr(llmock.reply(SAID, times=None), fault)(after_chunks=after_chunks, **more)
 
 
