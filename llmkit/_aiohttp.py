@@ -125,13 +125,16 @@ class AiohttpExchange:
         if self._answer is not None:
             self._answer.close()
 
+    def let_go(self) -> bool:
+        """Give the connection back if the body is over."""
+        if self._answer is None or not self._answer.content.at_eof():
+            return False
+        self._answer.release()
+        return True
+
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else cut it."""
-        if self._answer is None:
-            return
-        if self._answer.content.at_eof():
-            self._answer.release()
-        else:
+        if self._answer is not None and not self.let_go():
             self._answer.close()
 
 

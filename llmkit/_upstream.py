@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 
 from llmkit._concurrency import closed, thread_safe
 from llmkit._timers import Timer, timers
@@ -21,7 +19,11 @@ DRAIN_SECONDS = 1.0
 
 
 class _Watched:
-    """What both colours share: the facts of the answer, and the clocks' verdict."""
+    """What both colours share: the facts of the answer, and the clocks' verdict.
+
+    Attributes:
+        headers: the headers of the answer, names in lower case.
+    """
 
     __slots__ = (
         "_clock",
@@ -34,6 +36,7 @@ class _Watched:
         "_signal",
         "_timer",
         "_waits",
+        "headers",
     )
 
     def __init__(
@@ -53,16 +56,12 @@ class _Watched:
         self._waits = False
         self._closed = False
         self._left_at = clock()
+        self.headers: dict[str, str] = {}
 
     @property
     def status(self) -> int:
         """The HTTP status."""
         return self._exchange.status
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the answer, names in lower case."""
-        return {name.lower(): value for name, value in self._exchange.headers.items()}
 
     def content(self) -> None:
         """Take note that what was read held content."""
@@ -80,14 +79,37 @@ class _Watched:
         """Cut the connection at once."""
         self._exchange.abort()
 
+    def let_go(self) -> bool:
+        """Stop the clocks and let the connection serve again, if its answer is over and nothing has to be waited for."""
+        if not self._exchange.let_go():
+            return False
+        self._stop_clocks()
+        return True
+
     def _call_later(self, seconds: float) -> asyncio.TimerHandle | Timer:
         """Look at the clocks after so many seconds."""
         raise NotImplementedError
+
+    def _opened(self) -> None:
+        """Take note of the head of the answer."""
+        self._waits = False
+        self._left_at = self._clock()
+        self.headers = {name.lower(): value for name, value in self._exchange.headers.items()}
+        self._inflater = inflater_for(self.headers)
+
+    def _stop(self) -> None:
+        """Cut what is open."""
+        self._exchange.abort()
 
     def _stop_clocks(self) -> None:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._signal.remove(self._cut)
+
+    def _cut(self) -> None:
+        """Abort from whatever thread."""
+        raise NotImplementedError
 
     def _look_again(self) -> None:
         if self._timer is not None:
@@ -103,7 +125,7 @@ class _Watched:
             self._left_at = now
         self._fired = self._clocks.ran_out(now)
         if self._fired is not None:
-            self._exchange.abort()
+            self._stop()
         else:
             self._timer = self._call_later(max(0.0, self._clocks.deadline - now))
 
@@ -125,7 +147,7 @@ class _Watched:
 class AsyncUpstream(_Watched):
     """One exchange under the clocks: one timer a stream, no task and no timeout a token."""
 
-    __slots__ = ("_loop",)
+    __slots__ = ("_loop", "_opening", "_stopped")
     _exchange: AsyncExchange
 
     def __init__(
@@ -137,6 +159,8 @@ class AsyncUpstream(_Watched):
     ) -> None:
         super().__init__(exchange, clocks, signal, clock)
         self._loop = asyncio.get_running_loop()
+        self._opening: asyncio.Task[object] | None = None
+        self._stopped = False
 
     async def open(self) -> None:
         """Send the request and wait for the head of the answer.
@@ -145,23 +169,27 @@ class AsyncUpstream(_Watched):
             ConnectionFailed, ProviderTimeout: as it says.
             StreamClosed: the call was aborted.
         """
-        limit = asyncio.timeout(self._clocks.deadline - self._clock())
-        cut = thread_safe(self._loop, partial(_expire, limit))
+        task = self._opening = asyncio.current_task()
+        assert task is not None  # noqa: S101  # for this is a coroutine
+        others = task.cancelling()
+        self._waits = True
+        self._signal.add(self._cut)
+        self._look()
         try:
-            async with limit:
-                self._signal.add(cut)
-                await self._exchange.open()
-        except TimeoutError:
-            if self._signal.aborted:
-                raise closed() from None
-            raise self._timeout(self._clocks.ran_out(self._clock()) or "first_content") from None
+            await self._exchange.open()
+        except asyncio.CancelledError:
+            by_others = task.cancelling() > others + 1
+            if by_others or not self._stopped:
+                raise
         except LLMKitError as error:
             raise self._reason(error) from error.__cause__
         finally:
-            self._signal.remove(cut)
-        self._signal.add(self._cut)
-        self._look()
-        self._inflater = inflater_for(self.headers)
+            self._opening = None
+            if self._stopped:
+                task.uncancel()
+        if self._stopped:
+            raise self._reason(closed())
+        self._opened()
 
     async def read(self) -> bytes:
         """Return what one network read gave; nothing at the end of the body.
@@ -194,7 +222,6 @@ class AsyncUpstream(_Watched):
                 again.
         """
         self._stop_clocks()
-        self._signal.remove(self._cut)
         if drain:
             await self._drain()
         await self._exchange.aclose()
@@ -212,14 +239,15 @@ class AsyncUpstream(_Watched):
         return self._loop.call_later(seconds, self._look)
 
     def _cut(self) -> None:
-        """Abort from whatever thread."""
-        thread_safe(self._loop, self._exchange.abort)()
+        thread_safe(self._loop, self._stop)()
 
-
-def _expire(limit: asyncio.Timeout) -> None:
-    """Let a limit run out now, if it is not over already: who called this from another thread could not know."""
-    with suppress(RuntimeError):
-        limit.reschedule(asyncio.get_running_loop().time())
+    def _stop(self) -> None:
+        """Cut what is open; while it is being opened, cancel whoever opens it, as asyncio.timeout() does."""
+        if self._opening is None:
+            self._exchange.abort()
+        elif not self._stopped:
+            self._stopped = True
+            self._opening.cancel()
 
 
 class Upstream(_Watched):
@@ -235,19 +263,16 @@ class Upstream(_Watched):
             ConnectionFailed, ProviderTimeout: as it says.
             StreamClosed: the call was aborted.
         """
-        self._signal.add(self._exchange.abort)
-        self._look()
+        self._signal.add(self._cut)
         self._waits = True
+        self._look()
         try:
             self._exchange.open()
         except LLMKitError as error:
             raise self._reason(error) from error.__cause__
-        finally:
-            self._waits = False
-            self._left_at = self._clock()
         if self._signal.aborted:
             raise closed()
-        self._inflater = inflater_for(self.headers)
+        self._opened()
 
     def read(self) -> bytes:
         """Return what one network read gave; nothing at the end of the body.
@@ -275,7 +300,6 @@ class Upstream(_Watched):
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""
         self._stop_clocks()
-        self._signal.remove(self._exchange.abort)
         if drain:
             self._drain()
         self._exchange.close()
@@ -293,3 +317,6 @@ class Upstream(_Watched):
 
     def _call_later(self, seconds: float) -> Timer:
         return timers.call_later(seconds, self._look)
+
+    def _cut(self) -> None:
+        self._exchange.abort()

@@ -32,6 +32,9 @@ class AsyncExchange(Protocol):
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails. May be called at any time, more than once."""
 
+    def let_go(self) -> bool:
+        """Give the connection back, if the body is over and nothing has to be waited for; else do nothing and return False."""
+
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else cut it. May be called more than once."""
 
@@ -50,6 +53,9 @@ class Exchange(Protocol):
 
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails."""
+
+    def let_go(self) -> bool:
+        """Give the connection back, if the body is over and nothing has to be waited for; else do nothing and return False."""
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else cut it."""

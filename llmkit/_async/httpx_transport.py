@@ -167,6 +167,10 @@ class AsyncHttpxExchange:
                 except OSError:
                     pass  # it is closed already
 
+    def let_go(self) -> bool:
+        """Never: closing an answer of httpx may have to wait."""
+        return False
+
     async def aclose(self) -> None:
         """Give the line back or close it."""
         with self._closing:

@@ -28,12 +28,17 @@ class AsyncSource(Protocol):
 
     answer: Accumulator
     tasks: set[asyncio.Task[Any]]
+    has_row: bool
+    """Whether a row waits to be closed."""
 
     async def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None at the end."""
 
     async def settle(self, status: Status, error: BaseException | None) -> None:
         """Write down how it ended. May be called more than once; the first one counts."""
+
+    def let_go(self) -> bool:
+        """Do what `aclose` does, if the answer is complete and nothing has to be waited for."""
 
     async def aclose(self, status: Status, error: BaseException | None) -> None:
         """Settle, and let go of everything."""
@@ -82,7 +87,7 @@ class AsyncStream:
                 self._ended = True
                 await self.aclose()
                 return None
-            if events and type(events[-1]) is Finish:
+            if events and type(events[-1]) is Finish and self._source.has_row:
                 events = await self._finishing(events)
             if events:
                 for tap in self._taps:
@@ -100,8 +105,7 @@ class AsyncStream:
         if len(events) > 1:
             self._ready = events[-1:]
             return events[:-1]
-        source = self._source
-        await async_run_to_end(lambda: source.settle("finished", None), source.tasks)
+        await self._source.settle("finished", None)
         return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
@@ -153,7 +157,8 @@ class AsyncStream:
             if self._closed:
                 return
             self._closed = True
-        await async_run_to_end(self._close, self._source.tasks)
+        if self._finalisers or not self._source.let_go():
+            await async_run_to_end(self._close, self._source.tasks)
 
     async def fail(self, error: BaseException) -> None:
         """Close the stream because whoever held it failed."""

@@ -39,7 +39,7 @@ class Attempt:
         self._upstream: Upstream | None = None
         self._decoder: Decoder | None = None
         self._has_place = False
-        self._has_row = False
+        self.has_row = False
 
     def open(self) -> list[Event]:
         """Send the request and return the first events: with content, or with the finish of an empty answer.
@@ -71,7 +71,7 @@ class Attempt:
         self._has_place = True
         if kit.ledger is not None:
             kit.ledger.begin(self._record.opening())
-            self._has_row = True
+            self.has_row = True
         kit.open_attempts[self] = home()
         exchange = kit.transport().start(
             request, connect_timeout=self._clocks.connect_limit(kit.clock())
@@ -131,16 +131,27 @@ class Attempt:
         return events
 
     def settle(self, status: Status, error: BaseException | None) -> None:
-        """Close the row."""
+        """Close the row. It is in the writer's hands before anything is waited for."""
         self._kit.open_attempts.pop(self, None)
-        if not self._has_row or self._kit.ledger is None:
+        if not self.has_row or self._kit.ledger is None:
             return
-        self._has_row = False
+        self.has_row = False
         closing = self._record.closing(status, error, self._decoder, self.answer)
         try:
             self._kit.ledger.finish(closing)
         except LedgerUnavailable as unavailable:
             log.warning("a row is not closed yet: %s", unavailable)
+
+    def let_go(self) -> bool:
+        """Do what `close` does, if the answer is complete and nothing has to be waited for."""
+        upstream, decoder = self._upstream, self._decoder
+        if self.has_row or upstream is None or decoder is None or not decoder.finished:
+            return False
+        if not upstream.let_go():
+            return False
+        self._kit.open_attempts.pop(self, None)
+        self._leave()
+        return True
 
     def close(self, status: Status, error: BaseException | None) -> None:
         """Let the connection and the place go, and close the row."""
@@ -150,9 +161,7 @@ class Attempt:
         self.settle(status, error)
         if self._upstream is not None:
             self._upstream.close(drain=complete)
-        if self._has_place:
-            self._has_place = False
-            self._kit.limit.leave(self._route.provider.name)
+        self._leave()
 
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
@@ -160,14 +169,17 @@ class Attempt:
         home = self._kit.open_attempts.pop(self, None)
         if home is not None and self._upstream is not None:
             run_soon(home, partial(self._upstream.close, drain=False), self.tasks)
-        if self._has_place:
-            self._has_place = False
-            self._kit.limit.leave(self._route.provider.name)
-        if self._has_row and self._kit.ledger is not None:
-            self._has_row = False
+        self._leave()
+        if self.has_row and self._kit.ledger is not None:
+            self.has_row = False
             status = status_of(None, complete=self.answer.finish is not None)
             closing = self._record.closing(status, None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
+
+    def _leave(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self._kit.limit.leave(self._route.provider.name)
 
     def response(self) -> Response:
         """Return the answer so far, with what it cost."""

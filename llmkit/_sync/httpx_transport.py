@@ -168,6 +168,10 @@ class HttpxExchange:
                 except OSError:
                     pass  # it is closed already
 
+    def let_go(self) -> bool:
+        """Never: closing an answer of httpx may have to wait."""
+        return False
+
     def close(self) -> None:
         """Give the line back or close it."""
         with self._closing:

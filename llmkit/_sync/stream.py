@@ -29,12 +29,17 @@ class Source(Protocol):
 
     answer: Accumulator
     tasks: set[asyncio.Task[Any]]
+    has_row: bool
+    """Whether a row waits to be closed."""
 
     def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None at the end."""
 
     def settle(self, status: Status, error: BaseException | None) -> None:
         """Write down how it ended. May be called more than once; the first one counts."""
+
+    def let_go(self) -> bool:
+        """Do what `close` does, if the answer is complete and nothing has to be waited for."""
 
     def close(self, status: Status, error: BaseException | None) -> None:
         """Settle, and let go of everything."""
@@ -83,7 +88,7 @@ class Stream:
                 self._ended = True
                 self.close()
                 return None
-            if events and type(events[-1]) is Finish:
+            if events and type(events[-1]) is Finish and self._source.has_row:
                 events = self._finishing(events)
             if events:
                 for tap in self._taps:
@@ -101,8 +106,7 @@ class Stream:
         if len(events) > 1:
             self._ready = events[-1:]
             return events[:-1]
-        source = self._source
-        run_to_end(lambda: source.settle("finished", None), source.tasks)
+        self._source.settle("finished", None)
         return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
@@ -154,7 +158,8 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
-        run_to_end(self._close, self._source.tasks)
+        if self._finalisers or not self._source.let_go():
+            run_to_end(self._close, self._source.tasks)
 
     def fail(self, error: BaseException) -> None:
         """Close the stream because whoever held it failed."""
