@@ -24,6 +24,9 @@ except ImportError:
 
 # How much of what has come is taken at once, in bytes: for a slow browser all of it is held several times over.
 READ = 64 * 1024
+# How much aiohttp holds, in bytes, before it goes on parsing what the socket has. Below this mark it looks for more after every
+# chunk that is taken out, and an answer comes in hundreds of small ones.
+BUFFER = 8 * 1024
 
 
 class AiohttpTransport:
@@ -41,6 +44,7 @@ class AiohttpTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            read_bufsize=BUFFER,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent",),
@@ -115,8 +119,17 @@ class AiohttpExchange:
         """Return what one network read gave; nothing at the end of the body."""
         if self._answer is None:
             return b""
+        content = self._answer.content
         try:
-            return await self._answer.content.read(READ)
+            data = await content.readany()
+            if len(data) < BUFFER:
+                return data
+            parts = [data]
+            size = len(data)
+            while size < READ and (data := content.read_nowait()):
+                parts.append(data)
+                size += len(data)
+            return b"".join(parts)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise _to_error(error, self._connect_timeout) from error
 

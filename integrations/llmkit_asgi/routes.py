@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -118,7 +117,7 @@ class Routes:
             {
                 "text": reply.text,
                 "stop_reason": reply.stop_reason,
-                "usage": asdict(reply.usage),
+                "usage": reply.usage,
                 "cost_usd": None if reply.cost is None else str(reply.cost),
             }
         )
