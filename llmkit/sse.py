@@ -17,7 +17,7 @@ from llmkit.errors import FrameTooLarge
 MAX_EVENT = 16 * 1024 * 1024
 """Bytes that one line, or the data lines of one event, may have."""
 
-_LF, _CR = b"\n\r"
+_LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile("\r\n|\r|\n")
 
@@ -43,17 +43,18 @@ class SSEDecoder:
         last_id: the id to send as `Last-Event-ID` when connecting again, or None.
         retry: milliseconds that the server asks to wait before connecting again, or None.
         failure: the error that ended the stream, or None.
+        between: whether the next byte begins an event.
     """
 
     __slots__ = (
         "_after_cr",
         "_at_start",
-        "_between",
         "_data",
         "_event",
         "_max_event",
         "_size",
         "_tail",
+        "between",
         "failure",
         "last_id",
         "retry",
@@ -63,7 +64,7 @@ class SSEDecoder:
         self._max_event = max_event
         self._at_start = True
         self._after_cr = False
-        self._between = False
+        self.between = False
         self._tail = bytearray()
         self._data: list[str] = []
         self._event = ""
@@ -80,11 +81,10 @@ class SSEDecoder:
                 bytes. If the same bytes completed events, those are returned first, `failure` is
                 set, and the next call raises.
         """
-        # Most reads bring whole events after whole events. Looking for a byte as a number costs a
-        # tenth of looking for bytes.
+        # Most reads bring whole events after whole events.
         size = len(data)
         if (
-            self._between
+            self.between
             and 1 < size <= self._max_event
             and data[-1] == data[-2] == _LF
             and _CR not in data
@@ -126,7 +126,7 @@ class SSEDecoder:
             self._overflow()
         if self.failure is not None and not events:
             raise self.failure
-        self._between = not (
+        self.between = not (
             self._tail
             or self._data
             or self._event

@@ -11,7 +11,14 @@ import msgspec
 
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers import failures
-from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder, lenient_json, merged
+from llmkit.providers.decoding import (
+    BROKEN,
+    BROKEN_BYTES,
+    BodyDecoder,
+    StreamDecoder,
+    lenient_json,
+    merged,
+)
 from llmkit.providers.failures import Origin
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
@@ -114,7 +121,8 @@ class _StreamEvent(msgspec.Struct, gc=False):
 _BLOCKS = ("text", "thinking")
 _DELTAS = ("text_delta", "thinking_delta")
 
-_decode_event = msgspec.json.Decoder(_StreamEvent).decode
+_event_decoder = msgspec.json.Decoder(_StreamEvent)
+_decode_event, _decode_events = _event_decoder.decode, _event_decoder.decode_lines
 _decode_message = msgspec.json.Decoder(_Message).decode
 
 
@@ -122,6 +130,8 @@ class EventDecoder(StreamDecoder):
     """Reads a stream; message_stop ends it."""
 
     __slots__ = ("_counts", "_said_something", "_stop_reason")
+    _usual = b"event: content_block_delta\ndata: {"
+    _border = b"}\n\n" + _usual
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -153,6 +163,30 @@ class EventDecoder(StreamDecoder):
         if self.finished:
             events.append(_finish(self._stop_reason, self.usage))
         return merged(events)
+
+    def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
+        try:
+            deltas = _decode_events(lines)
+        except BROKEN_BYTES:
+            return None
+        first = deltas[0].delta
+        if first is None or len(deltas) != count:
+            return None
+        kind = first.type
+        thinks = kind == "thinking_delta"
+        if not thinks and kind != "text_delta":
+            return None
+        texts = []
+        for event in deltas:
+            block = event.delta
+            if block is None or block.type != kind:
+                return None
+            texts.append((block.thinking if thinks else block.text) or "")
+        text = "".join(texts)
+        if not text:
+            return []
+        self._said_something = True
+        return [ThinkingDelta(text) if thinks else TextDelta(text)]
 
     def _control(self, event: _StreamEvent, frame: ServerSentEvent, events: list[Event]) -> None:
         if event.type == "content_block_start" and event.content_block is not None:

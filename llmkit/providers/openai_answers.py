@@ -6,14 +6,21 @@ that is where the difference was seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers import failures
-from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder, lenient_json, merged
+from llmkit.providers.decoding import (
+    BROKEN,
+    BROKEN_BYTES,
+    BodyDecoder,
+    StreamDecoder,
+    lenient_json,
+    merged,
+)
 from llmkit.providers.failures import Origin
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
@@ -113,8 +120,8 @@ class _NamedChunk(_Chunk, gc=False):
     object: str | None = None
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
-_decode_named = msgspec.json.Decoder(_NamedChunk).decode
+_chunk_decoder = msgspec.json.Decoder(_Chunk)
+_named_decoder = msgspec.json.Decoder(_NamedChunk)
 
 
 class ChunkDecoder(StreamDecoder):
@@ -126,12 +133,38 @@ class ChunkDecoder(StreamDecoder):
     content may follow it.
     """
 
-    __slots__ = ("_answer", "_decode")
+    __slots__ = ("_answer", "_decoder")
+    _usual = b"data: {"
+    _border = b"}\n\n" + _usual
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._answer = _Answer()
-        self._decode: Callable[[str], _Chunk] = _decode_named
+        self._decoder: msgspec.json.Decoder[_NamedChunk] | msgspec.json.Decoder[_Chunk] = (
+            _named_decoder
+        )
+
+    def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
+        try:
+            chunks = self._decoder.decode_lines(lines)
+        except BROKEN_BYTES:
+            return None
+        if len(chunks) != count:
+            return None
+        events: list[Event] = []
+        answer = self._answer
+        unnamed = self._decoder is _named_decoder
+        for chunk in chunks:
+            if unnamed and type(chunk) is _NamedChunk:
+                self._name(chunk)
+                unnamed = self.model is None
+            if chunk.error or chunk.choices is None:
+                return None
+            for choice in chunk.choices:
+                answer.add(choice, choice.delta, events)
+            if chunk.usage is not None:
+                self.usage = chunk.usage.to_usage() or self.usage
+        return None if answer.reason == "error" else merged(events)
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
         events: list[Event] = []
@@ -142,7 +175,7 @@ class ChunkDecoder(StreamDecoder):
                 answer.reason = answer.reason or ""  # a terminal marker, though it does not say why
                 return merged(events) + self._end()
             try:
-                chunk = self._decode(data)
+                chunk = self._decoder.decode(data)
             except BROKEN:
                 chunk = self._decode_odd(data)
             if type(chunk) is _NamedChunk:
@@ -175,7 +208,7 @@ class ChunkDecoder(StreamDecoder):
         self.request_id = self.request_id or chunk.id or None
         self.model = chunk.model or None
         if self.model is not None:
-            self._decode = _decode_chunk
+            self._decoder = _chunk_decoder
 
     def _decode_odd(self, data: str) -> _Chunk:
         if not data.strip():
@@ -196,7 +229,7 @@ class CompletionDecoder(BodyDecoder):
 
     def _read(self, body: str) -> list[Event]:
         try:
-            completion = _decode_named(body)
+            completion = _named_decoder.decode(body)
         except BROKEN:
             try:
                 completion = _convert(lenient_json(body))

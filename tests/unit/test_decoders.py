@@ -34,6 +34,23 @@ STREAMS = [
     for wire, some in streams.items()
     for stream in some
 ]
+ODDITIES = (
+    *(
+        b"\n",
+        b"\r",
+        b"\n\n",
+        b" ",
+        b'"',
+        b"{",
+        b"}",
+        b"{}",
+        b"\xff",
+        b"\\ud83d",
+        b"data: ",
+        b":\n\n",
+    ),
+    *(b"id: 3\n", b"event: error\n", b'data: {"x":1}\n', b"event: ping\n", b'"type":"error",'),
+)
 CUTS = st.lists(st.integers(0, 4000), max_size=12)
 
 
@@ -52,6 +69,22 @@ def test_bytewise_and_with_other_line_ends(wire: str, stream: bytes, end: bytes)
     whole = decode(stream_decoder(wire), [stream])
     assert decode(stream_decoder(wire), bytewise(stream)) == whole
     assert decode(stream_decoder(wire), bytewise(stream.replace(b"\n", end))) == whole
+
+
+@given(st.sampled_from(STREAMS), st.data())
+def test_what_is_read_together_is_read_as_one_by_one(
+    case: tuple[str, bytes], data: st.DataObject
+) -> None:
+    """Many deltas in one read, among them whatever is not as usual, are what they are byte by byte."""
+    wire, stream = case
+    events = stream.split(b"\n\n")
+    at = data.draw(st.integers(0, len(events) - 1))
+    events[at:at] = [events[at]] * data.draw(st.integers(0, 4))
+    stream = b"\n\n".join(events)
+    for at in data.draw(st.lists(st.integers(0, len(stream)), max_size=3)):
+        stream = stream[:at] + data.draw(st.sampled_from(ODDITIES)) + stream[at:]
+    whole = decode(stream_decoder(wire), [stream])
+    assert decode(stream_decoder(wire), bytewise(stream)) == whole
 
 
 @pytest.mark.parametrize(
@@ -115,10 +148,13 @@ def test_damaged_bytes_never_raise(wire: str, data: st.DataObject) -> None:
     for decoder in (stream_decoder(wire), whole_decoder(wire)):
         outcome = decode(decoder, [bytes(stream)])
         assert (outcome.finish is None) == (outcome.failure is not None)
+    assert decode(stream_decoder(wire), bytewise(bytes(stream))) == decode(
+        stream_decoder(wire), [bytes(stream)]
+    )
 
 
 @pytest.mark.parametrize("wire", WIRES)
-@given(data=st.binary(max_size=300).filter(lambda data: not data.startswith(b"[DONE]")))
+@given(data=st.binary(max_size=300).filter(lambda data: b"[DONE]" not in data))
 def test_any_bytes_never_raise(wire: str, data: bytes) -> None:
     """Bytes of any kind are a failure and no exception."""
     frame = b"data: " + data.replace(b"\n", b" ") + b"\n\n"
