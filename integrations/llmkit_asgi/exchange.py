@@ -60,9 +60,9 @@ class ASGISink:
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
 
-    async def send(self, data: bytes, *, more: bool) -> None:
+    def send(self, data: bytes, *, more: bool) -> Awaitable[None]:
         """Write a part of the body."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        return self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def answer(
         self, status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False

@@ -53,10 +53,11 @@ class LLMKitMiddleware:
         scope["llmkit"] = self.kit
         if scope["type"] == "http":
             path = _route_path(scope)
-            if path.startswith(self._prefix) and await self._routes.answer(
-                path[len(self._prefix) :], scope, receive, send
-            ):
-                return
+            if path.startswith(self._prefix):
+                handler = self._routes.find(path[len(self._prefix) :], scope["method"])
+                if handler is not None:
+                    await handler(scope, receive, send)
+                    return
         await self.app(scope, receive, send)
 
     def _closing(self, send: Send) -> Send:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +15,7 @@ from llmkit.relay.pages import PAGES, page
 from llmkit.relay.payload import Payload, check_origin, no_user, parse
 from llmkit.relay.problem import CLIENT_LEFT, Refusal, problem_of
 from llmkit.relay.push import PushRelay
-from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send, Watch, headers_of, read_body
+from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch, headers_of, read_body
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
@@ -43,39 +44,39 @@ class Routes:
         self._kit = kit
         self._get_user = get_user
 
-    async def answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer a request; False if it is not one of ours."""
-        method: str = scope["method"]
-        if path in ("/stream", "/complete"):
-            if method == "POST":
-                await self._post(path, scope, receive, send)
-            else:
-                await _refuse_method(ASGISink(send), "POST")
-            return True
+    def find(self, path: str, method: str) -> App | None:
+        """Return what answers such a request; None if it is not one of ours."""
+        if path == "/stream":
+            return self._stream if method == "POST" else partial(_refuse_method, "POST")
+        if path == "/complete":
+            return self._complete if method == "POST" else partial(_refuse_method, "POST")
         if path == "":
-            await _redirect(scope, send)
-            return True
+            return _redirect
         if path in PAGES:
             if method in ("GET", "HEAD"):
-                headers, body = page(path)
-                await ASGISink(send).answer(200, headers, body, head=method == "HEAD")
-            else:
-                await _refuse_method(ASGISink(send), "GET, HEAD")
-            return True
-        return False
+                return partial(_page, path)
+            return partial(_refuse_method, "GET, HEAD")
+        return None
 
-    async def _post(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sink = ASGISink(send)
+        manager = await self._admit(scope, receive, sink, streaming=True)
+        if manager is not None:
+            push = PushRelay(manager, sink, heartbeat=self._kit.config.relay.heartbeat)
+            async with Watch(receive, push.abort):
+                await push.run()
+
+    async def _admit(
+        self, scope: Scope, receive: Receive, sink: ASGISink, *, streaming: bool
+    ) -> AsyncStreamManager | None:
+        """Make the call that a request asks for, or answer it with what is wrong."""
         try:
-            manager = await self._to_llmkit_request(scope, receive, streaming=path == "/stream")
+            return await self._to_llmkit_request(scope, receive, streaming=streaming)
         except LLMKitError as error:
-            await _to_asgi_problem(error, ASGISink(send))
+            await _to_asgi_problem(error, sink)
         except ConnectionError:
-            await ASGISink(send).answer(CLIENT_LEFT, {}, b"")
-        else:
-            if path == "/stream":
-                await relay(manager, receive, send, heartbeat=self._kit.config.relay.heartbeat)
-            else:
-                await self._complete(manager, receive, ASGISink(send))
+            await sink.answer(CLIENT_LEFT, {}, b"")
+        return None
 
     async def _to_llmkit_request(
         self, scope: Scope, receive: Receive, *, streaming: bool
@@ -99,9 +100,11 @@ class Routes:
             return Caller()
         return user if isinstance(user, Caller) else Caller(user=str(user))
 
-    async def _complete(
-        self, manager: AsyncStreamManager, receive: Receive, sink: ASGISink
-    ) -> None:
+    async def _complete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sink = ASGISink(send)
+        manager = await self._admit(scope, receive, sink, streaming=False)
+        if manager is None:
+            return
         try:
             async with Watch(receive, manager.abort), manager as stream:
                 while await stream.read() is not None:
@@ -125,29 +128,26 @@ class Routes:
         await sink.answer(200, headers, body)
 
 
-async def relay(
-    manager: AsyncStreamManager, receive: Receive, send: Send, *, heartbeat: float
-) -> None:
-    """Relay a call to the client as server-sent events, and stop it when the client leaves."""
-    push = PushRelay(manager, ASGISink(send), heartbeat=heartbeat)
-    async with Watch(receive, push.abort):
-        await push.run()
-
-
 async def _to_asgi_problem(error: LLMKitError, sink: ASGISink) -> None:
     problem = problem_of(error)
     await sink.answer(problem.status, problem.headers, problem.body)
 
 
-async def _refuse_method(sink: ASGISink, allowed: str) -> None:
+async def _page(path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    headers, body = page(path)
+    await ASGISink(send).answer(200, headers, body, head=scope["method"] == "HEAD")
+
+
+async def _refuse_method(allowed: str, scope: Scope, receive: Receive, send: Send) -> None:
     error = Refusal(
         405, "method_not_allowed", "this method is not allowed here", hint=f"Use {allowed}."
     )
     problem = problem_of(error)
-    await sink.answer(problem.status, {**problem.headers, "allow": allowed}, problem.body)
+    headers = {**problem.headers, "allow": allowed}
+    await ASGISink(send).answer(problem.status, headers, problem.body)
 
 
-async def _redirect(scope: Scope, send: Send) -> None:
+async def _redirect(scope: Scope, receive: Receive, send: Send) -> None:
     target = (
         scope.get("root_path", "") if scope["path"].startswith(scope.get("root_path", "")) else ""
     )

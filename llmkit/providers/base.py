@@ -39,10 +39,8 @@ class Decoder(Protocol):
     """Whether the terminal marker was seen. `Finish` was then among the events."""
     failure: ProviderError | None
     """Why no more events can come, if something went wrong."""
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the answer has said why it stops, so that the body's end or a moment's silence completes it."""
+    stopping: bool
+    """Whether the answer has said why it stops, so that the body's end or a moment's silence completes it."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in bytes as they came; return the events they complete, text deltas of one call merged."""

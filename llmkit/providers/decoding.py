@@ -34,20 +34,16 @@ _ERROR_PAGE = 64 * 1024
 class AnswerDecoder(ABC):
     """What every decoder shows; see `llmkit.providers.base.Decoder`."""
 
-    __slots__ = ("_origin", "failure", "finished", "model", "request_id", "usage")
+    __slots__ = ("_origin", "failure", "finished", "model", "request_id", "stopping", "usage")
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self.usage = Usage()
         self.model: str | None = None
         self.request_id: str | None = None
+        self.stopping = False
         self.finished = False
         self.failure: ProviderError | None = None
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the answer has said why it stops, where that is as good as a terminal marker."""
-        return False
 
     @property
     def _done(self) -> bool:

@@ -164,7 +164,10 @@ class ChunkDecoder(StreamDecoder):
                 answer.add(choice, choice.delta, events)
             if chunk.usage is not None:
                 self.usage = chunk.usage.to_usage() or self.usage
-        return None if answer.reason == "error" else merged(events)
+        if answer.reason == "error":
+            return None
+        self.stopping = answer.reason is not None
+        return merged(events)
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
         events: list[Event] = []
@@ -190,6 +193,7 @@ class ChunkDecoder(StreamDecoder):
                 self.failure = failures.gave_up(self._origin)
             if self.failure is not None:
                 break
+        self.stopping = answer.reason is not None
         return merged(events)
 
     def _end(self) -> list[Event]:
@@ -198,11 +202,6 @@ class ChunkDecoder(StreamDecoder):
             return []
         self.finished = True
         return [self._answer.finish(self.usage)]
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a finish reason was seen."""
-        return self._answer.reason is not None
 
     def _name(self, chunk: _NamedChunk) -> None:
         self.request_id = self.request_id or chunk.id or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from llmkit._async.stream import AsyncStreamManager
@@ -22,7 +22,7 @@ class Sink(Protocol):
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Write the head."""
 
-    async def send(self, data: bytes, *, more: bool) -> None:
+    def send(self, data: bytes, *, more: bool) -> Awaitable[None]:
         """Write a part of the body. OSError says that nobody reads it any more."""
 
 
@@ -57,7 +57,13 @@ class PushRelay:
             async with self._manager as stream:
                 while (events := await stream.read()) is not None:
                     frames = self._dialect.encode(events)
-                    if frames:
+                    if self._started and self._beat is None and not self._dialect.finished:
+                        if frames:  # as _write does, without its coroutine for every token
+                            self._writing = True
+                            await self._sink.send(frames, more=True)
+                            self._writing = False
+                            self._last_write = self._loop.time()
+                    elif frames:
                         await self._write(frames, more=not self._dialect.finished)
         except StreamClosed:
             await self._leave()

@@ -35,6 +35,13 @@ class TextDialect:
 
     def encode(self, events: list[Event]) -> bytes:
         """Return the frames of these events: nothing, if there is nothing a browser should see."""
+        if len(events) == 1 and type(events[0]) is TextDelta:
+            self._ordinal += 1
+            return b'%s%d\ndata: {"text":%s}\n\n' % (
+                self._prefix,
+                self._ordinal,
+                _quote(events[0].text),
+            )
         frames = b""
         text = ""
         for event in events:
