@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -22,11 +22,11 @@ except ImportError:
     raise MissingExtra("aiohttp", "aiohttp") from None
 
 
-# How much of what has come is taken at once, in bytes: for a slow browser all of it is held several times over.
-READ = 64 * 1024
-# How much aiohttp holds, in bytes, before it goes on parsing what the socket has. Below this mark it looks for more after every
-# chunk that is taken out, and an answer comes in hundreds of small ones.
+# aiohttp holds twice as many bytes, and gives them out at once. Below this mark it looks for more after every chunk that is taken
+# out, and an answer comes in hundreds of small ones.
 BUFFER = 8 * 1024
+# How much is taken beyond that, in bytes, if it is at hand: for a slow browser all of it is held several times over.
+MORE = 56 * 1024
 
 
 class AiohttpTransport:
@@ -115,23 +115,25 @@ class AiohttpExchange:
         self.status = answer.status
         self.headers = answer.headers
 
-    async def read(self) -> bytes:
-        """Return what one network read gave; nothing at the end of the body."""
-        if self._answer is None:
-            return b""
+    def read(self) -> Awaitable[bytes]:
+        """Return what has come, once something has; nothing at the end of the body."""
+        assert self._answer is not None  # noqa: S101  # set by open()
+        return self._answer.content.readany()
+
+    def more(self) -> bytes:
+        """Return what is at hand beyond the last read, up to 64 KB with it."""
+        assert self._answer is not None  # noqa: S101  # set by open()
         content = self._answer.content
-        try:
-            data = await content.readany()
-            if len(data) < BUFFER:
-                return data
-            parts = [data]
-            size = len(data)
-            while size < READ and (data := content.read_nowait()):
-                parts.append(data)
-                size += len(data)
-            return b"".join(parts)
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise _to_error(error, self._connect_timeout) from error
+        parts: list[bytes] = []
+        size = 0
+        while size < MORE and (data := content.read_nowait()):
+            parts.append(data)
+            size += len(data)
+        return b"".join(parts)
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception of aiohttp means."""
+        return _to_error(error, self._connect_timeout)
 
     def abort(self) -> None:
         """Cut the connection at once."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from llmkit._concurrency import closed, thread_safe
 from llmkit._timers import Timer, timers
 from llmkit.abort import AbortSignal
-from llmkit.errors import Clock, ConnectionFailed, LLMKitError, ProviderTimeout
+from llmkit.errors import Clock, LLMKitError, ProviderTimeout
 from llmkit.inflate import Inflater, inflater_for
 from llmkit.policy.clocks import Clocks
 from llmkit.transport import AsyncExchange, Exchange
@@ -16,6 +16,8 @@ from llmkit.transport import AsyncExchange, Exchange
 # What is read after the end of an answer, so that its connection can serve again: bytes, seconds.
 DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
+# A read of so many bytes is one of an answer that comes faster than it is read.
+BULK = 8 * 1024
 
 
 class _Watched:
@@ -203,6 +205,8 @@ class AsyncUpstream(_Watched):
         self._waits = True
         try:
             while data := await self._exchange.read():
+                if len(data) >= BULK:
+                    data += self._exchange.more()
                 if self._inflater is None:
                     return data
                 if data := self._inflater.feed(data):
@@ -210,6 +214,8 @@ class AsyncUpstream(_Watched):
             return b""
         except LLMKitError as error:
             raise self._reason(error) from error.__cause__
+        except Exception as error:
+            raise self._reason(self._exchange.to_error(error)) from error
         finally:
             self._waits = False
             self._left_at = self._clock()
@@ -232,8 +238,8 @@ class AsyncUpstream(_Watched):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while size < DRAIN_LIMIT and (data := await self._exchange.read()):
                     size += len(data)
-        except (TimeoutError, ConnectionFailed):
-            pass  # then it cannot serve again
+        except Exception:  # noqa: BLE001, S110  # then it cannot serve again
+            pass
 
     def _call_later(self, seconds: float) -> asyncio.TimerHandle:
         return self._loop.call_later(seconds, self._look)
@@ -293,6 +299,8 @@ class Upstream(_Watched):
             return b""
         except LLMKitError as error:
             raise self._reason(error) from error.__cause__
+        except Exception as error:
+            raise self._reason(self._exchange.to_error(error)) from error
         finally:
             self._waits = False
             self._left_at = self._clock()
@@ -310,8 +318,8 @@ class Upstream(_Watched):
         try:
             while size < DRAIN_LIMIT and (data := self._exchange.read()):
                 size += len(data)
-        except ConnectionFailed:
-            pass  # then it cannot serve again
+        except Exception:  # noqa: BLE001, S110  # then it cannot serve again
+            pass
         finally:
             limit.cancel()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
+from llmkit.errors import ProviderError
 from llmkit.providers.base import HTTPRequest
 
 
@@ -22,12 +23,19 @@ class AsyncExchange(Protocol):
             ProviderTimeout: the connect clock ran out.
         """
 
-    async def read(self) -> bytes:
-        """Return what one network read gave; nothing at the end of the body.
+    def read(self) -> Awaitable[bytes]:
+        """Return what one network read gave; nothing at the end of the body. Not to be called before `open`.
 
         Raises:
-            ConnectionFailed: the connection broke or was aborted.
+            LLMKitError: it was aborted.
+            Exception: the library's own, which `to_error` turns into ours: a coroutine for every token would do nothing else.
         """
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception that `read` or `more` raised means."""
+
+    def more(self) -> bytes:
+        """Return what is at hand beyond the last read, maybe nothing. Raises what `read` does."""
 
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails. May be called at any time, more than once."""
@@ -50,6 +58,9 @@ class Exchange(Protocol):
 
     def read(self) -> bytes:
         """Return what one network read gave; nothing at the end of the body."""
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception that `read` raised means."""
 
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails."""

@@ -142,18 +142,23 @@ class HttpxExchange:
         body = self._body
         if body is None:
             raise ConnectionFailed("the connection is closed")
-        try:
-            for chunk in body:
-                if chunk and not self._aborted:
-                    return chunk
-                if self._aborted:
-                    break
-        except Exception as error:
-            raise to_error(error, self._connect_timeout) from error
+        for chunk in body:
+            if chunk and not self._aborted:
+                return chunk
+            if self._aborted:
+                break
         if self._aborted:
             raise ConnectionFailed("the connection was cut")
         self._at_end = True
         return b""
+
+    def more(self) -> bytes:
+        """Return nothing: httpx does not say what is at hand."""
+        return b""
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception of httpx means."""
+        return to_error(error, self._connect_timeout)
 
     def abort(self) -> None:
         """Cut the connection at once."""
