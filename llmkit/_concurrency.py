@@ -88,8 +88,6 @@ async def async_enter(
         QueueFull: no place came free, or too many wait already.
         StreamClosed: the call was aborted.
     """
-    if limit.try_enter(provider):
-        return
     given = asyncio.Event()
     wake = thread_safe(asyncio.get_running_loop(), given.set)
     if limit.enter(provider, wake):

@@ -67,15 +67,13 @@ class _Watched:
 
     def content(self) -> None:
         """Take note that what was read held content."""
-        first = self._clocks.first_content_at is None
         self._clocks.content(self._left_at)
-        if first:
-            self._look_again()  # the idle clock may run out before the first-content clock would have
 
     def stopping(self) -> None:
         """Take note that the answer has said why it stops, so that silence now ends it."""
-        if self._clocks.stopping(self._left_at):
-            self._look_again()
+        if self._clocks.stopping(self._left_at) and self._timer is not None:
+            self._timer.cancel()
+            self._look()
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -113,11 +111,6 @@ class _Watched:
         """Abort from whatever thread."""
         raise NotImplementedError
 
-    def _look_again(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._look()
-
     def _look(self) -> None:
         if self._closed or self._fired is not None:
             return
@@ -129,7 +122,7 @@ class _Watched:
         if self._fired is not None:
             self._stop()
         else:
-            self._timer = self._call_later(max(0.0, self._clocks.deadline - now))
+            self._timer = self._call_later(max(0.0, self._clocks.next_look(now) - now))
 
     def _reason(self, error: LLMKitError) -> LLMKitError:
         """Say why a connection broke: by a clock, by an abort, or by itself."""

@@ -66,6 +66,9 @@ class CallOptions(TypedDict, total=False):
     conversation: str | None
 
 
+_OPTIONS = frozenset(CallOptions.__annotations__)
+
+
 def build_call(
     prompt: Prompt,
     options: CallOptions,
@@ -81,10 +84,9 @@ def build_call(
         InvalidRequest: a message or an option is wrong.
         TypeError: an option is not known.
     """
-    unknown = sorted(options.keys() - CallOptions.__annotations__.keys())
-    if unknown:
-        known = ", ".join(sorted(CallOptions.__annotations__))
-        raise TypeError(f"{unknown[0]!r} is not an option of a call. Known are: {known}")
+    if not options.keys() <= _OPTIONS:
+        unknown, known = min(options.keys() - _OPTIONS), ", ".join(sorted(_OPTIONS))
+        raise TypeError(f"{unknown!r} is not an option of a call. Known are: {known}")
     max_tokens = options.get("max_tokens")
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")

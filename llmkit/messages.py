@@ -45,6 +45,8 @@ class Message:
         return "".join(part.text for part in self.parts)
 
 
+_KEYS = frozenset(("role", "content"))
+
 Prompt = str | Message | Sequence[Message | Mapping[str, object]]
 """What a call accepts: a text, a message, or the conversation, as messages or `{"role", "content"}` mappings."""
 
@@ -89,10 +91,9 @@ def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
             f"messages[{at}].role must be one of {', '.join(ROLES)}",
             hint='A message is an object: {"role": "user", "content": "..."}.',
         )
-    unknown = sorted(str(key) for key in item.keys() - {"role", "content"})
-    if unknown:
+    if not item.keys() <= _KEYS:
         raise InvalidRequest(
-            f"messages[{at}] has the unknown key {unknown[0]!r}",
+            f"messages[{at}] has the unknown key {min(map(str, item.keys() - _KEYS))!r}",
             hint="A message has a role and a content and nothing else.",
         )
     return Message(cast("Role", role), _content_parts(content, at))

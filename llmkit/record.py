@@ -50,7 +50,7 @@ class AttemptRecord:
         self._started = clock()
         self._http_status: int | None = None
         self._request_id: str | None = None
-        self._rate_limits: Mapping[str, str] = {}
+        self._headers: Mapping[str, str] = {}
 
     def opening(self) -> Opening:
         """Return the row as it stands before bytes go out."""
@@ -66,11 +66,7 @@ class AttemptRecord:
         """Take note of the head of the answer."""
         self._http_status = status
         self._request_id = headers.get("request-id") or headers.get("x-request-id")
-        self._rate_limits = {
-            name: value
-            for name, value in headers.items()
-            if "ratelimit" in name or name.startswith("retry-after")
-        }
+        self._headers = headers
 
     def named(self, error: ProviderError) -> ProviderError:
         """Say in the error where it came from."""
@@ -78,7 +74,7 @@ class AttemptRecord:
         error.model = error.model or self._model
         error.request_id = error.request_id or self._request_id
         error.status_code = error.status_code or self._http_status
-        error.rate_limits = self._rate_limits
+        error.rate_limits = self._rate_limits()
         return error
 
     def complete(self, finish: Finish, answer: Accumulator) -> Finish:
@@ -133,8 +129,15 @@ class AttemptRecord:
             model=(decoder.model if decoder else None) or self._model,
             request_id=self._quoted_id(decoder),
             call_id=self._call.call_id,
-            rate_limits=self._rate_limits,
+            rate_limits=self._rate_limits(),
         )
+
+    def _rate_limits(self) -> Mapping[str, str]:
+        return {
+            name: value
+            for name, value in self._headers.items()
+            if "ratelimit" in name or name.startswith("retry-after")
+        }
 
     def _date(self, moment: float) -> datetime:
         # By the clock, so that a row's durations hold when the computer's date is set meanwhile.

@@ -88,8 +88,8 @@ class Watch:
             return  # not raised, for its traceback would tie the task to its frames until the collector comes
         self._left()
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         """Watch until the block ends."""
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._task.cancel()

@@ -56,7 +56,7 @@ class StreamResponse(Response):
             await sink.send(b"", more=False)
             return
         push = PushRelay(self._stream, ASGISink(send), heartbeat=self._heartbeat)
-        async with Watch(receive, push.abort):
+        with Watch(receive, push.abort):
             await push.run()
         if self.background is not None:
             await self.background()

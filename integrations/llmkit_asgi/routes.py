@@ -63,7 +63,7 @@ class Routes:
         manager = await self._admit(scope, receive, sink, streaming=True)
         if manager is not None:
             push = PushRelay(manager, sink, heartbeat=self._kit.config.relay.heartbeat)
-            async with Watch(receive, push.abort):
+            with Watch(receive, push.abort):
                 await push.run()
 
     async def _admit(
@@ -92,7 +92,7 @@ class Routes:
 
     async def _caller(self, scope: Scope) -> Caller:
         user = self._get_user(scope)
-        if inspect.isawaitable(user):
+        if not isinstance(user, str) and inspect.isawaitable(user):
             user = await user
         if user is None:
             if not self._kit.config.relay.anonymous:
@@ -106,10 +106,11 @@ class Routes:
         if manager is None:
             return
         try:
-            async with Watch(receive, manager.abort), manager as stream:
-                while await stream.read() is not None:
-                    pass
-                reply = stream.response
+            with Watch(receive, manager.abort):
+                async with manager as stream:
+                    while await stream.read() is not None:
+                        pass
+                    reply = stream.response
         except StreamClosed:
             await sink.answer(CLIENT_LEFT, {}, b"")
             return

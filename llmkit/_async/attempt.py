@@ -66,7 +66,8 @@ class AsyncAttempt:
         kit, call, route = self._kit, self._call, self._route
         request = route.provider.build_request(call, route.model)
         limits = kit.config.concurrency
-        await async_enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
+        if not kit.limit.try_enter(route.provider.name):
+            await async_enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
         self._has_place = True
         if kit.ledger is not None:
             await kit.ledger.abegin(self._record.opening())

@@ -32,7 +32,8 @@ class AsyncAttempts:
             step = plan.next()
             if isinstance(step, GiveUp):
                 raise step.error
-            await async_sleep(step.wait, call.signal)
+            if step.wait > 0 or call.signal.aborted:
+                await async_sleep(step.wait, call.signal)
             attempt = AsyncAttempt(self._kit, call, step, plan.deadline)
             try:
                 first = await attempt.open()

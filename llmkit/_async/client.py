@@ -60,9 +60,8 @@ class AsyncClient:
             )
         self.kit = kit
         self._model = model or "default"
-        self._call_next = async_build_chain(
-            (AsyncRecorder(kit), *kit.middleware), AsyncAttempts(kit)
-        )
+        chain = async_build_chain(kit.middleware, AsyncAttempts(kit))
+        self._call_next = AsyncRecorder(kit, chain)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | Config) -> Self:

@@ -1,4 +1,4 @@
-"""The outermost middleware: it writes down the calls that no attempt could."""
+"""Around all middleware: it writes down the calls that no attempt could."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class AsyncRecorder:
     app's own middleware, gets its one row here, as attempt 0.
     """
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, call_next: AsyncCallNext) -> None:
         self._kit = kit
+        self._call_next = call_next
 
-    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+    async def __call__(self, call: Call) -> AsyncStream:
         """Pass the call on, and record it if it is refused."""
         try:
-            return await call_next(call)
+            return await self._call_next(call)
         except (ProviderError, LedgerUnavailable, StreamClosed):
             raise
         except Exception as error:

@@ -67,7 +67,8 @@ class Attempt:
         kit, call, route = self._kit, self._call, self._route
         request = route.provider.build_request(call, route.model)
         limits = kit.config.concurrency
-        enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
+        if not kit.limit.try_enter(route.provider.name):
+            enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
         self._has_place = True
         if kit.ledger is not None:
             kit.ledger.begin(self._record.opening())

@@ -33,7 +33,8 @@ class Attempts:
             step = plan.next()
             if isinstance(step, GiveUp):
                 raise step.error
-            sleep(step.wait, call.signal)
+            if step.wait > 0 or call.signal.aborted:
+                sleep(step.wait, call.signal)
             attempt = Attempt(self._kit, call, step, plan.deadline)
             try:
                 first = attempt.open()

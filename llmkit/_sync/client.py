@@ -61,9 +61,8 @@ class Client:
             )
         self.kit = kit
         self._model = model or "default"
-        self._call_next = build_chain(
-            (Recorder(kit), *kit.middleware), Attempts(kit)
-        )
+        chain = build_chain(kit.middleware, Attempts(kit))
+        self._call_next = Recorder(kit, chain)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any] | Config) -> Self:

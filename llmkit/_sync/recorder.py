@@ -1,5 +1,5 @@
 # Generated from llmkit/_async/recorder.py. Do not edit.
-"""The outermost middleware: it writes down the calls that no attempt could."""
+"""Around all middleware: it writes down the calls that no attempt could."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class Recorder:
     app's own middleware, gets its one row here, as attempt 0.
     """
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, call_next: CallNext) -> None:
         self._kit = kit
+        self._call_next = call_next
 
-    def handle(self, call: Call, call_next: CallNext) -> Stream:
+    def __call__(self, call: Call) -> Stream:
         """Pass the call on, and record it if it is refused."""
         try:
-            return call_next(call)
+            return self._call_next(call)
         except (ProviderError, LedgerUnavailable, StreamClosed):
             raise
         except Exception as error:

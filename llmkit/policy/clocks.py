@@ -68,6 +68,13 @@ class Clocks:
             return self._deadline
         return min(self._deadline, self._silent_since + limit)
 
+    def next_look(self, now: float) -> float:
+        """When to look at the clocks again, if it is not told before: before any clock can run out, also if content comes now."""
+        idle = self._timeouts.idle
+        if idle is None or self.first_content_at is not None:
+            return self.deadline
+        return min(self.deadline, now + idle)
+
     def connect_limit(self, now: float) -> float:
         """Return how many seconds connecting may take: never longer than until the next of the other clocks."""
         return max(0.001, min(self._timeouts.connect, self.deadline - now))

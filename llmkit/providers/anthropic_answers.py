@@ -139,6 +139,11 @@ class EventDecoder(StreamDecoder):
         self._said_something = False
         self._stop_reason: str | None = None
 
+    @property
+    def usage(self) -> Usage:
+        """What the provider has reported so far."""
+        return self._counts.to_usage()
+
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
         events: list[Event] = []
         for frame in frames:
@@ -215,7 +220,6 @@ class EventDecoder(StreamDecoder):
             # The start says how long the prompt is; what it says about the output is a placeholder.
             usage.output_tokens = usage.output_tokens_details = None
         self._counts.update(usage)
-        self.usage = self._counts.to_usage()
 
     def _decode_odd(self, data: str) -> _StreamEvent:
         """Decode what is not of the expected form; what nobody reads may have any form."""
@@ -247,7 +251,7 @@ class MessageDecoder(BodyDecoder):
             return []
         self.request_id, self.model = message.id, message.model
         if message.usage is not None:
-            self.usage = message.usage.to_usage()
+            self._reported = message.usage.to_usage()
         events: list[Event] = []
         for block in message.content:
             _add_block(block, events)

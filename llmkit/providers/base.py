@@ -29,8 +29,6 @@ class Decoder(Protocol):
     holds the error, which the driver raises once those events are handed on.
     """
 
-    usage: Usage
-    """What the provider has reported so far; unknown where it has not."""
     model: str | None
     """The model that answers, in the provider's words, once it is known."""
     request_id: str | None
@@ -41,6 +39,10 @@ class Decoder(Protocol):
     """Why no more events can come, if something went wrong."""
     stopping: bool
     """Whether the answer has said why it stops, so that the body's end or a moment's silence completes it."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider has reported so far; unknown where it has not."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in bytes as they came; return the events they complete, text deltas of one call merged."""

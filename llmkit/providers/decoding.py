@@ -34,16 +34,21 @@ _ERROR_PAGE = 64 * 1024
 class AnswerDecoder(ABC):
     """What every decoder shows; see `llmkit.providers.base.Decoder`."""
 
-    __slots__ = ("_origin", "failure", "finished", "model", "request_id", "stopping", "usage")
+    __slots__ = ("_origin", "_reported", "failure", "finished", "model", "request_id", "stopping")
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self.usage = Usage()
+        self._reported: Usage | None = None
         self.model: str | None = None
         self.request_id: str | None = None
         self.stopping = False
         self.finished = False
         self.failure: ProviderError | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What the provider has reported so far."""
+        return self._reported or Usage()
 
     @property
     def _done(self) -> bool:

@@ -163,7 +163,7 @@ class ChunkDecoder(StreamDecoder):
             for choice in chunk.choices:
                 answer.add(choice, choice.delta, events)
             if chunk.usage is not None:
-                self.usage = chunk.usage.to_usage() or self.usage
+                self._reported = chunk.usage.to_usage() or self._reported
         if answer.reason == "error":
             return None
         self.stopping = answer.reason is not None
@@ -186,7 +186,7 @@ class ChunkDecoder(StreamDecoder):
             for choice in chunk.choices or ():
                 answer.add(choice, choice.delta, events)
             if chunk.usage is not None:
-                self.usage = chunk.usage.to_usage() or self.usage
+                self._reported = chunk.usage.to_usage() or self._reported
             if chunk.error or (chunk.choices is None and chunk.usage is None and _is_report(frame)):
                 self.failure = failures.from_report(self._origin, data)
             elif answer.reason == "error":
@@ -239,7 +239,7 @@ class CompletionDecoder(BodyDecoder):
             return []
         self.request_id, self.model = completion.id, completion.model
         if completion.usage is not None:
-            self.usage = completion.usage.to_usage() or self.usage
+            self._reported = completion.usage.to_usage() or self._reported
         events: list[Event] = []
         answer = _Answer()
         for choice in completion.choices:
