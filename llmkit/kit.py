@@ -191,6 +191,11 @@ class Kit:
         self._check_process()
         return self._loop_transports.get()
 
+    def warm(self) -> None:
+        """Load and make what the first call of the running event loop would otherwise wait for. Nothing is connected to."""
+        self.async_client  # noqa: B018
+        self.async_transport()
+
     def close(self) -> None:
         """Close the connections of the threads and the ledger, once all its rows are written."""
         with self._lock:

@@ -48,6 +48,7 @@ class LLMKitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is ours and pass on the rest."""
         if scope["type"] == "lifespan":
+            self.kit.warm()
             await self.app(scope, receive, self._closing(send))
             return
         scope["llmkit"] = self.kit
