@@ -89,7 +89,7 @@ class AiohttpExchange:
         proxy: str | None,
     ) -> None:
         self._session = session
-        self._request = request
+        self._request: HTTPRequest | None = request
         self._connect_timeout = connect_timeout
         self._proxy = proxy
         self._answer: aiohttp.ClientResponse | None = None
@@ -98,7 +98,8 @@ class AiohttpExchange:
 
     async def open(self) -> None:
         """Send the request and read the head of the answer."""
-        request = self._request
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101  # an exchange is opened once
         try:
             answer = await self._session.request(
                 request.method,

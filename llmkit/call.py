@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from types import MappingProxyType
+from typing import Any, TypedDict
 
 from llmkit.abort import AbortSignal
 from llmkit.errors import InvalidRequest
 from llmkit.messages import Message, Prompt, to_messages
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""What a call says where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +21,7 @@ class Caller:
 
     user: str | None = None
     tenant: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     groups: tuple[str, ...] = ()
 
 
@@ -38,7 +42,7 @@ class Call:
     top_p: float | None = None
     stop: tuple[str, ...] = field(default=(), repr=False)
     seed: int | None = None
-    extra: Mapping[str, object] = field(default_factory=dict, repr=False)
+    extra: Mapping[str, object] = field(default_factory=lambda: NOTHING, repr=False)
     caller: Caller = field(default_factory=Caller)
     run_id: str | None = None
     conversation: str | None = None
@@ -101,8 +105,8 @@ def build_call(
         top_p=options.get("top_p"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         seed=options.get("seed"),
-        extra=options.get("extra", {}),
-        caller=_caller(options.get("user"), options.get("tags", {})),
+        extra=options.get("extra", NOTHING),
+        caller=_caller(options.get("user"), options.get("tags", NOTHING)),
         run_id=options.get("run_id"),
         conversation=options.get("conversation"),
         streaming=streaming,

@@ -61,7 +61,7 @@ class Accumulator:
 
     def __init__(self) -> None:
         self._text: list[str] = []
-        self._thinking: list[str] = []
+        self._thinking: list[str] | None = None
         self.finish: Finish | None = None
 
     def add(self, events: list[Event]) -> None:
@@ -71,12 +71,14 @@ class Accumulator:
             if kind is TextDelta:
                 self._text.append(event.text)  # type: ignore[union-attr]  # mypy does not narrow by type(...)
             elif kind is ThinkingDelta:
+                if self._thinking is None:
+                    self._thinking = []
                 self._thinking.append(event.text)  # type: ignore[union-attr]
             elif kind is Finish:
                 self.finish = event  # type: ignore[assignment]
             elif kind is Reset:
                 self._text.clear()
-                self._thinking.clear()
+                self._thinking = None
 
     @property
     def text(self) -> str:
@@ -86,7 +88,7 @@ class Accumulator:
     @property
     def thinking(self) -> str:
         """All thinking so far."""
-        return "".join(self._thinking)
+        return "".join(self._thinking or ())
 
 
 def status_of(error: BaseException | None, *, complete: bool) -> Status:

@@ -28,19 +28,25 @@ class Routes:
 
     def __init__(self, config: Config, providers: Sequence[Provider] = ()) -> None:
         self._config = config
+        self._of_alias: dict[str, Sequence[Route]] = {}
         self._providers: dict[str, Provider] = {provider.name: provider for provider in providers}
         for alias, models in config.models.items():
             for model in models:
                 self._check_known(model.partition(":")[0], f"models.{alias}")
 
-    def of(self, model: str) -> list[Route]:
+    def of(self, model: str) -> Sequence[Route]:
         """Return the routes of an alias or of a `provider:model` id, in order of preference.
 
         Raises:
             ConfigError: it is neither, or its provider has no key.
         """
-        ids = self._config.models.get(model, (model,))
-        return [self._route(model_id) for model_id in ids]
+        routes = self._of_alias.get(model)
+        if routes is None:
+            ids = self._config.models.get(model)
+            if ids is None:
+                return (self._route(model),)
+            routes = self._of_alias[model] = tuple(self._route(model_id) for model_id in ids)
+        return routes
 
     def prices(self) -> Mapping[str, Price]:
         """Return the prices of the settings, by `provider` or `provider:model`."""

@@ -66,7 +66,7 @@ class SSEDecoder:
         self._after_cr = False
         self.between = False
         self._tail = bytearray()
-        self._data: list[str] = []
+        self._data: list[str] | None = None  # made when an event has an odd form
         self._event = ""
         self._size = 0
         self.last_id: str | None = None
@@ -202,6 +202,7 @@ class SSEDecoder:
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "data":
+            self._data = self._data or []
             self._data.append(value)
             self._size += size
             if self._size > self._max_event:
@@ -217,7 +218,7 @@ class SSEDecoder:
         if self._data:
             data = "\n".join(self._data)
             events.append(ServerSentEvent(self._event or "message", data, self.last_id))
-            self._data = []
+            self._data = None
             self._size = 0
         self._event = ""
 
@@ -227,7 +228,7 @@ class SSEDecoder:
             hint="Raise max_event if the server really sends events of this size.",
         )
         self._tail.clear()
-        self._data = []
+        self._data = None
 
 
 def encode(data: str, *, event: str | None = None, id: str | None = None) -> bytes:

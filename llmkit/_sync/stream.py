@@ -58,17 +58,19 @@ class Stream:
     connection, so that the provider stops.
     """
 
+    # One for all, since it is held for two lines.
+    _closing = threading.Lock()
+
     def __init__(self, call: Call, source: Source, first: list[Event]) -> None:
         self.call = call
         self._source = source
         self._ready: list[Event] | None = first
-        self._buffer: list[Event] = []
-        self._taps: list[Callable[[list[Event]], None]] = []
-        self._finalisers: list[Callable[[Outcome], None]] = []
+        self._buffer: list[Event] | None = None
+        self._taps: tuple[Callable[[list[Event]], None], ...] = ()
+        self._finalisers: tuple[Callable[[Outcome], None], ...] = ()
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
-        self._closing = threading.Lock()
 
     def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None when the answer is complete.
@@ -111,11 +113,11 @@ class Stream:
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
         """Show the callback every list of events before it is handed on."""
-        self._taps.append(callback)
+        self._taps = (*self._taps, callback)
 
     def finalise(self, callback: Callable[[Outcome], None]) -> None:
         """Run the callback when the stream ends, however it ends: last in, first out."""
-        self._finalisers.append(callback)
+        self._finalisers = (*self._finalisers, callback)
 
     @property
     def response(self) -> Response:
