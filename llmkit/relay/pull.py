@@ -17,7 +17,7 @@ from llmkit.relay.problem import INTERNAL, Problem, problem_of
 log = logging.getLogger("llmkit.relay")
 
 # What may wait for a slow browser before the provider has to wait too, in reads and in bytes.
-QUEUE_LENGTH = 16
+QUEUE_LENGTH = 64
 QUEUE_BYTES = 64 * 1024
 # How long the reader's thread is waited for, in seconds.
 JOIN_LIMIT = 1.0
@@ -133,7 +133,9 @@ class _Reading:
         self._manager = manager
         self._dialect = dialect
         self._clock = clock
-        self._changed = threading.Condition(threading.RLock())  # a collector may stop it within
+        self._lock = threading.RLock()  # a collector may stop it within
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0
         self._frames: list[bytes] = []
         self._size = 0
         self._ended = False
@@ -150,30 +152,30 @@ class _Reading:
         except BaseException as error:  # noqa: BLE001  # it is raised again where it is waited for
             self.error = error
         finally:
-            with self._changed:
+            with self._lock:
                 self._ended = True
                 self._changed.notify_all()
 
     def take(self, seconds: float) -> bytes | None:
         """Return all frames that wait, nothing at the end; None when there were none for so long."""
         until = self._clock() + seconds
-        with self._changed:
+        with self._lock:
             while not self._frames:
                 if self._ended or self._stopped:
                     return b""
                 left = until - self._clock()
                 if left <= 0:
                     return None
-                self._changed.wait(left)
+                self._wait(left)
             frames = b"".join(self._frames)
             self._frames.clear()
             self._size = 0
-            self._changed.notify_all()
+            self._wake()
             return frames
 
     def stop(self) -> None:
         """Stop the call, whatever it waits for."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
             ended = self._ended
             self._changed.notify_all()
@@ -184,10 +186,21 @@ class _Reading:
         return len(self._frames) >= QUEUE_LENGTH or self._size >= QUEUE_BYTES
 
     def _put(self, frames: bytes) -> bool:
-        with self._changed:
+        with self._lock:
             while self._is_full() and not self._stopped:
-                self._changed.wait()
+                self._wait(None)
             self._frames.append(frames)
             self._size += len(frames)
-            self._changed.notify_all()
+            self._wake()
             return not self._stopped
+
+    def _wait(self, seconds: float | None) -> None:
+        self._waiting += 1
+        try:
+            self._changed.wait(seconds)
+        finally:
+            self._waiting -= 1
+
+    def _wake(self) -> None:
+        if self._waiting:  # in a burst hardly ever, and to tell nobody takes as long as to put
+            self._changed.notify_all()
