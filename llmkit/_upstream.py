@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from llmkit._concurrency import closed, thread_safe
 from llmkit._timers import Timer, timers
@@ -36,6 +36,7 @@ class _Watched:
         "_inflater",
         "_left_at",
         "_signal",
+        "_spoke",
         "_timer",
         "_waits",
         "headers",
@@ -56,6 +57,7 @@ class _Watched:
         self._inflater: Inflater | None = None
         self._timer: asyncio.TimerHandle | Timer | None = None
         self._waits = False
+        self._spoke = False
         self._closed = False
         self._left_at = clock()
         self.headers: dict[str, str] = {}
@@ -65,9 +67,21 @@ class _Watched:
         """The HTTP status."""
         return self._exchange.status
 
+    def failed(self, error: Exception) -> LLMKitError:
+        """Say why a read failed: by a clock, by an abort, or by itself."""
+        self._waits = False
+        self._left_at = self._clock()
+        if isinstance(error, LLMKitError):
+            return self._reason(error)
+        reason = self._reason(self._exchange.to_error(error))
+        reason.__cause__ = error
+        return reason
+
     def content(self) -> None:
         """Take note that what was read held content."""
-        self._clocks.content(self._left_at)
+        self._spoke = True
+        if self._clocks.first_content_at is None:
+            self._clocks.content(self._left_at)
 
     def stopping(self) -> None:
         """Take note that the answer has said why it stops, so that silence now ends it."""
@@ -85,6 +99,19 @@ class _Watched:
             return False
         self._stop_clocks()
         return True
+
+    def _begin_wait(self) -> None:
+        now = self._clock()
+        if self._spoke:  # since then nobody listened
+            self._spoke = False
+            self._clocks.silent_since = now
+        else:
+            self._clocks.paused(now - self._left_at)
+        self._waits = True
+
+    def _inflated(self, data: bytes) -> bytes | None:
+        assert self._inflater is not None  # noqa: S101  # its caller asked
+        return (self._inflater.feed(data) or None) if data else data
 
     def _call_later(self, seconds: float) -> asyncio.TimerHandle | Timer:
         """Look at the clocks after so many seconds."""
@@ -186,32 +213,18 @@ class AsyncUpstream(_Watched):
             raise self._reason(closed())
         self._opened()
 
-    async def read(self) -> bytes:
-        """Return what one network read gave; nothing at the end of the body.
+    def read(self) -> Awaitable[bytes]:
+        """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
+        self._begin_wait()
+        return self._exchange.read()
 
-        Raises:
-            ConnectionFailed: the connection broke.
-            ProviderTimeout: a clock ran out.
-            StreamClosed: the call was aborted.
-        """
-        self._clocks.paused(self._clock() - self._left_at)
-        self._waits = True
-        try:
-            while data := await self._exchange.read():
-                if len(data) >= BULK:
-                    data += self._exchange.more()
-                if self._inflater is None:
-                    return data
-                if data := self._inflater.feed(data):
-                    return data
-            return b""
-        except LLMKitError as error:
-            raise self._reason(error) from error.__cause__
-        except Exception as error:
-            raise self._reason(self._exchange.to_error(error)) from error
-        finally:
-            self._waits = False
-            self._left_at = self._clock()
+    def came(self, data: bytes) -> bytes | None:
+        """Return what a read gave, decompressed; nothing at the end of the body, None if there is nothing to show yet."""
+        self._waits = False
+        self._left_at = self._clock()
+        if len(data) >= BULK:
+            data += self._exchange.more()
+        return data if self._inflater is None else self._inflated(data)
 
     async def aclose(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go.
@@ -274,29 +287,15 @@ class Upstream(_Watched):
         self._opened()
 
     def read(self) -> bytes:
-        """Return what one network read gave; nothing at the end of the body.
+        """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
+        self._begin_wait()
+        return self._exchange.read()
 
-        Raises:
-            ConnectionFailed: the connection broke.
-            ProviderTimeout: a clock ran out.
-            StreamClosed: the call was aborted.
-        """
-        self._clocks.paused(self._clock() - self._left_at)
-        self._waits = True
-        try:
-            while data := self._exchange.read():
-                if self._inflater is None:
-                    return data
-                if data := self._inflater.feed(data):
-                    return data
-            return b""
-        except LLMKitError as error:
-            raise self._reason(error) from error.__cause__
-        except Exception as error:
-            raise self._reason(self._exchange.to_error(error)) from error
-        finally:
-            self._waits = False
-            self._left_at = self._clock()
+    def came(self, data: bytes) -> bytes | None:
+        """Return what a read gave, decompressed; nothing at the end of the body, None if there is nothing to show yet."""
+        self._waits = False
+        self._left_at = self._clock()
+        return data if self._inflater is None else self._inflated(data)
 
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""

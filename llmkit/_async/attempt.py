@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llmkit._concurrency import async_enter, async_home, async_run_soon, async_run_to_end
 from llmkit._upstream import AsyncUpstream
-from llmkit.errors import ConnectionFailed, LedgerUnavailable, ProviderError
+from llmkit.errors import ConnectionFailed, LedgerUnavailable, LLMKitError, ProviderError
 from llmkit.events import Event, Finish
 from llmkit.response import Accumulator, Response, Status, status_of
 
@@ -90,10 +90,12 @@ class AsyncAttempt:
         body = b""
         try:
             while len(body) < ERROR_BODY_LIMIT and (data := await self._upstream.read()):
-                body += data
-        except ConnectionFailed:
-            pass  # the status says enough
-        return body
+                body += self._upstream.came(data) or b""
+        except Exception as error:  # noqa: BLE001
+            reason = self._upstream.failed(error)
+            if not isinstance(reason, ConnectionFailed):
+                raise reason from reason.__cause__
+        return body  # where it broke off, the status says enough
 
     async def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None when the answer is complete.
@@ -108,15 +110,13 @@ class AsyncAttempt:
         if decoder.finished:
             return None
         try:
-            data = await upstream.read()
+            data = upstream.came(await upstream.read())
+        except Exception as error:  # noqa: BLE001
+            events = self._broke_off(upstream.failed(error), decoder)
+        else:
+            if data is None:
+                return []
             events = decoder.feed(data) if data else decoder.close()
-        except ProviderError as error:
-            broken = isinstance(error, ConnectionFailed)
-            if not (broken or decoder.stopping):
-                raise self._record.named(error) from None
-            events = decoder.close()
-            if decoder.failure is not None:
-                decoder.failure.__cause__ = error
         if decoder.stopping:
             upstream.stopping()
         if events:
@@ -128,6 +128,17 @@ class AsyncAttempt:
                 self.answer.add([last])
             else:
                 self.answer.add(events)
+        return events
+
+    def _broke_off(self, error: LLMKitError, decoder: Decoder) -> list[Event]:
+        """Return the last events of an answer whose connection broke, or that fell silent at its end."""
+        if not isinstance(error, ProviderError):
+            raise error from error.__cause__
+        if not (isinstance(error, ConnectionFailed) or decoder.stopping):
+            raise self._record.named(error) from error.__cause__
+        events = decoder.close()
+        if decoder.failure is not None:
+            decoder.failure.__cause__ = error
         return events
 
     async def settle(self, status: Status, error: BaseException | None) -> None:

@@ -30,20 +30,24 @@ class Clocks:
         timeouts: how long each clock runs.
         now: the time at which the attempt begins, in seconds.
         deadline: when the total clock of the whole call runs out.
+
+    Attributes:
+        silent_since: when content came last, or was last waited for.
+        first_content_at: when content came first.
     """
 
-    __slots__ = ("_deadline", "_silent_since", "_stopping", "_timeouts", "first_content_at")
+    __slots__ = ("_deadline", "_stopping", "_timeouts", "first_content_at", "silent_since")
 
     def __init__(self, timeouts: Timeouts, *, now: float, deadline: float) -> None:
         self._timeouts = timeouts
         self._deadline = deadline
-        self._silent_since = now
+        self.silent_since = now
         self._stopping = False
         self.first_content_at: float | None = None
 
     def content(self, now: float) -> None:
         """Take note of content."""
-        self._silent_since = now
+        self.silent_since = now
         if self.first_content_at is None:
             self.first_content_at = now
 
@@ -52,13 +56,13 @@ class Clocks:
         if self._stopping:
             return False
         self._stopping = True
-        self._silent_since = now
+        self.silent_since = now
         return True
 
     def paused(self, seconds: float) -> None:
         """Take note that nobody was reading for so long, which is not the provider's silence."""
         if self.first_content_at is not None or self._stopping:
-            self._silent_since += seconds
+            self.silent_since += seconds
 
     @property
     def deadline(self) -> float:
@@ -66,7 +70,7 @@ class Clocks:
         limit = self._silence_limit
         if limit is None:
             return self._deadline
-        return min(self._deadline, self._silent_since + limit)
+        return min(self._deadline, self.silent_since + limit)
 
     def next_look(self, now: float) -> float:
         """When to look at the clocks again, if it is not told before: before any clock can run out, also if content comes now."""
