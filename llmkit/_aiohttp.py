@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -127,9 +128,10 @@ class AiohttpExchange:
         content = self._answer.content
         parts: list[bytes] = []
         size = 0
-        while size < MORE and (data := content.read_nowait()):
-            parts.append(data)
-            size += len(data)
+        with suppress(aiohttp.ClientError, OSError):  # the next read says it, and this is not lost
+            while size < MORE and (data := content.read_nowait()):
+                parts.append(data)
+                size += len(data)
         return b"".join(parts)
 
     def to_error(self, error: Exception) -> ProviderError:

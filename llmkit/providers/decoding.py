@@ -158,7 +158,8 @@ class StreamDecoder(AnswerDecoder):
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
         """Turn the JSON of so many usual events, one a line, into events, and neighbouring deltas into one.
 
-        Each line has its braces, so none of them begins in one line and ends in another. None if one of them is not as usual. They are then read again: what was taken note of has to bear that.
+        Each line has its braces, so none of them begins in one line and ends in another. None if one of them is not as usual: all
+        are then read again, and what was taken note of has to bear that.
         """
 
     def _end(self) -> list[Event]:
