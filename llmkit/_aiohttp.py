@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -23,11 +22,9 @@ except ImportError:
     raise MissingExtra("aiohttp", "aiohttp") from None
 
 
-# aiohttp holds twice as many bytes, and gives them out at once. Below this mark it looks for more after every chunk that is taken
-# out, and an answer comes in hundreds of small ones.
-BUFFER = 8 * 1024
-# How much is taken beyond that, in bytes, if it is at hand: for a slow browser all of it is held several times over.
-MORE = 56 * 1024
+# aiohttp holds twice as many bytes, and gives them out at once: for a slow browser all of it is held several times over. Below this mark
+# it looks for more after every chunk that is taken out, and an answer comes in hundreds of small ones.
+BUFFER = 16 * 1024
 
 
 class AiohttpTransport:
@@ -121,18 +118,6 @@ class AiohttpExchange:
         """Return what has come, once something has; nothing at the end of the body."""
         assert self._answer is not None  # noqa: S101  # set by open()
         return self._answer.content.readany()
-
-    def more(self) -> bytes:
-        """Return what is at hand beyond the last read, up to 64 KB with it."""
-        assert self._answer is not None  # noqa: S101  # set by open()
-        content = self._answer.content
-        parts: list[bytes] = []
-        size = 0
-        with suppress(aiohttp.ClientError, OSError):  # the next read says it, and this is not lost
-            while size < MORE and (data := content.read_nowait()):
-                parts.append(data)
-                size += len(data)
-        return b"".join(parts)
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of aiohttp means."""

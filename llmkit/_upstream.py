@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
 from llmkit._concurrency import closed, thread_safe
@@ -16,11 +17,9 @@ from llmkit.transport import AsyncExchange, Exchange
 # What is read after the end of an answer, so that its connection can serve again: bytes, seconds.
 DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
-# A read of so many bytes is one of an answer that comes faster than it is read.
-BULK = 8 * 1024
 
 
-class _Watched:
+class _Watched(ABC):
     """What both colours share: the facts of the answer, and the clocks' verdict.
 
     Attributes:
@@ -113,9 +112,9 @@ class _Watched:
         assert self._inflater is not None  # noqa: S101  # its caller asked
         return (self._inflater.feed(data) or None) if data else data
 
+    @abstractmethod
     def _call_later(self, seconds: float) -> asyncio.TimerHandle | Timer:
         """Look at the clocks after so many seconds."""
-        raise NotImplementedError
 
     def _opened(self) -> None:
         """Take note of the head of the answer."""
@@ -134,9 +133,9 @@ class _Watched:
             self._timer.cancel()
         self._signal.remove(self._cut)
 
+    @abstractmethod
     def _cut(self) -> None:
         """Abort from whatever thread."""
-        raise NotImplementedError
 
     def _look(self) -> None:
         if self._closed or self._fired is not None:
@@ -222,8 +221,6 @@ class AsyncUpstream(_Watched):
         """Return what a read gave, decompressed; nothing at the end of the body, None if there is nothing to show yet."""
         self._waits = False
         self._left_at = self._clock()
-        if len(data) >= BULK:
-            data += self._exchange.more()
         return data if self._inflater is None else self._inflated(data)
 
     async def aclose(self, *, drain: bool) -> None:

@@ -34,9 +34,6 @@ class AsyncExchange(Protocol):
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception that `read` raised means."""
 
-    def more(self) -> bytes:
-        """Return what is at hand beyond the last read, maybe nothing. It raises nothing: the next read does."""
-
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails. May be called at any time, more than once."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from llmkit.config import Config
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, LLMKitError
 from llmkit.kit import Kit
 from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
 from llmkit_asgi.routes import GetUser, Routes, logged_in_user
@@ -48,7 +49,10 @@ class LLMKitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is ours and pass on the rest."""
         if scope["type"] == "lifespan":
-            self.kit.warm()
+            with suppress(
+                LLMKitError, TypeError
+            ):  # the first request says it: the host's own start goes on
+                self.kit.warm()
             await self.app(scope, receive, self._closing(send))
             return
         scope["llmkit"] = self.kit

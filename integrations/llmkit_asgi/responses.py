@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from llmkit.errors import ConfigError, MissingExtra
 from llmkit.kit import Kit
 from llmkit.relay.dialects.text import HEADERS
-from llmkit.relay.push import PushRelay
-from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send, Watch
+from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send
+from llmkit_asgi.routes import relay
 
 try:
     from starlette.requests import HTTPConnection
@@ -55,9 +55,7 @@ class StreamResponse(Response):
             await sink.start(200, HEADERS)
             await sink.send(b"", more=False)
             return
-        push = PushRelay(self._stream, ASGISink(send), heartbeat=self._heartbeat)
-        with Watch(receive, push.abort):
-            await push.run()
+        await relay(self._stream, receive, ASGISink(send), heartbeat=self._heartbeat)
         if self.background is not None:
             await self.background()
 

@@ -62,9 +62,7 @@ class Routes:
         sink = ASGISink(send)
         manager = await self._admit(scope, receive, sink, streaming=True)
         if manager is not None:
-            push = PushRelay(manager, sink, heartbeat=self._kit.config.relay.heartbeat)
-            with Watch(receive, push.abort):
-                await push.run()
+            await relay(manager, receive, sink, heartbeat=self._kit.config.relay.heartbeat)
 
     async def _admit(
         self, scope: Scope, receive: Receive, sink: ASGISink, *, streaming: bool
@@ -127,6 +125,15 @@ class Routes:
         )
         headers = {"content-type": "application/json", "cache-control": "no-store"}
         await sink.answer(200, headers, body)
+
+
+async def relay(
+    manager: AsyncStreamManager, receive: Receive, sink: ASGISink, *, heartbeat: float
+) -> None:
+    """Relay a call to the client as server-sent events, and stop it when the client leaves."""
+    push = PushRelay(manager, sink, heartbeat=heartbeat)
+    with Watch(receive, push.abort):
+        await push.run()
 
 
 async def _to_asgi_problem(error: LLMKitError, sink: ASGISink) -> None:

@@ -151,10 +151,6 @@ class AsyncHttpxExchange:
         self._at_end = True
         return b""
 
-    def more(self) -> bytes:
-        """Return nothing: httpx does not say what is at hand."""
-        return b""
-
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of httpx means."""
         return to_error(error, self._connect_timeout)

@@ -11,14 +11,7 @@ import msgspec
 
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers import failures
-from llmkit.providers.decoding import (
-    BROKEN,
-    BROKEN_BYTES,
-    BodyDecoder,
-    StreamDecoder,
-    lenient_json,
-    merged,
-)
+from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder, lenient_json, merged
 from llmkit.providers.failures import Origin
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
@@ -172,7 +165,7 @@ class EventDecoder(StreamDecoder):
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
         try:
             deltas = _decode_events(lines)
-        except BROKEN_BYTES:
+        except BROKEN:
             return None
         first = deltas[0].delta
         if first is None or len(deltas) != count:

@@ -19,11 +19,8 @@ from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent, SSEDecoder
 from llmkit.usage import Usage
 
-BROKEN = (msgspec.DecodeError, RecursionError)
-"""What msgspec raises for a text that is not the JSON it expects."""
-
-BROKEN_BYTES = (*BROKEN, UnicodeDecodeError)
-"""The same for bytes."""
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for what is not the JSON it expects."""
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes

@@ -13,14 +13,7 @@ import msgspec
 
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers import failures
-from llmkit.providers.decoding import (
-    BROKEN,
-    BROKEN_BYTES,
-    BodyDecoder,
-    StreamDecoder,
-    lenient_json,
-    merged,
-)
+from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder, lenient_json, merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
@@ -147,7 +140,7 @@ class ChunkDecoder(StreamDecoder):
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
         try:
             chunks = self._decoder.decode_lines(lines)
-        except BROKEN_BYTES:
+        except BROKEN:
             return None
         if len(chunks) != count:
             return None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -328,3 +331,40 @@ def test_a_view_without_the_middleware_is_told(emulator: Emulator) -> None:
     request = HTTPConnection({"type": "http", "headers": []})
     with pytest.raises(ConfigError, match="add_middleware"):
         get_client(request)
+
+
+STARTING = """
+import asyncio, sys
+from llmkit_asgi import LLMKitMiddleware
+
+async def host(scope, receive, send):
+    print("aiohttp" in sys.modules)
+
+async def main():
+    app = LLMKitMiddleware(host, {"ledger": False})
+    print("aiohttp" in sys.modules)
+    await app({"type": "lifespan"}, None, None)
+    await app.kit.aclose()
+
+asyncio.run(main())
+"""
+
+
+def test_the_host_starts_with_what_its_first_request_needs() -> None:
+    """The HTTP library is loaded when the host starts, and not by the first browser."""
+    run = subprocess.run(
+        [sys.executable, "-c", STARTING], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["False", "True"]
+
+
+def test_a_fault_of_ours_leaves_the_host_its_start() -> None:
+    """A server takes an exception there for a host without a lifespan, and would not run the host's own."""
+    started: list[str] = []
+
+    async def host(scope: Any, receive: Any, send: Any) -> None:
+        started.append(scope["type"])
+
+    app = LLMKitMiddleware(host, kit=Kit({"ledger": False}, middleware=[object()]))
+    asyncio.run(app({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
+    assert started == ["lifespan"]
