@@ -46,9 +46,13 @@ def seconds(script: str) -> float:
 
 @pytest.mark.parametrize(
     ("script", "limit"),
-    [(IMPORT, 0.060), (CLIENT, 0.300), (ASYNC_CLIENT, 0.450)],
+    [(IMPORT, 10), (CLIENT, 50), (ASYNC_CLIENT, 75)],
     ids=["import", "Client", "AsyncClient"],
 )
 def test_a_start_is_quick(script: str, limit: float) -> None:
-    """Beyond the interpreter's own start: the import, and a client that is ready to call."""
-    assert seconds(script) - seconds("pass") < limit
+    """Beyond the interpreter's own start, and so many times that: the import, and a client that is ready to call.
+
+    Where the interpreter starts in 6 ms the limits are 60, 300 and 450 ms.
+    """
+    start = seconds("pass")
+    assert seconds(script) - start < start * limit
