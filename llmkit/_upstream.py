@@ -1,12 +1,12 @@
-"""One exchange under its clocks: an event loop's timer or a thread's aborts it when one runs out."""
+"""One exchange under its clocks, in a thread: the timers' thread aborts the exchange when one runs out."""
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from llmkit._concurrency import closed, thread_safe
+from llmkit._concurrency import closed
 from llmkit._timers import Timer, timers
 from llmkit.abort import AbortSignal
 from llmkit.errors import Clock, LLMKitError, ProviderTimeout
@@ -14,12 +14,15 @@ from llmkit.inflate import Inflater, inflater_for
 from llmkit.policy.clocks import Clocks
 from llmkit.transport import AsyncExchange, Exchange
 
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
 # What is read after the end of an answer, so that its connection can serve again: bytes, seconds.
 DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
 
 
-class _Watched(ABC):
+class Watched(ABC):
     """What both colours share: the facts of the answer, and the clocks' verdict.
 
     Attributes:
@@ -54,7 +57,7 @@ class _Watched(ABC):
         self._clock = clock
         self._fired: Clock | None = None
         self._inflater: Inflater | None = None
-        self._timer: asyncio.TimerHandle | Timer | None = None
+        self._timer: TimerHandle | Timer | None = None
         self._waits = False
         self._spoke = False
         self._closed = False
@@ -113,7 +116,7 @@ class _Watched(ABC):
         return (self._inflater.feed(data) or None) if data else data
 
     @abstractmethod
-    def _call_later(self, seconds: float) -> asyncio.TimerHandle | Timer:
+    def _call_later(self, seconds: float) -> TimerHandle | Timer:
         """Look at the clocks after so many seconds."""
 
     def _opened(self) -> None:
@@ -165,101 +168,7 @@ class _Watched(ABC):
         return ProviderTimeout(clock, self._clocks.seconds(clock))
 
 
-class AsyncUpstream(_Watched):
-    """One exchange under the clocks: one timer a stream, no task and no timeout a token."""
-
-    __slots__ = ("_loop", "_opening", "_stopped")
-    _exchange: AsyncExchange
-
-    def __init__(
-        self,
-        exchange: AsyncExchange,
-        clocks: Clocks,
-        signal: AbortSignal,
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(exchange, clocks, signal, clock)
-        self._loop = asyncio.get_running_loop()
-        self._opening: asyncio.Task[object] | None = None
-        self._stopped = False
-
-    async def open(self) -> None:
-        """Send the request and wait for the head of the answer.
-
-        Raises:
-            ConnectionFailed, ProviderTimeout: as it says.
-            StreamClosed: the call was aborted.
-        """
-        task = self._opening = asyncio.current_task()
-        assert task is not None  # noqa: S101  # for this is a coroutine
-        others = task.cancelling()
-        self._waits = True
-        self._signal.add(self._cut)
-        self._look()
-        try:
-            await self._exchange.open()
-        except asyncio.CancelledError:
-            by_others = task.cancelling() > others + 1
-            if by_others or not self._stopped:
-                raise
-        except LLMKitError as error:
-            raise self._reason(error) from error.__cause__
-        finally:
-            self._opening = None
-            if self._stopped:
-                task.uncancel()
-        if self._stopped:
-            raise self._reason(closed())
-        self._opened()
-
-    def read(self) -> Awaitable[bytes]:
-        """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
-        self._begin_wait()
-        return self._exchange.read()
-
-    def came(self, data: bytes) -> bytes | None:
-        """Return what a read gave, decompressed; nothing at the end of the body, None if there is nothing to show yet."""
-        self._waits = False
-        self._left_at = self._clock()
-        return data if self._inflater is None else self._inflated(data)
-
-    async def aclose(self, *, drain: bool) -> None:
-        """Stop the clocks and let the connection go.
-
-        Args:
-            drain: read first what follows the end of the answer, a little and not for long, so that the connection can serve
-                again.
-        """
-        self._stop_clocks()
-        if drain:
-            await self._drain()
-        await self._exchange.aclose()
-
-    async def _drain(self) -> None:
-        size = 0
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while size < DRAIN_LIMIT and (data := await self._exchange.read()):
-                    size += len(data)
-        except Exception:  # noqa: BLE001, S110  # then it cannot serve again
-            pass
-
-    def _call_later(self, seconds: float) -> asyncio.TimerHandle:
-        return self._loop.call_later(seconds, self._look)
-
-    def _cut(self) -> None:
-        thread_safe(self._loop, self._stop)()
-
-    def _stop(self) -> None:
-        """Cut what is open; while it is being opened, cancel whoever opens it, as asyncio.timeout() does."""
-        if self._opening is None:
-            self._exchange.abort()
-        elif not self._stopped:
-            self._stopped = True
-            self._opening.cancel()
-
-
-class Upstream(_Watched):
+class Upstream(Watched):
     """The same for threads: the one who reads waits, and one timer thread a process cuts what takes too long."""
 
     __slots__ = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import threading
@@ -14,8 +13,6 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from llmkit._concurrency import async_finished
-from llmkit._loops import LoopTransports
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.limit import ConcurrencyLimit
@@ -28,10 +25,13 @@ from llmkit.record import AttemptRecord, refused
 from llmkit.routes import Routes
 
 if TYPE_CHECKING:
+    import asyncio
+
     import httpx
 
     from llmkit._async.client import AsyncClient
     from llmkit._concurrency import Home
+    from llmkit._loops import LoopTransports
     from llmkit._sync.client import Client
     from llmkit.call import Call
     from llmkit.ledger.row import Closing, Opening
@@ -97,6 +97,7 @@ class Kit:
         )
         self._threads_transport: Transport | None = None
         self._close_threads: Callable[[], object] | None = None
+        self._loop_transports: LoopTransports | None = None
         self._of_parents: list[LoopTransports] = []
         self._start()
         self.ledger = self._open_ledger()
@@ -189,6 +190,14 @@ class Kit:
     def async_transport(self) -> AsyncTransport:
         """Return the connections of the running event loop."""
         self._check_process()
+        with self._lock:  # loops run in several threads
+            if self._loop_transports is None:
+                from llmkit._loops import LoopTransports  # noqa: PLC0415  # asyncio
+
+                self._loop_transports = LoopTransports(
+                    partial(_async_transport, self.config.transport, self._async_http_client),
+                    partial(_end_loop, self.open_attempts, self.tasks),
+                )
         return self._loop_transports.get()
 
     def warm(self) -> None:
@@ -208,8 +217,13 @@ class Kit:
 
     async def aclose(self) -> None:
         """Wait for the finalisers, then close the connections of this event loop and all that `close` does."""
+        import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+        from llmkit._async_concurrency import async_finished  # noqa: PLC0415
+
         await async_finished(self.tasks, asyncio.get_running_loop())
-        await self._loop_transports.aclose()
+        if self._loop_transports is not None:
+            await self._loop_transports.aclose()
         await asyncio.to_thread(self.close)
 
     def _start(self) -> None:
@@ -220,16 +234,14 @@ class Kit:
         )
         self._threads_transport = None
         self._close_threads = None
-        self._loop_transports = LoopTransports(
-            partial(_async_transport, self.config.transport, self._async_http_client),
-            partial(_end_loop, self.open_attempts, self.tasks),
-        )
+        self._loop_transports = None
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             self._lock = threading.Lock()
             # Kept, for to close them here would take them out of the selector that the parent's loop uses too.
-            self._of_parents.append(self._loop_transports)
+            if self._loop_transports is not None:
+                self._of_parents.append(self._loop_transports)
             self._start()
 
     def _open_ledger(self) -> LedgerWriter | None:
@@ -271,6 +283,8 @@ async def _end_loop(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Cut what is still open in a loop that ends, and wait until it is closed."""
+    from llmkit._async_concurrency import async_finished  # noqa: PLC0415
+
     _forsake(attempts, loop)
     await async_finished(tasks, loop)
 

@@ -33,10 +33,11 @@ NAMES = {
     "arecord": "record",
     "handle_async": "handle",
 }
-# Names with a common part: AsyncClient and _AsyncText, async_sleep.
+# Names with a common part: AsyncClient and _AsyncText, async_sleep, the module _async_upstream.
 PATTERNS = {
     re.compile(r"^(_?)Async([A-Z]\w*)$"): r"\1\2",
     re.compile(r"^async_(\w+)$"): r"\1",
+    re.compile(r"^_async_(\w+)$"): r"_\1",
 }
 WORDS = re.compile(r"[A-Za-z_]\w*")
 # In prose: `async with`, and code samples.

@@ -6,8 +6,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import async_enter, async_home, async_run_soon, async_run_to_end
-from llmkit._upstream import AsyncUpstream
+from llmkit._async_concurrency import async_enter, async_home, async_run_soon, async_run_to_end
+from llmkit._async_upstream import AsyncUpstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, LLMKitError, ProviderError
 from llmkit.events import Event, Finish
 from llmkit.response import Accumulator, Response, Status, status_of

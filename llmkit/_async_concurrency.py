@@ -1,0 +1,143 @@
+"""The waits of async code, with its event loop; `_concurrency` has the same for threads.
+
+The drivers in `_async/` use these, the generated ones in `_sync/` those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
+
+from llmkit._concurrency import Home, closed
+from llmkit.abort import AbortSignal
+from llmkit.limit import ConcurrencyLimit, queue_full
+
+T = TypeVar("T")
+log = logging.getLogger("llmkit.stream")
+
+# How long a finaliser may take, in seconds.
+FINALISER_LIMIT = 10.0
+
+
+def async_home() -> Home:
+    """Name the running event loop of this process."""
+    return Home(os.getpid(), asyncio.get_running_loop())
+
+
+async def async_sleep(seconds: float, signal: AbortSignal) -> None:
+    """Wait so long, or until the call is aborted.
+
+    Raises:
+        StreamClosed: the call was aborted.
+    """
+    if seconds > 0 and not signal.aborted:
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        wake = thread_safe(loop, woken.set)
+        signal.add(wake)
+        try:
+            async with asyncio.timeout(seconds):
+                await woken.wait()
+        except TimeoutError:
+            pass
+        finally:
+            signal.remove(wake)
+    if signal.aborted:
+        raise closed()
+
+
+async def async_enter(
+    limit: ConcurrencyLimit, provider: str, seconds: float, signal: AbortSignal
+) -> None:
+    """Take a place among the running calls, waiting for one so long at most.
+
+    Raises:
+        QueueFull: no place came free, or too many wait already.
+        StreamClosed: the call was aborted.
+    """
+    given = asyncio.Event()
+    wake = thread_safe(asyncio.get_running_loop(), given.set)
+    if limit.enter(provider, wake):
+        return
+    signal.add(wake)
+    try:
+        async with asyncio.timeout(seconds):
+            await given.wait()
+        if signal.aborted:
+            raise closed()
+    except BaseException as error:
+        if not limit.withdraw(provider, wake):
+            limit.leave(provider)
+        if isinstance(error, TimeoutError):
+            raise queue_full() from None
+        raise
+    finally:
+        signal.remove(wake)
+
+
+async def async_run_to_end(
+    work: Callable[[], Coroutine[Any, Any, T]], tasks: set[asyncio.Task[Any]]
+) -> T:
+    """Run the work in a task of its own, so that whoever waits can be cancelled and the work cannot.
+
+    `tasks` keeps it alive, and is where its owner finds what still runs.
+    """
+    return await asyncio.shield(_start(asyncio.get_running_loop(), work, tasks))
+
+
+def async_run_soon(
+    home: Home, work: Callable[[], Coroutine[Any, Any, object]], tasks: set[asyncio.Task[Any]]
+) -> None:
+    """Run the work in its home's loop without waiting for it. May come from any thread, from a destructor too."""
+    loop = home.loop
+    if loop is None or loop.is_closed():
+        return
+    start = partial(_start, loop, work, tasks)
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001  # documented; get_running_loop() would raise
+        start()
+    else:
+        thread_safe(loop, start)()
+
+
+async def async_finished(tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for what still runs in a loop, however it ends."""
+    mine = [task for task in tasks if task.get_loop() is loop]
+    await asyncio.gather(*mine, return_exceptions=True)
+
+
+def thread_safe(
+    loop: asyncio.AbstractEventLoop, callback: Callable[[], object]
+) -> Callable[[], None]:
+    """Make a callback that may come from any thread, also when the loop is closed."""
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(callback)
+
+    return wake
+
+
+def _start(
+    loop: asyncio.AbstractEventLoop,
+    work: Callable[[], Coroutine[Any, Any, T]],
+    tasks: set[asyncio.Task[Any]],
+) -> asyncio.Task[T]:
+    task = loop.create_task(_limited(work()))
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
+
+
+async def _limited(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        async with asyncio.timeout(FINALISER_LIMIT):
+            return await work
+    except TimeoutError:  # its traceback would be ours
+        log.error(  # noqa: TRY400
+            "a finaliser took longer than %s s and was given up", FINALISER_LIMIT
+        )
+        raise
