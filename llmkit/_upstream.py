@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from llmkit._concurrency import closed
@@ -26,7 +26,7 @@ class Watched(ABC):
     """What both colours share: the facts of the answer, and the clocks' verdict.
 
     Attributes:
-        headers: the headers of the answer, names in lower case.
+        headers: the headers of the answer, found in whatever case they are asked for.
     """
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Watched(ABC):
         self._spoke = False
         self._closed = False
         self._left_at = clock()
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
 
     @property
     def status(self) -> int:
@@ -123,7 +123,7 @@ class Watched(ABC):
         """Take note of the head of the answer."""
         self._waits = False
         self._left_at = self._clock()
-        self.headers = {name.lower(): value for name, value in self._exchange.headers.items()}
+        self.headers = self._exchange.headers
         self._inflater = inflater_for(self.headers)
 
     def _stop(self) -> None:

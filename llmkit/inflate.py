@@ -51,7 +51,7 @@ class Inflater:
 
 
 def inflater_for(headers: Mapping[str, str]) -> Inflater | None:
-    """Make what decodes a body with these headers (names in lower case); None if it comes as it is.
+    """Make what decodes a body with these headers; None if it comes as it is.
 
     Raises:
         ProtocolError: it is encoded in a way that is not known here.

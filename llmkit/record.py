@@ -134,9 +134,9 @@ class AttemptRecord:
 
     def _rate_limits(self) -> Mapping[str, str]:
         return {
-            name: value
+            lower: value
             for name, value in self._headers.items()
-            if "ratelimit" in name or name.startswith("retry-after")
+            if "ratelimit" in (lower := name.lower()) or lower.startswith("retry-after")
         }
 
     def _date(self, moment: float) -> datetime:

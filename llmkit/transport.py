@@ -10,7 +10,7 @@ from llmkit.providers.base import HTTPRequest
 
 
 class AsyncExchange(Protocol):
-    """One request and its answer. Header names are lower case."""
+    """One request and its answer. Its headers are found in whatever case they are asked for."""
 
     status: int
     headers: Mapping[str, str]

@@ -65,7 +65,7 @@ class Provider(Protocol):
         """
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
-        """Make the decoder for one successful answer, streamed or whole. Header names are lower case."""
+        """Make the decoder for one successful answer, streamed or whole. Headers are found in whatever case."""
 
     def error(
         self, model: str, status: int, headers: Mapping[str, str], body: bytes

@@ -107,7 +107,7 @@ class Origin:
         *,
         had_key: bool = True,
     ) -> Origin:
-        """Read the request id from the headers of the answer; their names are lower case."""
+        """Read the request id from the headers of the answer."""
         return cls(provider, model, status, request_id(headers), had_key)
 
 
