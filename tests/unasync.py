@@ -15,6 +15,7 @@ from tokenize_rt import Token, src_to_tokens, tokens_to_src
 ROOT = Path(__file__).parents[1]
 FOLDERS = (
     (ROOT / "llmkit" / "_async", ROOT / "llmkit" / "_sync"),
+    (ROOT / "llmkit" / "relay" / "_async", ROOT / "llmkit" / "relay" / "_sync"),
     (ROOT / "tests" / "_async", ROOT / "tests" / "_sync"),
 )
 NAMES = {

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from llmkit.relay.payload import too_large
+from llmkit.relay.answer import Answer
+from llmkit.relay.door import too_large
 
 Scope = MutableMapping[str, Any]  # as ASGI defines it
 Message = MutableMapping[str, Any]
@@ -20,16 +21,13 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
+async def read_body(receive: Receive, limit: int) -> bytes:
     """Read the request's body, up to a limit in bytes.
 
     Raises:
         Refusal: it is larger.
         ConnectionError: the client left while it sent it.
     """
-    length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        raise too_large(limit)
     body = b""
     while True:
         message = await receive()
@@ -62,12 +60,10 @@ class ASGISink:
         """Write a part of the body."""
         return self._send({"type": "http.response.body", "body": data, "more_body": more})
 
-    async def answer(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False
-    ) -> None:
-        """Write a whole response; to a HEAD request without its body."""
-        await self.start(status, {**headers, "content-length": str(len(body))})
-        await self.send(b"" if head else body, more=False)
+    async def answer(self, answer: Answer) -> None:
+        """Write a whole response."""
+        await self.start(answer.status, answer.headers)
+        await self.send(answer.body, more=False)
 
 
 class Watch:

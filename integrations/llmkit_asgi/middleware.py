@@ -9,6 +9,7 @@ from typing import Any
 from llmkit.config import Config
 from llmkit.errors import ConfigError, LLMKitError
 from llmkit.kit import Kit
+from llmkit.relay.door import NOT_FOUND
 from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
 from llmkit_asgi.routes import GetUser, Routes, logged_in_user
 
@@ -98,8 +99,7 @@ def _with_books(config: Mapping[str, Any] | Config | None) -> Config:
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        body = b'{"error":{"type":"not_found","message":"there is nothing here","hint":null}}'
-        await ASGISink(send).answer(404, {"content-type": "application/json"}, body)
+        await ASGISink(send).answer(NOT_FOUND)
     elif scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1000})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+
+from llmkit.relay.answer import Answer
 
 _SCRIPT = "text/javascript; charset=utf-8"
 PAGES = {
@@ -21,8 +22,8 @@ _POLICY = (
 
 
 @cache
-def page(path: str) -> tuple[Mapping[str, str], bytes]:
-    """Return the headers and the body of one of `PAGES`. Header names are lower case."""
+def page(path: str) -> Answer:
+    """Return one of `PAGES`."""
     name, content_type = PAGES[path]
     headers = {
         "content-type": content_type,
@@ -31,4 +32,4 @@ def page(path: str) -> tuple[Mapping[str, str], bytes]:
     }
     if path == "/":
         headers["content-security-policy"] = _POLICY
-    return headers, files("llmkit").joinpath("static", name).read_bytes()
+    return Answer.of(200, headers, files("llmkit").joinpath("static", name).read_bytes())

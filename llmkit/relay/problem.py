@@ -22,6 +22,7 @@ from llmkit.errors import (
     RateLimited,
     StreamTruncated,
 )
+from llmkit.relay.answer import Answer
 
 log = logging.getLogger("llmkit.relay")
 
@@ -57,12 +58,12 @@ class Problem:
         return msgspec.json.encode({"error": error})
 
     @property
-    def headers(self) -> dict[str, str]:
-        """The headers of the error's answer, names in lower case."""
+    def answer(self) -> Answer:
+        """The error as a whole response."""
         headers = {"content-type": "application/json", "cache-control": "no-store"}
         if self.retry_after is not None:
             headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
-        return headers
+        return Answer.of(self.status, headers, self.body)
 
 
 INTERNAL = Problem(

@@ -71,10 +71,11 @@ class PullRelay:
             self._refuse(problem_of(error))
 
     def _refuse(self, problem: Problem) -> None:
-        self._first = problem.body
+        answer = problem.answer
+        self._first = answer.body
         self._ended = True
-        self.status = problem.status
-        self.headers = {**problem.headers, "content-length": str(len(problem.body))}
+        self.status = answer.status
+        self.headers = answer.headers
 
     def __iter__(self) -> Self:
         return self

@@ -107,11 +107,9 @@ class PushRelay:
             await self._write(self._dialect.error(problem), more=False)
             return
         self._started = self._ended = True
-        body = problem.body
-        await self._sink.start(
-            problem.status, {**problem.headers, "content-length": str(len(body))}
-        )
-        await self._sink.send(body, more=False)
+        answer = problem.answer
+        await self._sink.start(answer.status, answer.headers)
+        await self._sink.send(answer.body, more=False)
 
     async def _leave(self) -> None:
         """End a response that nobody reads any more: a host's own middleware wants to see an end."""

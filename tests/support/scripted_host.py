@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from llmkit.relay.answer import Answer
+from llmkit.relay.door import NOT_FOUND
 from llmkit.relay.pages import PAGES, page
 
 PATIENCE = 10.0
@@ -144,13 +146,13 @@ class ScriptedHost:
         exchange.wait_until_over()
         self._open.discard(exchange)
 
-    def file(self, path: str) -> tuple[Mapping[str, str], bytes] | None:
-        """Return the headers and body of what is at a path, if anything is."""
+    def file(self, path: str) -> Answer:
+        """Return what is at a path, if anything is."""
         if path in self._files:
             content_type, body = self._files[path]
-            return {"content-type": content_type}, body
+            return Answer.of(200, {"content-type": content_type}, body)
         path = path.removeprefix("/llm")
-        return page(path) if path in PAGES else None
+        return page(path) if path in PAGES else NOT_FOUND
 
 
 class _Server(ThreadingHTTPServer):
@@ -163,14 +165,12 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do_GET(self) -> None:
-        found = self.server.host.file(self.path)
-        headers, body = found or ({"content-type": "text/plain"}, b"there is nothing here")
-        self.send_response(200 if found else 404)
-        for name, value in headers.items():
+        answer = self.server.host.file(self.path)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(answer.body)
 
     def do_POST(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}

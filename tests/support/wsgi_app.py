@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from llmkit import Call, Caller, CallNext, Event, Kit, LLMKitError, Outcome, Stream
-from llmkit.relay.payload import check_origin, parse
-from llmkit.relay.problem import problem_of
+from llmkit import Call, CallNext, Event, Kit, Outcome, Stream
+from llmkit.relay._sync.door import Door
+from llmkit.relay.answer import Answer
 from llmkit.relay.pull import PullRelay
 
 
@@ -23,22 +23,36 @@ class WSGIApp:
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         """Answer one request."""
-        settings = self.kit.config.relay
-        try:
-            check_origin(
-                environ["REQUEST_METHOD"], {"content-type": environ.get("CONTENT_TYPE", "")}
-            )
-            payload = parse(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])), settings)
-            options = payload.options(settings, Caller(user="7"))
-            manager = self.kit.client.prepare(payload.messages, options, streaming=True)
-        except LLMKitError as error:
-            problem = problem_of(error)
-            start_response(_line(problem.status), list(problem.headers.items()))
-            return [problem.body]
-        relay = PullRelay(manager, heartbeat=settings.heartbeat)
+        made = Door(self.kit).admit(_Request(environ), streaming=True)
+        if isinstance(made, Answer):
+            start_response(_line(made.status), list(made.headers.items()))
+            return [made.body]
+        relay = PullRelay(made, heartbeat=self.kit.config.relay.heartbeat)
         self.relays.append(relay)
         start_response(_line(relay.status), list(relay.headers.items()))
         return relay
+
+
+class _Request:
+    """A request from user 7."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._environ = environ
+        self.headers = {"content-type": environ.get("CONTENT_TYPE", "")}
+
+    def check_origin(self) -> None:
+        """Let everybody in."""
+
+    def user(self) -> str:
+        """Say who calls."""
+        return "7"
+
+    def body(self, limit: int) -> bytes:
+        """Read the body."""
+        data: bytes = self._environ["wsgi.input"].read(
+            min(limit, int(self._environ["CONTENT_LENGTH"]))
+        )
+        return data
 
 
 class Watching:

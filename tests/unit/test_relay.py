@@ -21,7 +21,7 @@ from llmkit import (
 )
 from llmkit.config import RelayConfig
 from llmkit.relay.dialects.text import TextDialect
-from llmkit.relay.payload import check_origin, parse
+from llmkit.relay.payload import parse
 from llmkit.relay.problem import Problem, Refusal, problem_of
 
 FINISH = Finish("end", "end_turn", Usage())
@@ -118,30 +118,3 @@ def test_the_browsers_choice_and_the_apps_rules() -> None:
         "max_tokens": 9,
         "user": caller,
     }
-
-
-JSON = {"content-type": "application/json; charset=utf-8"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "allowed"),
-    [
-        ({}, True),
-        ({"cookie": "a=b"}, False),
-        ({"cookie": "a=b", "sec-fetch-site": "same-origin"}, True),
-        ({"sec-fetch-site": "none"}, True),
-        ({"sec-fetch-site": "same-site"}, False),
-        ({"sec-fetch-site": "cross-site"}, False),
-        ({"origin": "https://app.example", "host": "app.example"}, True),
-        ({"origin": "https://app.example:8443", "host": "app.example"}, False),
-        ({"origin": "null", "host": "app.example"}, False),
-    ],
-)
-def test_where_a_request_comes_from(headers: dict[str, str], allowed: bool) -> None:
-    """Another site's request is refused; one without cookies and origin is no browser's."""
-    if allowed:
-        check_origin("POST", {**JSON, **headers})
-        return
-    with pytest.raises(Refusal) as caught:
-        check_origin("POST", {**JSON, **headers})
-    assert caught.value.status == 403

@@ -1,0 +1,1 @@
+"""The door as a request goes through it; `_sync` is generated from this."""

@@ -1,0 +1,83 @@
+"""The door: lets a request in, or says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from llmkit.errors import LLMKitError, StreamClosed
+from llmkit.relay.answer import Answer
+from llmkit.relay.door import User, caller_of, check_length, check_media_type, whole
+from llmkit.relay.payload import parse
+from llmkit.relay.problem import CLIENT_LEFT, problem_of
+
+if TYPE_CHECKING:
+    from llmkit._async.stream import AsyncStreamManager
+    from llmkit.kit import Kit
+
+
+class AsyncRequest(Protocol):
+    """A POST as its adapter hands it over. What it is asked for, it is asked for once and in this order."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, found by their names in lower case."""
+
+    async def check_origin(self) -> None:
+        """Raise what another site may have sent in the user's name.
+
+        Raises:
+            Refusal: it may be forged (403).
+        """
+
+    async def user(self) -> User:
+        """Say who calls.
+
+        Raises:
+            Refusal: who calls may not (403).
+        """
+
+    async def body(self, limit: int) -> bytes:
+        """Read the body, up to a limit in bytes.
+
+        Raises:
+            Refusal: it is larger (413).
+            ConnectionError: the client left while it sent it.
+        """
+
+
+class AsyncDoor:
+    """Decides, the same for every host, which request becomes a call."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+
+    async def admit(self, request: AsyncRequest, *, streaming: bool) -> AsyncStreamManager | Answer:
+        """Make the call that a request asks for, not opened yet; or the answer that says what is wrong."""
+        settings = self._kit.config.relay
+        try:
+            check_media_type(request.headers)
+            await request.check_origin()
+            caller = caller_of(await request.user(), anonymous=settings.anonymous)
+            check_length(request.headers, settings.max_body)
+            payload = parse(await request.body(settings.max_body), settings)
+            return self._kit.async_client.prepare(
+                payload.messages, payload.options(settings, caller), streaming=streaming
+            )
+        except LLMKitError as error:
+            return problem_of(error).answer
+        except ConnectionError:
+            return Answer.of(CLIENT_LEFT, {})
+
+
+async def async_answer_whole(manager: AsyncStreamManager) -> Answer:
+    """Make the call, and answer with the whole reply or with what went wrong."""
+    try:
+        async with manager as stream:
+            while await stream.read() is not None:
+                pass
+            return whole(stream.response)
+    except StreamClosed:
+        return Answer.of(CLIENT_LEFT, {})
+    except LLMKitError as error:
+        return problem_of(error).answer
