@@ -90,16 +90,22 @@ def test_clocks_run(tmp_path: Path, worker: str, clock: str) -> None:
             retry={"attempts": 1},
             ledger={"database": database(tmp_path)},
         )
-        with gunicorn_host(worker, config) as url, open_page(f"{url}/stream") as page:
-            if clock == "first_content":
-                page.response.read()
-                assert page.status == 504
-            else:
-                page.read_all()
-                assert page.error is not None
-                assert page.error["type"] == "timeout"
-        emulator.wait_until_gone(0)
-    (row,) = rows(tmp_path)
+        emulator.script(Behaviour(tokens=1))
+        with gunicorn_host(worker, config) as url:
+            with open_page(
+                f"{url}/stream"
+            ) as first:  # what the worker has to load is not the clock's
+                first.read_all()
+            with open_page(f"{url}/stream") as page:
+                if clock == "first_content":
+                    page.response.read()
+                    assert page.status == 504
+                else:
+                    page.read_all()
+                    assert page.error is not None
+                    assert page.error["type"] == "timeout"
+        emulator.wait_until_gone(1)
+    _, row = rows(tmp_path)
     assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
 
 
