@@ -174,6 +174,23 @@ class Config(Section):
         """Whether it is said where the rows go, or that there are none."""
         return self.ledger is False or self.ledger.database is not None
 
+    def for_host(self, database: str | None = None) -> Self:
+        """Return the settings of a host: where they do not say where the rows go, these go into the host's own database.
+
+        Raises:
+            ConfigError: the host has none.
+        """
+        if self.ledger is False or self.ledger.database is not None:
+            return self
+        if database is None:
+            raise ConfigError(
+                "ledger.database is not set",
+                hint='Say where the rows go, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
+                'or keep no books with {"ledger": False}.',
+            )
+        ledger = self.ledger.model_copy(update={"database": database})
+        return self.model_copy(update={"ledger": ledger})
+
     @classmethod
     def of(cls, settings: Mapping[str, Any] | Config) -> Self:
         """Read settings.

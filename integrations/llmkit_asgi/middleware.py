@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from llmkit.config import Config
-from llmkit.errors import ConfigError, LLMKitError
+from llmkit.errors import LLMKitError
 from llmkit.kit import Kit
 from llmkit.relay.door import NOT_FOUND
 from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
@@ -42,7 +42,7 @@ class LLMKitMiddleware:
         kit: Kit | None = None,
     ) -> None:
         self.app = app
-        self.kit = kit if kit is not None else Kit(_with_books(config))
+        self.kit = kit if kit is not None else Kit(Config.of(config or {}).for_host())
         self._owns_kit = kit is None
         self._prefix = prefix.rstrip("/")
         self._routes = Routes(self.kit, get_user)
@@ -84,17 +84,6 @@ def llmkit_app(
     (`await mounted.kit.aclose()`), or pass one in.
     """
     return LLMKitMiddleware(_not_found, config, prefix="", **options)
-
-
-def _with_books(config: Mapping[str, Any] | Config | None) -> Config:
-    settings = Config.of(config if config is not None else {})
-    if not settings.has_books:
-        raise ConfigError(
-            "ledger.database is not set",
-            hint='Say where the rows go, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
-            'or keep no books with {"ledger": False}.',
-        )
-    return settings
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:

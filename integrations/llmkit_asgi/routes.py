@@ -97,7 +97,7 @@ async def relay(
 
 
 async def _answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    await ASGISink(send).answer(answer)
+    await ASGISink(send).answer(answer.to(scope["method"]))
 
 
 async def _redirect(scope: Scope, receive: Receive, send: Send) -> None:

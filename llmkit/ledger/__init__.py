@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmkit.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from llmkit.ledger.report import recent, totals
+    from llmkit.ledger.report import recent, totals, usage_text
     from llmkit.ledger.schema import metadata, usage
     from llmkit.ledger.sql import open_ledger
 
@@ -22,9 +22,10 @@ _HOMES = {
     "recent": "llmkit.ledger.report",
     "totals": "llmkit.ledger.report",
     "usage": "llmkit.ledger.schema",
+    "usage_text": "llmkit.ledger.report",
 }
 
-__all__ = ["metadata", "open_ledger", "recent", "totals", "usage"]
+__all__ = ["metadata", "open_ledger", "recent", "totals", "usage", "usage_text"]
 
 
 def __getattr__(name: str) -> object:

@@ -14,6 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger import text
 from llmkit.ledger.columns import DECIMAL_PLACES
 from llmkit.ledger.database import database_url, new_engine, shown, unavailable
 from llmkit.ledger.schema import usage
@@ -34,6 +35,17 @@ class Totals(Sum):
 
     calls: int
     groups: dict[tuple[str | None, str | None, str], Sum]
+
+
+def usage_text(database: str, limit: int, *, as_json: bool) -> str:
+    """Write the latest rows as a table, and what all rows cost; or the rows as JSON.
+
+    Raises:
+        ConfigError: the URL does not serve.
+        LedgerUnavailable: there is no ledger, or it cannot be read.
+    """
+    rows = recent(database, limit)
+    return text.as_json(rows) if as_json else text.as_table(rows, totals(database))
 
 
 def recent(database: str, limit: int) -> list[dict[str, Any]]:

@@ -19,6 +19,6 @@ class Answer:
         """Make an answer that says how long it is."""
         return cls(status, {**headers, "content-length": str(len(body))}, body)
 
-    def headed(self, method: str) -> Answer:
-        """Return what to send to this method: to HEAD everything but the body."""
+    def to(self, method: str) -> Answer:
+        """Return what a request of this method gets: HEAD everything but the body."""
         return Answer(self.status, self.headers) if method == "HEAD" else self

@@ -31,15 +31,17 @@ NOT_FOUND = Problem(404, "not_found", "there is nothing here").answer
 def find(path: str, method: str) -> Ask | Answer | None:
     """Return what a request is for: a call, or an answer at once; None if it is not one of ours.
 
+    To HEAD the host sends all of the answer but its body.
+
     Args:
         path: what follows the prefix, with its slash.
         method: in upper case.
     """
     if path in CALLS:
-        return CALLS[path] if method == "POST" else _not_allowed("POST").headed(method)
+        return CALLS[path] if method == "POST" else _not_allowed("POST")
     if path in PAGES:
         if method in ("GET", "HEAD"):
-            return page(path).headed(method)
+            return page(path)
         return _not_allowed("GET, HEAD")
     return None
 

@@ -45,11 +45,11 @@ def test_each_path_has_its_methods(path: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/llmkit.js", "/stream"])
 def test_head_is_told_all_but_the_body(path: str) -> None:
     """HEAD gets the headers of a GET, with the length of the body that is not sent."""
-    get, head = find(path, "GET"), find(path, "HEAD")
-    assert isinstance(get, Answer)
-    assert isinstance(head, Answer)
-    assert head == Answer(get.status, get.headers)
-    assert int(head.headers["content-length"]) == len(get.body) > 0
+    answer = find(path, "HEAD")
+    assert isinstance(answer, Answer)
+    assert answer == find(path, "GET") == answer.to("GET")
+    assert answer.to("HEAD") == Answer(answer.status, answer.headers)
+    assert int(answer.headers["content-length"]) == len(answer.body) > 0
 
 
 @pytest.mark.parametrize("path", ["", "/nothing", "/stream/", "stream", "/../llmkit.js"])

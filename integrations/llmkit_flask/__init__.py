@@ -1,0 +1,16 @@
+"""llmkit for Flask apps."""
+
+from __future__ import annotations
+
+from llmkit.errors import MissingExtra
+
+try:
+    import flask  # noqa: F401
+except ImportError:
+    raise MissingExtra("Flask", "flask") from None
+
+from llmkit_flask.blueprint import llmkit_blueprint
+from llmkit_flask.extension import LLMKit
+from llmkit_flask.responses import get_client, stream_response
+
+__all__ = ["LLMKit", "get_client", "llmkit_blueprint", "stream_response"]

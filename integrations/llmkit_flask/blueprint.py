@@ -1,0 +1,110 @@
+"""The blueprint: hands requests to the door, and back what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import flask
+from flask import Blueprint, Flask, Response, current_app
+from flask.blueprints import BlueprintSetupState
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from llmkit.relay._sync.door import Door, answer_whole
+from llmkit.relay.answer import Answer
+from llmkit.relay.door import PATHS, User, check_origin, find, too_large
+from llmkit_flask.responses import relay_response, to_flask_response
+from llmkit_flask.state import current_state, install
+
+GetUser = Callable[[flask.Request], User | Awaitable[User]]
+
+# Answered by ours; OPTIONS stays Flask's own, which is where a host's CORS extension answers it.
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+def logged_in_user(request: flask.Request) -> User:
+    """Return whoever Flask-Login has logged in."""
+    if not hasattr(current_app, "login_manager"):
+        return None
+    from flask_login import current_user  # type: ignore[import-untyped]  # noqa: PLC0415  # the host's, if it is there
+
+    user: User = current_user.get_id() if current_user.is_authenticated else None
+    return user
+
+
+def llmkit_blueprint(name: str = "llmkit", *, get_user: GetUser = logged_in_user) -> Blueprint:
+    """Make llmkit's routes, to register under a prefix ("/llm" unless `url_prefix` says otherwise).
+
+    An app may have several of them, with a name and a `get_user` each. It gets its settings and commands with the first.
+
+    Args:
+        name: the blueprint's: `url_for("llmkit.stream")`.
+        get_user: says who calls: takes the request, sync or async, and returns an id, a `Caller`, or None for nobody. Without
+            it, whoever Flask-Login has logged in.
+    """
+    blueprint = Blueprint(name, __name__, url_prefix="/llm")
+    blueprint.record(_install)
+    for path in PATHS:
+        blueprint.add_url_rule(
+            path,
+            endpoint=path.strip("/").replace(".", "_") or "page",
+            view_func=_view(path, get_user),
+            methods=_METHODS,
+        )
+    return blueprint
+
+
+def _install(setup: BlueprintSetupState) -> None:
+    assert isinstance(setup.app, Flask)  # noqa: S101  # says what Flask's own types do not
+    install(setup.app)
+
+
+def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
+    def view() -> Response:
+        found = find(path, flask.request.method)
+        assert found is not None  # noqa: S101  # path is one of PATHS
+        if isinstance(found, Answer):
+            return to_flask_response(found)
+        kit = current_state().kit
+        made = Door(kit).admit(_Request(get_user), streaming=found == "stream")
+        if isinstance(made, Answer):
+            return to_flask_response(made)
+        if found == "stream":
+            return relay_response(made, heartbeat=kit.config.relay.heartbeat)
+        return to_flask_response(answer_whole(made))
+
+    return view
+
+
+class _Request:
+    """The current request, as the door sees it."""
+
+    __slots__ = ("_get_user", "headers")
+
+    def __init__(self, get_user: GetUser) -> None:
+        self._get_user = get_user
+        self.headers: Mapping[str, str] = {
+            name.lower(): value for name, value in flask.request.headers
+        }
+
+    def check_origin(self) -> None:
+        check_origin(self.headers)
+
+    def user(self) -> User:
+        user: User = current_app.ensure_sync(self._get_user)(_request())
+        return user
+
+    def body(self, limit: int) -> bytes:
+        try:
+            body = flask.request.stream.read(limit + 1)
+        except RequestEntityTooLarge:  # the host's own limit
+            raise too_large(flask.request.max_content_length or limit) from None
+        except ClientDisconnected:
+            raise ConnectionError from None
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+
+
+def _request() -> flask.Request:
+    request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented
+    return request

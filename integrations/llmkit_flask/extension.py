@@ -1,0 +1,49 @@
+"""The extension: llmkit's settings, commands and routes in an app."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from llmkit_flask.blueprint import GetUser, llmkit_blueprint, logged_in_user
+from llmkit_flask.state import KEY, install
+
+
+class LLMKit:
+    """Adds llmkit to a Flask app: `LLMKit(app)`, or `init_app` later. One object may serve several apps.
+
+    The settings are `app.config["LLMKIT"]`, read when the app is given. Without a `ledger.database` of its own the rows go into
+    Flask-SQLAlchemy's database, or into `SQLALCHEMY_DATABASE_URI`.
+
+    Args:
+        app: the app that already exists.
+        prefix: where the routes are; None adds none, for those who mount `llmkit_blueprint` themselves.
+        get_user: says who calls; see `llmkit_blueprint`.
+
+    Raises:
+        ConfigError: the settings are wrong.
+        RuntimeError: the app has llmkit already.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        prefix: str | None = "/llm",
+        get_user: GetUser = logged_in_user,
+    ) -> None:
+        self._prefix = prefix
+        self._get_user = get_user
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Add llmkit to an app; see the class for what it raises."""
+        if KEY in app.extensions:
+            raise RuntimeError(
+                "this app has llmkit already: add it once, and mount more of llmkit_blueprint()"
+            )
+        install(app)
+        if self._prefix is not None:
+            app.register_blueprint(
+                llmkit_blueprint(get_user=self._get_user), url_prefix=self._prefix
+            )

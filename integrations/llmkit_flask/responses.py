@@ -1,0 +1,47 @@
+"""What goes back to Flask; for views of the host's own: the client, and a response that relays a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import flask
+from flask import Response
+
+from llmkit.relay.dialects.text import HEADERS
+from llmkit.relay.pull import PullRelay
+from llmkit_flask.state import current_state
+
+if TYPE_CHECKING:
+    from llmkit._sync.client import Client
+    from llmkit._sync.stream import StreamManager
+    from llmkit.relay.answer import Answer
+
+
+def get_client() -> Client:
+    """Return the current app's client.
+
+    Raises:
+        ConfigError: llmkit is not installed in it.
+    """
+    return current_state().kit.client
+
+
+def stream_response(request: flask.Request, stream: StreamManager) -> Response:
+    """Make a response that relays a stream to the browser: `return stream_response(request, client.stream(...))`.
+
+    It is opened here, and what fails before the first content is an error response. A closed tab stops it.
+    """
+    if request.method == "HEAD":
+        return Response(headers=dict(HEADERS))
+    return relay_response(stream, heartbeat=current_state().kit.config.relay.heartbeat)
+
+
+def relay_response(manager: StreamManager, *, heartbeat: float) -> Response:
+    """Open a call and make the response that relays it."""
+    relay = PullRelay(manager, heartbeat=heartbeat)
+    return Response(relay, relay.status, dict(relay.headers))
+
+
+def to_flask_response(answer: Answer) -> Response:
+    """Make the response for an answer of the door."""
+    return Response(answer.body, answer.status, dict(answer.headers))

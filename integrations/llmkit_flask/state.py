@@ -1,0 +1,98 @@
+"""What a Flask app has one of: its settings and its kit."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from flask import Flask, current_app
+
+from llmkit.config import Config
+from llmkit.errors import ConfigError
+from llmkit.kit import Kit
+from llmkit_flask.cli import llmkit_commands
+
+KEY = "llmkit"
+
+
+class State:
+    """The app's llmkit. The kit is made by the first request, when the host's own database can be asked where it is."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._kit: Kit | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def kit(self) -> Kit:
+        """The app's kit. Needs an app context.
+
+        Raises:
+            ConfigError: the settings do not serve.
+        """
+        with self._lock:
+            if self._kit is None:
+                self._kit = Kit(self._settings())
+            return self._kit
+
+    @property
+    def database(self) -> str:
+        """The URL of the ledger's database. Needs an app context.
+
+        Raises:
+            ConfigError: the app keeps no books.
+        """
+        ledger = self._settings().ledger
+        if ledger is False or ledger.database is None:
+            raise ConfigError("this app keeps no books", hint='LLMKIT["ledger"] is False.')
+        return ledger.database
+
+    def _settings(self) -> Config:
+        return self._config.for_host(_database(current_app))
+
+
+def install(app: Flask) -> State:
+    """Give the app its state and its commands, once.
+
+    Raises:
+        ConfigError: the settings are wrong, or do not say where the rows go.
+    """
+    if KEY in app.extensions:
+        state: State = app.extensions[KEY]
+        return state
+    config = Config.of(app.config.get("LLMKIT", {}))
+    if not (config.has_books or "sqlalchemy" in app.extensions or _uri(app) is not None):
+        config.for_host(None)
+    state = app.extensions[KEY] = State(config)
+    app.cli.add_command(llmkit_commands)
+    return state
+
+
+def current_state() -> State:
+    """Return the state of the current app.
+
+    Raises:
+        ConfigError: llmkit is not installed in it.
+    """
+    try:
+        state: State = current_app.extensions[KEY]
+    except KeyError:
+        raise ConfigError(
+            "llmkit is not installed in this app",
+            hint="Add it: LLMKit(app), or app.register_blueprint(llmkit_blueprint()).",
+        ) from None
+    return state
+
+
+def _database(app: Flask) -> str | None:
+    """Say where the host keeps its own data. Flask-SQLAlchemy knows: a relative SQLite path is in the instance folder."""
+    host: Any = app.extensions.get("sqlalchemy")
+    if host is not None:
+        url: str = host.engine.url.render_as_string(hide_password=False)
+        return url
+    return _uri(app)
+
+
+def _uri(app: Flask) -> str | None:
+    uri = app.config.get("SQLALCHEMY_DATABASE_URI")
+    return None if uri is None else str(uri)

@@ -1,0 +1,260 @@
+"""llmkit in a Flask app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import flask
+import flask_login
+import pytest
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from llmkit import Caller, ConfigError
+from llmkit.sse import SSEDecoder
+from llmkit.testing import Behaviour, Emulator
+from llmkit_flask import LLMKit, get_client, llmkit_blueprint, stream_response
+from support.browser import SAY_HI
+from support.kits import settings
+from support.rows import database, rows
+
+
+def make_app(config: dict[str, Any], **options: Any) -> Flask:
+    """Make an app whose only user is 7."""
+    app = Flask(__name__)
+    app.config["LLMKIT"] = config
+    LLMKit(app, **{"get_user": lambda request: "7", **options})
+    return app
+
+
+def test_a_stream_and_a_whole_answer(emulator: Emulator, tmp_path: Path) -> None:
+    """The extension's two lines add the routes; both kinds of call are in the books."""
+    app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
+    browser = app.test_client()
+    with browser.post("/llm/stream", json=SAY_HI) as answer:
+        events = SSEDecoder().feed(answer.data)
+    assert (answer.status_code, events[-1].data) == (200, "[DONE]")
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    whole = browser.post("/llm/complete", json=SAY_HI)
+    assert whole.json is not None
+    assert whole.json["usage"]["output_tokens"] == 6
+    assert [(row["status"], row["user_key"], row["streamed"]) for row in rows(tmp_path)] == [
+        ("finished", "7", 1),
+        ("finished", "7", 0),
+    ]
+
+
+def test_the_pages(emulator: Emulator) -> None:
+    """The pages come under the prefix, also to HEAD; other methods get our 405, and OPTIONS stays Flask's."""
+    browser = make_app(settings(emulator), prefix="/ai").test_client()
+    assert browser.get("/ai").headers["location"].endswith("/ai/")
+    page = browser.get("/ai/")
+    assert b"chat.js" in page.data
+    head = browser.head("/ai/")
+    assert (head.data, head.headers["content-length"]) == (b"", str(len(page.data)))
+    refused = browser.get("/ai/stream")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert browser.options("/ai/stream").status_code == 200
+    assert browser.get("/llm/").status_code == 404
+
+
+def test_a_failure_before_the_first_text_is_a_status() -> None:
+    """The response waits for the first content, so that what fails before it is a real status."""
+    with Emulator(behaviour=Behaviour(status=500)) as emulator:
+        app = make_app(settings(emulator, retry={"attempts": 1}))
+        answer = app.test_client().post("/llm/stream", json=SAY_HI)
+    assert answer.status_code == 502
+    assert answer.json is not None
+    assert answer.json["error"]["hint"]
+
+
+def test_a_closed_response_stops_the_model(tmp_path: Path) -> None:
+    """What a WSGI server does when nobody reads any more: it closes the response."""
+    with Emulator(behaviour=Behaviour(tokens=9, delay=0, hold_at=2)) as emulator:
+        app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
+        answer = app.test_client().post("/llm/stream", json=SAY_HI)
+        assert next(iter(answer.response))
+        answer.close()
+        emulator.wait_until_gone(0)
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"x" * 20, {"content-type": "text/plain"}, 415),
+        (b"{}", {"origin": "https://evil.example"}, 403),
+        (b"{}", {"cookie": "session=1"}, 403),
+        (b"{}", {"cookie": "session=1", "sec-fetch-site": "same-origin"}, 400),
+        (b"x" * 200, {}, 413),
+        (b"not json", {}, 400),
+    ],
+)
+def test_what_is_not_let_in(
+    emulator: Emulator, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    """The door answers as everywhere; nothing goes upstream."""
+    browser = make_app(settings(emulator, relay={"max_body": 100})).test_client(use_cookies=False)
+    answer = browser.post(
+        "/llm/stream", data=body, headers={"content-type": "application/json", **headers}
+    )
+    assert answer.status_code == status
+    assert answer.json is not None
+    assert answer.json["error"]["hint"]
+    assert emulator.requests == []
+
+
+def test_the_hosts_own_limit_of_a_body(emulator: Emulator) -> None:
+    """A MAX_CONTENT_LENGTH below ours is answered in our words."""
+    app = make_app(settings(emulator))
+    app.config["MAX_CONTENT_LENGTH"] = 10
+    answer = app.test_client().post("/llm/stream", json=SAY_HI)
+    assert answer.status_code == 413
+    assert answer.json is not None
+    assert answer.json["error"]["message"] == "the body is larger than 10 bytes"
+
+
+def test_nobody_is_logged_in(emulator: Emulator) -> None:
+    """Without a get_user and without Flask-Login nobody calls."""
+    app = Flask(__name__)
+    app.config["LLMKIT"] = settings(emulator)
+    LLMKit(app)
+    assert app.test_client().post("/llm/stream", json=SAY_HI).status_code == 401
+
+
+class Person(flask_login.UserMixin):
+    """Whoever says a name."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
+
+
+def test_flask_login_decides(emulator: Emulator, tmp_path: Path) -> None:
+    """Without get_user, whoever Flask-Login has logged in is who calls."""
+    app = Flask(__name__)
+    app.config["LLMKIT"] = settings(emulator, ledger={"database": database(tmp_path)})
+    login = flask_login.LoginManager(app)
+
+    @login.request_loader
+    def load(request: flask.Request) -> Person | None:
+        name = request.headers.get("x-name")
+        return Person(name) if name else None
+
+    LLMKit(app)
+    browser = app.test_client()
+    assert browser.post("/llm/complete", json=SAY_HI).status_code == 401
+    answer = browser.post("/llm/complete", json=SAY_HI, headers={"x-name": "ann"})
+    assert answer.status_code == 200
+    assert [row["user_key"] for row in rows(tmp_path)] == ["ann"]
+
+
+def test_two_apps_of_one_factory(tmp_path: Path) -> None:
+    """One extension object serves two apps, each with its own settings, provider and books."""
+    llmkit = LLMKit(get_user=lambda request: Caller(user="7", tenant="acme"))
+    with Emulator() as one, Emulator() as two:
+        for name, emulator in (("one", one), ("two", two)):
+            (tmp_path / name).mkdir()
+            app = Flask(name)
+            app.config["LLMKIT"] = settings(
+                emulator, ledger={"database": database(tmp_path / name)}
+            )
+            llmkit.init_app(app)
+            assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 200
+        assert (len(one.requests), len(two.requests)) == (1, 1)
+    for name in ("one", "two"):
+        assert [row["tenant"] for row in rows(tmp_path / name)] == ["acme"]
+
+
+def test_an_app_has_it_once(emulator: Emulator) -> None:
+    """A second extension on one app is a mistake, and says what to do instead."""
+    app = make_app(settings(emulator))
+    with pytest.raises(RuntimeError, match="llmkit_blueprint"):
+        LLMKit(app)
+
+
+def test_the_blueprint_alone_and_more_than_once(emulator: Emulator, tmp_path: Path) -> None:
+    """The blueprint brings all that the routes need; each mount has its own way to say who calls."""
+    app = Flask(__name__)
+    app.config["LLMKIT"] = settings(emulator, ledger={"database": database(tmp_path)})
+    app.register_blueprint(llmkit_blueprint(get_user=lambda request: "staff"))
+
+    async def customer(request: flask.Request) -> str:
+        return "customer"
+
+    app.register_blueprint(llmkit_blueprint("shop", get_user=customer), url_prefix="/shop/llm")
+    with app.test_request_context():
+        assert flask.url_for("llmkit.stream") == "/llm/stream"
+        assert flask.url_for("shop.llmkit_js") == "/shop/llm/llmkit.js"
+    for prefix in ("/llm", "/shop/llm"):
+        assert app.test_client().post(f"{prefix}/complete", json=SAY_HI).status_code == 200
+    assert [row["user_key"] for row in rows(tmp_path)] == ["staff", "customer"]
+
+
+def test_flask_sqlalchemys_database(emulator: Emulator, tmp_path: Path) -> None:
+    """Without a database of its own the ledger is where the app's data is: in the instance folder, when that is where it is."""
+    app = Flask(__name__, instance_path=str(tmp_path))
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///ledger.db"
+    app.config["LLMKIT"] = settings(emulator, ledger={})
+    LLMKit(app, get_user=lambda request: "7")
+    SQLAlchemy(app)  # after ours, as it may be
+    assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 200
+    assert [row["user_key"] for row in rows(tmp_path)] == ["7"]
+
+
+def test_the_uri_alone(emulator: Emulator, tmp_path: Path) -> None:
+    """An app that uses the setting without the extension has its rows there too."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = database(tmp_path)
+    app.config["LLMKIT"] = settings(emulator, ledger={})
+    LLMKit(app, get_user=lambda request: "7")
+    assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 200
+    assert len(rows(tmp_path)) == 1
+
+
+def test_settings_are_checked_at_the_start(emulator: Emulator) -> None:
+    """A wrong key, and books without a place, are errors where the app is made."""
+    with pytest.raises(ConfigError, match="modells"):
+        make_app({**settings(emulator), "modells": {}})
+    with pytest.raises(ConfigError, match=r"ledger\.database is not set"):
+        make_app(settings(emulator, ledger={}))
+
+
+def test_the_command(emulator: Emulator, tmp_path: Path) -> None:
+    """`flask llmkit usage` shows the app's own ledger; an app without books says so."""
+    app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
+    app.test_client().post("/llm/complete", json=SAY_HI)
+    runner = app.test_cli_runner()
+    assert "1 call, $" in runner.invoke(args=["llmkit", "usage"]).output
+    (row,) = json.loads(runner.invoke(args=["llmkit", "usage", "--json"]).output)
+    assert row["user_key"] == "7"
+    bare = make_app(settings(emulator)).test_cli_runner().invoke(args=["llmkit", "usage"])
+    assert bare.exit_code == 1
+    assert "keeps no books" in bare.output
+
+
+def test_views_of_the_hosts_own(emulator: Emulator) -> None:
+    """A view may take the client, and return a stream as its response; HEAD asks nobody."""
+    app = make_app(settings(emulator))
+
+    @app.get("/poem")
+    def poem() -> flask.Response:
+        return stream_response(flask.request, get_client().stream("A poem", user="9"))
+
+    @app.get("/word")
+    def word() -> str:
+        return get_client().complete("A word").text
+
+    browser = app.test_client()
+    assert SSEDecoder().feed(browser.get("/poem").data)[-1].data == "[DONE]"
+    assert len(browser.get("/word").text.split()) == 6
+    asked = len(emulator.requests)
+    assert browser.head("/poem").headers["content-type"].startswith("text/event-stream")
+    assert len(emulator.requests) == asked
+
+
+def test_a_view_without_the_extension_is_told() -> None:
+    """`get_client` in an app without llmkit says what to add."""
+    with Flask(__name__).app_context(), pytest.raises(ConfigError, match="not installed"):
+        get_client()
