@@ -117,11 +117,12 @@ class ConcurrencyConfig(Section):
 class LedgerConfig(Section):
     """Where the rows go. A call whose row cannot be written is not made.
 
-    `database` None is the host's own database; with no host to ask, no books are kept.
+    `database` None is the host's own database; with no host to ask, no books are kept. `connection` says whose connection
+    writes them: one of our own, so that the host's rollback takes no row along, or the host's, in the host's transaction.
     """
 
     database: Annotated[str | None, Field(repr=False)] = None
-    connection: Literal["own"] = "own"
+    connection: Literal["own", "host"] = "own"
     on_store_error: Literal["outbox", "refuse"] = "outbox"
     outbox: None = None
     store_content: Literal[False] = False

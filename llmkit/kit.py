@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
+from llmkit.ledger.worker import WorkerName
 from llmkit.limit import ConcurrencyLimit
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.policy.clocks import Clocks, Timeouts
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from llmkit._loops import LoopTransports
     from llmkit._sync.client import Client
     from llmkit.call import Call
+    from llmkit.ledger.base import Ledger
     from llmkit.ledger.row import Closing, Opening
-    from llmkit.ledger.writer import LedgerWriter
     from llmkit.transport import AsyncTransport, Transport
 
 
@@ -55,6 +56,7 @@ class Kit:
         config: the settings, as a mapping or a `Config`.
         providers: providers of your own, beside those of the settings.
         middleware: stands around every call, the first outermost.
+        ledger: the host's books, which the kit closes; without it those of the settings.
         http_client, async_http_client: httpx or httpx2 clients to use; they stay yours to close.
         clock, now, chance, new_id: where time, the date, randomness and ids come from.
 
@@ -68,6 +70,7 @@ class Kit:
         *,
         providers: Sequence[Provider] = (),
         middleware: Sequence[object] = (),
+        ledger: Ledger | None = None,
         http_client: httpx.Client | None = None,
         async_http_client: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -100,7 +103,9 @@ class Kit:
         self._loop_transports: LoopTransports | None = None
         self._of_parents: list[LoopTransports] = []
         self._start()
-        self.ledger = self._open_ledger()
+        self.ledger = ledger if ledger is not None else self._open_ledger()
+        if self.ledger is not None:
+            weakref.finalize(self, _end, self.ledger, self.open_attempts)
 
     @classmethod
     def for_model(
@@ -244,16 +249,18 @@ class Kit:
                 self._of_parents.append(self._loop_transports)
             self._start()
 
-    def _open_ledger(self) -> LedgerWriter | None:
-        if self.config.ledger is False or self.config.ledger.database is None:
+    def _open_ledger(self) -> Ledger | None:
+        settings = self.config.ledger
+        if settings is False or settings.database is None:
             return None
+        if settings.connection == "host":
+            raise ConfigError(
+                'ledger.connection is "host", and no host gave its connection',
+                hint="An adapter for Django or Flask does; here the ledger needs one of its own.",
+            )
         from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
 
-        ledger = open_ledger(
-            self.config.ledger.database, worker=f"{os.getpid()}-{self.new_id()[:12]}"
-        )
-        weakref.finalize(self, _end, ledger, self.open_attempts)
-        return ledger
+        return open_ledger(settings.database, worker=WorkerName(self.new_id))
 
 
 def _async_transport(choice: str, client: httpx.AsyncClient | None) -> AsyncTransport:
@@ -289,7 +296,7 @@ async def _end_loop(
     await async_finished(tasks, loop)
 
 
-def _end(ledger: LedgerWriter, attempts: dict[OpenAttempt, Home]) -> None:
+def _end(ledger: Ledger, attempts: dict[OpenAttempt, Home]) -> None:
     """Close the books when the process ends, and first the rows of the streams that end here."""
     _forsake(attempts)
     ledger.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, current_app
@@ -10,6 +11,9 @@ from flask import Flask, current_app
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
+from llmkit.ledger.base import Ledger
+from llmkit.ledger.host import HostLedger
+from llmkit.ledger.worker import WorkerName
 from llmkit_flask.cli import llmkit_commands
 
 KEY = "llmkit"
@@ -32,7 +36,8 @@ class State:
         """
         with self._lock:
             if self._kit is None:
-                self._kit = Kit(self._settings())
+                config = self._settings()
+                self._kit = Kit(config, ledger=_host_ledger(config))
             return self._kit
 
     @property
@@ -49,6 +54,26 @@ class State:
 
     def _settings(self) -> Config:
         return self._config.for_host(_database(current_app))
+
+
+def _host_ledger(config: Config) -> Ledger | None:
+    """Make the ledger on the app's own connections, where that is asked for or nothing else reaches the database."""
+    host: Any = current_app.extensions.get("sqlalchemy")
+    settings = config.ledger
+    if host is None or settings is False or settings.database != _database(current_app):
+        return None
+    from llmkit.ledger.database import is_in_memory  # noqa: PLC0415  # SQLAlchemy, which is there
+    from llmkit.ledger.sql import EngineStore  # noqa: PLC0415
+
+    if settings.connection == "own" and not is_in_memory(host.engine.url):
+        return None
+    return HostLedger(EngineStore(host.engine, worker=WorkerName()), from_async=_in_thread)
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    import asyncio  # noqa: PLC0415  # for those who use the async client
+
+    await asyncio.to_thread(work)
 
 
 def install(app: Flask) -> State:

@@ -52,16 +52,29 @@ def database_url(text: str) -> URL:
         raise ConfigError("the ledger's database is not a URL", hint=_HINT) from None
     backend = url.drivername.partition("+")[0]
     if backend not in _DRIVERS:
-        raise ConfigError(
-            f"the ledger's database is of {backend!r}, which is not supported", hint=_HINT
-        )
+        raise not_supported(backend)
     url = url.set(drivername=_DRIVERS[backend])
     return _absolute(url) if backend == "sqlite" else url
 
 
+def is_in_memory(url: URL) -> bool:
+    """Whether a database is in this process alone."""
+    if url.get_backend_name() != "sqlite":
+        return False
+    name = url.database or ":memory:"
+    return ":memory:" in name or url.query.get("mode") == "memory" or "mode=memory" in name
+
+
+def not_supported(backend: str) -> ConfigError:
+    """Make the error for a kind of database that the ledger cannot use."""
+    return ConfigError(
+        f"the ledger's database is of {backend!r}, which is not supported", hint=_HINT
+    )
+
+
 def _absolute(url: URL) -> URL:
     """Fix the file's place, since a process may change its folder later."""
-    if not url.database or url.database == ":memory:":
+    if not url.database or is_in_memory(url):
         raise ConfigError(
             "the ledger's database is in memory, where nobody else can read it", hint=_HINT
         )

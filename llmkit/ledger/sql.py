@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.engine import URL, Connection, Dialect
+from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
-from llmkit.ledger.database import database_url, new_engine, set_up, unavailable
+from llmkit.ledger.database import database_url, new_engine, not_supported, set_up, unavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected
 from llmkit.ledger.schema import metadata, usage
 from llmkit.ledger.statements import Statement, closing_statement, opening_statement
@@ -58,14 +59,13 @@ class SQLStore:
         self._worker = worker
         self._connection: Connection | None = None
         self._pid = 0
-        self._insert: Statement[Opening]
-        self._update: Statement[Closing]
+        self._statements: _Statements
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
         if self._connection is not None and self._pid == os.getpid():
             try:
-                self._write(self._connection, openings, closings)
+                self._statements.write(self._connection, openings, closings)
             except exc.SQLAlchemyError as error:
                 if not _is_broken(error):
                     raise unavailable(error, self._url) from error
@@ -73,7 +73,7 @@ class SQLStore:
                 return
         connection = self._connect()
         try:
-            self._write(connection, openings, closings)
+            self._statements.write(connection, openings, closings)
         except exc.SQLAlchemyError as error:
             if _is_broken(error):
                 self.close()
@@ -90,24 +90,6 @@ class SQLStore:
         with suppress(exc.SQLAlchemyError):
             connection.close()
 
-    def _write(
-        self, connection: Connection, openings: Sequence[Opening], closings: Sequence[Closing]
-    ) -> None:
-        try:
-            inserts = [self._insert.parameters(opening) for opening in openings]
-            updates = [self._update.parameters(closing) for closing in closings]
-            with connection.begin():
-                if inserts:
-                    connection.exec_driver_sql(self._insert.sql, inserts)
-                if updates:
-                    connection.exec_driver_sql(self._update.sql, updates)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise _rejected(error) from error
-        except exc.DBAPIError as error:
-            if _is_of_row(error):
-                raise _rejected(error) from error
-            raise
-
     def _connect(self) -> Connection:
         self.close()
         self._pid = os.getpid()
@@ -122,14 +104,92 @@ class SQLStore:
             with suppress(exc.SQLAlchemyError):
                 connection.close()
             raise unavailable(error, self._url) from error
-        self._compile(connection.dialect)
+        worker = self._worker if isinstance(self._worker, str) else self._worker()
+        self._statements = _Statements(connection.dialect, worker)
         self._connection = connection
         return connection
 
-    def _compile(self, dialect: Dialect) -> None:
-        worker = self._worker if isinstance(self._worker, str) else self._worker()
-        self._insert = opening_statement(dialect, worker)
-        self._update = closing_statement(dialect)
+
+class EngineStore:
+    """Keeps rows in the table `llmkit_usage` over an engine of the host's: a connection of its pool for each write.
+
+    Any thread may use it that may use the engine. Where the pool gives all of a thread one connection, as it does for a database
+    in memory, a row is part of what the host does there.
+
+    Args:
+        engine: the host's, of SQLite or PostgreSQL.
+        worker: gives the name of this process.
+
+    Raises:
+        ConfigError: the database is of another kind.
+    """
+
+    def __init__(self, engine: Engine, *, worker: Callable[[], str]) -> None:
+        # The parameters are a tuple, whatever the host's driver would rather have.
+        styles = {"sqlite": "qmark", "postgresql": "format"}
+        if engine.dialect.name not in styles:
+            raise not_supported(engine.dialect.name)
+        self._engine = engine
+        self._worker = worker
+        dialect: Any = type(engine.dialect)
+        self._dialect: Dialect = dialect(paramstyle=styles[engine.dialect.name])
+        self._statements: dict[str, _Statements] = {}
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        """Write rows in one transaction; see `Store.write`."""
+        worker = self._worker()
+        try:
+            with self._engine.connect() as connection:
+                if worker not in self._statements:
+                    self._create_table(connection)
+                    self._statements[worker] = _Statements(self._dialect, worker)
+                self._statements[worker].write(connection, openings, closings)
+        except exc.SQLAlchemyError as error:
+            raise unavailable(error, self._engine.url) from error
+
+    def close(self) -> None:
+        """Do nothing: the engine is the host's."""
+
+    def _create_table(self, connection: Connection) -> None:
+        # No lock as in create_table: the connection may be in the midst of a transaction of the host's.
+        try:
+            with connection.begin():
+                metadata.create_all(connection)
+        except exc.DBAPIError:
+            if not sa.inspect(connection).has_table(usage.name):
+                raise
+
+
+class _Statements:
+    """The two statements, for one dialect and worker."""
+
+    def __init__(self, dialect: Dialect, worker: str) -> None:
+        self._insert: Statement[Opening] = opening_statement(dialect, worker)
+        self._update: Statement[Closing] = closing_statement(dialect)
+
+    def write(
+        self, connection: Connection, openings: Sequence[Opening], closings: Sequence[Closing]
+    ) -> None:
+        """Write rows in one transaction.
+
+        Raises:
+            RowRejected: one of the rows is at fault.
+            SQLAlchemyError: the database is.
+        """
+        try:
+            inserts = [self._insert.parameters(opening) for opening in openings]
+            updates = [self._update.parameters(closing) for closing in closings]
+            with connection.begin():
+                if inserts:
+                    connection.exec_driver_sql(self._insert.sql, inserts)
+                if updates:
+                    connection.exec_driver_sql(self._update.sql, updates)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise _rejected(error) from error
+        except exc.DBAPIError as error:
+            if _is_of_row(error):
+                raise _rejected(error) from error
+            raise
 
 
 def create_table(connection: Connection) -> None:

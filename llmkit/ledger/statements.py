@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import blake2s
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -14,44 +13,12 @@ from sqlalchemy.engine import Dialect
 from llmkit.ledger.columns import SIZES, UNIQUE
 from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.schema import usage
+from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit, fit_column, fit_tags
 
 Row = TypeVar("Row", Opening, Closing)
 
-# Column (or parameter) to attribute.
-_OPENING = {
-    name: name
-    for name in (
-        *("call_id", "attempt", "run_id", "user_key", "tenant", "conversation", "tags"),
-        *("alias", "provider", "model", "streamed", "started_at"),
-    )
-}
-_CLOSING = {
-    "row_call_id": "call_id",
-    "row_attempt": "attempt",
-    "cost_usd": "cost",
-    **{
-        name: name
-        for name in (
-            *("status", "price_version", "stop_reason", "raw_stop_reason", "error_type"),
-            *("error_code", "http_status", "request_id", "model_reported", "first_content_at"),
-            "finished_at",
-        )
-    },
-    **{
-        name: f"usage.{name}"
-        for name in (
-            *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
-            *("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens"),
-            *("input_source", "output_source"),
-        )
-    },
-}
-
-# Strings that llmkit did not make itself: they may be too long, or hold what a database refuses.
-_FOREIGN = {
-    *("run_id", "user_key", "tenant", "conversation", "alias", "provider", "model"),
-    *("request_id", "model_reported", "raw_stop_reason", "error_code"),
-}
+# Parameters to attribute; those of a closing that say which row it is have names of their own.
+_CLOSING = {"row_call_id": "call_id", "row_attempt": "attempt", **CLOSING}
 
 
 class Statement(Generic[Row]):
@@ -70,9 +37,7 @@ class Statement(Generic[Row]):
         columns = [usage.c[name.removeprefix("row_")] for name in names]
         self._get = attrgetter(*(paths[name] for name in names))
         self._strings = [
-            (place, SIZES[column.name])
-            for place, column in enumerate(columns)
-            if column.name in _FOREIGN
+            (place, column.name) for place, column in enumerate(columns) if column.name in FOREIGN
         ]
         self._others: list[tuple[int, Callable[[Any], Any]]] = []
         for place, column in enumerate(columns):
@@ -91,23 +56,9 @@ class Statement(Generic[Row]):
         values = list(self._get(row))
         for place, process in self._others:
             values[place] = process(values[place])
-        for place, size in self._strings:
-            text = values[place]
-            if text is not None and (len(text) > size or not text.isascii() or "\0" in text):
-                values[place] = fit(text, size)
+        for place, name in self._strings:
+            values[place] = fit_column(name, values[place])
         return tuple(values)
-
-
-def fit(text: str, size: int) -> str:
-    """Make a string fit any database: no NUL, no lone surrogate, at most `size` characters.
-
-    What is cut gets a mark of its whole, so that two users never become one.
-    """
-    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    if len(text) <= size:
-        return text
-    mark = blake2s(text.encode(), digest_size=4).hexdigest()
-    return f"{text[: size - len(mark) - 1]}~{mark}"[:size]
 
 
 def _tags_by(process: Callable[[Any], Any] | None) -> Callable[[Mapping[str, str]], Any]:
@@ -117,7 +68,7 @@ def _tags_by(process: Callable[[Any], Any] | None) -> Callable[[Mapping[str, str
     def convert(tags: Mapping[str, str]) -> Any:  # what the driver takes for JSON
         if not tags:
             return none
-        return to_json({fit(name, 255): fit(value, 255) for name, value in tags.items()})
+        return to_json(fit_tags(tags))
 
     return convert
 
@@ -128,7 +79,7 @@ def opening_statement(dialect: Dialect, worker: str) -> Statement[Opening]:
     name = fit(worker, SIZES["worker"]).replace("'", "''")
     clause = (
         insert(usage)
-        .values({column: sa.bindparam(column) for column in _OPENING})
+        .values({column: sa.bindparam(column) for column in OPENING})
         .values(
             status=sa.literal_column("'started'"),
             input_source=sa.literal_column("'unknown'"),
@@ -138,18 +89,17 @@ def opening_statement(dialect: Dialect, worker: str) -> Statement[Opening]:
         # A group that is retried may have been committed already.
         .on_conflict_do_nothing(index_elements=UNIQUE)
     )
-    return Statement(clause, _OPENING, dialect)
+    return Statement(clause, OPENING, dialect)
 
 
 def closing_statement(dialect: Dialect) -> Statement[Closing]:
     """Make the statement that closes a row, unless it is closed."""
     open_statuses: list[sa.ColumnElement[str]] = [
-        sa.literal_column("'started'"),
-        sa.literal_column("'lost'"),
+        sa.literal_column(f"'{status}'") for status in OPEN
     ]
     clause = (
         sa.update(usage)
-        .values({name: sa.bindparam(name) for name in _CLOSING if not name.startswith("row_")})
+        .values({name: sa.bindparam(name) for name in CLOSING})
         .where(
             usage.c.call_id == sa.bindparam("row_call_id"),
             usage.c.attempt == sa.bindparam("row_attempt"),

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from llmkit._sync.stream import StreamManager
-from llmkit.errors import LLMKitError, StreamClosed
+from llmkit.errors import LedgerUnavailable, LLMKitError, StreamClosed
+from llmkit.ledger.host import Work, in_host_thread
 from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
 from llmkit.relay.problem import INTERNAL, Problem, problem_of
 
@@ -117,11 +118,44 @@ class PullRelay:
         self._ended = True
         self._reading.stop()
         if self._thread is not threading.current_thread():
+            self._reading.serve(JOIN_LIMIT)
             self._thread.join(JOIN_LIMIT)
+        self._reading.leave()
 
     def __del__(self) -> None:
         if hasattr(self, "_reading"):
             self._reading.stop()
+            self._reading.leave()
+
+
+class _Errand:
+    """What the reader's thread has the host's thread do: to write a row on a connection that belongs to it."""
+
+    __slots__ = ("_done", "_error", "_work")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._done = threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do it, in the host's thread."""
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001  # it is raised again where it is waited for
+            self._error = error
+        self._done.set()
+
+    def refuse(self) -> None:
+        """Say that nobody does it."""
+        self._error = LedgerUnavailable("the thread with the ledger's connection has left")
+        self._done.set()
+
+    def wait(self) -> None:
+        """Wait until it is done, in the reader's thread; raise what it raised."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
 
 
 class _Reading:
@@ -139,11 +173,14 @@ class _Reading:
         self._waiting = 0
         self._frames: list[bytes] = []
         self._size = 0
+        self._errands: list[_Errand] = []
         self._ended = False
         self._stopped = False
+        self._left = False
 
     def run(self) -> None:
         """Open the call and read it to its end: the thread's work."""
+        in_host_thread.set(self._run_in_host_thread)
         try:
             with self._manager as stream:
                 while (events := stream.read()) is not None:
@@ -160,19 +197,44 @@ class _Reading:
     def take(self, seconds: float) -> bytes | None:
         """Return all frames that wait, nothing at the end; None when there were none for so long."""
         until = self._clock() + seconds
+        while True:
+            with self._lock:
+                while not (self._frames or self._errands):
+                    if self._ended or self._stopped:
+                        return b""
+                    left = until - self._clock()
+                    if left <= 0:
+                        return None
+                    self._wait(left)
+                if self._frames:
+                    frames = b"".join(self._frames)
+                    self._frames.clear()
+                    self._size = 0
+                    self._wake()
+                    return frames
+                errand = self._errands.pop(0)
+            errand.run()
+
+    def serve(self, seconds: float) -> None:
+        """Run errands until the reader's thread has nothing more to do, or for so long."""
+        until = self._clock() + seconds
+        while True:
+            with self._lock:
+                while not self._errands:
+                    left = until - self._clock()
+                    if self._ended or left <= 0:
+                        return
+                    self._wait(left)
+                errand = self._errands.pop(0)
+            errand.run()
+
+    def leave(self) -> None:
+        """Run no more errands."""
         with self._lock:
-            while not self._frames:
-                if self._ended or self._stopped:
-                    return b""
-                left = until - self._clock()
-                if left <= 0:
-                    return None
-                self._wait(left)
-            frames = b"".join(self._frames)
-            self._frames.clear()
-            self._size = 0
-            self._wake()
-            return frames
+            self._left = True
+            errands, self._errands = self._errands, []
+        for errand in errands:
+            errand.refuse()
 
     def stop(self) -> None:
         """Stop the call, whatever it waits for."""
@@ -182,6 +244,17 @@ class _Reading:
             self._changed.notify_all()
         if not ended:
             self._manager.abort()
+
+    def _run_in_host_thread(self, work: Work) -> None:
+        errand = _Errand(work)
+        with self._lock:
+            left = self._left
+            if not left:
+                self._errands.append(errand)
+                self._changed.notify_all()
+        if left:
+            errand.refuse()
+        errand.wait()
 
     def _is_full(self) -> bool:
         return len(self._frames) >= QUEUE_LENGTH or self._size >= QUEUE_BYTES

@@ -258,3 +258,19 @@ def test_a_view_without_the_extension_is_told() -> None:
     """`get_client` in an app without llmkit says what to add."""
     with Flask(__name__).app_context(), pytest.raises(ConfigError, match="not installed"):
         get_client()
+
+
+@pytest.mark.parametrize("ledger", [{}, {"connection": "host"}])
+def test_a_database_in_memory(emulator: Emulator, ledger: dict[str, Any]) -> None:
+    """An app whose data is in memory, as in its tests, has its rows there too: no other connection would see it."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["LLMKIT"] = settings(emulator, ledger=ledger)
+    data = SQLAlchemy(app)
+    LLMKit(app, get_user=lambda request: "7")
+    browser = app.test_client()
+    browser.post("/llm/complete", json=SAY_HI)
+    assert SSEDecoder().feed(browser.post("/llm/stream", json=SAY_HI).data)[-1].data == "[DONE]"
+    with app.app_context():
+        found = data.session.execute(data.text("SELECT status FROM llmkit_usage")).scalars()
+        assert list(found) == ["finished", "finished"]

@@ -54,7 +54,6 @@ def test_price_zero_is_free() -> None:
         ({"budgets": [{"usd": 3}]}, "budgets"),
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
-        ({"ledger": {"connection": "host"}}, "leave it at 'own'"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
         ({"cache": {"ttl": 3600}}, "cache is not supported by this version; leave it at None"),
         ({"namespace": "shop"}, "leave it at 'llmkit'"),

@@ -1,0 +1,139 @@
+"""The ledger on the host's own connection: a row is written where its call is made, and is part of what the host does there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.row import Closing, Opening, RowRejected, Store
+
+logger = logging.getLogger("llmkit.ledger")
+
+Work = Callable[[], None]
+
+# Runs work in the thread that a connection belongs to, where another thread makes the call for it: a relay's reader.
+in_host_thread: ContextVar[Callable[[Work], None] | None] = ContextVar(
+    "in_host_thread", default=None
+)
+
+
+class HostLedger:
+    """Writes each row at once, with no thread between.
+
+    Where the host rolls back the row goes too. A closing that the store does not take, or that comes from a destructor, waits
+    for the next write: whose thread a destructor runs in, and in the midst of what, nobody knows.
+
+    Args:
+        store: where the rows go, over the host's connection.
+        from_async: runs a function in the thread in which the host's async code uses its connection.
+        limit: how many closings may wait.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        from_async: Callable[[Work], Awaitable[None]],
+        limit: int = 10_000,
+    ) -> None:
+        self._store = store
+        self._from_async = from_async
+        self._limit = limit
+        self._lock = threading.RLock()  # a destructor may come within
+        self._waiting: list[Closing] = []
+
+    def begin(self, opening: Opening) -> None:
+        """Write a row as `started`.
+
+        Raises:
+            LedgerUnavailable: it is not written; the call must not be made.
+        """
+        _in_thread(partial(self._write, [opening], []))
+
+    async def abegin(self, opening: Opening) -> None:
+        """Do what `begin` does, without blocking the event loop."""
+        await self._from_async(partial(self._write, [opening], []))
+
+    def finish(self, closing: Closing) -> None:
+        """Close a row. Closing it again changes nothing.
+
+        Raises:
+            LedgerUnavailable: it is not closed yet.
+        """
+        try:
+            _in_thread(partial(self._write, [], [closing]))
+        except LedgerUnavailable as error:
+            self._keep(closing, error)
+            raise
+
+    async def afinish(self, closing: Closing) -> None:
+        """Do what `finish` does, without blocking the event loop."""
+        try:
+            await self._from_async(partial(self._write, [], [closing]))
+        except LedgerUnavailable as error:
+            self._keep(closing, error)
+            raise
+
+    def finish_soon(self, closing: Closing) -> None:
+        """Hand in a closing without waiting: the next write takes it along."""
+        self._keep(closing, None)
+
+    def record(self, opening: Opening, closing: Closing) -> None:
+        """Write a row that is final at once.
+
+        Raises:
+            LedgerUnavailable: it is not written.
+        """
+        _in_thread(partial(self._write, [opening], [closing]))
+
+    async def arecord(self, opening: Opening, closing: Closing) -> None:
+        """Do what `record` does, without blocking the event loop."""
+        await self._from_async(partial(self._write, [opening], [closing]))
+
+    def close(self, timeout: float = 5.0) -> None:  # the host's connection has limits of its own
+        """Write what waits."""
+        with self._lock:
+            waiting = len(self._waiting)
+        if waiting:
+            try:
+                self._write([], [])
+            except LedgerUnavailable as error:
+                logger.error("%d rows could not be closed before the end: %s", waiting, error)  # noqa: TRY400
+        self._store.close()
+
+    def _keep(self, closing: Closing, error: LedgerUnavailable | None) -> None:
+        if isinstance(error, RowRejected):
+            return
+        with self._lock:
+            if len(self._waiting) < self._limit:
+                self._waiting.append(closing)
+                return
+        logger.error("a row could not be closed: %d wait already", self._limit)
+
+    def _write(self, openings: list[Opening], closings: list[Closing]) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        try:
+            self._store.write(openings, [*waiting, *closings])
+        except LedgerUnavailable as error:
+            if not isinstance(error, RowRejected):
+                with self._lock:
+                    self._waiting = [*waiting, *self._waiting]
+                raise
+            # One of them is at fault: those that waited had their chance, and must not take this one along.
+            if not waiting:
+                raise
+            logger.warning("%d rows that waited were not closed: %s", len(waiting), error)
+            self._store.write(openings, closings)
+
+
+def _in_thread(work: Work) -> None:
+    run = in_host_thread.get()
+    if run is None:
+        work()
+    else:
+        run(work)

@@ -1,0 +1,74 @@
+"""What of a row goes into which column, and how a foreign string is made to fit one: the same for every store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2s
+
+from llmkit.ledger.columns import SIZES
+
+# Column to attribute of an opening.
+OPENING = {
+    name: name
+    for name in (
+        *("call_id", "attempt", "run_id", "user_key", "tenant", "conversation", "tags"),
+        *("alias", "provider", "model", "streamed", "started_at"),
+    )
+}
+# And of a closing, whose row is the one with the same call_id and attempt.
+CLOSING = {
+    "cost_usd": "cost",
+    **{
+        name: name
+        for name in (
+            *("status", "price_version", "stop_reason", "raw_stop_reason", "error_type"),
+            *("error_code", "http_status", "request_id", "model_reported", "first_content_at"),
+            "finished_at",
+        )
+    },
+    **{
+        name: f"usage.{name}"
+        for name in (
+            *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
+            *("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens"),
+            *("input_source", "output_source"),
+        )
+    },
+}
+# The statuses that a closing may still change.
+OPEN = ("started", "lost")
+
+# Strings that llmkit did not make itself: they may be too long, or hold what a database refuses.
+FOREIGN = frozenset(
+    {
+        *("run_id", "user_key", "tenant", "conversation", "alias", "provider", "model"),
+        *("request_id", "model_reported", "raw_stop_reason", "error_code"),
+    }
+)
+
+
+def fit(text: str, size: int) -> str:
+    """Make a string fit any database: no NUL, no lone surrogate, at most `size` characters.
+
+    What is cut gets a mark of its whole, so that two users never become one.
+    """
+    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    if len(text) <= size:
+        return text
+    mark = blake2s(text.encode(), digest_size=4).hexdigest()
+    return f"{text[: size - len(mark) - 1]}~{mark}"[:size]
+
+
+def fit_column(name: str, text: str | None) -> str | None:
+    """Make a foreign string fit its column."""
+    if text is None:
+        return None
+    size = SIZES[name]
+    if len(text) > size or not text.isascii() or "\0" in text:
+        return fit(text, size)
+    return text
+
+
+def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Make the names and values of tags fit any database."""
+    return {fit(name, 255): fit(value, 255) for name, value in tags.items()}
