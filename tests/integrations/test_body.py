@@ -1,0 +1,199 @@
+"""The relay as a body for async hosts that iterate."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit import Kit
+from llmkit.relay.body import QUEUE_BYTES, AsyncBody
+from llmkit.testing import Behaviour, Emulator
+from support.browser import SILENCES
+from support.kits import ASYNC_TRANSPORTS, make_kit
+from support.rows import database, rows
+
+pytestmark = pytest.mark.anyio
+
+
+def body_of(kit: Kit, **options: Any) -> AsyncBody:
+    """Make the body of a call, not opened yet."""
+    manager = kit.async_client.stream("Say hi", user="7")
+    return AsyncBody(manager, tasks=kit.tasks, **{"heartbeat": 15, **options})
+
+
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_the_answer_comes_as_it_comes(tmp_path: Path, transport: str) -> None:
+    """The emulator withholds each next token until the one before was taken."""
+    with Emulator(behaviour=Behaviour(tokens=4, delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)})
+        body = await body_of(kit).open()
+        assert (body.status, body.headers["content-type"]) == (
+            200,
+            "text/event-stream; charset=utf-8",
+        )
+        parts = []
+        async for part in body:
+            parts.append(part)
+            emulator.release()
+        assert len(parts) >= 4
+        assert b"[DONE]" in parts[-1]
+        await kit.aclose()
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"]
+
+
+async def test_a_failure_before_the_first_text_is_a_status() -> None:
+    """The status waits for the first content; the body is then the whole answer."""
+    with Emulator(behaviour=Behaviour(status=500)) as emulator:
+        kit = make_kit(emulator, retry={"attempts": 1})
+        body = await body_of(kit).open()
+        said = b"".join([part async for part in body])
+        assert body.status == 502
+        assert body.headers["content-length"] == str(len(said))
+        await kit.aclose()
+
+
+async def test_a_failure_after_it_is_an_event() -> None:
+    """Then the answer ends with the error's event."""
+    with Emulator(behaviour=Behaviour(tokens=9, delay=0, terminal=False)) as emulator:
+        kit = make_kit(emulator)
+        body = await body_of(kit).open()
+        said = b"".join([part async for part in body])
+        assert b"event: error" in said
+        assert b"[DONE]" not in said
+        await kit.aclose()
+
+
+async def test_heartbeats() -> None:
+    """The clock lets the status go, with a comment; the text follows."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0, hold_at=1)) as emulator:
+        kit = make_kit(emulator)
+        body = await body_of(kit, heartbeat=0.02).open()
+        assert body.status == 200
+        assert await anext(body) == b": \n\n"
+        emulator.release(10)
+        assert b"[DONE]" in b"".join([part async for part in body])
+        await kit.aclose()
+
+
+@pytest.mark.parametrize("silent", sorted(SILENCES))
+@pytest.mark.parametrize("how", ["cancelled", "closed", "closed in a thread", "dropped"])
+async def test_whoever_leaves_stops_the_model(tmp_path: Path, silent: str, how: str) -> None:
+    """Whatever the host does with the body, also without the collector's help: the provider is left and the row says so."""
+    with Emulator(behaviour=SILENCES[silent]) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        held: list[AsyncBody] = []
+
+        async def read() -> None:
+            held.append(body_of(kit, heartbeat=0.02))
+            async for _ in await held[0].open():
+                pass
+
+        gc.disable()
+        try:
+            task = asyncio.get_running_loop().create_task(read())
+            await asyncio.to_thread(emulator.wait_for_requests, 1)
+            if how == "closed":
+                held[0].close()
+            elif how == "closed in a thread":
+                await asyncio.to_thread(held[0].close)
+            else:
+                task.cancel()
+            if how == "dropped":
+                held.clear()
+            await asyncio.wait([task])
+            del task
+            await asyncio.to_thread(emulator.wait_until_gone, 0)
+        finally:
+            gc.enable()
+        await kit.aclose()
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
+async def _open_and_end(body: AsyncBody) -> None:
+    await body.open()
+
+
+async def _open_and_be_cancelled(body: AsyncBody) -> None:
+    await body.open()
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("opener", [_open_and_end, _open_and_be_cancelled])
+async def test_a_body_that_nobody_reads(
+    tmp_path: Path, opener: Callable[[AsyncBody], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that opened it has ended, somebody still holds it and nobody iterates: it closes itself."""
+    monkeypatch.setattr("llmkit.relay.body.UNREAD", 0.05)
+    with Emulator(behaviour=Behaviour(tokens=9, delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        body = body_of(kit)
+        task = asyncio.get_running_loop().create_task(opener(body))
+        await asyncio.wait([task])
+        await asyncio.to_thread(emulator.wait_until_gone, 0)
+        await kit.aclose()
+        del body
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
+async def test_a_body_that_is_read_by_another_task() -> None:
+    """The task that opened it may end, as under a sync middleware, while another iterates."""
+    with Emulator(behaviour=Behaviour(tokens=4, delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator)
+        body = body_of(kit)
+        await asyncio.wait([asyncio.get_running_loop().create_task(_open_and_end(body))])
+        said = await anext(body)
+        emulator.release(10)
+        assert b"[DONE]" in said + b"".join([part async for part in body])
+        await kit.aclose()
+
+
+async def test_what_waits_is_bounded() -> None:
+    """However fast the provider is, no more is held than a little."""
+    word = "x" * 1000
+    with Emulator(behaviour=Behaviour(text=" ".join([word] * 2000), delay=0)) as emulator:
+        kit = make_kit(emulator)
+        body = await body_of(kit).open()
+        sizes = []
+        async for part in body:
+            sizes.append(len(part))
+        assert sum(sizes) > 2_000_000
+        assert max(sizes) < 4 * QUEUE_BYTES
+        await kit.aclose()
+
+
+async def test_what_a_middleware_raises_is_the_hosts(tmp_path: Path) -> None:
+    """An exception that is not llmkit's goes to the host's own handlers."""
+
+    class Broken:
+        async def handle_async(self, call: Any, call_next: Any) -> Any:
+            raise ZeroDivisionError
+
+    with Emulator() as emulator:
+        kit = make_kit(emulator, middleware=[Broken()])
+        with pytest.raises(ZeroDivisionError):
+            await body_of(kit).open()
+        await kit.aclose()
+
+
+async def test_closing_is_idempotent() -> None:
+    """From several threads, before, in the midst and after."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        kit = make_kit(emulator)
+        body = await body_of(kit).open()
+        threads = [threading.Thread(target=body.close) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        body.close()
+        await body.aclose()
+        await kit.aclose()
