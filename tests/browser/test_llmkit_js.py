@@ -185,7 +185,7 @@ def test_nothing_after_the_end_is_read(blank: Page) -> None:
 def test_tells_of_a_refusal(blank: Page) -> None:
     """A refusal gives the app's own words, with the status and the wait."""
     problem = Problem(429, "queue_full", "too many calls at once", "Try again.", retry_after=7)
-    got = replay(blank, problem.body, {"status": 429, "headers": problem.headers})
+    got = replay(blank, problem.body, {"status": 429, "headers": problem.answer.headers})
     assert got["told"] == [
         [
             "error",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,16 @@ from llmkit.testing import Behaviour, Emulator
 from llmkit_flask import LLMKit, get_client, llmkit_blueprint, stream_response
 from support.browser import SAY_HI
 from support.kits import settings
+from support.left_over import threads
 from support.rows import database, rows
+
+
+@pytest.fixture(autouse=True)
+def apps_end() -> Iterator[None]:
+    """An app that is gone takes its kit along, and the ledger's thread."""
+    yield
+    gc.collect()
+    assert threads() == []
 
 
 def make_app(config: dict[str, Any], **options: Any) -> Flask:
