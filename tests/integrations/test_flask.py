@@ -26,7 +26,7 @@ from support.rows import database, rows
 
 @pytest.fixture(autouse=True)
 def apps_end() -> Iterator[None]:
-    """An app that is gone takes its kit along, and the ledger's thread."""
+    """See that an app that is gone takes its kit along, and the ledger's thread."""
     yield
     gc.collect()
     assert threads() == []
