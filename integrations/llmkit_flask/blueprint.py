@@ -25,7 +25,7 @@ def logged_in_user(request: flask.Request) -> User:
     """Return whoever Flask-Login has logged in."""
     if not hasattr(current_app, "login_manager"):
         return None
-    from flask_login import current_user  # type: ignore[import-untyped]  # noqa: PLC0415  # the host's, if it is there
+    from flask_login import current_user  # noqa: PLC0415  # the host's, if it is there
 
     user: User = current_user.get_id() if current_user.is_authenticated else None
     return user

@@ -137,3 +137,10 @@ def _in_thread(work: Work) -> None:
         work()
     else:
         run(work)
+
+
+def ask_host_thread(question: Callable[[], bool]) -> bool:
+    """Ask in the thread that a connection belongs to what is true there."""
+    answers: list[bool] = []
+    _in_thread(lambda: answers.append(question()))
+    return answers[0]

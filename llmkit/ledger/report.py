@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,7 @@ from llmkit.ledger import text
 from llmkit.ledger.columns import DECIMAL_PLACES
 from llmkit.ledger.database import database_url, new_engine, shown, unavailable
 from llmkit.ledger.schema import usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sum:
-    """Rows taken together: the sum of the known costs, in US dollars, and how many are unknown."""
-
-    rows: int
-    cost: Decimal
-    unknown: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals(Sum):
-    """All rows, and by (provider, model, status). A call has as many rows as attempts."""
-
-    calls: int
-    groups: dict[tuple[str | None, str | None, str], Sum]
+from llmkit.ledger.sums import Sum, Totals
 
 
 def usage_text(database: str, limit: int, *, as_json: bool) -> str:

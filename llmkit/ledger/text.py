@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from llmkit.ledger.report import Totals
+from llmkit.ledger.sums import Totals
 
 _HEAD = ("time (UTC)", "user", "model", "status", "in", "out", "cost", "first", "total")
 _RIGHT = {"in", "out", "cost", "first", "total"}

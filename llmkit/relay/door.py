@@ -105,6 +105,26 @@ def too_large(limit: int) -> Refusal:
     )
 
 
+def forged(reason: str) -> Refusal:
+    """Make the error for what a host's own check takes for forged. `reason` is the host's, for the developer."""
+    return Refusal(
+        403,
+        "csrf_failed",
+        "the request was not shown to come from a page of this app",
+        hint=f"{reason.rstrip('.')}. Send the CSRF token in its header, as llmkit.js does.",
+    )
+
+
+def forbidden() -> Refusal:
+    """Make the error for a user who may not call."""
+    return Refusal(
+        403,
+        "forbidden",
+        "this user may not call the language model",
+        hint="Ask whoever runs this app for the permission.",
+    )
+
+
 def caller_of(user: User, *, anonymous: bool) -> Caller:
     """Say who calls.
 

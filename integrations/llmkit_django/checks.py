@@ -1,0 +1,139 @@
+"""What `manage.py check` says about the project's settings: each with an id, a reason and a remedy."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's names
+from django.db import connections, router
+from django.utils.module_loading import import_string
+
+from llmkit.config import Config
+from llmkit.errors import ConfigError
+from llmkit.routes import Routes
+from llmkit_django.conf import Conf
+from llmkit_django.models import UsageRecord
+
+_AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+_GZIP = "django.middleware.gzip.GZipMiddleware"
+# From this version on Django's GZipMiddleware flushes each part of a stream.
+_FLUSHES = (6, 1, 3)
+
+
+@register("llmkit")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Check `settings.LLMKIT`, as far as it can be known to be wrong before the first call."""
+    try:
+        conf = Conf(getattr(settings, "LLMKIT", {}))
+    except ConfigError as error:
+        return [Error(error.message, hint=error.hint, id="llmkit.E001")]
+    return [
+        *_models(conf.config),
+        *_books(conf.config),
+        *_login(conf),
+        *_gzip(),
+        *_worker(conf.config),
+    ]
+
+
+@register("llmkit", Tags.database)
+def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """Check that the table is where the rows go: only where databases are checked, for it asks one."""
+    alias = router.db_for_write(UsageRecord)
+    if databases is None or alias not in databases:
+        return []
+    if UsageRecord._meta.db_table in connections[alias].introspection.table_names():  # noqa: SLF001  # documented
+        return []
+    return [
+        Warning(
+            f"the database {alias!r} has no table {UsageRecord._meta.db_table}: no call can be made",  # noqa: SLF001
+            hint="Run manage.py migrate.",
+            id="llmkit.W006",
+        )
+    ]
+
+
+def _models(config: Config) -> Iterator[CheckMessage]:
+    try:
+        routes = Routes(config, ())
+    except ConfigError as error:
+        yield Error(error.message, hint=error.hint, id="llmkit.E002")
+        return
+    asked = dict.fromkeys((config.relay.model, *config.relay.models, *config.models))
+    for alias in asked:
+        try:
+            routes.of(alias)
+        except ConfigError as error:
+            # A machine that only builds or tests the project may have no key.
+            yield Warning(f"{alias!r}: {error.message}", hint=error.hint, id="llmkit.W001")
+
+
+def _books(config: Config) -> Iterator[CheckMessage]:
+    if config.ledger is False:
+        yield Warning(
+            "no books are kept: nobody will know what the calls cost",
+            hint='Leave LLMKIT["ledger"] out, and the rows go into the project\'s database.',
+            id="llmkit.W002",
+        )
+        return
+    connection = connections[router.db_for_write(UsageRecord)]
+    if (
+        config.ledger.database is None
+        and connection.vendor == "sqlite"
+        and connection.is_in_memory_db()
+    ):
+        yield Warning(
+            "the books are in memory: every worker has its own, and they end with it",
+            hint="Give the database of the app llmkit a file or a server.",
+            id="llmkit.W003",
+        )
+
+
+def _login(conf: Conf) -> Iterator[CheckMessage]:
+    if conf.get_user is None and not conf.config.relay.anonymous and not _has(_AUTHENTICATION):
+        yield Warning(
+            "nobody can be logged in: every call of a browser will be answered with 401",
+            hint='Add AuthenticationMiddleware, or say who calls with LLMKIT["get_user"].',
+            id="llmkit.W004",
+        )
+
+
+def _gzip() -> Iterator[CheckMessage]:
+    if _has(_GZIP) and django.VERSION < _FLUSHES:
+        yield Warning(
+            "GZipMiddleware of this Django holds back streaming responses of your own",
+            hint="llmkit's own responses are not compressed and stream. For others set the header "
+            "Content-Encoding: identity, or silence this check.",
+            id="llmkit.W005",
+        )
+
+
+def _worker(config: Config) -> Iterator[CheckMessage]:
+    """Look at how gunicorn is told to run, where the environment says it."""
+    words = shlex.split(os.environ.get("GUNICORN_CMD_ARGS", "").replace("=", " "))
+    options = dict(pairwise(words))
+    kind = options.get("--worker-class") or options.get("-k") or "sync"
+    threads = options.get("--threads", "1")
+    given = options.get("--timeout") or options.get("-t") or "30"
+    timeout = float(given) if given.isdigit() else 0
+    if words and kind == "sync" and threads == "1" and 0 < timeout < config.timeouts.total:
+        yield Warning(
+            f"gunicorn's sync worker answers one stream at a time, and is killed after {timeout:g} s of it",
+            hint="Use --worker-class gthread --threads 16, gevent, or an ASGI server.",
+            id="llmkit.W007",
+        )
+
+
+def _has(path: str) -> bool:
+    wanted = import_string(path)
+    for name in settings.MIDDLEWARE:
+        middleware = import_string(name)
+        if isinstance(middleware, type) and issubclass(middleware, wanted):
+            return True
+    return False

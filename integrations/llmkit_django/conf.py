@@ -1,0 +1,116 @@
+"""The settings, read when they are first needed and again when a test changes them; and the kit made of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+from llmkit.config import Config
+from llmkit.errors import ConfigError
+from llmkit.kit import Kit
+from llmkit.relay.door import User
+
+Permission = Callable[[HttpRequest], bool | Awaitable[bool]]
+GetUser = Callable[[HttpRequest], User | Awaitable[User]]
+
+# What only this adapter reads. Each is a function of the request, or its dotted path; sync or async.
+_HOOKS = ("permission", "get_user")
+
+
+class Conf:
+    """`settings.LLMKIT`, and what is made of it once in a process.
+
+    Attributes:
+        config: what every host has.
+        permission: says whether a request may call; None asks for a login alone.
+        get_user: says who calls; None is `request.user`.
+
+    Raises:
+        ConfigError: a key is wrong.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"settings.LLMKIT is a {type(given).__name__}", hint="It is a dict: see the README."
+            )
+        self.config = Config.of({key: given[key] for key in given if key not in _HOOKS})
+        self.permission: Permission | None = _hook(given, "permission")
+        self.get_user: GetUser | None = _hook(given, "get_user")
+        self._lock = threading.Lock()
+        self._kit: Kit | None = None
+
+    @property
+    def kit(self) -> Kit:
+        """The project's kit.
+
+        Raises:
+            ConfigError: the settings do not serve.
+        """
+        with self._lock:
+            if self._kit is None:
+                from llmkit_django.ledger import make_ledger  # noqa: PLC0415  # needs the app registry
+
+                self._kit = Kit(self.config, ledger=make_ledger(self.config))
+            return self._kit
+
+    def close(self) -> None:
+        """Close the kit, if it was made."""
+        with self._lock:
+            kit, self._kit = self._kit, None
+        if kit is not None:
+            kit.close()
+
+
+_lock = threading.Lock()
+_current: Conf | None = None
+
+
+def current() -> Conf:
+    """Return what the settings say now.
+
+    Raises:
+        ConfigError: a key is wrong.
+    """
+    global _current  # noqa: PLW0603  # Django's settings are the process's, and so is what is made of them
+    with _lock:
+        if _current is None:
+            _current = Conf(getattr(settings, "LLMKIT", {}))
+        return _current
+
+
+def reset(*, setting: str, **_: object) -> None:
+    """Forget what was made of settings that a test changes."""
+    global _current
+    if setting in ("LLMKIT", "DATABASES", "DATABASE_ROUTERS"):
+        with _lock:
+            conf, _current = _current, None
+        if conf is not None:
+            conf.close()
+
+
+setting_changed.connect(reset, dispatch_uid="llmkit")
+
+
+def _hook(given: Mapping[str, Any], name: str) -> Any:
+    value = given.get(name)
+    if isinstance(value, str):
+        try:
+            value = import_string(value)
+        except ImportError as error:
+            raise ConfigError(
+                f"LLMKIT[{name!r}] cannot be imported: {error}",
+                hint="It is the dotted path of a function of the request.",
+            ) from None
+    if value is not None and not callable(value):
+        raise ConfigError(
+            f"LLMKIT[{name!r}] is a {type(value).__name__}",
+            hint="It is a function of the request, or its dotted path.",
+        )
+    return value

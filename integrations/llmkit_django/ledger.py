@@ -1,0 +1,241 @@
+"""The ledger over Django's own connections."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core import mail
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections, router
+from django.db import transaction as transactions
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from llmkit.config import Config
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.base import Ledger
+from llmkit.ledger.host import HostLedger, ask_host_thread
+from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit_column, fit_tags
+from llmkit.ledger.worker import WorkerName
+from llmkit.ledger.writer import LedgerWriter
+from llmkit_django.models import UsageRecord
+
+log = logging.getLogger("llmkit.ledger")
+
+_MIGRATE = (
+    "Run manage.py migrate, and see that the database of the app llmkit is the one that serves."
+)
+_closing_values = attrgetter(*CLOSING.values())
+
+
+def make_ledger(config: Config) -> Ledger | None:
+    """Make the ledger in the project's database; None where the settings keep no books, or keep them elsewhere."""
+    ledger = config.ledger
+    if ledger is False or ledger.database is not None:
+        return None
+    return DjangoLedger(on_host=ledger.connection == "host")
+
+
+class DjangoLedger:
+    """Writes rows over a connection of its own, so that the host's rollback takes none along; or over the host's.
+
+    The host's it is where the settings say so, where the database is in memory, and inside a test that Django rolls back: there no
+    other connection would see the test's data, nor would its rows go with the test.
+    """
+
+    def __init__(self, *, on_host: bool) -> None:
+        worker = WorkerName()
+        self._on_host = on_host
+        self._own = LedgerWriter(DjangoStore(worker, own=True))
+        self._host = HostLedger(DjangoStore(worker, own=False), from_async=_from_async)
+
+    def begin(self, opening: Opening) -> None:
+        """Write a row as `started`; see `Ledger`."""
+        self._here().begin(opening)
+
+    async def abegin(self, opening: Opening) -> None:
+        """Write a row as `started`; see `Ledger`."""
+        await (await self._ahere()).abegin(opening)
+
+    def finish(self, closing: Closing) -> None:
+        """Close a row; see `Ledger`."""
+        self._here().finish(closing)
+
+    async def afinish(self, closing: Closing) -> None:
+        """Close a row; see `Ledger`."""
+        await (await self._ahere()).afinish(closing)
+
+    def finish_soon(self, closing: Closing) -> None:
+        """Hand in a closing; see `Ledger`."""
+        ledger = self._host if self._on_host or _is_in_memory() or _is_testing() else self._own
+        ledger.finish_soon(closing)
+
+    def record(self, opening: Opening, closing: Closing) -> None:
+        """Write a final row; see `Ledger`."""
+        self._here().record(opening, closing)
+
+    async def arecord(self, opening: Opening, closing: Closing) -> None:
+        """Write a final row; see `Ledger`."""
+        await (await self._ahere()).arecord(opening, closing)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits; see `Ledger`."""
+        self._own.close(timeout)
+        self._host.close(timeout)
+
+    def _here(self) -> Ledger:
+        if self._on_host or _is_in_memory():
+            return self._host
+        if _is_testing() and ask_host_thread(_is_in_test):
+            return self._host
+        return self._own
+
+    async def _ahere(self) -> Ledger:
+        if self._on_host or _is_in_memory():
+            return self._host
+        if _is_testing() and await sync_to_async(_is_in_test)():
+            return self._host
+        return self._own
+
+
+class DjangoStore:
+    """Keeps rows in the model's table, in the database that the project's routers name.
+
+    Args:
+        worker: gives the name of this process.
+        own: whether the thread that writes has nothing but this to do with its connection.
+    """
+
+    def __init__(self, worker: Callable[[], str], *, own: bool) -> None:
+        self._worker = worker
+        self._own = own
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        """Write rows in one transaction; see `Store.write`."""
+        connection = _connection()
+        try:
+            try:
+                self._write(connection, openings, closings)
+            except (DatabaseError, InterfaceError):
+                if not self._own or connection.is_usable():
+                    raise
+                connection.close()
+                self._write(connection, openings, closings)
+        except (
+            DataError,
+            IntegrityError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
+            raise RowRejected(
+                f"the ledger's database refuses a row ({type(error).__name__})",
+                hint="One of its values does not fit its column.",
+            ) from error
+        except (DatabaseError, InterfaceError) as error:
+            said = (str(error).strip().splitlines() or [""])[0][:200]
+            raise LedgerUnavailable(
+                f"the ledger's database {connection.alias!r} does not serve ({type(error).__name__}: {said})",
+                hint=_MIGRATE,
+            ) from error
+        finally:
+            if self._own and _is_testing():
+                connection.close()  # or the test's database could not be dropped
+
+    def close(self) -> None:
+        """Close the writer's connection; the host's is the host's."""
+        if self._own:
+            _connection().close()
+
+    def _write(
+        self,
+        connection: BaseDatabaseWrapper,
+        openings: Sequence[Opening],
+        closings: Sequence[Closing],
+    ) -> None:
+        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+        worker = self._worker()
+        with transactions.atomic(using=connection.alias):
+            if self._own and connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL lock_timeout = '1s'")
+                    cursor.execute("SET LOCAL statement_timeout = '4s'")
+            if openings:
+                # A group that is tried again may have been committed already.
+                rows.bulk_create(
+                    [_record(opening, worker) for opening in openings], ignore_conflicts=True
+                )
+            for closing in closings:
+                row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
+                row.update(**_closing_columns(closing))
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[router.db_for_write(UsageRecord)]
+
+
+def _is_in_memory() -> bool:
+    connection = _connection()
+    return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
+
+
+def _is_testing() -> bool:
+    return hasattr(mail, "outbox")  # as Django's test environment sets it up
+
+
+def _is_in_test() -> bool:
+    """Whether this thread is inside a transaction that Django's test case rolls back."""
+    return any(getattr(block, "_from_testcase", False) for block in _connection().atomic_blocks)
+
+
+async def _from_async(work: Callable[[], None]) -> None:
+    await sync_to_async(work)()
+
+
+def _record(opening: Opening, worker: str) -> UsageRecord:
+    values: dict[str, Any] = {
+        name: _fitted(name, getattr(opening, path)) for name, path in OPENING.items()
+    }
+    values["tags"] = fit_tags(opening.tags)
+    return UsageRecord(
+        **values,
+        user_id=_user_id(opening.user_key),
+        status="started",
+        input_source="unknown",
+        output_source="unknown",
+        worker=worker,
+    )
+
+
+def _closing_columns(closing: Closing) -> dict[str, Any]:
+    values = zip(CLOSING, _closing_values(closing), strict=True)
+    return {name: _fitted(name, value) for name, value in values}
+
+
+def _fitted(name: str, value: Any) -> Any:
+    if name in FOREIGN:
+        return fit_column(name, value)
+    if name.endswith("_at") and value is not None and not settings.USE_TZ:
+        return timezone.make_naive(value, timezone.get_default_timezone())
+    return value
+
+
+def _user_id(user_key: str | None) -> Any:
+    """Return the primary key that a user key is, if it is one."""
+    if user_key is None:
+        return None
+    key = get_user_model()._meta.pk  # noqa: SLF001  # documented
+    try:
+        value = key.to_python(user_key)
+        key.run_validators(value)
+    except (ValidationError, ValueError, TypeError):
+        return None
+    return value

@@ -1,0 +1,102 @@
+"""What goes back to Django; for views of the project's own: the clients, and responses that relay a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from llmkit.relay.answer import Answer
+from llmkit.relay.body import AsyncBody
+from llmkit.relay.dialects.text import HEADERS
+from llmkit.relay.pull import PullRelay
+from llmkit_django.conf import current
+
+if TYPE_CHECKING:
+    from llmkit._async.client import AsyncClient
+    from llmkit._async.stream import AsyncStreamManager
+    from llmkit._sync.client import Client
+    from llmkit._sync.stream import StreamManager
+    from llmkit.kit import Kit
+
+
+def get_client() -> Client:
+    """Return the project's client.
+
+    Raises:
+        ConfigError: settings.LLMKIT is wrong.
+    """
+    return current().kit.client
+
+
+def aget_client() -> AsyncClient:
+    """Return the project's client for async views.
+
+    Raises:
+        ConfigError: settings.LLMKIT is wrong.
+    """
+    return current().kit.async_client
+
+
+def stream_response(request: HttpRequest, stream: StreamManager) -> HttpResponseBase:
+    """Make a response that relays a stream under WSGI: `return stream_response(request, get_client().stream(...))`.
+
+    It is opened here, and what fails before the first content is an error response. A closed tab stops it.
+
+    Raises:
+        TypeError: the server is an ASGI one, under which Django would hold the stream back to its end.
+    """
+    if isinstance(request, ASGIRequest):
+        raise TypeError(
+            "this server is an ASGI one, under which Django would read a sync stream to its end first: "
+            "use an async view, aget_client() and `await astream_response(...)`"
+        )
+    if not hasattr(stream, "__enter__"):
+        raise TypeError("this stream is an async one: take it from get_client()")
+    if request.method == "HEAD":
+        return _head()
+    return relay_response(stream, current().kit)
+
+
+async def astream_response(request: HttpRequest, stream: AsyncStreamManager) -> HttpResponseBase:
+    """Make a response that relays a stream under ASGI: `return await astream_response(request, aget_client().stream(...))`.
+
+    It is opened here, and what fails before the first content is an error response. A closed tab stops it.
+
+    Raises:
+        TypeError: the server is a WSGI one, under which Django would hold the stream back to its end.
+    """
+    if not isinstance(request, ASGIRequest):
+        raise TypeError(
+            "this server is a WSGI one, under which Django would read an async stream to its end first: "
+            "use a sync view, get_client() and stream_response(...)"
+        )
+    if not hasattr(stream, "__aenter__"):
+        raise TypeError("this stream is a sync one: take it from aget_client()")
+    if request.method == "HEAD":
+        return _head()
+    return await arelay_response(stream, current().kit)
+
+
+def relay_response(manager: StreamManager, kit: Kit) -> HttpResponseBase:
+    """Open a call and make the response that relays it under WSGI."""
+    relay = PullRelay(manager, heartbeat=kit.config.relay.heartbeat)
+    return StreamingHttpResponse(relay, status=relay.status, headers=dict(relay.headers))
+
+
+async def arelay_response(manager: AsyncStreamManager, kit: Kit) -> HttpResponseBase:
+    """Open a call and make the response that relays it under ASGI."""
+    body = AsyncBody(manager, heartbeat=kit.config.relay.heartbeat, tasks=kit.tasks)
+    await body.open()
+    return StreamingHttpResponse(body, status=body.status, headers=dict(body.headers))
+
+
+def to_django_response(answer: Answer, request: HttpRequest) -> HttpResponseBase:
+    """Make the response for an answer of the door."""
+    answer = answer.to(request.method or "")
+    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+def _head() -> HttpResponseBase:
+    return HttpResponse(headers=dict(HEADERS))

@@ -1,0 +1,98 @@
+"""The views: hand requests to the door, and back what comes of them; one object for both kinds of server."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
+from django.http import HttpRequest, HttpResponseBase
+
+from llmkit.relay._async.door import AsyncDoor, async_answer_whole
+from llmkit.relay._sync.door import Door, answer_whole
+from llmkit.relay.answer import Answer
+from llmkit.relay.door import find
+from llmkit_django.conf import current
+from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_csrf_token
+from llmkit_django.responses import arelay_response, relay_response, to_django_response
+
+
+class LLMKitView:
+    """Answers one path under the prefix: in a thread under WSGI, in the event loop under ASGI.
+
+    Django asks each view whether it is a coroutine function when a request comes; this one says yes inside a running loop.
+    """
+
+    csrf_exempt = True  # the check is run here, so that what it says is JSON
+    login_required = False  # the same for LoginRequiredMiddleware: nobody logged in is our 401
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @property
+    def _non_atomic_requests(self) -> set[str]:
+        # Not even ATOMIC_REQUESTS holds a transaction open while tokens stream.
+        return set(connections.settings)
+
+    @property
+    def _is_coroutine(self) -> object:
+        # The mark of a coroutine function, as asyncio looks for it (before Python 3.12).
+        return getattr(asyncio.coroutines, "_is_coroutine", None) if _in_loop() else None
+
+    @property
+    def _is_coroutine_mark(self) -> object:
+        # The same, as inspect looks for it (from Python 3.12 on).
+        return getattr(inspect, "_is_coroutine_mark", None) if _in_loop() else None
+
+    def __call__(
+        self, request: HttpRequest
+    ) -> HttpResponseBase | Coroutine[Any, Any, HttpResponseBase]:
+        """Answer a request."""
+        if not isinstance(request, ASGIRequest):
+            return self._answer(request)
+        if _in_loop():
+            return self._aanswer(request)
+        # A decorator of the host's has put the view into a thread; the stream still belongs to the server's loop.
+        response: HttpResponseBase = async_to_sync(self._aanswer)(request)
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        found = self._find(request)
+        if isinstance(found, Answer):
+            return to_django_response(found, request)
+        conf = current()
+        made = Door(conf.kit).admit(DjangoRequest(request, conf), streaming=found == "stream")
+        if isinstance(made, Answer):
+            return to_django_response(made, request)
+        if found == "stream":
+            return relay_response(made, conf.kit)
+        return to_django_response(answer_whole(made), request)
+
+    async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
+        found = self._find(request)
+        if isinstance(found, Answer):
+            return to_django_response(found, request)
+        conf = current()
+        made = await AsyncDoor(conf.kit).admit(
+            AsyncDjangoRequest(request, conf), streaming=found == "stream"
+        )
+        if isinstance(made, Answer):
+            return to_django_response(made, request)
+        if found == "stream":
+            return await arelay_response(made, conf.kit)
+        return to_django_response(await async_answer_whole(made), request)
+
+    def _find(self, request: HttpRequest) -> Answer | str:
+        found = find(self._path, request.method or "")
+        assert found is not None  # noqa: S101  # the path is one of PATHS
+        if isinstance(found, Answer) and self._path == "/" and found.status == 200:
+            return with_csrf_token(found, request)
+        return found
+
+
+def _in_loop() -> bool:
+    return asyncio._get_running_loop() is not None  # noqa: SLF001  # documented; get_running_loop() would raise

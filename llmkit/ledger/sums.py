@@ -1,0 +1,23 @@
+"""Rows of the ledger, added up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """Rows taken together: the sum of the known costs, in US dollars, and how many are unknown."""
+
+    rows: int
+    cost: Decimal
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals(Sum):
+    """All rows, and by (provider, model, status). A call has as many rows as attempts."""
+
+    calls: int
+    groups: dict[tuple[str | None, str | None, str], Sum] = field(default_factory=dict)

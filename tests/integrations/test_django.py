@@ -1,0 +1,462 @@
+"""llmkit in a Django project, through Django's own test clients, inside its tests."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import django
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
+from django.core import checks
+from django.core.management import CommandError, call_command
+from django.db import connection, models, transaction
+from django.http import HttpRequest
+from django.test import AsyncClient, Client, TestCase
+from django.urls import reverse
+
+from llmkit import Caller, ConfigError
+from llmkit.ledger.columns import (
+    COLUMNS,
+    DECIMAL_DIGITS,
+    DECIMAL_PLACES,
+    INDEXES,
+    TABLE,
+    UNIQUE,
+)
+from llmkit.sse import SSEDecoder
+from llmkit.testing import Behaviour, Emulator
+from llmkit_django import conf, get_client
+from llmkit_django.models import UsageRecord
+from support.browser import SAY_HI
+from support.kits import settings as llmkit_settings
+
+JSON = "application/json"
+
+
+@pytest.fixture
+def project(settings: Any, db: None, emulator: Emulator) -> Any:
+    """Give the project's settings, with the emulator for a provider."""
+    config = llmkit_settings(emulator)
+    del config["ledger"]
+    settings.LLMKIT = config
+    return settings
+
+
+def change(project: Any, **more: Any) -> None:
+    """Change the project's settings of llmkit."""
+    project.LLMKIT = {**project.LLMKIT, **more}
+
+
+def as_django_does(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test as Django's own test cases do: what it does in threads it does in the test's own, in its transaction."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async_to_sync(test)(*args, **kwargs)
+
+    return run
+
+
+def post(browser: Client, path: str = "/llm/complete", **headers: str) -> Any:
+    """Post a message as user 7."""
+    return browser.post(path, SAY_HI, content_type=JSON, headers={"x-user": "7", **headers})
+
+
+async def apost(browser: AsyncClient, path: str = "/llm/complete", **headers: str) -> Any:
+    """Post a message as user 7, to the project under ASGI."""
+    return await browser.post(path, SAY_HI, content_type=JSON, headers={"x-user": "7", **headers})
+
+
+def last(body: bytes) -> str:
+    """Return the data of the last frame."""
+    return SSEDecoder().feed(body)[-1].data
+
+
+def test_a_stream_under_wsgi(project: Any, client: Client) -> None:
+    """A sync iterator; the row is in the test's own transaction, with the user."""
+    answer = post(client, "/llm/stream")
+    assert not answer.is_async
+    assert answer["content-type"] == "text/event-stream; charset=utf-8"
+    assert last(b"".join(answer.streaming_content)) == "[DONE]"
+    answer.close()
+    (row,) = UsageRecord.objects.all()
+    assert (row.status, row.user_key, row.user_id, row.streamed) == ("finished", "7", 7, True)
+    assert row.cost_usd > 0
+    assert row.finished_at >= row.started_at
+
+
+@as_django_does
+async def test_a_stream_under_asgi(project: Any, async_client: AsyncClient) -> None:
+    """An async iterator; the row is in the test's own transaction here too."""
+    answer = await apost(async_client, "/llm/stream")
+    assert answer.is_async
+    assert last(b"".join([part async for part in answer.streaming_content])) == "[DONE]"
+    assert [row.status async for row in UsageRecord.objects.all()] == ["finished"]
+
+
+def test_whole_answers_under_wsgi(project: Any, client: Client) -> None:
+    """The whole answer, with its cost."""
+    answer = post(client)
+    assert set(answer.json()) == {"text", "stop_reason", "usage", "cost_usd"}
+    assert UsageRecord.objects.get().status == "finished"
+
+
+@as_django_does
+async def test_whole_answers_under_asgi(project: Any, async_client: AsyncClient) -> None:
+    """The same in the event loop."""
+    answer = await apost(async_client)
+    assert answer.json()["usage"]["output_tokens"] == 6
+    assert (await UsageRecord.objects.aget()).status == "finished"
+
+
+class RowsGoWithTheTest(TestCase):
+    """What one test writes the next does not see."""
+
+    def setUp(self) -> None:
+        """Start a provider."""
+        self.emulator = self.enterContext(Emulator(behaviour=Behaviour(tokens=2, delay=0)))
+        config = llmkit_settings(self.emulator)
+        del config["ledger"]
+        self.enterContext(self.settings(LLMKIT=config))
+
+    def _call(self) -> None:
+        assert UsageRecord.objects.count() == 0
+        with transaction.atomic():
+            assert get_client().complete("Say hi", user="7").text
+        post(Client(), "/llm/stream").getvalue()
+        assert UsageRecord.objects.filter(status="finished").count() == 2
+
+    def test_one(self) -> None:
+        """Write two rows."""
+        self._call()
+
+    def test_two(self) -> None:
+        """Find none, and write two rows."""
+        self._call()
+
+
+def test_the_pages(project: Any, client: Client) -> None:
+    """The pages have names; the chat page carries the token its script needs, and HEAD says how long it is."""
+    assert reverse("llmkit:stream") == "/llm/stream"
+    assert reverse("llmkit:llmkit_js") == "/llm/llmkit.js"
+    page = client.get(reverse("llmkit:page"))
+    assert b'<meta name="csrf-token" content="' in page.content
+    assert "Cookie" in page["vary"]
+    assert "csrftoken" in page.cookies
+    head = client.head("/llm/")
+    assert (head.content, int(head["content-length"])) == (b"", len(page.content))
+    assert b"csrf-token" not in client.get("/llm/llmkit.js").content
+    refused = client.get("/llm/stream")
+    assert (refused.status_code, refused["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("path", ["/llm/stream", "/llm/complete"])
+def test_nobody_logged_in_is_401(project: Any, client: Client, path: str) -> None:
+    """Our JSON, and no redirect to a login page, also under LoginRequiredMiddleware."""
+    middleware = "django.contrib.auth.middleware.LoginRequiredMiddleware"
+    project.MIDDLEWARE = [*project.MIDDLEWARE, middleware]
+    answer = client.post(path, SAY_HI, content_type=JSON)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["type"] == "not_logged_in"
+
+
+def test_a_real_login(project: Any, client: Client) -> None:
+    """Whoever Django has logged in is who calls."""
+    user = get_user_model().objects.create_user("ann")
+    client.force_login(user)
+    assert client.post("/llm/complete", SAY_HI, content_type=JSON).status_code == 200
+    row = UsageRecord.objects.select_related("user").get()
+    assert (row.user, row.user_key) == (user, str(user.pk))
+    user.delete()
+    assert UsageRecord.objects.get().user_key == row.user_key
+
+
+@as_django_does
+async def test_a_real_login_under_asgi(project: Any, async_client: AsyncClient) -> None:
+    """The session is read without blocking the event loop."""
+    user = await get_user_model().objects.acreate_user("ann")
+    await async_client.aforce_login(user)
+    answer = await async_client.post("/llm/complete", SAY_HI, content_type=JSON)
+    assert answer.status_code == 200
+    assert (await UsageRecord.objects.aget()).user_id == user.pk
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+def test_djangos_csrf_check(project: Any, sessions: bool) -> None:
+    """A POST with cookies needs the token, wherever the project keeps it; one without acts in nobody's name."""
+    project.CSRF_USE_SESSIONS = sessions
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(get_user_model().objects.create_user("ann"))
+    refused = browser.post("/llm/complete", SAY_HI, content_type=JSON)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["type"] == "csrf_failed"
+    page = browser.get("/llm/").content.decode()
+    token = page.partition('name="csrf-token" content="')[2].partition('"')[0]
+    headers = {"x-csrftoken": token}
+    answer = browser.post("/llm/complete", SAY_HI, content_type=JSON, headers=headers)
+    assert answer.status_code == 200
+    assert post(Client(enforce_csrf_checks=True)).status_code == 200
+
+
+@pytest.mark.parametrize("sessions", [False, True])
+@as_django_does
+async def test_djangos_csrf_check_under_asgi(project: Any, sessions: bool) -> None:
+    """The same in the event loop."""
+    project.CSRF_USE_SESSIONS = sessions
+    browser = AsyncClient(enforce_csrf_checks=True)
+    await browser.aforce_login(await get_user_model().objects.acreate_user("ann"))
+    refused = await browser.post("/llm/complete", SAY_HI, content_type=JSON)
+    assert refused.json()["error"]["type"] == "csrf_failed"
+
+
+def test_a_project_without_the_csrf_middleware(project: Any, client: Client) -> None:
+    """Then the request has to be of the same origin, as under Flask and ASGI."""
+    name = "django.middleware.csrf.CsrfViewMiddleware"
+    project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
+    assert post(client, **{"sec-fetch-site": "cross-site"}).status_code == 403
+    assert post(client, **{"sec-fetch-site": "same-origin"}).status_code == 200
+    assert b"csrf-token" not in client.get("/llm/").content
+
+
+def may_not(request: HttpRequest) -> bool:
+    """Let nobody in."""
+    return False
+
+
+async def may(request: HttpRequest) -> bool:
+    """Let everybody in."""
+    return True
+
+
+def of_acme(request: HttpRequest) -> Caller:
+    """Say more than an id."""
+    return Caller(user="7", tenant="acme", tags={"plan": "pro"})
+
+
+@pytest.mark.parametrize(("hook", "status"), [(may_not, 403), (may, 200)])
+def test_the_permission_hook(project: Any, client: Client, hook: Any, status: int) -> None:
+    """A function or its dotted path, sync or async, decides who may call; nobody at all stays 401."""
+    for given in (hook, f"{__name__}.{hook.__name__}"):
+        change(project, permission=given)
+        assert post(client).status_code == status
+    assert client.post("/llm/complete", SAY_HI, content_type=JSON).status_code == 401
+
+
+@pytest.mark.parametrize(("hook", "status"), [(may_not, 403), (may, 200)])
+@as_django_does
+async def test_the_permission_hook_under_asgi(
+    project: Any, async_client: AsyncClient, hook: Any, status: int
+) -> None:
+    """The same in the event loop."""
+    change(project, permission=hook)
+    assert (await apost(async_client)).status_code == status
+
+
+def test_get_user(project: Any, client: Client) -> None:
+    """A project may say itself who calls, and for whom."""
+    change(project, get_user=of_acme)
+    assert post(client).status_code == 200
+    row = UsageRecord.objects.get()
+    assert (row.user_id, row.tenant, row.tags) == (7, "acme", {"plan": "pro"})
+
+
+@pytest.mark.parametrize("user", ["ann@example.org", "9" * 40, "-1x", "\0", "ü" * 300])
+def test_a_user_that_is_no_primary_key(project: Any, user: str) -> None:
+    """The key is kept, without a link to a user of the project."""
+    get_client().complete("Say hi", user=user)
+    row = UsageRecord.objects.get()
+    assert row.status == "finished"
+    assert row.user_id is None
+    assert row.user_key
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_time_zones(project: Any, use_tz: bool) -> None:
+    """With USE_TZ=False the project's own naive times are in the table."""
+    project.USE_TZ = use_tz
+    get_client().complete("Say hi")
+    row = UsageRecord.objects.get()
+    assert (row.started_at.tzinfo is not None) is use_tz
+    assert row.started_at <= row.finished_at
+
+
+def test_wrong_settings_name_the_key(project: Any, client: Client) -> None:
+    """A wrong key is an error that says which; a hook that is not there, too."""
+    for wrong, said in (({"modells": {}}, "modells"), ({"permission": "no.where"}, "permission")):
+        change(project, **wrong)
+        with pytest.raises(ConfigError, match=said):
+            conf.current()
+        project.LLMKIT = {key: project.LLMKIT[key] for key in project.LLMKIT if key not in wrong}
+    project.LLMKIT = ["not", "a", "dict"]
+    with pytest.raises(ConfigError, match="list"):
+        conf.current()
+
+
+def test_views_of_the_projects_own(project: Any, client: Client) -> None:
+    """A view may take the client, and return a stream as its response; HEAD asks nobody."""
+    assert last(b"".join(client.get("/poem").streaming_content)) == "[DONE]"
+    assert len(client.get("/word").json()["word"].split()) == 6
+    assert client.head("/poem")["content-type"].startswith("text/event-stream")
+    assert UsageRecord.objects.count() == 2
+
+
+@as_django_does
+async def test_views_of_the_projects_own_under_asgi(
+    project: Any, async_client: AsyncClient
+) -> None:
+    """An async view returns an async stream; a sync view may call all the same."""
+    answer = await async_client.get("/apoem")
+    assert last(b"".join([part async for part in answer.streaming_content])) == "[DONE]"
+    assert (await async_client.get("/word")).status_code == 200
+    assert [row.status async for row in UsageRecord.objects.all()] == ["finished"] * 2
+
+
+def test_the_wrong_kind_under_wsgi(project: Any, client: Client) -> None:
+    """What would be held back to its end is an error that says what to use."""
+    with pytest.raises(TypeError, match="stream_response"):
+        client.get("/apoem")
+    with pytest.raises(TypeError, match="get_client"):
+        client.get("/wrong")
+
+
+@as_django_does
+async def test_the_wrong_kind_under_asgi(project: Any, async_client: AsyncClient) -> None:
+    """The same the other way round."""
+    with pytest.raises(TypeError, match="astream_response"):
+        await async_client.get("/poem")
+    with pytest.raises(TypeError, match="aget_client"):
+        await async_client.get("/awrong")
+
+
+def test_a_body_that_is_too_large(project: Any, client: Client) -> None:
+    """The body is counted; nothing is sent upstream."""
+    change(project, relay={"max_body": 20})
+    answer = post(client)
+    assert answer.status_code == 413
+
+
+def test_a_row_of_the_books_without_a_table(project: Any, client: Client) -> None:
+    """A call whose row cannot be written is not made; the log says what to run, and the browser is not told."""
+    connection.cursor().execute("ALTER TABLE llmkit_usage RENAME TO gone")
+    answer = post(client)
+    assert answer.status_code == 503
+    assert "llmkit_usage" not in answer.content.decode()
+
+
+def test_the_command(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """`manage.py llmkit_usage` shows the latest rows and the money, as a table or as JSON."""
+    get_client().complete("Say hi", user="7")
+    call_command("llmkit_usage")
+    table = capsys.readouterr().out
+    assert "1 call, $0.0" in table
+    assert " finished " in table
+    call_command("llmkit_usage", "--json", "--limit", "1")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["user_key"], row["status"]) == ("7", "finished")
+    assert Decimal(row["cost_usd"]) > 0
+
+
+def test_the_command_without_books(project: Any) -> None:
+    """A project that keeps none is told so, and a limit that is none, too."""
+    with pytest.raises(CommandError, match="--limit"):
+        call_command("llmkit_usage", "--limit", "-1")
+    change(project, ledger=False)
+    with pytest.raises(CommandError, match="keeps no books"):
+        call_command("llmkit_usage")
+
+
+def test_the_admin_shows_and_changes_nothing(project: Any, admin_client: Client) -> None:
+    """The rows can be listed, found and looked at; they cannot be added, changed or deleted."""
+    get_client().complete("Say hi", user="7")
+    row = UsageRecord.objects.get()
+    listed = admin_client.get(f"/admin/llmkit/usagerecord/?q={row.call_id}")
+    assert b"claude-sonnet-4-5" in listed.content
+    page = f"/admin/llmkit/usagerecord/{row.pk}/"
+    assert row.call_id.encode() in admin_client.get(f"{page}change/").content
+    assert admin_client.get("/admin/llmkit/usagerecord/add/").status_code == 403
+    assert admin_client.post(f"{page}delete/", {"post": "yes"}).status_code == 403
+    assert admin_client.post(f"{page}change/", {"status": "x"}).status_code == 403
+
+
+def test_one_list_of_columns() -> None:
+    """Django's model and the table that SQLAlchemy makes have the same columns, but for Django's own user."""
+    kinds = {
+        models.BigAutoField: "id",
+        models.CharField: "string",
+        models.IntegerField: "integer",
+        models.BooleanField: "boolean",
+        models.DecimalField: "decimal",
+        models.DateTimeField: "datetime",
+        models.JSONField: "json",
+    }
+    fields = [field for field in UsageRecord._meta.get_fields() if field.name != "user"]
+    assert UsageRecord._meta.db_table == TABLE
+    assert {
+        (field.column, kinds[type(field)], field.max_length, field.null) for field in fields
+    } == {(column.name, column.kind, column.size, column.null) for column in COLUMNS}
+    (unique,) = UsageRecord._meta.constraints
+    assert unique.fields == UNIQUE
+    assert {tuple(index.fields) for index in UsageRecord._meta.indexes} == set(INDEXES)
+    cost = UsageRecord._meta.get_field("cost_usd")
+    assert (cost.max_digits, cost.decimal_places) == (DECIMAL_DIGITS, DECIMAL_PLACES)
+
+
+def test_the_migrations_are_clean(db: None) -> None:
+    """Nothing is left to write down, whatever the project's own kind of primary key is."""
+    call_command("makemigrations", "--check", "--dry-run")
+
+
+def said(*, databases: list[str] | None = None) -> dict[str, str]:
+    """Return what the checks say, by id."""
+    found = checks.run_checks(tags=["llmkit"], databases=databases)
+    assert all(message.hint for message in found)
+    return {message.id: message.msg for message in found}
+
+
+def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is what is true of this project: its database is in memory, its Django compresses."""
+    monkeypatch.delenv("GUNICORN_CMD_ARGS", raising=False)
+    held_back = {"llmkit.W005"} if django.VERSION < (6, 1, 3) else set()
+    assert set(said(databases=["default"])) == {"llmkit.W003"} | held_back
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"modells": {}}, "llmkit.E001"),
+        ({"permission": "no.where"}, "llmkit.E001"),
+        ({"models": {"default": "nobody:x"}}, "llmkit.E002"),
+        ({"models": {}}, "llmkit.W001"),
+        ({"providers": {}}, "llmkit.W001"),
+        ({"ledger": False}, "llmkit.W002"),
+    ],
+)
+def test_checks_of_settings(
+    project: Any, wrong: dict[str, Any], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong key, an unknown provider, no model, no key, no books."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    change(project, **wrong)
+    assert word in said()
+
+
+def test_checks_of_the_rest(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No login, no table, and a worker that is killed in the midst of an answer."""
+    name = "django.contrib.auth.middleware.AuthenticationMiddleware"
+    project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
+    assert "llmkit.W004" in said()
+    for arguments, warned in (
+        ("--workers 4", True),
+        ("--worker-class=gthread --threads 8", False),
+        ("-k gevent", False),
+        ("--timeout 0", False),
+    ):
+        monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)
+        assert ("llmkit.W007" in said()) is warned
+    connection.cursor().execute("ALTER TABLE llmkit_usage RENAME TO gone")
+    assert "llmkit.W006" in said(databases=["default"])

@@ -1,0 +1,1 @@
+"""A Django project as the tests need one."""
