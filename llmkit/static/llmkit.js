@@ -31,7 +31,8 @@
  * @param {AbortSignal} [options.signal] stops the answer.
  * @param {string} [options.model] an alias that the app offers.
  * @param {string | URL} [options.url] where to ask; unless you say otherwise, `stream` beside this file.
- * @param {HeadersInit} [options.headers] more headers, such as a CSRF token.
+ * @param {HeadersInit} [options.headers] more headers. A CSRF token is found where the page has it: in `<meta name="csrf-token">`, or
+ *   in Django's cookie.
  * @param {typeof globalThis.fetch} [options.fetch] is called instead of `fetch`, for tests.
  * @returns {Promise<Result>} rejects with what a callback throws; without `onError` also with the problem, as an Error.
  */
@@ -130,12 +131,14 @@ class Failure extends Error {
 }
 
 async function open(request, { url, headers, fetch = globalThis.fetch }, signal) {
+  const target = url ?? new URL("stream", import.meta.url);
   const allHeaders = new Headers(headers);
+  sayToken(target, allHeaders);
   allHeaders.set("content-type", "application/json");
   allHeaders.set("accept", "text/event-stream");
   let response;
   try {
-    response = await fetch(url ?? new URL("stream", import.meta.url), {
+    response = await fetch(target, {
       method: "POST",
       headers: allHeaders,
       body: request,
@@ -148,6 +151,16 @@ async function open(request, { url, headers, fetch = globalThis.fetch }, signal)
   const type = response.headers.get("content-type") ?? "nothing";
   if (response.ok && type.startsWith("text/event-stream")) return response.body.getReader();
   throw new Failure(await refusal(response, type));
+}
+
+/** Say the app's CSRF token, from a tag of the page or else from Django's cookie: to the app itself, and unless the caller did. */
+function sayToken(target, headers) {
+  const { document, location } = globalThis;
+  if (!document || new URL(target, document.baseURI).origin !== location.origin) return;
+  const tag = document.querySelector('meta[name="csrf-token"]');
+  const name = tag?.dataset.header ?? "X-CSRFToken";
+  const token = tag?.content ?? /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1];
+  if (token && !headers.has(name)) headers.set(name, token);
 }
 
 async function refusal(response, type) {

@@ -268,6 +268,36 @@ def test_request_is_what_the_relay_takes(blank: Page, host: ScriptedHost) -> Non
     assert asked.headers["sec-fetch-site"] == "same-origin"
 
 
+def test_the_csrf_token_is_found(blank: Page, host: ScriptedHost) -> None:
+    """Django's cookie has it, or a tag of the page, which wins; what the caller says wins over both."""
+    blank.context.add_cookies([{"name": "csrftoken", "value": "of-cookie", "url": host.url}])
+    start(blank)
+    assert host.asked().headers["x-csrftoken"] == "of-cookie"
+    blank.evaluate(
+        """() => document.head.insertAdjacentHTML("beforeend",
+            '<meta name="csrf-token" content="of-tag" data-header="X-Token">')"""
+    )
+    start(blank)
+    asked = host.asked()
+    assert asked.headers["x-token"] == "of-tag"
+    assert "x-csrftoken" not in asked.headers
+    start(blank, {"headers": {"X-Token": "of-caller"}})
+    assert host.asked().headers["x-token"] == "of-caller"
+
+
+def test_no_other_site_is_told_the_token(blank: Page, host: ScriptedHost) -> None:
+    """An app that asks another address gives its token to nobody."""
+    blank.context.add_cookies([{"name": "csrftoken", "value": "secret", "url": host.url}])
+    given = blank.evaluate("""async () => {
+        const { stream } = await import("/llm/llmkit.js");
+        let given;
+        const fetch = async (url, { headers }) => { given = [...headers.keys()]; throw new TypeError(); };
+        await stream("Hi", { fetch, url: "https://other.example/stream", onError() {} });
+        return given;
+    }""")
+    assert sorted(given) == ["accept", "content-type"]
+
+
 def test_conversation_and_alias_are_sent(blank: Page, host: ScriptedHost) -> None:
     """Messages go as they are, and the alias with them, to the address that is given."""
     messages = [
