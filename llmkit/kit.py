@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from llmkit import _sigterm
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.ledger.worker import WorkerName
@@ -45,6 +46,9 @@ class OpenAttempt(Protocol):
 
     def forsake(self) -> None:
         """Cut it and close its row, without waiting."""
+
+    def note_open_row(self) -> None:
+        """Mark its row as lost until its end closes it, without waiting."""
 
 
 class Kit:
@@ -106,6 +110,7 @@ class Kit:
         self.ledger = ledger if ledger is not None else self._open_ledger()
         if self.ledger is not None:
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
+            _sigterm.watch(self)
 
     @classmethod
     def for_model(
@@ -209,6 +214,17 @@ class Kit:
         """Load and make what the first call of the running event loop would otherwise wait for. Nothing is connected to."""
         self.async_client  # noqa: B018
         self.async_transport()
+
+    def note_open_rows(self) -> None:
+        """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
+        for attempt, home in list(self.open_attempts.items()):
+            if home.pid == os.getpid():
+                attempt.note_open_row()
+
+    def flush(self, seconds: float) -> None:
+        """Wait until the rows that were handed in are written, for so long at most."""
+        if self.ledger is not None:
+            self.ledger.flush(seconds)
 
     def close(self) -> None:
         """Close the connections of the threads and the ledger, once all its rows are written."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from llmkit import _sigterm
+
 
 class LLMKitConfig(AppConfig):
     """Adds llmkit's table, checks and commands to a project."""
@@ -14,5 +16,7 @@ class LLMKitConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, and watch the settings."""
+        """Register the checks, watch the settings, and listen for SIGTERM while this is the main thread."""
         from llmkit_django import checks, conf  # noqa: F401, PLC0415  # they need the registry
+
+        _sigterm.install()

@@ -85,6 +85,10 @@ class DjangoLedger:
         """Write a final row; see `Ledger`."""
         await (await self._ahere()).arecord(opening, closing)
 
+    def flush(self, timeout: float) -> None:
+        """Wait until what was handed in is written; see `Ledger`."""
+        self._own.flush(timeout)
+
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits; see `Ledger`."""
         self._own.close(timeout)

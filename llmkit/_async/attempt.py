@@ -187,6 +187,12 @@ class AsyncAttempt:
             closing = self._record.closing(status, None, self._decoder, self.answer)
             self._kit.ledger.finish_soon(closing)
 
+    def note_open_row(self) -> None:
+        """Mark the row as lost, in case this process sees no end of it; an end that comes after all still closes it."""
+        if self.has_row and self._kit.ledger is not None:
+            closing = self._record.closing("lost", None, self._decoder, self.answer)
+            self._kit.ledger.finish_soon(closing)
+
     def _leave(self) -> None:
         if self._has_place:
             self._has_place = False

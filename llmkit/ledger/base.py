@@ -43,5 +43,8 @@ class Ledger(Protocol):
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
 
+    def flush(self, timeout: float) -> None:
+        """Wait until what was handed in is written, in so many seconds at most."""
+
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits and let go of the database, in so many seconds at most."""

@@ -94,6 +94,9 @@ class HostLedger:
         """Do what `record` does, without blocking the event loop."""
         await self._from_async(partial(self._write, [opening], [closing]))
 
+    def flush(self, timeout: float) -> None:
+        """Do nothing: what waits, waits for the host's thread."""
+
     def close(self, timeout: float = 5.0) -> None:  # the host's connection has limits of its own
         """Write what waits."""
         with self._lock:

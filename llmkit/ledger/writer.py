@@ -109,6 +109,11 @@ class LedgerWriter:
         """Do what `record` does, without blocking the event loop."""
         await self._await(_Entry(opening, closing), self._begin_timeout)
 
+    def flush(self, timeout: float) -> None:
+        """Wait until what was handed in is written, in so many seconds at most; see `Ledger`."""
+        with suppress(LedgerUnavailable):
+            self._wait(_Entry(None, None), timeout)
+
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, end the thread and close the connection; the next use starts again.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,19 @@ def statuses(engine: Engine) -> list[str]:
 
 
 @pytest.fixture
-def memory() -> Engine:
+def memory() -> Iterator[Engine]:
     """Make a database of this thread alone: SQLAlchemy gives every thread one of its own."""
-    return sa.create_engine("sqlite://")
+    engine = sa.create_engine("sqlite://")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Engine]:
+    """Make a database in a file, for which others are waited for a moment only."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db", connect_args={"timeout": 0.05})
+    yield engine
+    engine.dispose()
 
 
 def test_rows_are_written_in_the_hosts_thread(memory: Engine) -> None:
@@ -95,26 +106,24 @@ async def _complete(kit: Kit) -> None:
     await kit.aclose()
 
 
-def test_async_calls_write_where_the_host_says(tmp_path: Path) -> None:
+def test_async_calls_write_where_the_host_says(file: Engine) -> None:
     """The host says in which thread its async code uses the connection."""
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db")
     threads = []
 
     async def from_async(work: Any) -> None:
         threads.append(threading.current_thread())
         await asyncio.to_thread(work)
 
-    ledger = HostLedger(EngineStore(engine, worker=WorkerName()), from_async=from_async)
+    ledger = HostLedger(EngineStore(file, worker=WorkerName()), from_async=from_async)
     with Emulator(behaviour=Behaviour(tokens=5, delay=0)) as emulator:
         asyncio.run(_complete(Kit(settings(emulator), ledger=ledger)))
-    assert statuses(engine) == ["finished"]
+    assert statuses(file) == ["finished"]
     assert len(threads) == 2
 
 
-def test_a_closing_waits_for_a_store_that_is_down(tmp_path: Path) -> None:
+def test_a_closing_waits_for_a_store_that_is_down(file: Engine, tmp_path: Path) -> None:
     """While somebody holds the database the closing is kept, and the next write takes it along."""
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db", connect_args={"timeout": 0.05})
-    ledger = make_ledger(engine)
+    ledger = make_ledger(file)
     ledger.begin(opening())
     other = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -124,7 +133,7 @@ def test_a_closing_waits_for_a_store_that_is_down(tmp_path: Path) -> None:
         ledger.begin(opening("call-2"))
     other.execute("ROLLBACK")
     ledger.begin(opening("call-3"))
-    assert statuses(engine) == ["finished", "started"]
+    assert statuses(file) == ["finished", "started"]
     other.close()
 
 

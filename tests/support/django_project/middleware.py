@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -38,3 +39,18 @@ def known_by_header(get_response: Callable[[HttpRequest], Any]) -> Callable[[Htt
         return get_response(request)
 
     return middleware
+
+
+@sync_and_async_middleware
+def hold_on(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Hold the response back when it is asked to, under ASGI: longer than a test waits for the model to be stopped."""
+    if not iscoroutinefunction(get_response):
+        return get_response
+
+    async def amiddleware(request: HttpRequest) -> Any:
+        response = await get_response(request)
+        if "x-hold" in request.headers:
+            await asyncio.sleep(5)
+        return response
+
+    return amiddleware

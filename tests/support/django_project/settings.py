@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from typing import Any
 
-SECRET_KEY = "django-test-key-of-nobody"
+SECRET_KEY = os.urandom(16).hex()
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "support.django_project.urls"
 WSGI_APPLICATION = "support.django_project.wsgi.application"
@@ -24,6 +25,7 @@ INSTALLED_APPS = [
     "llmkit_django",
 ]
 MIDDLEWARE = [
+    "support.django_project.middleware.hold_on",
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.http.ConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -53,4 +55,6 @@ DATABASES: dict[str, Any] = json.loads(os.environ.get("LLMKIT_TEST_DATABASES", "
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 }
 LLMKIT: dict[str, Any] = json.loads(os.environ.get("LLMKIT_TEST_CONFIG", "{}"))
+if os.environ.get("LLMKIT_TEST_NO_COLLECTOR"):
+    gc.disable()
 globals().update(json.loads(os.environ.get("LLMKIT_TEST_SETTINGS", "{}")))

@@ -1,0 +1,1 @@
+"""The same small app under each framework, with the middleware that its users have."""

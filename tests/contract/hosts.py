@@ -1,0 +1,182 @@
+"""The hosts of the contract: each a server with an app, in a process of its own, and an emulator behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmkit.testing import Behaviour, Emulator
+from support.browser import SAY_HI
+from support.canary import leaks
+from support.kits import settings
+
+TESTS = Path(__file__).parents[1]
+HEARTBEAT = 0.4
+DJANGO = {
+    "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
+}
+
+_UVICORN = [
+    "uvicorn",
+    "{app}",
+    "--fd",
+    "{fd}",
+    "--log-level",
+    "warning",
+    "--timeout-graceful-shutdown",
+    "1",
+]
+_GUNICORN = [
+    "gunicorn",
+    "{app}",
+    "--bind",
+    "fd://{fd}",
+    "--log-level",
+    "warning",
+    "--graceful-timeout",
+    "1",
+]
+_GTHREAD = [*_GUNICORN, "--worker-class", "gthread", "--threads", "16"]
+_GEVENT = [*_GUNICORN, "--worker-class", "gevent"]
+_WAITRESS = ["contract.apps.waitress_server", "{app}", "{fd}"]
+_DJANGO_ASGI = "support.django_project.asgi:application"
+_DJANGO_WSGI = "support.django_project.wsgi:application"
+_FLASK = "contract.apps.flask_app:app"
+
+# By name: the command, and the app that it serves.
+HOSTS = {
+    "starlette-uvicorn": (_UVICORN, "contract.apps.starlette_app:app"),
+    "fastapi-uvicorn": (_UVICORN, "contract.apps.fastapi_app:app"),
+    "django-uvicorn": (_UVICORN, _DJANGO_ASGI),
+    "django-gthread": (_GTHREAD, _DJANGO_WSGI),
+    "django-gevent": (_GEVENT, _DJANGO_WSGI),
+    "django-waitress": (_WAITRESS, _DJANGO_WSGI),
+    "flask-gthread": (_GTHREAD, _FLASK),
+    "flask-gevent": (_GEVENT, _FLASK),
+    "flask-waitress": (_WAITRESS, _FLASK),
+}
+
+
+@dataclass
+class Host:
+    """A running host. `body` is what a page posts; `user` is the header that logs in."""
+
+    name: str
+    url: str
+    emulator: Emulator
+    database: Path
+    process: subprocess.Popen[str]
+    _seen: int = 0
+    user: dict[str, str] = field(default_factory=lambda: {"x-user": "7"})
+
+    @property
+    def is_asgi(self) -> bool:
+        """Whether the server speaks ASGI, and so sees at once that a browser left."""
+        return self.name.endswith("uvicorn")
+
+    @property
+    def is_django(self) -> bool:
+        """Whether Django's own CSRF check decides where a request comes from."""
+        return self.name.startswith("django")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows since the last reset, in the order they were begun."""
+        query = "SELECT * FROM llmkit_usage WHERE id > ? ORDER BY id"
+        with contextlib.closing(sqlite3.connect(self.database, timeout=5)) as connection:
+            connection.row_factory = sqlite3.Row
+            try:
+                found = connection.execute(query, (self._seen,)).fetchall()
+            except sqlite3.OperationalError:  # no table yet: nobody has called
+                found = []
+        assert leaks([dict(row) for row in found]) == []
+        return [dict(row) for row in found]
+
+    def wait_for_rows(self, *statuses: str) -> list[dict[str, Any]]:
+        """Wait until the rows have these statuses, and return them."""
+        until = time.monotonic() + 5
+        while [row["status"] for row in self.rows()] != list(statuses):
+            assert time.monotonic() < until, [row["status"] for row in self.rows()]
+            time.sleep(0.01)
+        return self.rows()
+
+    def reset(self) -> None:
+        """Begin another test."""
+        self.emulator.reset()
+        self._seen = max([self._seen, *(row["id"] for row in self.rows())])
+
+
+@contextlib.contextmanager
+def running(name: str, folder: Path, *, cut: bool = False) -> Iterator[Host]:
+    """Start a host; at the end it stops when it is told to, and its log has no secret and, unless it was cut, no traceback."""
+    command, app = HOSTS[name]
+    database = folder / "ledger.db"
+    with Emulator(behaviour=Behaviour(tokens=6, delay=0)) as emulator:
+        config = settings(
+            emulator,
+            ledger={} if name.startswith("django") else {"database": f"sqlite:///{database}"},
+            relay={"heartbeat": HEARTBEAT, "max_body": 100_000},
+            retry={"attempts": 1},
+        )
+        listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        environ = _environ(config, database)
+        if name.startswith("django"):
+            migrate(environ)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                *(word.format(fd=listener.fileno(), app=app) for word in command),
+            ],
+            env=environ,
+            stderr=subprocess.PIPE,
+            text=True,
+            pass_fds=[listener.fileno()],
+        )
+        host = Host(
+            name, f"http://127.0.0.1:{listener.getsockname()[1]}", emulator, database, process
+        )
+        try:
+            yield host
+        finally:
+            process.terminate()
+            try:
+                _, log = process.communicate(timeout=20)
+            finally:
+                process.kill()
+                listener.close()
+        assert cut or "Traceback" not in log, log
+        assert leaks(log) == []
+        assert process.returncode in (0, -signal.SIGTERM), log
+
+
+def migrate(environ: dict[str, str]) -> None:
+    """Make the tables of the Django project."""
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--verbosity", "0"], env=environ, check=True
+    )
+
+
+def _environ(config: dict[str, Any], database: Path) -> dict[str, str]:
+    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
+    return {
+        **os.environ,
+        **DJANGO,
+        "LLMKIT_TEST_CONFIG": json.dumps(config),
+        "LLMKIT_TEST_DATABASES": json.dumps(databases),
+        "LLMKIT_TEST_NO_COLLECTOR": "1",
+        "PYTHONPATH": str(TESTS),
+    }
+
+
+__all__ = ["HEARTBEAT", "HOSTS", "SAY_HI", "Host", "migrate", "running"]

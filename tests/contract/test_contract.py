@@ -1,0 +1,317 @@
+"""What every host holds, whichever framework and server it is: one set of tests over all of them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from contract.hosts import HEARTBEAT, SAY_HI, Host
+from llmkit.sse import SSEDecoder
+from llmkit.testing import Behaviour
+from support.browser import open_page
+from support.canary import leaks
+
+JSON = {"content-type": "application/json"}
+# What a model may say, and a browser must be told letter by letter.
+HOSTILE = (
+    "\r",
+    "\n\n",
+    "\r\n",
+    "data: [DONE]\n\n",
+    "event: error\n",
+    "id: 1",
+    ": comment\n\n",
+    "\u2028\u2029\u0085",
+    "</script><!--",
+    "\x00\x1b[31m",
+    "\ufeff",
+    "é😀",
+    "\\u0022\\",
+    "&amp;<b>",
+)
+
+
+def post(host: Host, path: str = "/llm/complete", **headers: str) -> httpx.Response:
+    """Post a message as user 7."""
+    return httpx.post(host.url + path, json=SAY_HI, headers={**host.user, **headers}, timeout=30)
+
+
+def exchange(host: Host, head: bytes, body: bytes = b"") -> bytes:
+    """Send bytes as they are, and return all that comes until the server closes."""
+    where = urlsplit(host.url)
+    with socket.create_connection((where.hostname, where.port), timeout=30) as line:
+        line.sendall(head + body)
+        answer = b""
+        while data := line.recv(65536):
+            answer += data
+    return answer
+
+
+class Tab:
+    """A browser's tab, as bytes: it asks, and leaves when it is told to."""
+
+    def __init__(self, host: Host, path: str = "/llm/stream", **headers: str) -> None:
+        where = urlsplit(host.url)
+        body = json.dumps(SAY_HI).encode()
+        lines = {"host": "x", **JSON, **host.user, "content-length": str(len(body)), **headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._line = socket.create_connection((where.hostname, where.port), timeout=30)
+        self._line.sendall(f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
+
+    def read_until(self, wanted: bytes) -> bytes:
+        """Read until these bytes have come."""
+        data = b""
+        while wanted not in data:
+            more = self._line.recv(65536)
+            assert more, data
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Leave."""
+        self._line.close()
+
+
+def test_no_token_is_held_back(host: Host) -> None:
+    """The emulator withholds each next token until the browser has the one before; compression is offered."""
+    host.emulator.behaviour = Behaviour(tokens=4, delay=0, hold_at=2)
+    with open_page(f"{host.url}/llm/stream", headers=host.user) as page:
+        for words in range(1, 5):
+            page.read_words(words)
+            host.emulator.release()
+        host.emulator.release()
+        page.read_all()
+        assert page.done
+    headers = page.response.headers
+    assert page.status == 200
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-cache, no-transform"
+    assert headers["x-accel-buffering"] == "no"
+    assert headers.get("content-encoding", "identity") == "identity"
+    (row,) = host.rows()
+    assert (row["status"], row["user_key"], row["streamed"]) == ("finished", "7", 1)
+    assert row["cost_usd"] is not None
+
+
+def test_a_view_of_the_hosts_own(host: Host) -> None:
+    """It streams the same, with the user that it names."""
+    path = "/apoem" if host.is_django and host.is_asgi else "/poem"
+    host.emulator.behaviour = Behaviour(tokens=3, delay=0, hold_at=2)
+    with open_page(host.url + path) as page:
+        for words in range(1, 4):
+            page.read_words(words)
+            host.emulator.release()
+        host.emulator.release()
+        page.read_all()
+    assert page.done
+    assert [(row["status"], row["user_key"]) for row in host.rows()] == [("finished", "9")]
+
+
+def test_a_whole_answer(host: Host) -> None:
+    """One JSON object, with what it cost."""
+    answer = post(host)
+    assert answer.status_code == 200
+    body = answer.json()
+    assert set(body) == {"text", "stop_reason", "usage", "cost_usd"}
+    assert (len(body["text"].split()), body["stop_reason"]) == (6, "end")
+    assert float(body["cost_usd"]) > 0
+    assert [(row["status"], row["streamed"]) for row in host.rows()] == [("finished", 0)]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_text_comes_exactly(host: Host, text: str) -> None:
+    """Whatever a model says, the browser gets it and nothing else."""
+    host.emulator.behaviour = Behaviour(text=("a", text, "b" + text), delay=0)
+    with open_page(f"{host.url}/llm/stream", headers=host.user) as page:
+        page.read_all()
+    assert page.text == f"a{text}b{text}"
+    assert page.done
+    assert page.error is None
+    assert [event.event for event in page.events] == ["message"] * len(page.events)
+    assert post(host).json()["text"] == page.text
+
+
+SILENCES = {
+    "before the answer": (Behaviour(head_delay=60), None),
+    "before the text": (Behaviour(hold_at=1, delay=0), b": \n\n"),
+    "within the text": (Behaviour(hold_at=3, delay=0), b'"text"'),
+    "while text flows": (Behaviour(tokens=100_000, delay=0.01), b'"text"'),
+}
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+def test_a_closed_tab_stops_the_model(host: Host, silence: str) -> None:
+    """The provider sees its connection go: under ASGI at once, under WSGI within two heartbeats and a second."""
+    behaviour, seen = SILENCES[silence]
+    host.emulator.behaviour = behaviour
+    tab = Tab(host)
+    host.emulator.wait_for_requests(1)
+    if seen is not None:
+        tab.read_until(seen)
+    tab.close()
+    host.emulator.wait_until_gone(0, timeout=2 * HEARTBEAT + 1 + 4)  # and what a slow machine takes
+    (row,) = host.wait_for_rows("cancelled")
+    assert row["output_source"] in ("reported", "estimated")
+    assert row["finished_at"] is not None
+
+
+def test_a_tab_closed_while_a_middleware_holds_the_response(host: Host) -> None:
+    """A slow async middleware has the response, nobody reads it, and the browser leaves: the model is stopped all the same."""
+    if not host.is_asgi:
+        pytest.skip("a WSGI server runs nothing while a middleware waits")
+    host.emulator.behaviour = Behaviour(hold_at=3, delay=0)
+    tab = Tab(host, **{"x-hold": "1"})
+    host.emulator.wait_for_tokens(2)
+    tab.close()
+    host.emulator.wait_until_gone(0, timeout=4)
+    host.wait_for_rows("cancelled")
+
+
+def test_an_early_failure_is_a_status(host: Host) -> None:
+    """The status waits for the first content; what the provider said stays behind."""
+    host.emulator.behaviour = Behaviour(status=500)
+    for path in ("/llm/stream", "/llm/complete"):
+        answer = post(host, path)
+        assert answer.status_code == 502
+        assert answer.headers["content-type"] == "application/json"
+        assert set(answer.json()["error"]) == {"type", "message", "hint"}
+        assert leaks(answer.text) == []
+    assert [row["status"] for row in host.rows()] == ["failed"] * 2
+
+
+def test_a_late_failure_is_an_event(host: Host) -> None:
+    """After the first content the answer ends with an error event, and without [DONE]."""
+    host.emulator.behaviour = Behaviour(tokens=3, delay=0, terminal=False)
+    with open_page(f"{host.url}/llm/stream", headers=host.user) as page:
+        page.read_all()
+    assert page.status == 200
+    assert page.error is not None
+    assert page.error["type"] == "stream_truncated"
+    assert not page.done
+    assert [row["status"] for row in host.rows()] == ["truncated"]
+
+
+def test_the_status_waits_for_one_heartbeat_at_most(host: Host) -> None:
+    """A model that is silent is a 200 with comments, until it speaks; one that fails then is an event."""
+    host.emulator.script(
+        Behaviour(hold_at=1, delay=0, tokens=2),
+        Behaviour(hold_at=1, delay=0, tokens=2, error_frame_at=0),
+    )
+    with open_page(f"{host.url}/llm/stream", headers=host.user) as page:
+        while page.raw.count(b": \n\n") < 2:
+            assert page.read()
+        assert page.status == 200
+        host.emulator.release(None)
+        page.read_all()
+        assert page.done
+
+
+def test_a_browser_that_does_not_read(host: Host) -> None:
+    """Its model has to wait, others go on beside it, and when it leaves its row says so."""
+    host.emulator.script(Behaviour(text=("x" * 10_000,) * 20_000, delay=0))
+    tab = Tab(host)
+    tab.read_until(b'"text"')
+    for _ in range(3):
+        assert post(host).status_code == 200
+    assert host.emulator.requests[0].tokens_sent < 20_000
+    tab.close()
+    host.wait_for_rows("cancelled", "finished", "finished", "finished")
+
+
+def test_the_pages(host: Host) -> None:
+    """The chat page and the client, and their heads."""
+    page = httpx.get(f"{host.url}/llm/")
+    assert page.status_code == 200
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    script = httpx.get(f"{host.url}/llm/llmkit.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    head = httpx.head(f"{host.url}/llm/llmkit.js")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == script.headers["content-type"]
+    assert httpx.get(f"{host.url}/llm/nothing").status_code == 404
+
+
+def test_head_of_a_stream_asks_nobody(host: Host) -> None:
+    """HEAD is told the headers; no model is asked."""
+    assert httpx.head(f"{host.url}/llm/stream", headers=host.user).status_code == 405
+    path = "/apoem" if host.is_django and host.is_asgi else "/poem"
+    answer = httpx.head(host.url + path)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert host.emulator.requests == []
+
+
+def test_an_old_browser(host: Host) -> None:
+    """HTTP/1.0 gets the answer to its end, which is the connection's."""
+    body = json.dumps(SAY_HI).encode()
+    answer = exchange(
+        host,
+        b"POST /llm/stream HTTP/1.0\r\nHost: x\r\nX-User: 7\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n" % len(body),
+        body,
+    )
+    head, _, rest = answer.partition(b"\r\n\r\n")
+    assert b" 200 " in head.splitlines()[0]
+    assert b"chunked" not in head.lower()
+    events = SSEDecoder().feed(rest)
+    assert events[-1].data == "[DONE]"
+    assert [row["status"] for row in host.rows()] == ["finished"]
+
+
+BAD: list[tuple[str, bytes, dict[str, str], int]] = [
+    ("text", json.dumps(SAY_HI).encode(), {"content-type": "text/plain"}, 415),
+    ("a form", b"messages=hi", {"content-type": "application/x-www-form-urlencoded"}, 415),
+    ("no type", json.dumps(SAY_HI).encode(), {"content-type": ""}, 415),
+    ("nobody", json.dumps(SAY_HI).encode(), {"x-user": ""}, 401),
+    ("not json", b"not json", {}, 400),
+    ("a raw model id", json.dumps({**SAY_HI, "model": "openai:gpt-5"}).encode(), {}, 400),
+    ("a system prompt", json.dumps({**SAY_HI, "system": "x"}).encode(), {}, 400),
+    ("too long", b"x" * 200_000, {}, 413),
+    (
+        "another site",
+        json.dumps(SAY_HI).encode(),
+        {"cookie": "a=b", "origin": "https://evil.example"},
+        403,
+    ),
+    ("no proof", json.dumps(SAY_HI).encode(), {"cookie": "a=b"}, 403),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD]
+)
+@pytest.mark.parametrize("path", ["/llm/stream", "/llm/complete"])
+def test_what_is_not_let_in(
+    host: Host, path: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    """A status, a reason and a remedy in JSON; no model is asked."""
+    sent = {**JSON, **host.user, **headers}
+    answer = httpx.post(
+        host.url + path,
+        content=body,
+        headers={name: value for name, value in sent.items() if value},
+    )
+    assert answer.status_code == status, answer.text
+    error: dict[str, Any] = answer.json()["error"]
+    assert error["message"]
+    assert error["hint"]
+    assert host.emulator.requests == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_other_methods(host: Host, method: str) -> None:
+    """A stream is opened by POST alone."""
+    answer = httpx.request(method, f"{host.url}/llm/stream", headers=host.user)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"]["type"] == "method_not_allowed"
+
+
+def test_users_are_told_apart(host: Host) -> None:
+    """Each call is on the books of who made it."""
+    for user in ("7", "8", "7"):
+        assert post(host, **{"x-user": user}).status_code == 200
+    assert [row["user_key"] for row in host.rows()] == ["7", "8", "7"]

@@ -1,0 +1,31 @@
+"""What is left when a host is told to stop in the midst of an answer."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from contract.hosts import HOSTS, running
+from contract.test_contract import Tab
+from llmkit.testing import Behaviour
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_no_row_stays_open(name: str, tmp_path: Path) -> None:
+    """At SIGTERM the rows of the streams that still run are closed, also where the server has no lifespan."""
+    # uvicorn logs a traceback for each request that it cancels.
+    with running(name, tmp_path, cut=True) as host, contextlib.ExitStack() as tabs:
+        host.emulator.behaviour = Behaviour(tokens=9, delay=0, hold_at=3)
+        for _ in range(3):
+            tab = Tab(host)
+            tabs.callback(tab.close)
+            tab.read_until(b'"text"')
+        assert [row["status"] for row in host.rows()] == ["started"] * 3
+        host.process.terminate()
+        host.process.wait(20)
+        for row in host.rows():  # lost, where the server was killed before the streams could end
+            assert row["status"] in ("cancelled", "lost")
+            assert row["output_source"] in ("reported", "estimated")
+            assert row["finished_at"] is not None
