@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -201,7 +202,19 @@ def _is_in_test() -> bool:
 
 
 async def _from_async(work: Callable[[], None]) -> None:
-    await sync_to_async(work)()
+    try:
+        await sync_to_async(work)()
+    except RuntimeError as error:
+        # The browser left, and its request's thread with it: the row is written over a connection of its own.
+        log.debug("a row is written after its request: %s", error)
+        await sync_to_async(partial(_alone, work), thread_sensitive=False)()
+
+
+def _alone(work: Callable[[], None]) -> None:
+    try:
+        work()
+    finally:
+        _connection().close()
 
 
 def _record(opening: Opening, worker: str) -> UsageRecord:

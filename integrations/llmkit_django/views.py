@@ -44,7 +44,7 @@ class LLMKitView:
         return getattr(asyncio.coroutines, "_is_coroutine", None) if _in_loop() else None
 
     @property
-    def _is_coroutine_mark(self) -> object:
+    def _is_coroutine_marker(self) -> object:
         # The same, as inspect looks for it (from Python 3.12 on).
         return getattr(inspect, "_is_coroutine_mark", None) if _in_loop() else None
 

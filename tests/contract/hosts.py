@@ -54,8 +54,8 @@ _DJANGO_ASGI = "support.django_project.asgi:application"
 _DJANGO_WSGI = "support.django_project.wsgi:application"
 _FLASK = "contract.apps.flask_app:app"
 
-# By name: the command, and the app that it serves.
-HOSTS = {
+# By name: the command, and the app that it serves. LLMKIT_CONTRACT_HOSTS names fewer, where only the framework's version is new.
+_ALL = {
     "starlette-uvicorn": (_UVICORN, "contract.apps.starlette_app:app"),
     "fastapi-uvicorn": (_UVICORN, "contract.apps.fastapi_app:app"),
     "django-uvicorn": (_UVICORN, _DJANGO_ASGI),
@@ -66,6 +66,8 @@ HOSTS = {
     "flask-gevent": (_GEVENT, _FLASK),
     "flask-waitress": (_WAITRESS, _FLASK),
 }
+_WANTED = os.environ.get("LLMKIT_CONTRACT_HOSTS")
+HOSTS = {name: _ALL[name] for name in (_WANTED.split(",") if _WANTED else _ALL)}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from collections.abc import Callable, Coroutine
@@ -10,7 +11,7 @@ from typing import Any
 
 import django
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.management import CommandError, call_command
@@ -32,6 +33,7 @@ from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
 from llmkit_django import conf, get_client
 from llmkit_django.models import UsageRecord
+from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
 from support.kits import settings as llmkit_settings
 
@@ -140,6 +142,17 @@ class RowsGoWithTheTest(TestCase):
         self._call()
 
 
+def test_a_view_for_both_kinds_of_server() -> None:
+    """Django runs it in its event loop where there is one, and in a thread where there is none."""
+    view = LLMKitView("/stream")
+
+    async def is_async() -> bool:
+        return bool(iscoroutinefunction(view))
+
+    assert not iscoroutinefunction(view)
+    assert asyncio.run(is_async())
+
+
 def test_the_pages(project: Any, client: Client) -> None:
     """The pages have names; the chat page carries the token its script needs, and HEAD says how long it is."""
     assert reverse("llmkit:stream") == "/llm/stream"
@@ -150,7 +163,7 @@ def test_the_pages(project: Any, client: Client) -> None:
     assert "csrftoken" in page.cookies
     head = client.head("/llm/")
     assert (head.content, int(head["content-length"])) == (b"", len(page.content))
-    assert b"csrf-token" not in client.get("/llm/llmkit.js").content
+    assert b'content="' not in client.get("/llm/llmkit.js").content
     refused = client.get("/llm/stream")
     assert (refused.status_code, refused["allow"]) == (405, "POST")
 
@@ -220,7 +233,7 @@ def test_a_project_without_the_csrf_middleware(project: Any, client: Client) -> 
     project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
     assert post(client, **{"sec-fetch-site": "cross-site"}).status_code == 403
     assert post(client, **{"sec-fetch-site": "same-origin"}).status_code == 200
-    assert b"csrf-token" not in client.get("/llm/").content
+    assert b'name="csrf-token"' not in client.get("/llm/").content
 
 
 def may_not(request: HttpRequest) -> bool:

@@ -285,4 +285,5 @@ def test_a_database_in_memory(emulator: Emulator, ledger: dict[str, Any]) -> Non
     with app.app_context():
         found = data.session.execute(data.text("SELECT status FROM llmkit_usage")).scalars()
         assert list(found) == ["finished", "finished"]
+        data.session.remove()
         data.engine.dispose()
