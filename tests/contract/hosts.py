@@ -35,7 +35,7 @@ _UVICORN = [
     "--log-level",
     "warning",
     "--timeout-graceful-shutdown",
-    "1",
+    "{grace}",
 ]
 _GUNICORN = [
     "gunicorn",
@@ -45,7 +45,7 @@ _GUNICORN = [
     "--log-level",
     "warning",
     "--graceful-timeout",
-    "1",
+    "{grace}",
 ]
 _GTHREAD = [*_GUNICORN, "--worker-class", "gthread", "--threads", "16"]
 _GEVENT = [*_GUNICORN, "--worker-class", "gevent"]
@@ -123,6 +123,7 @@ def running(name: str, folder: Path, *, cut: bool = False) -> Iterator[Host]:
     """Start a host; at the end it stops when it is told to, and its log has no secret and, unless it was cut, no traceback."""
     command, app = HOSTS[name]
     database = folder / "ledger.db"
+    grace = 1 if cut else 6  # more than a middleware of the tests holds on
     with Emulator(behaviour=Behaviour(tokens=6, delay=0)) as emulator:
         config = settings(
             emulator,
@@ -138,7 +139,7 @@ def running(name: str, folder: Path, *, cut: bool = False) -> Iterator[Host]:
             [
                 sys.executable,
                 "-m",
-                *(word.format(fd=listener.fileno(), app=app) for word in command),
+                *(word.format(fd=listener.fileno(), app=app, grace=grace) for word in command),
             ],
             env=environ,
             stderr=subprocess.PIPE,
