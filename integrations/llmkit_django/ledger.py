@@ -48,7 +48,8 @@ class DjangoLedger:
     """Writes rows over a connection of its own, so that the host's rollback takes none along; or over the host's.
 
     The host's it is where the settings say so, where the database is in memory, and inside a test that Django rolls back: there no
-    other connection would see the test's data, nor would its rows go with the test.
+    other connection would see the test's data, nor would its rows go with the test. On SQLite a row that is begun inside a
+    transaction of the host's is written when that has ended: it would wait for itself.
     """
 
     def __init__(self, *, on_host: bool) -> None:
@@ -59,11 +60,19 @@ class DjangoLedger:
 
     def begin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
-        self._here().begin(opening)
+        ledger = self._here()
+        if ledger is self._own and _can_be_locked() and ask_host_thread(_is_in_transaction):
+            self._own.begin_later(opening)
+        else:
+            ledger.begin(opening)
 
     async def abegin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
-        await (await self._ahere()).abegin(opening)
+        ledger = await self._ahere()
+        if ledger is self._own and _can_be_locked() and await sync_to_async(_is_in_transaction)():
+            self._own.begin_later(opening)
+        else:
+            await ledger.abegin(opening)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; see `Ledger`."""
@@ -80,11 +89,19 @@ class DjangoLedger:
 
     def record(self, opening: Opening, closing: Closing) -> None:
         """Write a final row; see `Ledger`."""
-        self._here().record(opening, closing)
+        ledger = self._here()
+        if ledger is self._own and _can_be_locked() and ask_host_thread(_is_in_transaction):
+            self._own.begin_later(opening, closing)
+        else:
+            ledger.record(opening, closing)
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Write a final row; see `Ledger`."""
-        await (await self._ahere()).arecord(opening, closing)
+        ledger = await self._ahere()
+        if ledger is self._own and _can_be_locked() and await sync_to_async(_is_in_transaction)():
+            self._own.begin_later(opening, closing)
+        else:
+            await ledger.arecord(opening, closing)
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written; see `Ledger`."""
@@ -190,6 +207,16 @@ def _connection() -> BaseDatabaseWrapper:
 def _is_in_memory() -> bool:
     connection = _connection()
     return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
+
+
+def _can_be_locked() -> bool:
+    """Whether a transaction of the host's, even one that only reads, can keep all others from writing."""
+    vendor: str = _connection().vendor
+    return vendor == "sqlite"
+
+
+def _is_in_transaction() -> bool:
+    return bool(_connection().in_atomic_block)
 
 
 def _is_testing() -> bool:

@@ -11,14 +11,15 @@ import logging
 import os
 import threading
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected, Store, unsent
+from llmkit.ledger.run import Entry, Run, may_be_taken_yet, settle, to_keep
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future
+    from asyncio import Future
 
     from llmkit.response import Status
 
@@ -62,7 +63,7 @@ class LedgerWriter:
         self._begin_timeout = begin_timeout
         self._finish_timeout = finish_timeout
         self._retry_every = retry_every
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, Run] = {}
         self._last_thread: threading.Thread | None = None
 
     def begin(self, opening: Opening) -> None:
@@ -71,11 +72,11 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: it is not known to be committed; the call must not be made.
         """
-        self._wait(_Entry(opening, None), self._begin_timeout)
+        self._wait(Entry(opening, None), self._begin_timeout)
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
-        await self._await(_Entry(opening, None), self._begin_timeout)
+        await self._await(Entry(opening, None), self._begin_timeout)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; return when it is committed. Closing it again changes nothing.
@@ -84,16 +85,16 @@ class LedgerWriter:
             LedgerUnavailable: it is not known to be committed yet. Unless too many wait already it is kept, and written when
                 the store is back.
         """
-        self._wait(_Entry(None, closing), self._finish_timeout)
+        self._wait(Entry(None, closing), self._finish_timeout)
 
     async def afinish(self, closing: Closing) -> None:
         """Do what `finish` does, without blocking the event loop."""
-        await self._await(_Entry(None, closing), self._finish_timeout)
+        await self._await(Entry(None, closing), self._finish_timeout)
 
     def finish_soon(self, closing: Closing) -> None:
         """Hand in a closing without waiting, as in a destructor. A failure is logged."""
         try:
-            self._submit(_Entry(None, closing))
+            self._submit(Entry(None, closing))
         except LedgerUnavailable as error:
             logger.warning("a row could not be closed: %s", error)
 
@@ -103,16 +104,28 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: it is not known to be committed.
         """
-        self._wait(_Entry(opening, closing), self._begin_timeout)
+        self._wait(Entry(opening, closing), self._begin_timeout)
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
-        await self._await(_Entry(opening, closing), self._begin_timeout)
+        await self._await(Entry(opening, closing), self._begin_timeout)
+
+    def begin_later(self, opening: Opening, closing: Closing | None = None) -> None:
+        """Hand in a row, final or not, that waits for a transaction of the caller's own.
+
+        It is tried a moment later, and again; its closing waits with it.
+
+        Raises:
+            LedgerUnavailable: too many rows wait already.
+        """
+        entry = Entry(opening, closing)
+        entry.waits = True
+        self._submit(entry)
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, in so many seconds at most; see `Ledger`."""
         with suppress(LedgerUnavailable):
-            self._wait(_Entry(None, None), timeout)
+            self._wait(Entry(None, None), timeout)
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, end the thread and close the connection; the next use starts again.
@@ -130,7 +143,7 @@ class LedgerWriter:
         ):  # a finaliser may run in it
             thread.join(timeout)
 
-    def _wait(self, entry: _Entry, timeout: float) -> None:
+    def _wait(self, entry: Entry, timeout: float) -> None:
         gate = entry.gate = threading.Lock()
         gate.acquire()
         self._submit(entry)
@@ -144,7 +157,7 @@ class LedgerWriter:
         if entry.error is not None:
             raise entry.error
 
-    async def _await(self, entry: _Entry, timeout: float) -> None:  # noqa: ASYNC109  # a timer of its own
+    async def _await(self, entry: Entry, timeout: float) -> None:  # noqa: ASYNC109  # a timer of its own
         import asyncio  # noqa: PLC0415  # sync hosts need not pay for it
 
         loop = entry.loop = asyncio.get_running_loop()
@@ -160,30 +173,30 @@ class LedgerWriter:
         finally:
             timer.cancel()
 
-    def _expire(self, entry: _Entry, future: Future[None], timeout: float) -> None:
+    def _expire(self, entry: Entry, future: Future[None], timeout: float) -> None:
         if not future.done():
             future.set_exception(self._late(entry, timeout))
 
-    def _late(self, entry: _Entry, timeout: float) -> LedgerUnavailable:
+    def _late(self, entry: Entry, timeout: float) -> LedgerUnavailable:
         self._disown(entry, "refused", timeout)
         return LedgerUnavailable(
             f"the ledger did not answer within {timeout:g} s",
             hint="Its database is slow, or locked by somebody.",
         )
 
-    def _disown(self, entry: _Entry, status: Status, seconds: float) -> None:
+    def _disown(self, entry: Entry, status: Status, seconds: float) -> None:
         """Let a closing follow where the waiter has gone, so that no row stays `started`."""
         if entry.opening is not None and entry.closing is None:
             with suppress(LedgerUnavailable):
-                self._submit(_Entry(None, unsent(entry.opening, status, seconds)))
+                self._submit(Entry(None, unsent(entry.opening, status, seconds)))
 
-    def _submit(self, entry: _Entry) -> None:
+    def _submit(self, entry: Entry) -> None:
         pid = os.getpid()
         while True:
             # A run belongs to the process that made it, so a fork inherits no lock that is held and
             # no thread that is gone. setdefault is atomic: threads that race in a new process agree
             # on one run.
-            run = self._runs.get(pid) or self._runs.setdefault(pid, _Run())
+            run = self._runs.get(pid) or self._runs.setdefault(pid, Run())
             with run.lock:
                 if run.stopped:
                     continue
@@ -197,7 +210,7 @@ class LedgerWriter:
                 run.queue.put(entry)
                 return
 
-    def _start(self, run: _Run) -> threading.Thread:
+    def _start(self, run: Run) -> threading.Thread:
         thread = threading.Thread(
             target=self._work, args=(run, self._last_thread), name="llmkit-ledger", daemon=True
         )
@@ -211,17 +224,17 @@ class LedgerWriter:
         self._last_thread = thread
         return thread
 
-    def _work(self, run: _Run, previous: threading.Thread | None) -> None:
+    def _work(self, run: Run, previous: threading.Thread | None) -> None:
         if previous is not None:
             previous.join()  # it may still be writing, and the store has one user at a time
         while self._serve(run):
             pass
         self._write_kept(run)
         if run.kept:
-            logger.error("%d rows could not be closed before the end", len(run.kept))
+            logger.error("%d rows could not be written before the end", len(run.kept))
         self._store.close()
 
-    def _serve(self, run: _Run) -> bool:
+    def _serve(self, run: Run) -> bool:
         """Write one group, as soon as there is one; return False at the end."""
         queue = run.queue
         try:
@@ -241,9 +254,12 @@ class LedgerWriter:
                 queue.put(None)  # nothing can follow it: this group first, then the end
                 break
             group.append(entry)
+        group = run.set_aside(group)
+        if not group:
+            return True
         results = self._write(group)
-        run.kept += _to_keep(results)[: self._limit - len(run.kept)]
-        _settle(results)
+        run.kept += to_keep(results)[: self._limit - len(run.kept)]
+        settle(results)
         failures = [failure for _, failure in results if failure is not None]
         if failures:
             logger.warning("%d of %d rows not written: %s", len(failures), len(group), failures[0])
@@ -251,30 +267,32 @@ class LedgerWriter:
             self._write_kept(run)  # the store serves
         return True
 
-    def _write(self, group: list[_Entry]) -> list[tuple[_Entry, LedgerUnavailable | None]]:
+    def _write(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
         error = self._try(group)
         results = [(entry, error) for entry in group]
         if isinstance(error, RowRejected) and len(group) > 1:
             results = self._one_by_one(group)
         return results
 
-    def _write_kept(self, run: _Run) -> None:
-        """Write the closings that the store did not take, as far as it takes them now."""
+    def _write_kept(self, run: Run) -> None:
+        """Write what the store did not take, as far as it takes it now."""
         while run.kept:
-            group = [_Entry(None, closing) for closing in run.kept[: self._max_group]]
+            group = run.kept[: self._max_group]
             results = self._write(group)
-            still = _to_keep(results)
+            still = [entry for entry, error in results if may_be_taken_yet(error)]
             run.kept[: len(group)] = still
             if still:
                 return
+            if all(entry.waits for entry in group):
+                continue
             written = sum(error is None for _, error in results)
             logger.warning(
-                "%d of %d rows that waited are closed: their store is back", written, len(group)
+                "%d of %d rows that waited are written: their store is back", written, len(group)
             )
 
-    def _one_by_one(self, group: list[_Entry]) -> list[tuple[_Entry, LedgerUnavailable | None]]:
+    def _one_by_one(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
         """Write each entry by itself, so that a bad row harms no other, until the store fails."""
-        results: list[tuple[_Entry, LedgerUnavailable | None]] = []
+        results: list[tuple[Entry, LedgerUnavailable | None]] = []
         down: LedgerUnavailable | None = None
         for entry in group:
             error = down or self._try([entry])
@@ -283,7 +301,7 @@ class LedgerWriter:
             results.append((entry, error))
         return results
 
-    def _try(self, group: list[_Entry]) -> LedgerUnavailable | None:
+    def _try(self, group: list[Entry]) -> LedgerUnavailable | None:
         try:
             self._store.write(
                 [entry.opening for entry in group if entry.opening is not None],
@@ -297,77 +315,3 @@ class LedgerWriter:
             logger.exception("the ledger's store failed")
             return RowRejected(f"the ledger failed ({type(error).__name__})")
         return None
-
-
-class _Entry:
-    """What was handed in, and what wakes its waiter: a gate, a loop and its future, or nothing."""
-
-    __slots__ = ("closing", "error", "future", "gate", "loop", "opening")
-
-    def __init__(self, opening: Opening | None, closing: Closing | None) -> None:
-        self.opening = opening
-        self.closing = closing
-        self.error: LedgerUnavailable | None = None
-        self.gate: threading.Lock | None = None
-        self.loop: AbstractEventLoop | None = None
-        self.future: Future[None] | None = None
-
-
-class _Run:
-    """The life of one writer thread, in one process."""
-
-    __slots__ = ("kept", "lock", "queue", "stopped", "thread")
-
-    def __init__(self) -> None:
-        # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
-        # may submit too.
-        self.lock = threading.RLock()
-        self.queue: SimpleQueue[_Entry | None] = SimpleQueue()
-        self.kept: list[Closing] = []  # closings of a store that is down; the thread's own
-        self.thread: threading.Thread | None = None
-        self.stopped = False
-
-    def stop(self) -> threading.Thread | None:
-        """Let the thread end when it has written what waits."""
-        with self.lock:
-            self.stopped = True
-            self.queue.put(None)
-            return self.thread
-
-
-def _to_keep(results: list[tuple[_Entry, LedgerUnavailable | None]]) -> list[Closing]:
-    """Choose the closings that a store which is back can take. A row whose opening failed is not there to be closed."""
-    return [
-        entry.closing
-        for entry, error in results
-        if entry.closing is not None
-        and entry.opening is None
-        and error is not None
-        and not isinstance(error, RowRejected)
-    ]
-
-
-def _settle(results: list[tuple[_Entry, LedgerUnavailable | None]]) -> None:
-    """Wake the waiters: each thread by its own gate, all of one event loop by one call."""
-    loops: dict[AbstractEventLoop, list[tuple[Future[None], LedgerUnavailable | None]]] = {}
-    for entry, shared in results:
-        # Each waiter gets an error of its own: one that is raised twice gathers both tracebacks.
-        error = None if shared is None else type(shared)(shared.message, hint=shared.hint)
-        if entry.gate is not None:
-            entry.error = error
-            entry.gate.release()
-        elif entry.loop is not None and entry.future is not None:
-            loops.setdefault(entry.loop, []).append((entry.future, error))
-    for loop, outcomes in loops.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, outcomes)
-
-
-def _resolve(outcomes: list[tuple[Future[None], LedgerUnavailable | None]]) -> None:
-    for future, error in outcomes:
-        if future.done():  # cancelled, or given up
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)

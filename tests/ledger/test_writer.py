@@ -125,7 +125,7 @@ def test_a_group_wakes_its_loop_once() -> None:
         calls = 0
 
         def call_soon_threadsafe(self, *args, **options):  # type: ignore[no-untyped-def]
-            if args[0].__module__ == "llmkit.ledger.writer":
+            if args[0].__module__ == "llmkit.ledger.run":
                 CountingLoop.calls += 1
             return super().call_soon_threadsafe(*args, **options)
 
@@ -306,7 +306,27 @@ def test_a_closing_that_failed_is_kept(caplog: pytest.LogCaptureFixture, comes: 
     begun = [row.call_id for openings, _ in store.groups for row in openings]
     assert begun == ["one"] + (["three"] if comes == "another row" else [])
     assert store.closings == [closing("one")]
-    assert "1 of 1 rows that waited are closed" in caplog.text
+    assert "1 of 1 rows that waited are written" in caplog.text
+
+
+def test_a_row_that_waits_for_its_callers_transaction() -> None:
+    """Neither it nor its closing is waited for; both are written in order when the store takes them, and others before."""
+    fail = Down()
+    store = MemoryStore(fail)
+    with writing(store, retry_every=0.01) as writer:
+        fail.down.set()
+        writer.begin_later(opening("mine"))
+        writer.finish(closing("mine"))
+        writer.begin_later(opening("refused"), closing("refused"))
+        assert fail.tried.acquire(timeout=10)
+        assert store.groups == []
+        fail.down.clear()
+        writer.begin(opening("another"))
+    assert [row.call_id for openings, _ in store.groups for row in openings] in (
+        ["another", "mine", "refused"],
+        ["mine", "refused", "another"],
+    )
+    assert store.closings == [closing("mine"), closing("refused")]
 
 
 def test_what_is_kept_has_an_end(caplog: pytest.LogCaptureFixture) -> None:
@@ -319,7 +339,7 @@ def test_what_is_kept_has_an_end(caplog: pytest.LogCaptureFixture) -> None:
             with pytest.raises(LedgerUnavailable, match="the server is gone"):
                 writer.finish(closing(call_id))
     assert store.closings == []
-    assert "2 rows could not be closed" in caplog.text
+    assert "2 rows could not be written" in caplog.text
 
 
 @pytest.mark.anyio
