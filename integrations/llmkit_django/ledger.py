@@ -61,16 +61,18 @@ class DjangoLedger:
     def begin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
         ledger = self._here()
-        if ledger is self._own and _can_be_locked() and ask_host_thread(_is_in_transaction):
-            self._own.begin_later(opening)
+        until = self._end_of_transaction(ledger)
+        if until is not None:
+            self._own.begin_later(opening, until=until)
         else:
             ledger.begin(opening)
 
     async def abegin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
         ledger = await self._ahere()
-        if ledger is self._own and _can_be_locked() and await sync_to_async(_is_in_transaction)():
-            self._own.begin_later(opening)
+        until = await self._aend_of_transaction(ledger)
+        if until is not None:
+            self._own.begin_later(opening, until=until)
         else:
             await ledger.abegin(opening)
 
@@ -90,16 +92,18 @@ class DjangoLedger:
     def record(self, opening: Opening, closing: Closing) -> None:
         """Write a final row; see `Ledger`."""
         ledger = self._here()
-        if ledger is self._own and _can_be_locked() and ask_host_thread(_is_in_transaction):
-            self._own.begin_later(opening, closing)
+        until = self._end_of_transaction(ledger)
+        if until is not None:
+            self._own.begin_later(opening, closing, until=until)
         else:
             ledger.record(opening, closing)
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Write a final row; see `Ledger`."""
         ledger = await self._ahere()
-        if ledger is self._own and _can_be_locked() and await sync_to_async(_is_in_transaction)():
-            self._own.begin_later(opening, closing)
+        until = await self._aend_of_transaction(ledger)
+        if until is not None:
+            self._own.begin_later(opening, closing, until=until)
         else:
             await ledger.arecord(opening, closing)
 
@@ -111,6 +115,16 @@ class DjangoLedger:
         """Write what waits; see `Ledger`."""
         self._own.close(timeout)
         self._host.close(timeout)
+
+    def _end_of_transaction(self, ledger: Ledger) -> Callable[[], bool] | None:
+        if ledger is not self._own or not _can_be_locked():
+            return None
+        return ask_host_thread(_end_of_transaction)
+
+    async def _aend_of_transaction(self, ledger: Ledger) -> Callable[[], bool] | None:
+        if ledger is not self._own or not _can_be_locked():
+            return None
+        return await sync_to_async(_end_of_transaction)()
 
     def _here(self) -> Ledger:
         if self._on_host or _is_in_memory():
@@ -215,8 +229,10 @@ def _can_be_locked() -> bool:
     return vendor == "sqlite"
 
 
-def _is_in_transaction() -> bool:
-    return bool(_connection().in_atomic_block)
+def _end_of_transaction() -> Callable[[], bool] | None:
+    """Return what says whether this thread's transaction has ended; None if it has none."""
+    connection = _connection()
+    return (lambda: not connection.in_atomic_block) if connection.in_atomic_block else None
 
 
 def _is_testing() -> bool:

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
+from typing import TypeVar
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected, Store
 
 logger = logging.getLogger("llmkit.ledger")
 
+T = TypeVar("T")
 Work = Callable[[], None]
 
 # Runs work in the thread that a connection belongs to, where another thread makes the call for it: a relay's reader.
@@ -142,8 +144,8 @@ def _in_thread(work: Work) -> None:
         run(work)
 
 
-def ask_host_thread(question: Callable[[], bool]) -> bool:
-    """Ask in the thread that a connection belongs to what is true there."""
-    answers: list[bool] = []
+def ask_host_thread(question: Callable[[], T]) -> T:
+    """Ask something in the thread that a connection belongs to."""
+    answers: list[T] = []
     _in_thread(lambda: answers.append(question()))
     return answers[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
 
 
+# How often a row that waits for its caller's transaction is looked at, in seconds.
+LOOK_EVERY = 0.05
+
+
 class Entry:
     """What was handed in, and what wakes its waiter: a gate, a loop and its future, or nothing."""
 
-    __slots__ = ("closing", "error", "future", "gate", "loop", "opening", "waits")
+    __slots__ = ("closing", "error", "future", "gate", "loop", "opening", "until")
 
     def __init__(self, opening: Opening | None, closing: Closing | None) -> None:
         self.opening = opening
@@ -26,7 +31,7 @@ class Entry:
         self.gate: threading.Lock | None = None
         self.loop: AbstractEventLoop | None = None
         self.future: Future[None] | None = None
-        self.waits = False
+        self.until: Callable[[], bool] | None = None
 
 
 class Run:
@@ -45,21 +50,40 @@ class Run:
 
     def set_aside(self, group: list[Entry]) -> list[Entry]:
         """Keep what waits for its caller's transaction, and what closes such a row; return the rest."""
-        if not self.kept and not any(entry.waits for entry in group):
+        if not self.kept and not any(entry.until for entry in group):
             return group
-        waiting = {_row_of(entry.opening) for entry in self.kept if entry.opening is not None}
+        waiting = {_row_of(entry.opening): entry.until for entry in self.kept if entry.opening}
         rest = []
         for entry in group:
-            if entry.waits and entry.opening is not None:
-                waiting.add(_row_of(entry.opening))
-            elif entry.closing is None or _row_of(entry.closing) not in waiting:
+            until = entry.until
+            if until is not None and entry.opening is not None:
+                waiting[_row_of(entry.opening)] = until
+            elif entry.closing is not None:
+                until = waiting.get(_row_of(entry.closing))
+            if until is None:
                 rest.append(entry)
-                continue
-            kept = Entry(entry.opening, entry.closing)
-            kept.waits = True
-            self.kept.append(kept)
-            settle([(entry, None)])
+            else:
+                kept = Entry(entry.opening, entry.closing)
+                kept.until = until
+                self.kept.append(kept)
+                settle([(entry, None)])
         return rest
+
+    def patience(self, retry_every: float) -> float | None:
+        """Return how long to wait for what comes next before what is kept is tried again, in seconds."""
+        if any(entry.until is not None for entry in self.kept):
+            return min(retry_every, LOOK_EVERY)
+        return retry_every if self.kept else None
+
+    def ready(self, limit: int, *, at_last: bool) -> list[Entry]:
+        """Choose the next of what is kept that may be written now, in order; at last all of it may."""
+        chosen = [entry for entry in self.kept if entry.until is None or at_last or entry.until()]
+        return chosen[:limit]
+
+    def done(self, entries: Iterable[Entry]) -> None:
+        """Forget what needs no more to be kept."""
+        gone = set(map(id, entries))
+        self.kept = [entry for entry in self.kept if id(entry) not in gone]
 
     def stop(self) -> threading.Thread | None:
         """Let the thread end when it has written what waits."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
 from typing import TYPE_CHECKING
@@ -110,16 +111,21 @@ class LedgerWriter:
         """Do what `record` does, without blocking the event loop."""
         await self._await(Entry(opening, closing), self._begin_timeout)
 
-    def begin_later(self, opening: Opening, closing: Closing | None = None) -> None:
-        """Hand in a row, final or not, that waits for a transaction of the caller's own.
+    def begin_later(
+        self, opening: Opening, closing: Closing | None = None, *, until: Callable[[], bool]
+    ) -> None:
+        """Hand in a row, final or not, that the store should not be asked to take yet; its closing waits with it.
 
-        It is tried a moment later, and again; its closing waits with it.
+        Args:
+            opening: the row.
+            closing: its end, if it has one.
+            until: says whether it may be written now. Asked often, in the writer's thread.
 
         Raises:
             LedgerUnavailable: too many rows wait already.
         """
         entry = Entry(opening, closing)
-        entry.waits = True
+        entry.until = until
         self._submit(entry)
 
     def flush(self, timeout: float) -> None:
@@ -229,7 +235,7 @@ class LedgerWriter:
             previous.join()  # it may still be writing, and the store has one user at a time
         while self._serve(run):
             pass
-        self._write_kept(run)
+        self._write_kept(run, at_last=True)
         if run.kept:
             logger.error("%d rows could not be written before the end", len(run.kept))
         self._store.close()
@@ -238,7 +244,7 @@ class LedgerWriter:
         """Write one group, as soon as there is one; return False at the end."""
         queue = run.queue
         try:
-            entry = queue.get(timeout=self._retry_every if run.kept else None)
+            entry = queue.get(timeout=run.patience(self._retry_every))
         except Empty:
             self._write_kept(run)
             return True
@@ -274,21 +280,21 @@ class LedgerWriter:
             results = self._one_by_one(group)
         return results
 
-    def _write_kept(self, run: Run) -> None:
-        """Write what the store did not take, as far as it takes it now."""
-        while run.kept:
-            group = run.kept[: self._max_group]
+    def _write_kept(self, run: Run, *, at_last: bool = False) -> None:
+        """Write what waits, as far as the store takes it now."""
+        while group := run.ready(self._max_group, at_last=at_last):
             results = self._write(group)
             still = [entry for entry, error in results if may_be_taken_yet(error)]
-            run.kept[: len(group)] = still
+            run.done(entry for entry in group if entry not in still)
             if still:
                 return
-            if all(entry.waits for entry in group):
-                continue
-            written = sum(error is None for _, error in results)
-            logger.warning(
-                "%d of %d rows that waited are written: their store is back", written, len(group)
-            )
+            late = [error is None for entry, error in results if entry.until is None]
+            if late:
+                logger.warning(
+                    "%d of %d rows that waited are written: their store is back",
+                    sum(late),
+                    len(late),
+                )
 
     def _one_by_one(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
         """Write each entry by itself, so that a bad row harms no other, until the store fails."""

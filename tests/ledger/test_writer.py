@@ -310,23 +310,29 @@ def test_a_closing_that_failed_is_kept(caplog: pytest.LogCaptureFixture, comes: 
 
 
 def test_a_row_that_waits_for_its_callers_transaction() -> None:
-    """Neither it nor its closing is waited for; both are written in order when the store takes them, and others before."""
-    fail = Down()
-    store = MemoryStore(fail)
-    with writing(store, retry_every=0.01) as writer:
-        fail.down.set()
-        writer.begin_later(opening("mine"))
+    """Neither it nor its closing is waited for, nor tried, before that has ended; others are written meanwhile."""
+    store = MemoryStore()
+    ended = threading.Event()
+    with writing(store) as writer:
+        writer.begin_later(opening("mine"), until=ended.is_set)
         writer.finish(closing("mine"))
-        writer.begin_later(opening("refused"), closing("refused"))
-        assert fail.tried.acquire(timeout=10)
-        assert store.groups == []
-        fail.down.clear()
+        writer.begin_later(opening("refused"), closing("refused"), until=ended.is_set)
         writer.begin(opening("another"))
-    assert [row.call_id for openings, _ in store.groups for row in openings] in (
-        ["another", "mine", "refused"],
-        ["mine", "refused", "another"],
-    )
-    assert store.closings == [closing("mine"), closing("refused")]
+        assert store.groups == [([opening("another")], [])]
+        ended.set()
+        while len(store.closings) < 2:
+            assert store.entered.acquire(timeout=10)
+    assert store.groups[1:] == [
+        ([opening("mine"), opening("refused")], [closing("mine"), closing("refused")])
+    ]
+
+
+def test_a_row_that_still_waits_at_the_end_is_written() -> None:
+    """When the ledger closes there is nothing more to wait for."""
+    store = MemoryStore()
+    with writing(store) as writer:
+        writer.begin_later(opening(), closing(), until=lambda: False)
+    assert store.groups == [([opening()], [closing()])]
 
 
 def test_what_is_kept_has_an_end(caplog: pytest.LogCaptureFixture) -> None:

