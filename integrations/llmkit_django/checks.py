@@ -10,6 +10,7 @@ from typing import Any
 
 import django
 from django.conf import settings
+from django.core import mail
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's names
 from django.db import connections, router
 from django.utils.module_loading import import_string
@@ -87,6 +88,7 @@ def _books(config: Config) -> Iterator[CheckMessage]:
         config.ledger.database is None
         and connection.vendor == "sqlite"
         and connection.is_in_memory_db()
+        and not hasattr(mail, "outbox")  # a test's database
     ):
         yield Warning(
             "the books are in memory: every worker has its own, and they end with it",

@@ -1,0 +1,1 @@
+"""Tickets, and the answers to them."""

@@ -1,0 +1,44 @@
+"""What the people at the helpdesk see and do."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+from llmkit_django import get_client, stream_response  # added for llmkit
+from tickets.models import Ticket
+
+SYSTEM = "You answer for the helpdesk of a small shop: friendly, in a few sentences, and without promising anything."
+
+
+@login_required
+def tickets(request: HttpRequest) -> HttpResponse:
+    """List the tickets, the open ones first."""
+    found = Ticket.objects.order_by("answer", "-asked_at")
+    return render(request, "tickets/tickets.html", {"tickets": found})
+
+
+@login_required
+def ticket(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show a ticket, and take its answer."""
+    found = get_object_or_404(Ticket, pk=pk)
+    if request.method == "POST":
+        found.answer = request.POST["answer"]
+        found.save()
+        return redirect("tickets")
+    return render(request, "tickets/ticket.html", {"ticket": found})
+
+
+@login_required
+@require_POST
+def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Draft an answer, while the reader watches. Added for llmkit."""
+    found = get_object_or_404(Ticket, pk=pk)
+    prompt = (
+        f"{found.customer} asks about {found.subject!r}:\n\n{found.question}\n\nDraft the answer."
+    )
+    stream = get_client().stream(
+        prompt, system=SYSTEM, user=str(request.user.pk), tags={"ticket": str(pk)}
+    )
+    return stream_response(request, stream)

@@ -1,0 +1,15 @@
+import { stream } from "/llm/llmkit.js";
+
+for (const form of document.querySelectorAll("form[data-url]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = form.parentElement.querySelector(".answer");
+    answer.textContent = "";
+    await stream(new FormData(form).get("question"), {
+      url: form.dataset.url,
+      onText: (text) => answer.append(text),
+      onReset: () => answer.replaceChildren(),
+      onError: (error) => answer.append(`${error.message}. ${error.hint ?? ""}`),
+    });
+  });
+}

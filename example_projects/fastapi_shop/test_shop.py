@@ -1,0 +1,49 @@
+"""The shop, and what is asked in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from app import create_app
+from fastapi import FastAPI
+from llmkit.testing import Behaviour, Emulator
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+QUESTION = {"messages": [{"role": "user", "content": "Does it whistle?"}]}
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator(behaviour=Behaviour(tokens=5, delay=0)) as running:
+        yield running
+
+
+@pytest.fixture
+def app(emulator: Emulator, tmp_path: Path) -> Iterator[FastAPI]:
+    provider = {"api_key": "test", "base_url": emulator.base_url}
+    app = create_app(f"sqlite:///{tmp_path}/shop.db", {"providers": {"anthropic": provider}})
+    yield app
+    app.state.engine.dispose()
+
+
+def test_a_customer_asks(app: FastAPI, emulator: Emulator) -> None:
+    """The model gets the product's description; the call is in the shop's own database, under the customer."""
+    with TestClient(app) as browser:
+        browser.post("/login", data={"name": "Ann"})
+        answer = browser.post("/products/1/ask", json=QUESTION)
+        assert "data: [DONE]" in answer.text
+    assert "induction" in str(emulator.requests[0].body)
+    with app.state.engine.connect() as connection:
+        rows = connection.execute(text("SELECT user_key, status FROM llmkit_usage")).all()
+    assert [tuple(row) for row in rows] == [("1", "finished")]
+
+
+def test_strangers_do_not(app: FastAPI, emulator: Emulator) -> None:
+    """The shop's own login stands before the model, and llmkit's routes ask it too."""
+    with TestClient(app) as browser:
+        assert browser.post("/products/1/ask", json=QUESTION).status_code == 401
+        assert browser.post("/llm/stream", json=QUESTION).status_code == 401
+    assert emulator.requests == []
