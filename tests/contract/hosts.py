@@ -47,7 +47,7 @@ _GUNICORN = [
     "--graceful-timeout",
     "{grace}",
 ]
-_GTHREAD = [*_GUNICORN, "--worker-class", "gthread", "--threads", "16"]
+_GTHREAD = [*_GUNICORN, "--worker-class", "gthread", "--threads", "{threads}"]
 _GEVENT = [*_GUNICORN, "--worker-class", "gevent"]
 _WAITRESS = ["contract.apps.waitress_server", "{app}", "{fd}"]
 _DJANGO_ASGI = "support.django_project.asgi:application"
@@ -119,8 +119,18 @@ class Host:
 
 
 @contextlib.contextmanager
-def running(name: str, folder: Path, *, cut: bool = False) -> Iterator[Host]:
-    """Start a host; at the end it stops when it is told to, and its log has no secret and, unless it was cut, no traceback."""
+def running(
+    name: str,
+    folder: Path,
+    *,
+    cut: bool = False,
+    threads: int = 16,
+    databases: dict[str, Any] | None = None,
+) -> Iterator[Host]:
+    """Start a host; at the end it stops when it is told to, and its log has no secret and, unless it was cut, no traceback.
+
+    `databases` are a Django project's; its rows are then the test's to read.
+    """
     command, app = HOSTS[name]
     database = folder / "ledger.db"
     grace = 1 if cut else 6  # more than a middleware of the tests holds on
@@ -132,14 +142,17 @@ def running(name: str, folder: Path, *, cut: bool = False) -> Iterator[Host]:
             retry={"attempts": 1},
         )
         listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        environ = _environ(config, database)
+        environ = _environ(config, database, databases)
         if name.startswith("django"):
             migrate(environ)
         process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
-                *(word.format(fd=listener.fileno(), app=app, grace=grace) for word in command),
+                *(
+                    word.format(fd=listener.fileno(), app=app, grace=grace, threads=threads)
+                    for word in command
+                ),
             ],
             env=environ,
             stderr=subprocess.PIPE,
@@ -170,8 +183,11 @@ def migrate(environ: dict[str, str]) -> None:
     )
 
 
-def _environ(config: dict[str, Any], database: Path) -> dict[str, str]:
-    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
+def _environ(
+    config: dict[str, Any], database: Path, databases: dict[str, Any] | None
+) -> dict[str, str]:
+    if databases is None:
+        databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
     return {
         **os.environ,
         **DJANGO,
