@@ -7,38 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import too_large
 
 Scope = MutableMapping[str, Any]  # as ASGI defines it
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the request's headers, whose names ASGI gives in lower case."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-async def read_body(receive: Receive, limit: int) -> bytes:
-    """Read the request's body, up to a limit in bytes.
-
-    Raises:
-        Refusal: it is larger.
-        ConnectionError: the client left while it sent it.
-    """
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionError
-        part: bytes = message.get("body", b"")
-        body += part
-        if len(body) > limit:
-            raise too_large(limit)
-        if not message.get("more_body"):
-            return body
 
 
 class ASGISink:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import Ask, User, check_origin, find
+from llmkit.relay.door import Ask, User, check_origin, find, too_large
 from llmkit.relay.push import PushRelay
-from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch, headers_of, read_body
+from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
@@ -72,7 +72,9 @@ class _Request:
         self._scope = scope
         self._receive = receive
         self._get_user = get_user
-        self.headers: Mapping[str, str] = headers_of(scope)
+        self.headers: Mapping[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
 
     async def check_origin(self) -> None:
         check_origin(self.headers)
@@ -84,7 +86,16 @@ class _Request:
         return user
 
     async def body(self, limit: int) -> bytes:
-        return await read_body(self._receive, limit)
+        body: bytes = b""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            body += message.get("body", b"")
+            if len(body) > limit:
+                raise too_large(limit)
+            if not message.get("more_body"):
+                return body
 
 
 async def relay(

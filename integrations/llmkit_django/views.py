@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Coroutine
 from typing import Any
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, markcoroutinefunction
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
@@ -19,6 +18,9 @@ from llmkit.relay.door import find
 from llmkit_django.conf import current
 from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_csrf_token
 from llmkit_django.responses import arelay_response, relay_response, to_django_response
+
+# What marks a coroutine function on this Python: the name of an attribute, and its value.
+_MARK = vars(markcoroutinefunction(lambda: None))
 
 
 class LLMKitView:
@@ -38,15 +40,11 @@ class LLMKitView:
         # Not even ATOMIC_REQUESTS holds a transaction open while tokens stream.
         return set(connections.settings)
 
-    @property
-    def _is_coroutine(self) -> object:
-        # The mark of a coroutine function, as asyncio looks for it (before Python 3.12).
-        return getattr(asyncio.coroutines, "_is_coroutine", None) if _in_loop() else None
-
-    @property
-    def _is_coroutine_marker(self) -> object:
-        # The same, as inspect looks for it (from Python 3.12 on).
-        return getattr(inspect, "_is_coroutine_mark", None) if _in_loop() else None
+    def __getattr__(self, name: str) -> object:
+        """Be marked as a coroutine function inside a running loop."""
+        if name in _MARK and _in_loop():
+            return _MARK[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __call__(
         self, request: HttpRequest
