@@ -33,6 +33,10 @@ log = logging.getLogger("llmkit.ledger")
 _MIGRATE = (
     "Run manage.py migrate, and see that the database of the app llmkit is the one that serves."
 )
+# For one transaction of the writer's: whoever holds the table holds up no call for long.
+_POSTGRES_LIMITS = (
+    "SELECT set_config('lock_timeout', '1s', true), set_config('statement_timeout', '4s', true)"
+)
 _closing_values = attrgetter(*CLOSING.values())
 
 
@@ -202,8 +206,7 @@ class DjangoStore:
         with transactions.atomic(using=connection.alias):
             if self._own and connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
-                    cursor.execute("SET LOCAL lock_timeout = '1s'")
-                    cursor.execute("SET LOCAL statement_timeout = '4s'")
+                    cursor.execute(_POSTGRES_LIMITS)
             if openings:
                 # A group that is tried again may have been committed already.
                 rows.bulk_create(

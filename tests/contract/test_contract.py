@@ -38,7 +38,9 @@ HOSTILE = (
 
 def post(host: Host, path: str = "/llm/complete", **headers: str) -> httpx.Response:
     """Post a message as user 7."""
-    return httpx.post(host.url + path, json=SAY_HI, headers={**host.user, **headers}, timeout=30)
+    answer = httpx.post(host.url + path, json=SAY_HI, headers={**host.user, **headers}, timeout=30)
+    assert leaks(answer.text, dict(answer.headers)) == []
+    return answer
 
 
 def exchange(host: Host, head: bytes, body: bytes = b"") -> bytes:
@@ -296,6 +298,7 @@ def test_what_is_not_let_in(
         headers={name: value for name, value in sent.items() if value},
     )
     assert answer.status_code == status, answer.text
+    assert leaks(answer.text, dict(answer.headers)) == []
     error: dict[str, Any] = answer.json()["error"]
     assert error["message"]
     assert error["hint"]

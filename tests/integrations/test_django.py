@@ -35,6 +35,7 @@ from llmkit_django import conf, get_client
 from llmkit_django.models import UsageRecord
 from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
+from support.canary import leaks
 from support.kits import settings as llmkit_settings
 
 JSON = "application/json"
@@ -390,10 +391,17 @@ def test_the_admin_shows_and_changes_nothing(project: Any, admin_client: Client)
     listed = admin_client.get(f"/admin/llmkit/usagerecord/?q={row.call_id}")
     assert b"claude-sonnet-4-5" in listed.content
     page = f"/admin/llmkit/usagerecord/{row.pk}/"
-    assert row.call_id.encode() in admin_client.get(f"{page}change/").content
+    shown = admin_client.get(f"{page}change/").content.decode()
+    assert row.call_id in shown
+    assert leaks(shown, listed.content.decode()) == []
     assert admin_client.get("/admin/llmkit/usagerecord/add/").status_code == 403
     assert admin_client.post(f"{page}delete/", {"post": "yes"}).status_code == 403
     assert admin_client.post(f"{page}change/", {"status": "x"}).status_code == 403
+    other = Client()
+    other.force_login(get_user_model().objects.create_user("ben"))
+    assert (
+        other.get(f"{page}change/").status_code == 302
+    )  # to the login: nobody but the staff reads rows
 
 
 def test_one_list_of_columns() -> None:
