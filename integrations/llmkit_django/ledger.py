@@ -164,7 +164,7 @@ class DjangoStore:
             try:
                 self._write(connection, openings, closings)
             except (DatabaseError, InterfaceError):
-                if not self._own or connection.is_usable():
+                if not self._own or (connection.connection is not None and connection.is_usable()):
                     raise
                 connection.close()
                 self._write(connection, openings, closings)
