@@ -288,6 +288,9 @@ class LedgerWriter:
             run.done(entry for entry in group if entry not in still)
             if still:
                 return
+            for _, error in results:
+                if error is not None:
+                    logger.warning("a row that waited is not written: %s", error)
             late = [error is None for entry, error in results if entry.until is None]
             if late:
                 logger.warning(

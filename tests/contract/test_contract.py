@@ -279,6 +279,12 @@ BAD: list[tuple[str, bytes, dict[str, str], int]] = [
         {"cookie": "a=b", "origin": "https://evil.example"},
         403,
     ),
+    (
+        "a wrong token",
+        json.dumps(SAY_HI).encode(),
+        {"cookie": f"csrftoken={'a' * 32}", "x-csrftoken": "b" * 32},
+        403,
+    ),
     ("no proof", json.dumps(SAY_HI).encode(), {"cookie": "a=b"}, 403),
 ]
 
