@@ -49,7 +49,7 @@ def get(url: str) -> httpx.Response:
             return httpx.get(url, follow_redirects=True)
         except httpx.ConnectError:
             assert time.monotonic() < until
-            time.sleep(0.05)
+            time.sleep(0.05)  # another process, which does not say when it listens
 
 
 @pytest.mark.parametrize("name", TESTS)

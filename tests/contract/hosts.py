@@ -10,16 +10,15 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmkit.testing import Behaviour, Emulator
-from support.browser import SAY_HI
 from support.canary import leaks
 from support.kits import settings
+from support.waits import wait_for
 
 TESTS = Path(__file__).parents[1]
 HEARTBEAT = 0.4
@@ -106,10 +105,7 @@ class Host:
 
     def wait_for_rows(self, *statuses: str) -> list[dict[str, Any]]:
         """Wait until the rows have these statuses, and return them."""
-        until = time.monotonic() + 5
-        while [row["status"] for row in self.rows()] != list(statuses):
-            assert time.monotonic() < until, [row["status"] for row in self.rows()]
-            time.sleep(0.01)
+        wait_for(lambda: [row["status"] for row in self.rows()], list(statuses))
         return self.rows()
 
     def reset(self) -> None:
@@ -196,6 +192,3 @@ def _environ(
         "LLMKIT_TEST_NO_COLLECTOR": "1",
         "PYTHONPATH": str(TESTS),
     }
-
-
-__all__ = ["HEARTBEAT", "HOSTS", "SAY_HI", "Host", "migrate", "running"]

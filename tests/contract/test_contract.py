@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from contract.hosts import HEARTBEAT, SAY_HI, Host
+from contract.hosts import HEARTBEAT, Host
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour
-from support.browser import open_page
+from support.browser import SAY_HI, open_page
 from support.canary import leaks
 
 JSON = {"content-type": "application/json"}

@@ -7,10 +7,8 @@ import random
 import re
 import socket
 import struct
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from support.hosts import asgi_host, gunicorn_host
 from support.kits import ASYNC_TRANSPORTS, make_kit, settings
 from support.left_over import sockets, threads
 from support.rows import database, rows
+from support.waits import wait_for
 
 TABS = 300
 TEXT = re.compile(rb'"text": ?"([^"]*)"')
@@ -60,14 +59,6 @@ def close_tabs(url: str, count: int, at_once: int) -> None:
     chance = random.Random(11)
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(lambda _: close_a_tab(url, chance), range(count)))
-
-
-def wait_for(what: Callable[[], Any], wanted: Any) -> None:
-    """Wait until it is so; say what it is if it never is."""
-    until = time.monotonic() + PATIENCE
-    while (found := what()) != wanted and time.monotonic() < until:
-        threading.Event().wait(0.01)
-    assert found == wanted
 
 
 def check(emulator: Emulator, folder: Path) -> None:

@@ -159,7 +159,9 @@ def statuses(since: int, wanted: int) -> list[str]:
         found = [row.status for row in rows]
         if (len(found) == wanted and "started" not in found) or time.monotonic() > until:
             return found
-        time.sleep(0.02)
+        time.sleep(
+            0.02
+        )  # the writer is another thread, and wakes nobody for a row that nobody waits for
 
 
 def main() -> None:

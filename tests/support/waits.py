@@ -1,12 +1,22 @@
-"""The waits of tests whose two forms differ."""
+"""The waits of tests: for what another process does, and those whose two forms differ."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], Any], wanted: Any, seconds: float = 10) -> None:
+    """Wait until it is so; say what it is if it never is. For what happens in another process, which wakes nobody here."""
+    until = time.monotonic() + seconds
+    while (found := what()) != wanted and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    assert found == wanted
 
 
 async def async_call(function: Callable[[], T]) -> T:
