@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypedDict
+from uuid import UUID
 
 from llmkit.abort import AbortSignal
 from llmkit.errors import InvalidRequest
@@ -15,14 +16,41 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 """What a call says where it says nothing."""
 
 
+def user_id(value: object) -> str | None:
+    """Return the id of a user as a text; None for nobody, which is None, False or an empty text.
+
+    Raises:
+        TypeError: it is no id: True, a user object, a function, a list, ...
+    """
+    if value is None or value is False or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | UUID) and value is not True:
+        return str(value)
+    raise TypeError(
+        f"a user is an id (a str, an int or a UUID) or None, and not a {type(value).__name__}"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls: whose budget, whose row. Tags are written to the row as they are."""
+    """Who calls: whose budget, whose row. Tags are written to the row as they are.
+
+    `user` is an id; None, False and an empty text are nobody.
+
+    Raises:
+        TypeError: the user is no id.
+    """
 
     user: str | None = None
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     groups: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if type(self.user) is not str or not self.user:
+            object.__setattr__(self, "user", user_id(self.user))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +114,7 @@ def build_call(
 
     Raises:
         InvalidRequest: a message or an option is wrong.
-        TypeError: an option is not known.
+        TypeError: an option is not known, or the user is no id.
     """
     if not options.keys() <= _OPTIONS:
         unknown, known = min(options.keys() - _OPTIONS), ", ".join(sorted(_OPTIONS))
@@ -120,4 +148,4 @@ def _caller(user: str | Caller | None, tags: Mapping[str, str]) -> Caller:
         return Caller(
             user=user.user, tenant=user.tenant, tags={**user.tags, **tags}, groups=user.groups
         )
-    return Caller(user=None if user is None else str(user), tags=tags)
+    return Caller(user=user, tags=tags)

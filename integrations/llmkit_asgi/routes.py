@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import Ask, User, check_origin, find, too_large
+from llmkit.relay.hooks import awaited
 from llmkit.relay.push import PushRelay
 from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch
 
@@ -80,9 +80,7 @@ class _Request:
         check_origin(self.headers)
 
     async def user(self) -> User:
-        user = self._get_user(self._scope)
-        if not isinstance(user, str) and inspect.isawaitable(user):
-            user = await user
+        user: User = await awaited(self._get_user(self._scope))
         return user
 
     async def body(self, limit: int) -> bytes:

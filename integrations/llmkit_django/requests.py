@@ -8,14 +8,16 @@ from functools import cache
 from html import escape
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.utils.module_loading import import_string
 
+from llmkit.call import Caller
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import User, check_origin, forbidden, forged, too_large
+from llmkit.relay.door import User, caller_of, check_origin, forbidden, forged, too_large
+from llmkit.relay.hooks import awaited, is_yes
 from llmkit_django.conf import Conf
 
 
@@ -24,6 +26,9 @@ class _Base:
         self._request = request
         self._conf = conf
         self.headers: Mapping[str, str] = request.headers  # found in any case
+
+    def _caller(self, user: Any) -> Caller:
+        return caller_of(user, anonymous=self._conf.config.relay.anonymous)
 
     def _read(self, limit: int) -> bytes:
         try:
@@ -44,10 +49,10 @@ class DjangoRequest(_Base):
 
     def user(self) -> User:
         """Say who calls, and ask the project whether they may."""
-        user = _called(self._conf.get_user or _logged_in, self._request)
-        if user is not None and self._conf.permission is not None:
+        caller = self._caller(_called(self._conf.get_user or _logged_in, self._request))
+        if self._conf.permission is not None:
             _permitted(_called(self._conf.permission, self._request))
-        return user  # type: ignore[no-any-return]  # what the project's own function gives
+        return caller
 
     def body(self, limit: int) -> bytes:
         """Read the body."""
@@ -67,12 +72,12 @@ class AsyncDjangoRequest(_Base):
     async def user(self) -> User:
         """Say who calls, and ask the project whether they may."""
         if self._conf.get_user is None:
-            user = await _alogged_in(self._request)
+            caller = self._caller(await _alogged_in(self._request))
         else:
-            user = await _acalled(self._conf.get_user, self._request)
-        if user is not None and self._conf.permission is not None:
+            caller = self._caller(await _acalled(self._conf.get_user, self._request))
+        if self._conf.permission is not None:
             _permitted(await _acalled(self._conf.permission, self._request))
-        return user
+        return caller
 
     async def body(self, limit: int) -> bytes:
         """Read the body, which the server has already."""
@@ -116,29 +121,33 @@ def _has_csrf() -> bool:
 
 
 def _logged_in(request: HttpRequest) -> User:
-    user = getattr(request, "user", None)
-    return str(user.pk) if user is not None and user.is_authenticated else None
+    return _id_of(getattr(request, "user", None))
 
 
 async def _alogged_in(request: HttpRequest) -> User:
     if not hasattr(request, "auser"):
         return await sync_to_async(_logged_in)(request)
-    user = await request.auser()
-    return str(user.pk) if user.is_authenticated else None
+    return _id_of(await request.auser())
+
+
+def _id_of(user: Any) -> User:
+    if user is None or not user.is_authenticated:
+        return None
+    return None if user.pk is None else str(user.pk)
 
 
 def _called(hook: Any, request: HttpRequest) -> Any:
-    if inspect.iscoroutinefunction(hook):
-        return async_to_sync(hook)(request)
-    return hook(request)
+    answer = hook(request)
+    return async_to_sync(awaited)(answer) if inspect.isawaitable(answer) else answer
 
 
 async def _acalled(hook: Any, request: HttpRequest) -> Any:
-    if inspect.iscoroutinefunction(hook):
-        return await hook(request)
-    return await sync_to_async(hook)(request)
+    if iscoroutinefunction(hook):
+        return await awaited(hook(request))
+    # In a thread, for it may ask the database; and as a lambda, for asgiref refuses an object with an async __call__.
+    return await awaited(await sync_to_async(lambda: hook(request))())
 
 
 def _permitted(answer: object) -> None:
-    if not answer:
+    if not is_yes(answer):
         raise forbidden()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import flask
 from flask import Blueprint, Flask, Response, current_app
@@ -12,6 +14,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from llmkit.relay._sync.door import Door, answer_whole
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
+from llmkit.relay.hooks import awaited
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 
@@ -90,8 +93,10 @@ class _Request:
         check_origin(self.headers)
 
     def user(self) -> User:
-        user: User = current_app.ensure_sync(self._get_user)(_request())
-        return user
+        user: Any = self._get_user(_request())
+        if inspect.isawaitable(user):
+            user = current_app.async_to_sync(awaited)(user)
+        return user  # type: ignore[no-any-return]  # the door looks what it is
 
     def body(self, limit: int) -> bytes:
         try:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 
 from llmkit.call import Caller
+from llmkit.errors import ConfigError
 from llmkit.relay.answer import Answer
 from llmkit.relay.pages import PAGES, page
 from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
 
-User = str | int | Caller | None
+User = str | int | UUID | Caller | Literal[False] | None
 Ask = Literal["stream", "complete"]
 
 CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
@@ -129,18 +131,22 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
     """Say who calls.
 
     Args:
-        user: an id, what the host made of it, or None for nobody.
+        user: an id, what the host made of it, or None, False or an empty text for nobody.
         anonymous: whether nobody may call, too.
 
     Raises:
         Refusal: nobody is logged in (401).
+        ConfigError: it is no id.
     """
-    if isinstance(user, Caller):
-        return user
-    if user is not None:
-        return Caller(user=str(user))
-    if anonymous:
-        return Caller()
+    try:
+        caller = user if isinstance(user, Caller) else Caller(user=user)  # type: ignore[arg-type]  # it says what is wrong
+    except TypeError as error:
+        raise ConfigError(
+            f"get_user gave what is no user: {error}",
+            hint="Return the id, such as request.user.pk, or None for nobody.",
+        ) from None
+    if caller.user is not None or anonymous:
+        return caller
     raise Refusal(
         401,
         "not_logged_in",

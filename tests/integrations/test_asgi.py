@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import subprocess
 import sys
@@ -243,6 +244,34 @@ def test_the_hosts_login_decides(emulator: Emulator, tmp_path: Path) -> None:
         answer = httpx.post(f"{url}/llm/complete", json=SAY_HI, headers={"x-name": "ann"})
         assert answer.status_code == 200
     assert [row["user_key"] for row in rows(tmp_path)] == ["ann"]
+
+
+async def _nobody(scope: Any) -> str | None:
+    return None
+
+
+async def _forgot_to_await(scope: Any) -> Any:
+    return _nobody(scope)
+
+
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [
+        (lambda scope: _nobody(scope), 401),
+        (functools.partial(_nobody), 401),
+        (_forgot_to_await, 401),
+        (lambda scope: False, 401),
+        (lambda scope: "", 401),
+        (lambda scope: Caller(tenant="acme"), 401),
+        (lambda scope: True, 503),
+        (lambda scope: _nobody, 503),
+    ],
+)
+def test_what_get_user_gives_is_looked_at(emulator: Emulator, who: Any, status: int) -> None:
+    """None, False and an empty id are nobody, however they come; what is no id is a mistake."""
+    with asgi_host(make_app(settings(emulator), get_user=who)) as url:
+        assert httpx.post(f"{url}/llm/complete", json=SAY_HI).status_code == status
+    assert emulator.requests == []
 
 
 def test_get_user_may_be_async_and_say_more(emulator: Emulator, tmp_path: Path) -> None:

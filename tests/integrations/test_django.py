@@ -271,6 +271,123 @@ async def test_the_permission_hook_under_asgi(
     assert (await apost(async_client)).status_code == status
 
 
+class Answers:
+    """A hook that is no function, and gives something to await."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def __call__(self, request: HttpRequest) -> Any:
+        """Give the answer."""
+        return self._answer
+
+
+def styles(answer: Any) -> dict[str, Callable[[HttpRequest], Any]]:
+    """Return hooks that give one answer, in all the ways that people write them."""
+
+    async def plain(request: HttpRequest) -> Any:
+        return answer
+
+    async def with_more(request: HttpRequest, more: str) -> Any:
+        return answer
+
+    async def forgot_to_await(request: HttpRequest) -> Any:
+        return plain(request)
+
+    @functools.wraps(plain)
+    def decorated(request: HttpRequest) -> Any:
+        return plain(request)
+
+    return {
+        "sync": lambda request: answer,
+        "async": plain,
+        "lambda": lambda request: plain(request),
+        "partial": functools.partial(with_more, more=""),
+        "object": Answers(answer),
+        "method": Answers(answer).__call__,
+        "decorated": decorated,
+        "forgot to await": forgot_to_await,
+        "two lambdas": lambda request: forgot_to_await(request),
+    }
+
+
+STYLES = list(styles(None))
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_hooks_of_every_style(project: Any, client: Client, style: str) -> None:
+    """What a hook answers decides, however it is written: a no lets nobody in, and nobody is not logged in."""
+    for name, answer, status in HOOKS:
+        change(project, permission=None, get_user=None)
+        change(project, **{name: styles(answer)[style]})
+        assert post(client).status_code == status, (name, answer)
+    assert [row.user_key for row in UsageRecord.objects.all()] == ["7", "8"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@as_django_does
+async def test_hooks_of_every_style_under_asgi(
+    project: Any, async_client: AsyncClient, style: str
+) -> None:
+    """The same in the event loop."""
+    for name, answer, status in HOOKS:
+        change(project, permission=None, get_user=None)
+        change(project, **{name: styles(answer)[style]})
+        assert (await apost(async_client)).status_code == status, (name, answer)
+        await conf.current().kit.aclose()
+    assert [row.user_key async for row in UsageRecord.objects.all()] == ["7", "8"]
+
+
+HOOKS = [
+    ("permission", False, 403),
+    ("permission", None, 403),
+    ("permission", True, 200),
+    ("permission", may_not, 503),  # a function that was not called
+    ("permission", (yes for yes in "no"), 503),
+    ("get_user", None, 401),
+    ("get_user", False, 401),
+    ("get_user", "", 401),
+    ("get_user", Caller(tenant="acme"), 401),
+    ("get_user", True, 503),
+    ("get_user", may_not, 503),
+    ("get_user", {"id": "8"}, 503),
+    ("get_user", "8", 200),
+]
+
+
+def test_permission_of_nobody(project: Any, client: Client) -> None:
+    """Where nobody may call too, the permission is asked all the same."""
+    for hook, status in ((may_not, 403), (may, 200)):
+        change(project, permission=hook, relay={"anonymous": True})
+        assert client.post("/llm/complete", SAY_HI, content_type=JSON).status_code == status
+
+
+def test_a_permission_that_asks_the_database(project: Any, client: Client) -> None:
+    """Django's own async question in a lambda: who has not the permission is not let in, under WSGI."""
+    change(project, permission=lambda request: request.user.ahas_perm("llmkit.view_usagerecord"))
+    user = get_user_model().objects.create_user("ann")
+    client.force_login(user)
+    assert client.post("/llm/complete", SAY_HI, content_type=JSON).status_code == 403
+    user.is_superuser = True
+    user.save()
+    assert client.post("/llm/complete", SAY_HI, content_type=JSON).status_code == 200
+
+
+@as_django_does
+async def test_a_permission_that_asks_the_database_under_asgi(
+    project: Any, async_client: AsyncClient
+) -> None:
+    """The same in the event loop."""
+    change(project, permission=lambda request: request.user.ahas_perm("llmkit.view_usagerecord"))
+    user = await get_user_model().objects.acreate_user("ann")
+    await async_client.aforce_login(user)
+    path, body = "/llm/complete", SAY_HI
+    assert (await async_client.post(path, body, content_type=JSON)).status_code == 403
+    user.is_superuser = True
+    await user.asave()
+    assert (await async_client.post(path, body, content_type=JSON)).status_code == 200
+
+
 def test_get_user(project: Any, client: Client) -> None:
     """A project may say itself who calls, and for whom."""
     change(project, get_user=of_acme)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,45 @@ class Person(flask_login.UserMixin):
 
     def __init__(self, name: str) -> None:
         self.id = name
+
+
+async def nobody(request: flask.Request) -> str | None:
+    """Know nobody."""
+    return None
+
+
+async def ann(request: flask.Request) -> str | None:
+    """Know ann."""
+    return "ann"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda hook: hook,
+        lambda hook: lambda request: hook(request),
+        lambda hook: functools.partial(hook),
+        lambda hook: lambda request: asyncio.wait_for(hook(request), 5),
+    ],
+)
+def test_async_get_user_of_every_style(
+    emulator: Emulator, tmp_path: Path, wrap: Callable[[Any], Any]
+) -> None:
+    """What get_user gives is awaited, however the function is written: None is nobody."""
+    config = settings(emulator, ledger={"database": database(tmp_path)})
+    refused = make_app(config, get_user=wrap(nobody))
+    assert refused.test_client().post("/llm/complete", json=SAY_HI).status_code == 401
+    app = make_app(config, get_user=wrap(ann))
+    assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 200
+    assert [row["user_key"] for row in rows(tmp_path)] == ["ann"]
+
+
+@pytest.mark.parametrize(("user", "status"), [("", 401), (False, 401), (True, 503), ({}, 503)])
+def test_what_get_user_gives_is_looked_at(emulator: Emulator, user: Any, status: int) -> None:
+    """The idiom `user.is_authenticated and user.id` gives False for nobody."""
+    app = make_app(settings(emulator), get_user=lambda request: user)
+    assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == status
+    assert emulator.requests == []
 
 
 def test_flask_login_decides(emulator: Emulator, tmp_path: Path) -> None:

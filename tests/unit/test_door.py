@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from llmkit import Caller
+from llmkit import Caller, ConfigError
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import (
     PATHS,
@@ -16,7 +20,9 @@ from llmkit.relay.door import (
     check_origin,
     find,
 )
+from llmkit.relay.hooks import is_yes
 from llmkit.relay.problem import Refusal
+from support.browser import SAY_HI
 
 
 def refused(answer: object, status: int) -> str:
@@ -110,11 +116,56 @@ def test_a_body_that_says_that_it_is_too_long() -> None:
 
 
 def test_who_calls() -> None:
-    """An id is a text in the books; what the host made of its user stays as it is; nobody may call only where all may."""
-    assert caller_of(7, anonymous=False) == caller_of("7", anonymous=False) == Caller(user="7")
+    """An id is a text in the books; what the host made of its user stays as it is."""
+    for user in (7, "7"):
+        assert caller_of(user, anonymous=False) == Caller(user="7")
+    uuid = UUID("12345678123456781234567812345678")
+    assert caller_of(uuid, anonymous=False) == Caller(user=str(uuid))
+    assert caller_of(0, anonymous=False) == Caller(user="0")
     made = Caller(user="7", tenant="t")
     assert caller_of(made, anonymous=False) is made
-    assert caller_of(None, anonymous=True) == Caller()
+
+
+@pytest.mark.parametrize("user", [None, False, "", Caller(), Caller(user="", tenant="t")])
+def test_nobody_calls(user: Any) -> None:
+    """None, False and an empty id are nobody, who may call only where all may."""
     with pytest.raises(Refusal) as caught:
-        caller_of(None, anonymous=False)
+        caller_of(user, anonymous=False)
     assert caught.value.status == 401
+    admitted = caller_of(user, anonymous=True)
+    assert admitted.user is None
+    assert admitted.tenant == getattr(user, "tenant", None)
+
+
+@pytest.mark.parametrize(
+    "user", [True, 1.5, b"7", ["7"], {"id": 7}, object(), len, (each for each in "7"), SAY_HI]
+)
+def test_what_is_no_id(user: Any) -> None:
+    """What cannot be an id is a mistake that is said, and lets nobody in."""
+    for anonymous in (False, True):
+        with pytest.raises(ConfigError, match="get_user"):
+            caller_of(user, anonymous=anonymous)
+    with pytest.raises(TypeError, match=type(user).__name__):
+        Caller(user=user)
+
+
+@pytest.mark.parametrize(
+    ("answer", "yes"),
+    [(True, True), (1, True), ("x", True), (False, False), (0, False), (None, False), ([], False)],
+)
+def test_a_permission(answer: object, yes: bool) -> None:
+    """What is true or false in Python is a yes or a no."""
+    assert is_yes(answer) is yes
+
+
+async def _numbers() -> AsyncIterator[int]:
+    yield 0
+
+
+def test_what_is_no_permission() -> None:
+    """What is true only because it was not called, awaited or run decides nothing."""
+    coroutine = asyncio.sleep(0)
+    for answer in (len, Refusal, iter(()), coroutine, _numbers(), _numbers):
+        with pytest.raises(ConfigError, match="permission"):
+            is_yes(answer)
+    coroutine.close()

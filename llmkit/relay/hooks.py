@@ -1,0 +1,36 @@
+"""What the host's own functions answer: who calls, and whether they may.
+
+An answer is judged by what it is and not by how its function was written: a lambda, a partial or a decorated function may
+give something to await, too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from llmkit.errors import ConfigError
+
+
+async def awaited(answer: Any) -> Any:
+    """Return what an answer comes to in the end, whether or not it has to be awaited."""
+    while inspect.isawaitable(answer):
+        answer = await answer
+    return answer
+
+
+def is_yes(answer: object) -> bool:
+    """Say whether a permission was given.
+
+    Raises:
+        ConfigError: the answer is neither a yes nor a no. A function or a generator counts as true in Python, and would
+            let everybody in.
+    """
+    undecided = callable(answer) or inspect.isawaitable(answer)
+    if undecided or isinstance(answer, Iterator) or inspect.isasyncgen(answer):
+        raise ConfigError(
+            f"permission gave a {type(answer).__name__}, which is neither true nor false",
+            hint="Return True or False: call the function that you name, and await what it gives.",
+        )
+    return bool(answer)
