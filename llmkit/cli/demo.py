@@ -14,6 +14,7 @@ import click
 from llmkit import Kit
 from llmkit.cli.usage import DEMO_DATABASE
 from llmkit.errors import ConfigError, LLMKitError, MissingExtra
+from llmkit.testing.local_names import LocalNames
 
 # The models that are called when a key is set and no model is named, the first key found first.
 MODELS = {
@@ -57,7 +58,8 @@ def demo(
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(_listen(host, port))
             providers, model_id, what = stack.enter_context(_model(model, base_url, api_key_env))
-            _serve(listener, providers, model_id, what, database, browse=not no_browser)
+            names = LocalNames(host)
+            _serve(listener, names, providers, model_id, what, database, browse=not no_browser)
     except LLMKitError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
@@ -66,6 +68,7 @@ def demo(
 
 def _serve(
     listener: socket.socket,
+    names: LocalNames,
     providers: dict[str, Any],
     model: str,
     what: str,
@@ -82,7 +85,7 @@ def _serve(
     config = settings(providers, model, database)
     with contextlib.closing(Kit(config)) as kit:
         kit.routes.of("default")  # what is wrong is said here, before the server starts
-    app = build_app(config, database)
+    app = build_app(config, database, names)
     address, port = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
     click.echo(f"Chat    {url}/llm/")

@@ -8,11 +8,15 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.report import recent
+from llmkit.testing.local_names import LocalNames
 from llmkit_asgi import LLMKitMiddleware
 
 PAGE = """<!doctype html>
@@ -40,12 +44,15 @@ def settings(providers: Mapping[str, Any], model: str, database: str) -> dict[st
     }
 
 
-def build_app(config: Mapping[str, Any], database: str) -> Starlette:
-    """Build the app."""
+def build_app(config: Mapping[str, Any], database: str, names: LocalNames) -> ASGIApp:
+    """Build the app; it answers to these names alone."""
 
     async def home(request: Request) -> HTMLResponse:  # noqa: ARG001  # the shape of a view
-        rows = await run_in_threadpool(recent, database, 10)
-        return HTMLResponse(PAGE.format(rows="".join(_row(row) for row in rows)))
+        try:
+            rows = [_row(row) for row in await run_in_threadpool(recent, database, 10)]
+        except LedgerUnavailable as error:  # before the first call there is no table
+            rows = [f'<tr><td colspan="5">{escape(error.hint or error.message)}']
+        return HTMLResponse(PAGE.format(rows="".join(rows)))
 
     app = Starlette(routes=[Route("/", home)])
 
@@ -56,7 +63,25 @@ def build_app(config: Mapping[str, Any], database: str) -> Starlette:
         prefix="/llm",
         get_user=lambda scope: "demo",  # an app with a login leaves this out, or says who it is
     )
-    return app
+    return OwnNames(app, names)
+
+
+class OwnNames:
+    """Lets in what was meant for this server: a page that points its own name here would spend the key."""
+
+    def __init__(self, app: ASGIApp, names: LocalNames) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http" and Headers(scope=scope).get("host") not in self._names:
+            refused = PlainTextResponse(
+                "This server does not answer to the name in the Host header.", 421
+            )
+            await refused(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _row(row: Mapping[str, Any]) -> str:

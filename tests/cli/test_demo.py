@@ -81,6 +81,18 @@ def test_without_a_key_the_emulator_answers(tmp_path: Path) -> None:
     assert "1 call, $" in shown
 
 
+def test_it_answers_to_its_own_name_alone(tmp_path: Path) -> None:
+    """A page that points its own name at this address neither spends the key nor reads the books."""
+    with demo(folder=tmp_path) as url:
+        for path in ("/", "/llm/", "/llm/llmkit.js"):
+            for host, status in (("evil.example:8000", 421), ("", 421), ("localhost:8000", 200)):
+                assert httpx.get(url + path, headers={"host": host}).status_code == status
+        body = {"messages": [{"role": "user", "content": "Say hi"}]}
+        headers = {"host": "evil.example", "origin": "http://evil.example"}
+        assert httpx.post(f"{url}/llm/complete", json=body, headers=headers).status_code == 421
+    assert llmkit("usage", folder=tmp_path).returncode == 1
+
+
 @pytest.mark.parametrize("wire", ["anthropic", "openai"])
 def test_a_named_model_is_called(wire: str, tmp_path: Path) -> None:
     """`--model`, `--base-url` and `--api-key-env` say what is called, where, and with which key."""

@@ -24,7 +24,8 @@ def control(emulator: Emulator, method: str, name: str, document: Any = None) ->
     """Use one of the emulator's own routes; return the status and the JSON."""
     body = b"" if document is None else json.dumps(document).encode()
     with RawClient(emulator) as client:
-        client.request(method, f"/_emulator/{name}", body, {"connection": "close"})
+        headers = {"connection": "close", "content-type": "application/json"}
+        client.request(method, f"/_emulator/{name}", body, headers)
         headers, answer = parts(client.read_all())
     return headers[":status"], json.loads(answer)
 
@@ -215,3 +216,30 @@ def test_control_errors(
     assert answer[0] == status
     assert words in answer[1]["error"]["message"]
     assert ask(emulator, "openai")[0][":status"] == "200"
+
+
+@pytest.mark.parametrize("name", ["script", "release", "reset"])
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "text/json"]
+)
+def test_no_page_of_the_web_steers_it(
+    emulator: Emulator, name: str, content_type: str | None
+) -> None:
+    """What a browser sends to any address without asking first changes nothing."""
+    emulator.script(Behaviour(status=500))
+    headers = {"connection": "close"} | ({"content-type": content_type} if content_type else {})
+    with RawClient(emulator) as client:
+        client.request("POST", f"/_emulator/{name}", b'{"status": 429}', headers)
+        answer, body = parts(client.read_all())
+    assert answer[":status"] == "415"
+    assert b"application/json" in body
+    assert ask(emulator, "openai")[0][":status"] == "500"
+
+
+@pytest.mark.parametrize("path", ["/_emulator/requests", "/v1/models"])
+def test_it_answers_to_its_own_name_alone(emulator: Emulator, path: str) -> None:
+    """A page that points its own name at this address is told that it is wrong here."""
+    for host, status in (("127.0.0.1:1", "200"), ("localhost", "200"), ("evil.example", "421")):
+        with RawClient(emulator) as client:
+            client.request("GET", path, b"", {"connection": "close", "host": host})
+            assert parts(client.read_all())[0][":status"] == status

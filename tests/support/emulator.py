@@ -66,8 +66,9 @@ class RawClient:
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> Self:
         """Send any request."""
-        lines = [f"{method} {path} HTTP/1.1", "host: emulator", f"content-length: {len(body)}"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        headers = {"host": "127.0.0.1", "content-length": str(len(body)), **(headers or {})}
+        lines = [f"{method} {path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         return self
 

@@ -1,9 +1,9 @@
-"""The emulator's own routes, under /_emulator/, for other processes.
+"""The emulator's own routes, under /_emulator/, for other processes. A POST is application/json, also without a body.
 
-POST script    a list of behaviours, or one, for the next requests: [{"status": 529}, {"tokens": 5}]
-POST release   let withheld tokens go: {"n": 1}; {"n": null} lets everything go; {"index": 0} names
-one request GET  requests  what was received POST reset     drop script and requests, close what is
-being answered
+* POST script: a list of behaviours, or one, for the next requests: `[{"status": 529}, {"tokens": 5}]`
+* POST release: let withheld tokens go: `{"n": 1}`; `{"n": null}` lets everything go; `{"index": 0}` names one request
+* GET requests: what was received
+* POST reset: drop script and requests, close what is being answered
 """
 
 from __future__ import annotations
@@ -45,11 +45,19 @@ def control(emulator: Controlled, request: Request) -> tuple[int, bytes] | None:
     if route is None:
         known = ", ".join(f"{method} {PREFIX}{name}" for method, name in _ROUTES)
         return 404, _error(f"no such route; there are {known}")
+    if request.method == "POST" and not _is_json(request):
+        return 415, _error("send the header Content-Type: application/json")
     try:
         document = parse(request.body) if request.body else None
         return 200, to_json(route(emulator, document))
     except ValueError as error:
         return 400, _error(str(error))
+
+
+def _is_json(request: Request) -> bool:
+    # What a page of the web could send without asking first is not taken, whether or not it has a body.
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_type == "application/json"
 
 
 def _script(emulator: Controlled, document: Any) -> Any:

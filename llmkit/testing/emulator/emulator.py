@@ -12,6 +12,7 @@ from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.controls import control
 from llmkit.testing.emulator.received import ReceivedRequest, RequestLog
 from llmkit.testing.emulator.server import Connection, Server
+from llmkit.testing.local_names import LocalNames
 from llmkit.testing.local_server import LocalServer
 
 
@@ -45,7 +46,8 @@ class Emulator(LocalServer):
 
         Args:
             behaviour: the default behaviour.
-            host: the address to listen on. There is no access control: keep to a loopback address.
+            host: the address to listen on. There is no access control: keep to a loopback address. Only requests
+                to its own name are answered, unless it listens on all addresses.
             port: 0 takes any free one.
             require_key: whether a request without an API key gets a 401. Any key will do.
             keep_requests: how many of the received requests to remember.
@@ -61,6 +63,7 @@ class Emulator(LocalServer):
         self._server = Server(
             self._default,
             require_key=require_key,
+            names=LocalNames(host),
             log=self._log,
             controls=partial(control, self),
         )

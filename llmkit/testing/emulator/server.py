@@ -17,9 +17,13 @@ from llmkit.testing.emulator.reply import Reply
 from llmkit.testing.emulator.wire import Failure, Stamp, Wire, parse
 from llmkit.testing.emulator.wire_anthropic import AnthropicWire
 from llmkit.testing.emulator.wire_openai import OpenAIWire
+from llmkit.testing.local_names import LocalNames
 
 ANTHROPIC: Wire = AnthropicWire()
 OPENAI: Wire = OpenAIWire()
+_MISDIRECTED = Failure(
+    421, "invalid_request_error", "This server does not answer to the name in the Host header."
+)
 _ROUTES = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI}
 
 
@@ -31,6 +35,7 @@ class Server:
         behaviour: Behaviour,
         *,
         require_key: bool,
+        names: LocalNames,
         log: RequestLog,
         controls: Callable[[Request], tuple[int, bytes] | None],
         now: Callable[[], float] = time.time,
@@ -41,14 +46,17 @@ class Server:
         self.connections: set[Connection] = set()
         self.numbers = itertools.count()
         self._require_key = require_key
+        self._names = names
         self._controls = controls
         self._serials = itertools.count(1)
         self._now = now
 
     def respond(self, request: Request, connection: int) -> tuple[Reply, Entry | None]:
         """Decide the reply. What is asked of the emulator itself is not noted."""
-        controlled = self._controls(request)
         stamp = Stamp(next(self._serials), self._now())
+        if not self._is_for_us(request):
+            return reply.refusal(OPENAI, _MISDIRECTED, stamp), None
+        controlled = self._controls(request)
         if controlled is not None:
             status, body = controlled
             return reply.document(body, stamp, status=status), None
@@ -60,6 +68,11 @@ class Server:
         answer = self._answer(request, stamp)
         entry.status = None if answer.behaviour.hang_up else answer.status
         return answer, entry
+
+    def _is_for_us(self, request: Request) -> bool:
+        host = request.headers.get("host")
+        # Who opened it to the network has names for it that it cannot know; there is nothing here to steal.
+        return host is None or self._names.everywhere or host in self._names
 
     def release(self, n: int | None, index: int | None) -> None:
         """Let withheld tokens go, in one answer or in all that are under way."""
