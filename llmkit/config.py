@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -41,8 +42,21 @@ def _model_id(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    value = value.strip().lower()
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+        raise ValueError('an origin is a scheme and a host, such as "https://app.example"')
+    return value
+
+
 BaseURL = Annotated[str, AfterValidator(_http_url)]
 ModelId = Annotated[str, AfterValidator(_model_id)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Section(BaseModel):
@@ -131,7 +145,8 @@ class LedgerConfig(Section):
 class RelayConfig(Section):
     """What a browser may ask, and how it is answered.
 
-    `heartbeat` is in seconds, `max_body` in bytes. `anonymous` lets those call, too, who are not logged in.
+    `heartbeat` is in seconds, `max_body` in bytes. `anonymous` lets those call, too, who are not logged in. `allowed_origins` are
+    other sites whose pages may call with cookies; in Django its own CSRF_TRUSTED_ORIGINS decide.
     """
 
     model: str = "default"
@@ -142,6 +157,7 @@ class RelayConfig(Section):
     on_disconnect: Literal["cancel"] = "cancel"
     heartbeat: Seconds = 15
     anonymous: bool = False
+    allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(_listed)] = ()
 
 
 class Config(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
+    from llmkit.config import RelayConfig
     from llmkit.kit import Kit
 
 GetUser = Callable[[Scope], User | Awaitable[User]]
@@ -37,7 +38,7 @@ class Routes:
 
     def __init__(self, kit: Kit, get_user: GetUser) -> None:
         self._door = AsyncDoor(kit)
-        self._heartbeat = kit.config.relay.heartbeat
+        self._settings = kit.config.relay
         self._get_user = get_user
 
     def find(self, path: str, method: str) -> App | None:
@@ -51,12 +52,12 @@ class Routes:
 
     async def _call(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         sink = ASGISink(send)
-        request = _Request(scope, receive, self._get_user)
+        request = _Request(scope, receive, self._get_user, self._settings)
         made = await self._door.admit(request, streaming=ask == "stream")
         if isinstance(made, Answer):
             await sink.answer(made)
         elif ask == "stream":
-            await relay(made, receive, sink, heartbeat=self._heartbeat)
+            await relay(made, receive, sink, heartbeat=self._settings.heartbeat)
         else:
             with Watch(receive, made.abort):
                 answer = await async_answer_whole(made)
@@ -66,18 +67,19 @@ class Routes:
 class _Request:
     """An ASGI request, as the door sees it."""
 
-    __slots__ = ("_get_user", "_receive", "_scope", "headers")
+    __slots__ = ("_get_user", "_receive", "_scope", "_settings", "headers")
 
-    def __init__(self, scope: Scope, receive: Receive, get_user: GetUser) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, get_user: GetUser, settings: RelayConfig
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._get_user = get_user
-        self.headers: Mapping[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
+        self._settings = settings
+        self.headers: Mapping[str, str] = _joined(scope["headers"])
 
     async def check_origin(self) -> None:
-        check_origin(self.headers)
+        check_origin(self.headers, self._settings.allowed_origins)
 
     async def user(self) -> User:
         user: User = await awaited(self._get_user(self._scope))
@@ -94,6 +96,15 @@ class _Request:
                 raise too_large(limit)
             if not message.get("more_body"):
                 return body
+
+
+def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers by name; one that was sent more than once has all its values, so that none of them is overlooked."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 async def relay(

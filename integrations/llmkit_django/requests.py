@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from html import escape
 from typing import Any
@@ -27,6 +27,10 @@ class _Base:
         self._conf = conf
         self.headers: Mapping[str, str] = request.headers  # found in any case
 
+    @property
+    def _allowed(self) -> Collection[str]:
+        return self._conf.config.relay.allowed_origins
+
     def _caller(self, user: Any) -> Caller:
         return caller_of(user, anonymous=self._conf.config.relay.anonymous)
 
@@ -45,7 +49,7 @@ class DjangoRequest(_Base):
 
     def check_origin(self) -> None:
         """Run Django's own CSRF check."""
-        _check_origin(self._request)
+        _check_origin(self._request, self._allowed)
 
     def user(self) -> User:
         """Say who calls, and ask the project whether they may."""
@@ -65,9 +69,9 @@ class AsyncDjangoRequest(_Base):
     async def check_origin(self) -> None:
         """Run Django's own CSRF check."""
         if settings.CSRF_USE_SESSIONS:
-            await sync_to_async(_check_origin)(self._request)
+            await sync_to_async(_check_origin)(self._request, self._allowed)
         else:
-            _check_origin(self._request)
+            _check_origin(self._request, self._allowed)
 
     async def user(self) -> User:
         """Say who calls, and ask the project whether they may."""
@@ -99,10 +103,10 @@ class _Check(CsrfViewMiddleware):
         return reason
 
 
-def _check_origin(request: HttpRequest) -> None:
-    if not _has_csrf():
-        check_origin(request.headers)
-    elif request.COOKIES:  # what carries no cookie acts in nobody's name
+def _check_origin(request: HttpRequest, allowed: Collection[str]) -> None:
+    if not (request.COOKIES and _has_csrf()):  # without a cookie there is no token to compare with
+        check_origin(request.headers, allowed)
+    else:
         check = _Check(lambda request: None)  # it is never called
         check.process_request(request)
         reason = check.process_view(request, None, (), {})  # no view that may be exempt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import flask
@@ -68,7 +68,8 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         if isinstance(found, Answer):
             return to_flask_response(found)
         kit = current_state().kit
-        made = Door(kit).admit(_Request(get_user), streaming=found == "stream")
+        request = _Request(get_user, kit.config.relay.allowed_origins)
+        made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_flask_response(made)
         if found == "stream":
@@ -81,16 +82,17 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
 class _Request:
     """The current request, as the door sees it."""
 
-    __slots__ = ("_get_user", "headers")
+    __slots__ = ("_allowed_origins", "_get_user", "headers")
 
-    def __init__(self, get_user: GetUser) -> None:
+    def __init__(self, get_user: GetUser, allowed_origins: Collection[str]) -> None:
         self._get_user = get_user
+        self._allowed_origins = allowed_origins
         self.headers: Mapping[str, str] = {
             name.lower(): value for name, value in flask.request.headers
         }
 
     def check_origin(self) -> None:
-        check_origin(self.headers)
+        check_origin(self.headers, self._allowed_origins)
 
     def user(self) -> User:
         user: Any = self._get_user(_request())

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -26,6 +26,10 @@ CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
 # Everything under the prefix, for hosts whose own router wants to know.
 PATHS = (*PAGES, *CALLS)
 
+
+# What a browser adds by itself once its user has logged in with it: such a request is as good as one with cookies.
+_SENT_UNASKED = ("basic", "digest", "negotiate", "ntlm")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 NOT_FOUND = Problem(404, "not_found", "there is nothing here").answer
 
@@ -54,7 +58,9 @@ def check_media_type(headers: Mapping[str, str]) -> None:
     Raises:
         Refusal: 415.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    content_type = headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" or "," in content_type:  # two of them are joined by a comma
         raise Refusal(
             415,
             "not_json",
@@ -63,27 +69,55 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         )
 
 
-def check_origin(headers: Mapping[str, str]) -> None:
-    """Refuse what another site may have sent in the user's name: it can send cookies along, but not hide where it comes from.
+def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> None:
+    """Refuse what a page of another site may have sent in the user's name.
+
+    Such a page can make the browser send its cookies along, and the login that it has asked the user for itself, but it cannot
+    hide where it comes from. A request that carries neither acts in nobody's name: a bearer token is sent by who has it.
+
+    Args:
+        headers: those of the request, by names in lower case.
+        allowed: other origins whose pages may call with cookies: `relay.allowed_origins`.
 
     Raises:
-        Refusal: the request is not known to be of the same origin (403).
+        Refusal: the request is not known to be of the same origin, or of one that is allowed (403).
     """
+    has_cookies = bool(headers.get("cookie"))
+    if not (has_cookies or _scheme(headers.get("authorization", "")) in _SENT_UNASKED):
+        return
     site = headers.get("sec-fetch-site")
     origin = headers.get("origin")
+    if origin is not None and origin.lower() in allowed:
+        return
     if site is not None:
         same = site in ("same-origin", "none")
     elif origin is not None:
-        same = urlsplit(origin).netloc == headers.get("host")
+        same = _is_at(origin.lower(), headers.get("host", "").lower())
     else:
-        same = headers.get("cookie") is None
+        same = not has_cookies  # no browser's
     if not same:
         raise Refusal(
             403,
             "cross_origin",
             "the request comes from another site",
-            hint="Call it from a page of this app, or without cookies.",
+            hint="Call it from a page of this app, or with a bearer token and without cookies; "
+            "or add the page's origin to relay.allowed_origins.",
         )
+
+
+def _scheme(authorization: str) -> str:
+    return authorization.strip().partition(" ")[0].lower()
+
+
+def _is_at(origin: str, host: str) -> bool:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    port = _DEFAULT_PORTS.get(parts.scheme)
+    if port is None or not parts.netloc or parts.path:
+        return False
+    return parts.netloc.removesuffix(port) == host.removesuffix(port)
 
 
 def check_length(headers: Mapping[str, str], limit: int) -> None:

@@ -311,6 +311,29 @@ def test_what_is_not_let_in(
     assert host.emulator.requests == []
 
 
+STRANGE = {
+    "an origin that is no address": "Host: x\r\nOrigin: http://[\r\nCookie: a=b\r\n",
+    "an origin of nowhere": "Host: \r\nOrigin: null\r\nCookie: a=b\r\n",
+    "two origins": "Host: x\r\nOrigin: http://evil.example\r\nOrigin: http://x\r\nCookie: a=b\r\n",
+    "two content types": "Host: x\r\nContent-Type: text/plain\r\n",
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_what_no_browser_sends(host: Host, strange: str) -> None:
+    """Headers that make no sense are refused, by the server or by us, and nothing fails on them."""
+    body = json.dumps(SAY_HI).encode()
+    answer = exchange(
+        host,
+        b"POST /llm/complete HTTP/1.1\r\nX-User: 7\r\nConnection: close\r\n"
+        + STRANGE[strange].encode()
+        + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body),
+        body,
+    )
+    assert answer.split(b" ", 2)[1] in (b"400", b"403", b"415"), answer
+    assert host.emulator.requests == []
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_other_methods(host: Host, method: str) -> None:
     """A stream is opened by POST alone."""

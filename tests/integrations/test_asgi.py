@@ -37,6 +37,7 @@ from support.hosts import asgi_host
 from support.kits import WIRES, settings
 from support.rows import database, rows
 
+COOKIE = {"cookie": "session=1"}
 # Ten thousand objects, each in the one before.
 DEEP = b'{"messages": [{"role": "user", "content": %s1%s}]}' % (b'{"a":' * 10_000, b"}" * 10_000)
 
@@ -137,9 +138,14 @@ def test_complete_answers_whole(emulator: Emulator) -> None:
         (b"\xff\xfe", {}, 400, "not JSON"),
         (b"x" * 200_000, {}, 413, "larger than 100000 bytes"),
         (json.dumps(SAY_HI).encode(), {"content-type": "text/plain"}, 415, "application/json"),
-        (json.dumps(SAY_HI).encode(), {"origin": "https://evil.example"}, 403, "another site"),
-        (json.dumps(SAY_HI).encode(), {"sec-fetch-site": "cross-site"}, 403, "another site"),
-        (json.dumps(SAY_HI).encode(), {"cookie": "session=1"}, 403, "another site"),
+        (json.dumps(SAY_HI).encode(), {**COOKIE, "origin": "http://x"}, 403, "another site"),
+        (
+            json.dumps(SAY_HI).encode(),
+            {**COOKIE, "sec-fetch-site": "cross-site"},
+            403,
+            "another site",
+        ),
+        (json.dumps(SAY_HI).encode(), COOKIE, 403, "another site"),
     ],
 )
 @pytest.mark.parametrize("path", ["stream", "complete"])
@@ -181,6 +187,21 @@ def test_same_origin_with_cookies_is_welcome(emulator: Emulator) -> None:
                 f"{url}/llm/complete", json=SAY_HI, headers={"cookie": "session=1", **proof}
             )
             assert answer.status_code == 200
+
+
+def test_a_page_of_another_origin(emulator: Emulator) -> None:
+    """With a bearer token it may call; with cookies where the settings name it, and the refusal says so."""
+    page = {"origin": "http://localhost:3000", "sec-fetch-site": "same-site"}
+    bearer = {"authorization": "Bearer x"}
+    with serving(emulator) as url:
+        answer = httpx.post(f"{url}/llm/complete", json=SAY_HI, headers={**page, **bearer})
+        assert answer.status_code == 200
+        refused = httpx.post(f"{url}/llm/complete", json=SAY_HI, headers={**page, **COOKIE})
+        assert refused.status_code == 403
+        assert "relay.allowed_origins" in refused.json()["error"]["hint"]
+    with serving(emulator, relay={"allowed_origins": "http://localhost:3000"}) as url:
+        answer = httpx.post(f"{url}/llm/complete", json=SAY_HI, headers={**page, **COOKIE})
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])

@@ -214,7 +214,11 @@ def test_djangos_csrf_check(project: Any, sessions: bool) -> None:
     headers = {"x-csrftoken": token}
     answer = browser.post("/llm/complete", SAY_HI, content_type=JSON, headers=headers)
     assert answer.status_code == 200
-    assert post(Client(enforce_csrf_checks=True)).status_code == 200
+    browser = Client(enforce_csrf_checks=True)
+    assert post(browser).status_code == 200
+    page = {"origin": "https://spa.example"}
+    assert post(browser, **page, authorization="Bearer x").status_code == 200
+    assert post(browser, **page, authorization="Basic YTpi").status_code == 403
 
 
 @pytest.mark.parametrize("sessions", [False, True])
@@ -232,8 +236,12 @@ def test_a_project_without_the_csrf_middleware(project: Any, client: Client) -> 
     """Then the request has to be of the same origin, as under Flask and ASGI."""
     name = "django.middleware.csrf.CsrfViewMiddleware"
     project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
+    client.cookies["seen"] = "1"
     assert post(client, **{"sec-fetch-site": "cross-site"}).status_code == 403
     assert post(client, **{"sec-fetch-site": "same-origin"}).status_code == 200
+    change(project, relay={"allowed_origins": ["https://spa.example"]})
+    page = {"origin": "https://spa.example", "sec-fetch-site": "cross-site"}
+    assert post(client, **page).status_code == 200
     assert b'name="csrf-token"' not in client.get("/llm/").content
 
 

@@ -98,7 +98,9 @@ def test_a_closed_response_stops_the_model(tmp_path: Path) -> None:
     ("body", "headers", "status"),
     [
         (b"x" * 20, {"content-type": "text/plain"}, 415),
-        (b"{}", {"origin": "https://evil.example"}, 403),
+        (b"{}", {"origin": "https://evil.example", "cookie": "session=1"}, 403),
+        (b"{}", {"origin": "https://evil.example", "authorization": "Basic YTpi"}, 403),
+        (b"{}", {"origin": "https://spa.example", "authorization": "Bearer x"}, 400),
         (b"{}", {"cookie": "session=1"}, 403),
         (b"{}", {"cookie": "session=1", "sec-fetch-site": "same-origin"}, 400),
         (b"x" * 200, {}, 413),

@@ -64,28 +64,62 @@ def test_what_is_not_ours(path: str) -> None:
     assert find(path, "GET") is None
 
 
+COOKIE = {"cookie": "a=b"}
+BASIC = {"authorization": "Basic YTpi"}
+HERE = {"host": "app.example"}
+
+
 @pytest.mark.parametrize(
     ("headers", "allowed"),
     [
         ({}, True),
-        ({"cookie": "a=b"}, False),
-        ({"cookie": "a=b", "sec-fetch-site": "same-origin"}, True),
-        ({"sec-fetch-site": "none"}, True),
-        ({"sec-fetch-site": "same-site"}, False),
-        ({"sec-fetch-site": "cross-site"}, False),
-        ({"origin": "https://app.example", "host": "app.example"}, True),
-        ({"origin": "https://app.example:8443", "host": "app.example"}, False),
-        ({"origin": "null", "host": "app.example"}, False),
-        ({"origin": "null"}, False),
+        (COOKIE, False),
+        ({**COOKIE, "sec-fetch-site": "same-origin"}, True),
+        ({**COOKIE, "sec-fetch-site": "none"}, True),
+        ({**COOKIE, "sec-fetch-site": "same-site"}, False),
+        ({**COOKIE, "sec-fetch-site": "cross-site"}, False),
+        ({**COOKIE, "sec-fetch-site": "same-origin, cross-site"}, False),
+        ({**COOKIE, **HERE, "origin": "https://app.example"}, True),
+        ({**COOKIE, **HERE, "origin": "https://App.Example"}, True),
+        ({**COOKIE, "host": "app.example:443", "origin": "https://app.example"}, True),
+        ({**COOKIE, "host": "app.example:80", "origin": "http://app.example"}, True),
+        ({**COOKIE, "host": "app.example:443", "origin": "http://app.example"}, False),
+        ({**COOKIE, "host": "[::1]:8000", "origin": "http://[::1]:8000"}, True),
+        ({**COOKIE, **HERE, "origin": "https://app.example:8443"}, False),
+        ({**COOKIE, **HERE, "origin": "https://app.example/"}, False),
+        ({**COOKIE, **HERE, "origin": "https://app.example, https://evil.example"}, False),
+        ({**COOKIE, **HERE, "origin": "ftp://app.example"}, False),
+        ({**COOKIE, **HERE, "origin": "http://["}, False),
+        ({**COOKIE, **HERE, "origin": "http://[::1"}, False),
+        ({**COOKIE, **HERE, "origin": "null"}, False),
+        ({**COOKIE, "origin": "null"}, False),
+        ({**COOKIE, "host": "", "origin": "null"}, False),
+        ({**COOKIE, "host": "", "origin": "http://"}, False),
+        ({**COOKIE, "host": "", "origin": ""}, False),
+        ({**BASIC, **HERE}, True),
+        ({**BASIC, **HERE, "origin": "https://app.example"}, True),
+        ({**BASIC, **HERE, "origin": "https://evil.example"}, False),
+        ({**BASIC, "sec-fetch-site": "cross-site"}, False),
+        ({**HERE, "authorization": "Negotiate x", "origin": "https://evil.example"}, False),
+        ({**HERE, "authorization": "Bearer x", "origin": "http://localhost:3000"}, True),
+        ({**HERE, "authorization": "Bearer x", **COOKIE, "origin": "http://localhost:3000"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "https://other.example"}, True),
+        ({**COOKIE, **HERE, "origin": "https://friend.example"}, True),
+        ({**COOKIE, "origin": "https://Friend.example", "sec-fetch-site": "cross-site"}, True),
+        (
+            {**COOKIE, "origin": "https://friend.example.evil", "sec-fetch-site": "cross-site"},
+            False,
+        ),
     ],
 )
 def test_where_a_request_comes_from(headers: dict[str, str], allowed: bool) -> None:
-    """Another site's request is refused; one without cookies and origin is no browser's."""
+    """What a browser sends along unasked needs a page of the app, or of an origin that it allows; a bearer token does not."""
+    friends = ("https://friend.example",)
     if allowed:
-        check_origin(headers)
+        check_origin(headers, friends)
         return
     with pytest.raises(Refusal) as caught:
-        check_origin(headers)
+        check_origin(headers, friends)
     assert caught.value.status == 403
 
 
@@ -96,7 +130,14 @@ def test_json_is_taken(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"content-type": "text/plain"}, {"content-type": "application/jsonp"}]
+    "headers",
+    [
+        {},
+        {"content-type": "text/plain"},
+        {"content-type": "application/jsonp"},
+        {"content-type": "application/json, text/plain"},
+        {"content-type": "application/json; charset=utf-8, text/plain"},
+    ],
 )
 def test_all_else_is_not(headers: dict[str, str]) -> None:
     """A form, a text, or no word at all: 415."""
