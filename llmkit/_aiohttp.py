@@ -15,6 +15,7 @@ from llmkit.errors import (
     ProviderTimeout,
 )
 from llmkit.providers.base import HTTPRequest
+from llmkit.tracebacks import system_error
 
 try:
     import aiohttp
@@ -109,10 +110,13 @@ class AiohttpExchange:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
             )
         except (aiohttp.ClientError, OSError) as error:
-            raise _to_error(error, self._connect_timeout) from error
-        self._answer = answer
-        self.status = answer.status
-        self.headers = answer.headers
+            failure = self.to_error(error)
+        else:
+            self._answer = answer
+            self.status = answer.status
+            self.headers = answer.headers
+            return
+        raise failure  # out here, so that it does not carry along what it came from
 
     def read(self) -> Awaitable[bytes]:
         """Return what has come, once something has; nothing at the end of the body."""
@@ -121,7 +125,9 @@ class AiohttpExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of aiohttp means."""
-        return _to_error(error, self._connect_timeout)
+        failure = _to_error(error, self._connect_timeout)
+        failure.__cause__ = system_error(error)
+        return failure
 
     def abort(self) -> None:
         """Cut the connection at once."""

@@ -45,6 +45,7 @@ class AsyncUpstream(Watched):
         self._waits = True
         self._signal.add(self._cut)
         self._look()
+        failure = None
         try:
             await self._exchange.open()
         except asyncio.CancelledError:
@@ -52,11 +53,13 @@ class AsyncUpstream(Watched):
             if by_others or not self._stopped:
                 raise
         except LLMKitError as error:
-            raise self._reason(error) from error.__cause__
+            failure = self._reason(error)
         finally:
             self._opening = None
             if self._stopped:
                 task.uncancel()
+        if failure is not None:
+            raise failure
         if self._stopped:
             raise self._reason(closed())
         self._opened()

@@ -75,9 +75,7 @@ class Watched(ABC):
         self._left_at = self._clock()
         if isinstance(error, LLMKitError):
             return self._reason(error)
-        reason = self._reason(self._exchange.to_error(error))
-        reason.__cause__ = error
-        return reason
+        return self._reason(self._exchange.to_error(error))
 
     def content(self) -> None:
         """Take note that what was read held content."""
@@ -184,10 +182,13 @@ class Upstream(Watched):
         self._signal.add(self._cut)
         self._waits = True
         self._look()
+        failure = None
         try:
             self._exchange.open()
         except LLMKitError as error:
-            raise self._reason(error) from error.__cause__
+            failure = self._reason(error)
+        if failure is not None:
+            raise failure
         if self._signal.aborted:
             raise closed()
         self._opened()

@@ -19,6 +19,7 @@ from pydantic import (
 
 from llmkit.config_errors import explain
 from llmkit.errors import ConfigError
+from llmkit.tracebacks import forgetful
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -209,6 +210,7 @@ class Config(Section):
         return self.model_copy(update={"ledger": ledger})
 
     @classmethod
+    @forgetful
     def of(cls, settings: Mapping[str, Any] | Config) -> Self:
         """Read settings.
 

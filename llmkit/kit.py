@@ -25,6 +25,7 @@ from llmkit.policy.pricing import Prices
 from llmkit.providers.base import Provider
 from llmkit.record import AttemptRecord, refused
 from llmkit.routes import Routes
+from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
     import asyncio
@@ -68,6 +69,7 @@ class Kit:
         ConfigError: the settings are wrong.
     """
 
+    @forgetful
     def __init__(
         self,
         config: Mapping[str, Any] | Config,
@@ -113,6 +115,7 @@ class Kit:
             _sigterm.watch(self)
 
     @classmethod
+    @forgetful
     def for_model(
         cls,
         model: str | None,

@@ -10,6 +10,7 @@ from llmkit.config import Config
 from llmkit.errors import LLMKitError
 from llmkit.kit import Kit
 from llmkit.relay.door import NOT_FOUND
+from llmkit.tracebacks import forgetful
 from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
 from llmkit_asgi.routes import GetUser, Routes, logged_in_user
 
@@ -32,6 +33,7 @@ class LLMKitMiddleware:
         ConfigError: the settings are wrong.
     """
 
+    @forgetful
     def __init__(
         self,
         app: App,
@@ -75,6 +77,7 @@ class LLMKitMiddleware:
         return send_and_close
 
 
+@forgetful
 def llmkit_app(
     config: Mapping[str, Any] | Config | None = None, **options: Any
 ) -> LLMKitMiddleware:

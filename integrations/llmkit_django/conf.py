@@ -15,6 +15,7 @@ from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.relay.door import User
+from llmkit.tracebacks import forgetful
 
 Permission = Callable[[HttpRequest], bool | Awaitable[bool]]
 GetUser = Callable[[HttpRequest], User | Awaitable[User]]
@@ -35,6 +36,7 @@ class Conf:
         ConfigError: a key is wrong.
     """
 
+    @forgetful
     def __init__(self, given: Mapping[str, Any]) -> None:
         if not isinstance(given, Mapping):
             raise ConfigError(

@@ -88,13 +88,14 @@ class AsyncAttempt:
     async def _error_body(self) -> bytes:
         assert self._upstream is not None  # noqa: S101  # opened by the caller
         body = b""
+        reason = None
         try:
             while len(body) < ERROR_BODY_LIMIT and (data := await self._upstream.read()):
                 body += self._upstream.came(data) or b""
         except Exception as error:  # noqa: BLE001
             reason = self._upstream.failed(error)
-            if not isinstance(reason, ConnectionFailed):
-                raise reason from reason.__cause__
+        if reason is not None and not isinstance(reason, ConnectionFailed):
+            raise reason
         return body  # where it broke off, the status says enough
 
     async def read(self) -> list[Event] | None:
@@ -111,11 +112,14 @@ class AsyncAttempt:
             return None
         try:
             data = upstream.came(await upstream.read())
+            broken = None
         except Exception as error:  # noqa: BLE001
-            events = self._broke_off(upstream.failed(error), decoder)
+            broken = upstream.failed(error)
+        if broken is not None:
+            events = self._broke_off(broken, decoder)
+        elif data is None:
+            return []
         else:
-            if data is None:
-                return []
             events = decoder.feed(data) if data else decoder.close()
         if decoder.stopping:
             upstream.stopping()
@@ -133,12 +137,12 @@ class AsyncAttempt:
     def _broke_off(self, error: LLMKitError, decoder: Decoder) -> list[Event]:
         """Return the last events of an answer whose connection broke, or that fell silent at its end."""
         if not isinstance(error, ProviderError):
-            raise error from error.__cause__
+            raise error
         if not (isinstance(error, ConnectionFailed) or decoder.stopping):
-            raise self._record.named(error) from error.__cause__
+            raise self._record.named(error)
         events = decoder.close()
         if decoder.failure is not None:
-            decoder.failure.__cause__ = error
+            decoder.failure.__cause__ = error.__cause__ or error
         return events
 
     async def settle(self, status: Status, error: BaseException | None) -> None:

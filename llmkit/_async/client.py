@@ -14,6 +14,7 @@ from llmkit.call import CallOptions, build_call
 from llmkit.kit import Kit
 from llmkit.messages import Prompt
 from llmkit.response import Response
+from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
     import httpx
@@ -39,6 +40,7 @@ class AsyncClient:
         TypeError: a middleware has not the door that this client needs.
     """
 
+    @forgetful
     def __init__(
         self,
         model: str | None = None,
@@ -64,12 +66,14 @@ class AsyncClient:
         self._call_next = AsyncRecorder(kit, chain)
 
     @classmethod
+    @forgetful
     def from_config(cls, config: Mapping[str, Any] | Config) -> Self:
         """Make a client with a kit of its own, which closes with it."""
         client = cls(kit=Kit(config))
         client._owns_kit = True
         return client
 
+    @forgetful
     def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> AsyncStreamManager:
         """Prepare a streamed call; `async with` sends it.
 
@@ -82,6 +86,7 @@ class AsyncClient:
         """
         return self.prepare(messages, options, streaming=True)
 
+    @forgetful
     async def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
         """Call and return the whole answer. Takes what `stream` takes.
 
@@ -95,6 +100,7 @@ class AsyncClient:
                 pass
             return stream.response
 
+    @forgetful
     def prepare(
         self, messages: Prompt, options: CallOptions, *, streaming: bool
     ) -> AsyncStreamManager:

@@ -13,6 +13,7 @@ import httpx
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
+from llmkit.tracebacks import system_error
 
 
 class AsyncHttpxTransport:
@@ -121,10 +122,13 @@ class AsyncHttpxExchange:
             timeout=httpx.Timeout(None, connect=self._connect_timeout),
             extensions={"trace": self._trace},
         )
+        failure = None
         try:
             answer = await client.send(message, stream=True, follow_redirects=False)
-        except Exception as error:  # httpx and httpx2 share names, not classes
-            raise to_error(error, self._connect_timeout) from error
+        except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
+            failure = self.to_error(error)
+        if failure is not None:
+            raise failure  # out here, so that it does not carry along what it came from
         self._answer = answer
         if answer.http_version == "HTTP/2":
             self._line.socket = None  # others share it
@@ -153,7 +157,9 @@ class AsyncHttpxExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of httpx means."""
-        return to_error(error, self._connect_timeout)
+        failure = to_error(error, self._connect_timeout)
+        failure.__cause__ = system_error(error)
+        return failure
 
     def abort(self) -> None:
         """Cut the connection at once."""

@@ -13,6 +13,7 @@ from llmkit._async_concurrency import async_run_to_end
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, Finish, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of
+from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:
     import asyncio
@@ -99,6 +100,7 @@ class AsyncStream:
             if isinstance(error, ProviderError):
                 error.response = self.response
             await self.aclose()
+            forget_locals(error)
             raise
         return events
 
@@ -221,6 +223,7 @@ class AsyncStreamManager:
         self._stream: AsyncStream | None = None
         self._entered = False
 
+    @forgetful
     async def open(self) -> AsyncStream:
         """Send the call and return the stream when its first content is there. Its closing is then yours.
 

@@ -15,6 +15,7 @@ from llmkit.call import CallOptions, build_call
 from llmkit.kit import Kit
 from llmkit.messages import Prompt
 from llmkit.response import Response
+from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
     import httpx
@@ -40,6 +41,7 @@ class Client:
         TypeError: a middleware has not the door that this client needs.
     """
 
+    @forgetful
     def __init__(
         self,
         model: str | None = None,
@@ -65,12 +67,14 @@ class Client:
         self._call_next = Recorder(kit, chain)
 
     @classmethod
+    @forgetful
     def from_config(cls, config: Mapping[str, Any] | Config) -> Self:
         """Make a client with a kit of its own, which closes with it."""
         client = cls(kit=Kit(config))
         client._owns_kit = True
         return client
 
+    @forgetful
     def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> StreamManager:
         """Prepare a streamed call; `with` sends it.
 
@@ -83,6 +87,7 @@ class Client:
         """
         return self.prepare(messages, options, streaming=True)
 
+    @forgetful
     def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
         """Call and return the whole answer. Takes what `stream` takes.
 
@@ -96,6 +101,7 @@ class Client:
                 pass
             return stream.response
 
+    @forgetful
     def prepare(
         self, messages: Prompt, options: CallOptions, *, streaming: bool
     ) -> StreamManager:

@@ -14,6 +14,7 @@ from llmkit._concurrency import run_to_end
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, Finish, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of
+from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:
     import asyncio
@@ -100,6 +101,7 @@ class Stream:
             if isinstance(error, ProviderError):
                 error.response = self.response
             self.close()
+            forget_locals(error)
             raise
         return events
 
@@ -222,6 +224,7 @@ class StreamManager:
         self._stream: Stream | None = None
         self._entered = False
 
+    @forgetful
     def open(self) -> Stream:
         """Send the call and return the stream when its first content is there. Its closing is then yours.
 

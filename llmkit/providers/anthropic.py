@@ -17,6 +17,7 @@ from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.decoding import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, to_request
+from llmkit.tracebacks import forgetful
 
 VERSION = "2023-06-01"
 DEFAULT_MAX_TOKENS = 4096
@@ -26,6 +27,7 @@ DEFAULT_MAX_TOKENS = 4096
 class Anthropic:
     """The Anthropic Messages wire, at Anthropic or at a compatible server."""
 
+    @forgetful
     def __init__(
         self,
         name: str = "anthropic",

@@ -18,6 +18,7 @@ from llmkit.providers.decoding import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.request import checked_api_key, checked_base_url, to_request
+from llmkit.tracebacks import forgetful
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ _MISTRAL = _Dialect(seed="random_seed", stream_options=False)
 class OpenAI:
     """The OpenAI chat completions wire, at OpenAI or at a compatible server."""
 
+    @forgetful
     def __init__(
         self,
         name: str = "openai",

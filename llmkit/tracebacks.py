@@ -1,0 +1,96 @@
+"""What a traceback may show: where it went wrong, and nothing of what was said.
+
+Debug pages and error trackers show the local variables of every frame, those of the HTTP library in the chained causes among them. Those of a
+call hold its key, its prompt and the provider's answer. So the frames of a call are emptied where an error leaves it: files and lines
+stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from llmkit.errors import LLMKitError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Whose frames are emptied: ours, and those of what we call. A host's own stay as they are.
+_EMPTIED = frozenset(
+    {
+        *("llmkit", "llmkit_asgi", "llmkit_django", "llmkit_flask"),
+        *("aiohttp", "anyio", "asyncio", "h11", "httpcore", "httpcore2", "httpx", "httpx2", "ssl"),
+        *("msgspec", "psycopg", "pydantic", "sqlalchemy"),
+    }
+)
+
+
+def forget_locals(error: BaseException) -> None:
+    """Empty the frames of an error and of all that it came from, as far as they have ended."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, LLMKitError) and one.__suppress_context__:
+            # Not shown, but still there for whoever walks the chain: it may hold what it stumbled over.
+            one.__context__ = None
+        _empty_frames(one)
+        left += [one.__cause__, one.__context__]
+
+
+def forgetful(function: F) -> F:
+    """Let no error that leaves this function show what the function was given, or what it made of it."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await function(*args, **kwargs)
+            except BaseException as error:
+                forget_locals(error)
+                raise
+            finally:
+                del args, kwargs  # this frame has not ended yet
+
+    else:
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except BaseException as error:
+                forget_locals(error)
+                raise
+            finally:
+                del args, kwargs
+
+    return cast("F", call)
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """Find what the operating system or TLS said, as the cause to show. A library's own errors hold requests and what came."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        if isinstance(one, OSError) and type(one).__module__ in ("builtins", "socket", "ssl"):
+            one.__cause__ = one.__context__ = None
+            return one
+        one = one.__cause__ or one.__context__
+    return None
+
+
+def _empty_frames(error: BaseException) -> None:
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _EMPTIED:
+            try:
+                frame.clear()
+            except RuntimeError:
+                pass  # it still runs
+        trace = trace.tb_next
