@@ -62,7 +62,7 @@ class Kit:
         providers: providers of your own, beside those of the settings.
         middleware: stands around every call, the first outermost.
         ledger: the host's books, which the kit closes; without it those of the settings.
-        http_client, async_http_client: httpx or httpx2 clients to use; they stay yours to close.
+        http_client, async_http_client: httpx or httpx2 clients to use; they stay yours to close. Their cookies are not sent.
         clock, now, chance, new_id: where time, the date, randomness and ids come from.
 
     Raises:

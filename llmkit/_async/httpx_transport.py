@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -14,6 +15,9 @@ from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import system_error
+
+# Takes none, and so sends none back.
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
 class AsyncHttpxTransport:
@@ -46,6 +50,7 @@ class AsyncHttpxTransport:
             if self._idle[origin]:
                 return self._idle[origin].pop()
         client = httpx.AsyncClient(
+            cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
@@ -80,12 +85,27 @@ class AsyncHttpxTransport:
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
-    __slots__ = ("client", "origin", "socket")
+    __slots__ = ("_copy", "client", "origin", "socket")
 
     def __init__(self, client: httpx.AsyncClient, origin: str) -> None:
         self.client = client
         self.origin = origin
         self.socket: socket.socket | None = None
+        self._copy: socket.socket | None = None
+
+    def hold(self, found: Any) -> None:  # a socket, or what stands for one in an event loop
+        """Take note of the connection's socket."""
+        self.release()
+        if type(found).__module__.startswith("uvloop"):
+            # Its stand-in cannot be shut down, and does not know when its number has become another connection's.
+            self._copy = found = found.dup()
+        self.socket = found
+
+    def release(self) -> None:
+        """Let a copy go, lest the connection stays open with it."""
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = self.socket = None
 
 
 class AsyncHttpxExchange:
@@ -122,6 +142,9 @@ class AsyncHttpxExchange:
             timeout=httpx.Timeout(None, connect=self._connect_timeout),
             extensions={"trace": self._trace},
         )
+        if "cookie" not in self._request.headers:
+            # A client of the app's own may keep what a provider has set for another user's call.
+            message.headers.pop("cookie", None)
         failure = None
         try:
             answer = await client.send(message, stream=True, follow_redirects=False)
@@ -185,15 +208,20 @@ class AsyncHttpxExchange:
                 return
             self._closed = True
         answer, self._answer, self._body = self._answer, None, None
-        if answer is not None:
-            await answer.aclose()
-            # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
-            answer.request.extensions = {}
-            answer.stream = httpx.ByteStream(b"")
-        if self._at_end and not self._aborted:
-            await self._transport.give_back(self._line)
-        else:
-            await self._transport.drop(self._line)
+        kept = False
+        try:
+            if answer is not None:
+                await answer.aclose()
+                # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
+                answer.request.extensions = {}
+                answer.stream = httpx.ByteStream(b"")
+            kept = self._at_end and not self._aborted
+        finally:
+            self._line.release()
+            if kept:
+                await self._transport.give_back(self._line)
+            else:
+                await self._transport.drop(self._line)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
@@ -204,7 +232,7 @@ class AsyncHttpxExchange:
             return
         found = stream.get_extra_info("socket")
         if found is not None:
-            self._line.socket = found
+            self._line.hold(found)
         if self._aborted:
             self.abort()
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -15,6 +16,9 @@ from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import system_error
+
+# Takes none, and so sends none back.
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
 class HttpxTransport:
@@ -47,6 +51,7 @@ class HttpxTransport:
             if self._idle[origin]:
                 return self._idle[origin].pop()
         client = httpx.Client(
+            cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
@@ -81,12 +86,27 @@ class HttpxTransport:
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
-    __slots__ = ("client", "origin", "socket")
+    __slots__ = ("_copy", "client", "origin", "socket")
 
     def __init__(self, client: httpx.Client, origin: str) -> None:
         self.client = client
         self.origin = origin
         self.socket: socket.socket | None = None
+        self._copy: socket.socket | None = None
+
+    def hold(self, found: Any) -> None:  # a socket, or what stands for one in an event loop
+        """Take note of the connection's socket."""
+        self.release()
+        if type(found).__module__.startswith("uvloop"):
+            # Its stand-in cannot be shut down, and does not know when its number has become another connection's.
+            self._copy = found = found.dup()
+        self.socket = found
+
+    def release(self) -> None:
+        """Let a copy go, lest the connection stays open with it."""
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = self.socket = None
 
 
 class HttpxExchange:
@@ -123,6 +143,9 @@ class HttpxExchange:
             timeout=httpx.Timeout(None, connect=self._connect_timeout),
             extensions={"trace": self._trace},
         )
+        if "cookie" not in self._request.headers:
+            # A client of the app's own may keep what a provider has set for another user's call.
+            message.headers.pop("cookie", None)
         failure = None
         try:
             answer = client.send(message, stream=True, follow_redirects=False)
@@ -186,15 +209,20 @@ class HttpxExchange:
                 return
             self._closed = True
         answer, self._answer, self._body = self._answer, None, None
-        if answer is not None:
-            answer.close()
-            # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
-            answer.request.extensions = {}
-            answer.stream = httpx.ByteStream(b"")
-        if self._at_end and not self._aborted:
-            self._transport.give_back(self._line)
-        else:
-            self._transport.drop(self._line)
+        kept = False
+        try:
+            if answer is not None:
+                answer.close()
+                # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
+                answer.request.extensions = {}
+                answer.stream = httpx.ByteStream(b"")
+            kept = self._at_end and not self._aborted
+        finally:
+            self._line.release()
+            if kept:
+                self._transport.give_back(self._line)
+            else:
+                self._transport.drop(self._line)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
@@ -205,7 +233,7 @@ class HttpxExchange:
             return
         found = stream.get_extra_info("socket")
         if found is not None:
-            self._line.socket = found
+            self._line.hold(found)
         if self._aborted:
             self.abort()
 
