@@ -19,6 +19,7 @@ from pydantic import (
 
 from llmkit.config_errors import explain
 from llmkit.errors import ConfigError
+from llmkit.fields import field_name, field_value
 from llmkit.tracebacks import forgetful
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -58,6 +59,8 @@ def _origin(value: str) -> str:
 BaseURL = Annotated[str, AfterValidator(_http_url)]
 ModelId = Annotated[str, AfterValidator(_model_id)]
 Origin = Annotated[str, AfterValidator(_origin)]
+FieldName = Annotated[str, AfterValidator(field_name)]
+FieldValue = Annotated[str, AfterValidator(field_value)]
 
 
 class Section(BaseModel):
@@ -93,7 +96,7 @@ class ProviderConfig(Section):
     base_url: BaseURL | None = None
     api_key: SecretStr | None = None
     price: AnyPrice | None = None
-    headers: Annotated[dict[str, str], Field(repr=False)] = {}
+    headers: Annotated[dict[FieldName, FieldValue], Field(repr=False)] = {}
 
 
 class Defaults(Section):

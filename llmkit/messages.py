@@ -52,8 +52,9 @@ Prompt = str | Message | Sequence[Message | Mapping[str, object]]
 
 
 def to_parts(content: Iterable[str | Part]) -> tuple[Part, ...]:
-    """Turn texts into parts and keep parts as they are."""
-    return tuple(TextPart(item) if isinstance(item, str) else item for item in content)
+    """Turn texts into parts and keep parts as they are. Empty ones are left out: vendors refuse them."""
+    parts = [TextPart(item) if isinstance(item, str) else item for item in content]
+    return tuple(part for part in parts if part.text) or (TextPart(""),)
 
 
 def to_messages(prompt: Prompt) -> tuple[Message, ...]:
@@ -103,7 +104,7 @@ def _content_parts(content: object, at: int) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (TextPart(content),)
     if isinstance(content, Sequence) and content:
-        return tuple(_content_part(part, at) for part in content)
+        return to_parts(_content_part(part, at) for part in content)
     raise InvalidRequest(
         f"messages[{at}].content must be a text or a list of parts",
         hint='A content is a text, or parts such as {"type": "text", "text": "..."}.',

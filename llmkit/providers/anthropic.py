@@ -16,7 +16,7 @@ from llmkit.providers.anthropic_answers import EventDecoder, MessageDecoder
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.decoding import choose_decoder
 from llmkit.providers.failures import Origin
-from llmkit.providers.request import checked_api_key, checked_base_url, to_request
+from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
 from llmkit.tracebacks import forgetful
 
 VERSION = "2023-06-01"
@@ -50,7 +50,7 @@ class Anthropic:
         self._headers = {"anthropic-version": VERSION, "content-type": "application/json"}
         if api_key is not None:
             self._headers["x-api-key"] = checked_api_key(name, api_key)
-        self._headers |= {key.lower(): value for key, value in (headers or {}).items()}
+        self._headers |= checked_headers(name, headers)
         self._clock = clock
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:

@@ -17,7 +17,7 @@ from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.decoding import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
-from llmkit.providers.request import checked_api_key, checked_base_url, to_request
+from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
 from llmkit.tracebacks import forgetful
 
 
@@ -64,7 +64,7 @@ class OpenAI:
         self._headers = {"content-type": "application/json"}
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {checked_api_key(name, api_key)}"
-        self._headers |= {key.lower(): value for key, value in (headers or {}).items()}
+        self._headers |= checked_headers(name, headers)
         self._clock = clock
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmkit.errors import ConfigError, InvalidRequest
+from llmkit.fields import field_name, field_value
 from llmkit.providers.base import HTTPRequest
 
 
@@ -17,12 +18,13 @@ def checked_base_url(provider: str, value: str) -> str:
     Raises:
         ConfigError: it is not an http or https URL, or carries a password, a query or a fragment.
     """
+    value = value.strip()
     try:
-        parts = urlsplit(value.strip())
+        parts = urlsplit(value)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound:
+    if not sound or " " in value or not value.isprintable():
         raise ConfigError(
             f"the base URL of {provider} is not an http or https URL",
             hint='Write it in full, such as "https://api.example.com/v1".',
@@ -32,7 +34,7 @@ def checked_base_url(provider: str, value: str) -> str:
             f"the base URL of {provider} holds a password, a query or a fragment",
             hint="Put credentials into api_key or headers.",
         )
-    return value.strip().rstrip("/")
+    return value.rstrip("/")
 
 
 def checked_api_key(provider: str, value: str) -> str:
@@ -41,13 +43,35 @@ def checked_api_key(provider: str, value: str) -> str:
     Raises:
         ConfigError: it is empty, or cannot stand in an HTTP header.
     """
-    value = value.strip()
-    if value and value.isascii() and value.isprintable():
-        return value
+    try:
+        key = field_value(value)
+        fault = None if key else "is empty"
+    except ValueError:
+        key, fault = "", "is not printable ASCII"
+    if fault is None:
+        return key
     raise ConfigError(
-        f"the API key of {provider} is " + ("not printable ASCII" if value else "empty"),
+        f"the API key of {provider} {fault}",
         hint=f"Check providers.{provider}.api_key or its environment variable.",
     )
+
+
+def checked_headers(provider: str, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return further headers, names in lower case.
+
+    Raises:
+        ConfigError: one of them cannot be sent.
+    """
+    checked: dict[str, str] = {}
+    fault = None
+    for name, value in (headers or {}).items():
+        try:
+            checked[field_name(name)] = field_value(value)
+        except ValueError as error:
+            fault = f"the header {name!r} of {provider} cannot be sent: {error}"
+    if fault is not None:
+        raise ConfigError(fault, hint=f"Check providers.{provider}.headers.")
+    return checked
 
 
 def to_request(

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from llmkit.config import RelayConfig
 
 
+MAX_PARTS = 10_000
+"""How many messages and parts of messages a browser may send. Each becomes an object on the way, however short it is."""
+
+
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
     messages: list[dict[str, object]]
     model: str | None = None
@@ -69,4 +73,14 @@ def parse(body: bytes, settings: RelayConfig) -> Payload:
             "this model is not offered",
             hint="Leave model out, or name one of the aliases in relay.models.",
         )
+    if sum(_count(message) for message in read.messages) > MAX_PARTS:
+        raise InvalidRequest(
+            f"the conversation has more than {MAX_PARTS} messages and parts",
+            hint="Send a shorter conversation, with fewer parts in each message.",
+        )
     return Payload(to_messages(read.messages), model)
+
+
+def _count(message: dict[str, object]) -> int:
+    content = message.get("content")
+    return max(1, len(content)) if isinstance(content, list) else 1

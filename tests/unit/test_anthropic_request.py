@@ -10,6 +10,7 @@ import pytest
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.messages import Message
 from llmkit.providers.anthropic import Anthropic
+from llmkit.providers.openai import OpenAI
 from support.decoding import call
 
 URL = "https://api.anthropic.com/v1/messages"
@@ -109,6 +110,18 @@ def test_unusable_keys_are_refused(api_key: str) -> None:
     assert api_key.strip() == "" or api_key not in str(raised.value)
 
 
+@pytest.mark.parametrize("provider", [Anthropic, OpenAI])
+@pytest.mark.parametrize("headers", [{"x-a": "é"}, {"x-a": "a\nb"}, {"a b": "c"}])
+def test_unusable_headers_are_refused(
+    provider: type[Anthropic | OpenAI], headers: dict[str, str]
+) -> None:
+    """A header that cannot be sent raises at construction, by name and without its value."""
+    with pytest.raises(ConfigError, match="providers.mine.headers") as raised:
+        provider("mine", api_key="test-key", headers=headers)
+    assert "é" not in str(raised.value)
+    assert "a\nb" not in str(raised.value)
+
+
 def test_white_space_around_a_key_is_taken_off() -> None:
     """A line end after the key, as files have it, does no harm."""
     request = Anthropic(api_key="test-key\n").build_request(call(), "m")
@@ -123,6 +136,8 @@ def test_white_space_around_a_key_is_taken_off() -> None:
         "ftp://x",
         "http://",
         "http://[",
+        "http://a b/v1",
+        "http://x/a\0b",
         "http://x:99999",
         "http://x:y",
         "https://user:pass@x",

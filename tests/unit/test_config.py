@@ -51,6 +51,16 @@ def test_price_zero_is_free() -> None:
         ({"models": {"default": ["gpt-5"]}}, "provider:model"),
         ({"providers": {"x": {"wire": "soap"}}}, "providers.x.wire"),
         ({"providers": {"x": {"base_url": "localhost"}}}, "http://"),
+        ({"providers": {"x": {"headers": {"x-a": "é"}}}}, "providers.x.headers.x-a: a header's"),
+        ({"providers": {"x": {"headers": {"x-a": "a\r\nb: c"}}}}, "providers.x.headers.x-a"),
+        ({"providers": {"x": {"headers": {"x-a": "a\0"}}}}, "printable ASCII"),
+        ({"providers": {"x": {"headers": {"x-a": 7}}}}, "providers.x.headers.x-a"),
+        ({"providers": {"x": {"headers": {"a b": "c"}}}}, "providers.x.headers.a b"),
+        ({"providers": {"x": {"headers": {"": "c"}}}}, "a header's name"),
+        ({"providers": {"x": {"headers": {"Content-Length": "3"}}}}, "set by the HTTP library"),
+        ({"relay": {"allowed_origins": ["https://x.example/"]}}, "relay.allowed_origins"),
+        ({"relay": {"allowed_origins": "*"}}, "an origin is a scheme and a host"),
+        ({"relay": {"allowed_origins": "http://["}}, "an origin is a scheme and a host"),
         ({"budgets": [{"usd": 3}]}, "budgets"),
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
@@ -102,3 +112,9 @@ def test_kit_refuses_at_construction(settings: dict[str, Any], said: str) -> Non
 def test_without_a_host_no_database_means_no_books() -> None:
     """A script that does not say where the rows go has none."""
     assert Kit({}).ledger is None
+
+
+def test_headers_are_trimmed() -> None:
+    """White space at the ends, as a file or a shell leaves it, is no part of a header."""
+    provider = Config.of({"providers": {"x": {"headers": {" X-A ": " b\n"}}}}).providers["x"]
+    assert provider.headers == {"x-a": "b"}

@@ -32,6 +32,14 @@ def test_a_conversation_of_mappings() -> None:
     ]
 
 
+def test_empty_parts_are_left_out() -> None:
+    """Vendors refuse them; a message of nothing else is one empty text."""
+    (message,) = to_messages([{"role": "user", "content": ["", "a", {"type": "text", "text": ""}]}])
+    assert message == Message.user("a") == Message.user("", "a")
+    assert to_messages([{"role": "user", "content": ["", ""]}]) == (Message.user(""),)
+    assert Message.user("").text == ""
+
+
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [

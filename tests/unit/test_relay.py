@@ -11,7 +11,9 @@ from llmkit import (
     Caller,
     ConfigError,
     Finish,
+    InvalidRequest,
     LLMKitError,
+    Message,
     ProviderError,
     Reset,
     SSEDecoder,
@@ -21,7 +23,7 @@ from llmkit import (
 )
 from llmkit.config import RelayConfig
 from llmkit.relay.dialects.text import TextDialect
-from llmkit.relay.payload import parse
+from llmkit.relay.payload import MAX_PARTS, parse
 from llmkit.relay.problem import Problem, Refusal, problem_of
 
 FINISH = Finish("end", "end_turn", Usage())
@@ -118,3 +120,24 @@ def test_the_browsers_choice_and_the_apps_rules() -> None:
         "max_tokens": 9,
         "user": caller,
     }
+
+
+def test_many_parts_are_counted() -> None:
+    """A body within its limit does not become ten times as much upstream: empty parts go, and of others there are not too many."""
+    settings = RelayConfig()
+
+    def body(part: str, count: int) -> bytes:
+        return json.dumps({"messages": [{"role": "user", "content": [part] * count}]}).encode()
+
+    assert parse(body("", MAX_PARTS), settings).messages == (Message.user(""),)
+    assert len(parse(body("a", MAX_PARTS), settings).messages[0].parts) == MAX_PARTS
+    many = [{"role": "user", "content": "a"}] * MAX_PARTS
+    split = [{"role": "user", "content": ["a", "b"]}] * (MAX_PARTS // 2 + 1)
+    for wrong in (
+        body("a", MAX_PARTS + 1),
+        body("", MAX_PARTS + 1),
+        json.dumps({"messages": [*many, {"role": "user", "content": []}]}).encode(),
+        json.dumps({"messages": split}).encode(),
+    ):
+        with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS} messages and parts"):
+            parse(wrong, settings)
