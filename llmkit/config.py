@@ -70,12 +70,13 @@ class Section(BaseModel):
 
 
 class Price(Section):
-    """US dollars per million tokens. Cached tokens cost as other input unless priced themselves."""
+    """US dollars per million tokens, and per thousand web searches. Cached tokens cost as other input unless priced themselves."""
 
     input: Dollars
     output: Dollars
     cache_read: Dollars | None = None
     cache_write: Dollars | None = None
+    web_search: Dollars | None = None
 
 
 def _price(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 Source = Literal["reported", "estimated", "unknown"]
@@ -32,3 +33,26 @@ class Usage:
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Billing:
+    """What the cost of an answer hangs on beside its tokens, as the provider reports it.
+
+    Attributes:
+        service_tier, speed, region: in the provider's words; None where it says nothing.
+        web_searches: how many it made for this answer.
+        unpriced: whether it billed something else, whose price nobody knows.
+        stated_cost: what it says that the answer cost, in US dollars.
+    """
+
+    service_tier: str | None = None
+    speed: str | None = None
+    region: str | None = None
+    web_searches: int = 0
+    unpriced: bool = False
+    stated_cost: Decimal | None = None
+
+
+PLAIN = Billing()
+"""Tokens at the usual price, and nothing else."""

@@ -1,51 +1,34 @@
-"""What an attempt cost: by the host's own prices, else by those that genai-prices carries."""
+"""What an attempt cost: by the host's own prices, by the provider's word, or by the prices that genai-prices carries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation, localcontext
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from typing import TYPE_CHECKING, NamedTuple
 
-from llmkit.errors import ConfigError
-from llmkit.usage import Usage
+from llmkit.policy.rates import AnyPrice, Rates, own_rates, vendor_rates
+from llmkit.usage import PLAIN, Billing, Usage
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+    from genai_prices.types import ModelInfo, ModelPrice
 
 _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)  # whatever context the host computes in
 _NANO = Decimal("0.000000001")
 _REMEMBERED = 1000
 # What genai-prices calls a vendor, where its name in the settings is another.
 _VENDOR_IDS = {"xai": "x-ai"}
-_PRICE_HINT = (
-    'A price is 0, or {"input": "3", "output": "15"} with "cache_read" and'
-    ' "cache_write" where they differ, in US dollars per million tokens.'
-)
-
-
-class Price(Protocol):
-    """US dollars per million tokens. Cached tokens cost as other input unless priced themselves."""
-
-    @property
-    def input(self) -> Decimal:
-        """For the prompt."""
-
-    @property
-    def output(self) -> Decimal:
-        """For the answer, reasoning included."""
-
-    @property
-    def cache_read(self) -> Decimal | None:
-        """For the prompt's part that was read from the provider's cache."""
-
-    @property
-    def cache_write(self) -> Decimal | None:
-        """For the prompt's part that was written to the provider's cache."""
-
-
-AnyPrice = Price | Mapping[str, Decimal | str | int] | int | str
+# What words mean the usual price: whoever asked for nothing gets these.
+_USUAL = {
+    "service_tier": ("default", "standard", "auto", "on_demand"),
+    "speed": ("standard",),
+    "region": ("global", "not_available"),
+}
+# Words for a usual price that are another's for a dearer or a cheaper one: Groq's flex costs what its on_demand does.
+_USUAL_AT = {("groq", "service_tier", "flex")}
+# What all prices of tokens are multiplied by (platform.claude.com/docs/en/build-with-claude/data-residency).
+_REGIONS = {("anthropic", "us"): Decimal("1.1")}
+_LARGEST = Decimal(10**9)  # what a cost's column holds, in US dollars
 
 
 class Priced(NamedTuple):
@@ -69,13 +52,21 @@ class Prices:
     """
 
     def __init__(self, overrides: Mapping[str, AnyPrice] | None = None) -> None:
-        self._overrides = {name: _own(name, price) for name, price in (overrides or {}).items()}
+        self._overrides = {
+            name: own_rates(name, price) for name, price in (overrides or {}).items()
+        }
         self._models: dict[tuple[str, str], _Model | None] = {}
 
     def cost(
-        self, provider: str | None, model: str, usage: Usage, *, at: datetime | None = None
+        self,
+        provider: str | None,
+        model: str,
+        usage: Usage,
+        *,
+        billing: Billing = PLAIN,
+        at: datetime | None = None,
     ) -> Priced:
-        """Price what an attempt used.
+        """Price what an attempt used: by the settings' price, else by what the provider says that it cost, else by its vendor's prices.
 
         A vendor's prices are taken where the provider has exactly this vendor's name, at whatever
         address, and the vendor has this model.
@@ -84,17 +75,22 @@ class Prices:
             provider: its name in the settings; None is at nobody's price.
             model: the model's name, as the provider knows it.
             usage: the tokens. When one side is unknown the cost is, unless the model is free.
+            billing: what else the price hangs on. What is not known to be priced makes the cost unknown; the settings' price
+                holds for every tier, speed and region.
             at: when it was; default now. Some prices change at a date, or at an hour.
         """
         if provider is None:
             return UNKNOWN
         own = self._overrides.get(f"{provider}:{model}") or self._overrides.get(provider)
         if own is not None:
-            return _priced(own, usage, "settings")
+            return _priced(own, usage, billing, "settings")
+        if billing.stated_cost is not None:
+            return _rounded(billing.stated_cost, f"stated by {provider}"[:64])
         found = self._find(provider, model)
-        if found is None:
+        rates = found.rates(at or datetime.now(UTC), billing) if found is not None else None
+        if found is None or rates is None:
             return UNKNOWN
-        return _priced(found.rates(at or datetime.now(UTC)), usage, found.version)
+        return _priced(rates, usage, billing, found.version)
 
     def preload(self) -> None:
         """Load the price data, so that no call has to wait the third of a second that it takes."""
@@ -112,123 +108,62 @@ class Prices:
         return found
 
 
-# Dollars per million tokens, each above so many input tokens.
-_Rate = tuple[tuple[int, Decimal], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rates:
-    """What each kind of token costs, or None; `request` is dollars for the call itself."""
-
-    input: _Rate | None
-    cache_read: _Rate | None
-    cache_write: _Rate | None
-    cache_write_1h: _Rate | None
-    output: _Rate | None
-    reasoning: _Rate | None
-    request: Decimal = Decimal(0)
-    free: bool = False
-
-    def cost(self, usage: Usage) -> Decimal | None:
-        """Add up, in US dollars; None if a count is unknown, unpriced or contradicts another."""
-        if usage.input_tokens is None or usage.output_tokens is None:
-            return None
-        read = usage.cache_read_tokens or 0
-        written_1h = usage.cache_write_1h_tokens or 0
-        written = usage.cache_write_tokens
-        if written is None:
-            written = written_1h + (usage.cache_write_5m_tokens or 0)
-        reasoning = usage.reasoning_tokens or 0
-        total = self.request * 1_000_000
-        for count, rate in (
-            (usage.input_tokens - read - written, self.input),
-            (read, self.cache_read),
-            (written - written_1h, self.cache_write),
-            (written_1h, self.cache_write_1h),
-            (usage.output_tokens - reasoning, self.output),
-            (reasoning, self.reasoning),
-        ):
-            if count < 0 or (count and rate is None):
-                return None
-            if count and rate is not None:
-                total += count * _at(rate, usage.input_tokens)
-        return total / 1_000_000
-
-
-def _at(rate: _Rate, input_tokens: int) -> Decimal:
-    """Choose the price; above a threshold it holds for all tokens, not only for those beyond it."""
-    return [price for start, price in rate if input_tokens > start][-1]
-
-
-def _priced(rates: _Rates, usage: Usage, version: str) -> Priced:
+def _priced(rates: Rates, usage: Usage, billing: Billing, version: str) -> Priced:
     with localcontext(_EXACT):
-        cost = Decimal(0) if rates.free else rates.cost(usage)
-        return UNKNOWN if cost is None else Priced(cost.quantize(_NANO), version)
+        cost = Decimal(0) if rates.free else rates.cost(usage, billing)
+    return UNKNOWN if cost is None else _rounded(cost, version)
 
 
-def _own(name: str, price: AnyPrice) -> _Rates:
-    """Read a price of the host's."""
-    try:
-        if isinstance(price, int | str):
-            if Decimal(str(price)) != 0:
-                raise ValueError  # one number cannot be the price of both sides
-            price = {"input": 0, "output": 0}
-        if isinstance(price, Mapping):
-            unknown = price.keys() - {
-                "input",
-                "output",
-                "cache_read",
-                "cache_write",
-            }
-            if unknown:
-                raise ValueError
-            read, write = price.get("cache_read"), price.get("cache_write")
-            values = [price["input"], price["output"], read, write]
-        else:
-            values = [
-                price.input,
-                price.output,
-                price.cache_read,
-                price.cache_write,
-            ]
-        rates = [None if value is None else _flat(value) for value in values]
-    except (ValueError, KeyError, InvalidOperation):
-        raise ConfigError(f"the price of {name} is not one", hint=_PRICE_HINT) from None
-    fresh, output, read_rate, write_rate = rates
-    return _Rates(
-        input=fresh,
-        cache_read=read_rate or fresh,
-        cache_write=write_rate or fresh,
-        cache_write_1h=write_rate or fresh,
-        output=output,
-        reasoning=output,
-        free=not any(rate[0][1] for rate in rates if rate),
-    )
-
-
-def _flat(value: Decimal | str | int) -> _Rate:
-    price = Decimal(str(value))
-    if not price.is_finite() or price < 0:
-        raise ValueError
-    return ((-1, price),)
+def _rounded(cost: Decimal, version: str) -> Priced:
+    with localcontext(_EXACT):
+        cost = cost.quantize(_NANO)
+    return Priced(cost, version) if cost < _LARGEST else UNKNOWN
 
 
 class _Model:
     """A model that genai-prices knows."""
 
-    __slots__ = ("_info", "_last", "version")
+    __slots__ = ("_info", "_last", "_vendor", "version")
 
-    def __init__(self, info: ModelInfo, version: str) -> None:
+    def __init__(self, info: ModelInfo, vendor: str, version: str) -> None:
         self._info = info
-        self._last: tuple[ModelPrice, _Rates] | None = None
+        self._vendor = vendor
+        self._last: tuple[ModelPrice, Decimal, Rates] | None = None
         self.version = version
 
-    def rates(self, at: datetime) -> _Rates:
-        """Return the prices of that moment."""
+    def rates(self, at: datetime, billing: Billing) -> Rates | None:
+        """Return the prices of that moment; None where nobody knows what a word of the provider's does to them."""
+        factor = self._factor(billing.region)
+        context = {
+            name: word
+            for name, word in (("service_tier", billing.service_tier), ("speed", billing.speed))
+            if word is not None and not self._is_usual(name, word)
+        }
+        if factor is None or not all(self._prices_word(at, context, name) for name in context):
+            return None
+        if context:
+            return vendor_rates(self._info.get_prices(at, context), factor)
         price = self._info.get_prices(at)
-        if self._last is None or self._last[0] is not price:
-            self._last = (price, _of_vendor(price))
-        return self._last[1]
+        last = self._last
+        if last is None or last[0] is not price or last[1] != factor:
+            last = self._last = (price, factor, vendor_rates(price, factor))
+        return last[2]
+
+    def _is_usual(self, name: str, word: str) -> bool:
+        return word in _USUAL[name] or (self._vendor, name, word) in _USUAL_AT
+
+    def _factor(self, region: str | None) -> Decimal | None:
+        if region is None or self._is_usual("region", region):
+            return Decimal(1)
+        return _REGIONS.get((self._vendor, region))
+
+    def _prices_word(self, at: datetime, context: Mapping[str, str], name: str) -> bool:
+        return any(
+            name in variant.when
+            and variant.when.items() <= context.items()
+            and (variant.constraint is None or variant.constraint.active(at))
+            for variant in self._info.price_variants or ()
+        )
 
 
 def _look_up(provider: str, model: str) -> _Model | None:
@@ -241,28 +176,4 @@ def _look_up(provider: str, model: str) -> _Model | None:
         return None
     if found.provider.id != vendor:  # it also matches names that only contain a vendor's
         return None
-    return _Model(found.model, f"genai-prices {genai_prices.__version__}")
-
-
-def _of_vendor(price: ModelPrice) -> _Rates:
-    """Take over the prices of text. The package's own calculation agrees, at 30 times the time."""
-    fresh, output = _tiers(price.input_mtok), _tiers(price.output_mtok)
-    written = _tiers(price.cache_write_mtok) or fresh
-    per_thousand = price.requests_kcount
-    return _Rates(
-        input=fresh,
-        cache_read=_tiers(price.cache_read_mtok) or fresh,
-        cache_write=_tiers(price.cache_write_5m_mtok) or written,
-        cache_write_1h=_tiers(price.cache_write_1h_mtok) or written,
-        output=output,
-        reasoning=_tiers(price.output_reasoning_mtok) or output,
-        request=per_thousand / 1000 if isinstance(per_thousand, Decimal) else Decimal(0),
-    )
-
-
-def _tiers(price: Decimal | TieredPrices | None) -> _Rate | None:
-    if price is None:
-        return None
-    if isinstance(price, Decimal):
-        return _flat(price)
-    return ((-1, price.base), *((tier.start, tier.price) for tier in price.tiers))
+    return _Model(found.model, vendor, f"genai-prices {genai_prices.__version__}")

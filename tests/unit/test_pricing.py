@@ -12,7 +12,7 @@ import pytest
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.policy.pricing import UNKNOWN, Prices
-from llmkit.usage import Usage
+from llmkit.usage import Billing, Usage
 
 genai_prices = pytest.importorskip("genai_prices")
 
@@ -235,3 +235,87 @@ def test_preload_loads_the_data() -> None:
     """After preload the first call finds the price data there."""
     Prices().preload()
     assert Prices().cost("openai", "gpt-4o", THOUSAND).cost is not None
+
+
+NANO = Usage(input_tokens=100_000, output_tokens=1_000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "billing", "cost"),
+    [
+        ("openai", "gpt-5-nano", NANO, {"service_tier": "default"}, "0.0054"),
+        ("openai", "gpt-5-nano", NANO, {"service_tier": "flex"}, "0.0027"),
+        ("openai", "gpt-5.4", NANO, {"service_tier": "priority"}, "0.53"),
+        ("openai", "gpt-5-nano", NANO, {"service_tier": "scale"}, None),
+        ("openai", "gpt-5-nano", NANO, {"service_tier": "toString"}, None),
+        ("groq", "llama-3.3-70b-versatile", THOUSAND, {"service_tier": "on_demand"}, "0.000669"),
+        ("groq", "llama-3.3-70b-versatile", THOUSAND, {"service_tier": "flex"}, "0.000669"),
+        ("groq", "llama-3.3-70b-versatile", THOUSAND, {"service_tier": "performance"}, None),
+        ("anthropic", "claude-sonnet-4-5", THOUSAND, {"service_tier": "standard"}, "0.0045"),
+        ("anthropic", "claude-sonnet-4-5", THOUSAND, {"service_tier": "priority"}, None),
+        ("anthropic", "claude-sonnet-4-5", THOUSAND, {"web_searches": 2}, "0.0245"),
+        ("anthropic", "claude-opus-4-6", THOUSAND, {"region": "us"}, "0.00825"),
+        ("anthropic", "claude-opus-4-6", THOUSAND, {"region": "global"}, "0.0075"),
+        ("anthropic", "claude-opus-4-6", THOUSAND, {"region": "moon"}, None),
+        ("anthropic", "claude-opus-4-6", THOUSAND, {"region": "us", "web_searches": 1}, "0.01825"),
+        ("anthropic", "claude-sonnet-4-5", THOUSAND, {"speed": "standard"}, "0.0045"),
+        ("anthropic", "claude-sonnet-4-5", THOUSAND, {"speed": "fast"}, None),
+        ("anthropic", "claude-sonnet-4-5", THOUSAND, {"unpriced": True}, None),
+        ("groq", "llama-3.3-70b-versatile", THOUSAND, {"web_searches": 1}, None),
+    ],
+)
+def test_what_changes_the_price(
+    provider: str, model: str, usage: Usage, billing: dict[str, Any], cost: str | None
+) -> None:
+    """Tier, speed, region and searches are priced, or the cost is unknown: never the usual price for an unusual call."""
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    priced = Prices().cost(provider, model, usage, billing=Billing(**billing), at=at)
+    assert priced.cost == (None if cost is None else Decimal(cost))
+
+
+def test_a_provider_that_states_its_cost_is_believed() -> None:
+    """Before our own reckoning, and after the settings' price; the version says whose word it is."""
+    stated = Billing(stated_cost=Decimal("0.00123"), service_tier="x", unpriced=True)
+    assert Prices().cost("openrouter", "some/model", Usage(), billing=stated) == (
+        Decimal("0.001230000"),
+        "stated by openrouter",
+    )
+    assert Prices().cost("anthropic", "claude-sonnet-4-5", THOUSAND, billing=stated).version == (
+        "stated by anthropic"
+    )
+    ours = Prices({"openrouter": {"input": 1, "output": 1}})
+    assert ours.cost(
+        "openrouter", "some/model", THOUSAND, billing=Billing(stated_cost=Decimal(9))
+    ) == (
+        Decimal("0.0011"),
+        "settings",
+    )
+    assert Prices().cost(None, "some/model", THOUSAND, billing=stated) == UNKNOWN
+    version = Prices().cost("x" * 99, "m", Usage(), billing=stated).version
+    assert version is not None
+    assert len(version) == 64
+
+
+def test_the_settings_price_of_searches() -> None:
+    """A price of the host's own holds for every tier; searches are priced if it says so, and unknown if not."""
+    prices = Prices(
+        {
+            "a": {"input": 1, "output": 1, "web_search": "2.5"},
+            "b": {"input": 1, "output": 1},
+            "free": 0,
+        }
+    )
+    searched = Billing(web_searches=2, service_tier="odd")
+    assert prices.cost("a", "m", THOUSAND, billing=searched).cost == Decimal("0.0061")
+    assert prices.cost("b", "m", THOUSAND, billing=searched) == UNKNOWN
+    assert prices.cost("b", "m", THOUSAND, billing=Billing(service_tier="odd")).cost is not None
+    assert prices.cost("free", "m", THOUSAND, billing=searched).cost == 0
+
+
+def test_a_cost_beyond_its_column_is_unknown() -> None:
+    """No count and no price gives a cost that no database would take."""
+    dear = Prices({"a": {"input": 10**9, "output": 0}})
+    huge = Usage(input_tokens=2**31 - 1, output_tokens=0)
+    assert dear.cost("a", "m", huge) == UNKNOWN
+    stated = Billing(stated_cost=Decimal(10**9))
+    assert dear.cost("b", "m", huge, billing=stated) == UNKNOWN

@@ -1,0 +1,175 @@
+"""What the tokens of a model cost, and what an attempt comes to at these rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Protocol
+
+from llmkit.errors import ConfigError
+from llmkit.usage import Billing, Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelPrice, TieredPrices
+
+_PRICE_HINT = (
+    'A price is 0, or {"input": "3", "output": "15"} with "cache_read" and "cache_write" where they differ, in US dollars per'
+    ' million tokens, and "web_search" in US dollars per thousand searches.'
+)
+
+
+class Price(Protocol):
+    """US dollars per million tokens. Cached tokens cost as other input unless priced themselves."""
+
+    @property
+    def input(self) -> Decimal:
+        """For the prompt."""
+
+    @property
+    def output(self) -> Decimal:
+        """For the answer, reasoning included."""
+
+    @property
+    def cache_read(self) -> Decimal | None:
+        """For the prompt's part that was read from the provider's cache."""
+
+    @property
+    def cache_write(self) -> Decimal | None:
+        """For the prompt's part that was written to the provider's cache."""
+
+    @property
+    def web_search(self) -> Decimal | None:
+        """For a thousand searches that the provider makes."""
+
+
+AnyPrice = Price | Mapping[str, Decimal | str | int] | int | str
+
+
+# Dollars per million tokens, each above so many input tokens.
+_Rate = tuple[tuple[int, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What each kind of token costs, or None; `request` is dollars for the call itself, `web_search` for one search."""
+
+    input: _Rate | None
+    cache_read: _Rate | None
+    cache_write: _Rate | None
+    cache_write_1h: _Rate | None
+    output: _Rate | None
+    reasoning: _Rate | None
+    request: Decimal = Decimal(0)
+    web_search: Decimal | None = None
+    factor: Decimal = Decimal(1)
+    free: bool = False
+
+    def cost(self, usage: Usage, billing: Billing) -> Decimal | None:
+        """Add up, in US dollars; None if a count is unknown, unpriced or contradicts another."""
+        if usage.input_tokens is None or usage.output_tokens is None or billing.unpriced:
+            return None
+        if billing.web_searches and self.web_search is None:
+            return None
+        read = usage.cache_read_tokens or 0
+        written_1h = usage.cache_write_1h_tokens or 0
+        written = usage.cache_write_tokens
+        if written is None:
+            written = written_1h + (usage.cache_write_5m_tokens or 0)
+        reasoning = usage.reasoning_tokens or 0
+        total = Decimal(0)
+        for count, rate in (
+            (usage.input_tokens - read - written, self.input),
+            (read, self.cache_read),
+            (written - written_1h, self.cache_write),
+            (written_1h, self.cache_write_1h),
+            (usage.output_tokens - reasoning, self.output),
+            (reasoning, self.reasoning),
+        ):
+            if count < 0 or (count and rate is None):
+                return None
+            if count and rate is not None:
+                total += count * _at(rate, usage.input_tokens)
+        searches = billing.web_searches * (self.web_search or 0)
+        return total * self.factor / 1_000_000 + self.request + searches
+
+
+def _at(rate: _Rate, input_tokens: int) -> Decimal:
+    """Choose the price; above a threshold it holds for all tokens, not only for those beyond it."""
+    return [price for start, price in rate if input_tokens > start][-1]
+
+
+def own_rates(name: str, price: AnyPrice) -> Rates:
+    """Read a price of the host's."""
+    try:
+        if isinstance(price, int | str):
+            if Decimal(str(price)) != 0:
+                raise ValueError  # one number cannot be the price of both sides
+            price = {"input": 0, "output": 0}
+        if isinstance(price, Mapping):
+            unknown = price.keys() - {
+                "input",
+                "output",
+                "cache_read",
+                "cache_write",
+                "web_search",
+            }
+            if unknown:
+                raise ValueError
+            read, write = price.get("cache_read"), price.get("cache_write")
+            values = [price["input"], price["output"], read, write, price.get("web_search")]
+        else:
+            values = [
+                price.input,
+                price.output,
+                price.cache_read,
+                price.cache_write,
+                price.web_search,
+            ]
+        rates = [None if value is None else _flat(value) for value in values]
+    except (ValueError, KeyError, InvalidOperation):
+        raise ConfigError(f"the price of {name} is not one", hint=_PRICE_HINT) from None
+    fresh, output, read_rate, write_rate, search = rates
+    return Rates(
+        input=fresh,
+        cache_read=read_rate or fresh,
+        cache_write=write_rate or fresh,
+        cache_write_1h=write_rate or fresh,
+        output=output,
+        reasoning=output,
+        web_search=search[0][1] / 1000 if search else None,
+        free=not any(rate[0][1] for rate in rates if rate),
+    )
+
+
+def _flat(value: Decimal | str | int) -> _Rate:
+    price = Decimal(str(value))
+    if not price.is_finite() or price < 0:
+        raise ValueError
+    return ((-1, price),)
+
+
+def vendor_rates(price: ModelPrice, factor: Decimal) -> Rates:
+    """Take over the prices of text. The package's own calculation agrees, at 30 times the time."""
+    fresh, output = _tiers(price.input_mtok), _tiers(price.output_mtok)
+    written = _tiers(price.cache_write_mtok) or fresh
+    requests, searches = price.requests_kcount, price.web_searches_kcount
+    return Rates(
+        input=fresh,
+        cache_read=_tiers(price.cache_read_mtok) or fresh,
+        cache_write=_tiers(price.cache_write_5m_mtok) or written,
+        cache_write_1h=_tiers(price.cache_write_1h_mtok) or written,
+        output=output,
+        reasoning=_tiers(price.output_reasoning_mtok) or output,
+        request=requests / 1000 if isinstance(requests, Decimal) else Decimal(0),
+        web_search=searches / 1000 if isinstance(searches, Decimal) else None,
+        factor=factor,
+    )
+
+
+def _tiers(price: Decimal | TieredPrices | None) -> _Rate | None:
+    if price is None:
+        return None
+    if isinstance(price, Decimal):
+        return _flat(price)
+    return ((-1, price.base), *((tier.start, tier.price) for tier in price.tiers))
