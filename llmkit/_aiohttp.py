@@ -169,6 +169,15 @@ def proxy_from_environment(url: str) -> str | None:
 
 
 def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
+    failure = _unconnected(error, connect_timeout)
+    if failure is not None:
+        failure.sent = False
+        return failure
+    return ConnectionFailed(f"the connection to the provider broke ({type(error).__name__})")
+
+
+def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
+    """Say why there was no connection, if that is it."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ProviderTimeout("connect", connect_timeout)
     if (failure := untrusted(error)) is not None:
@@ -178,4 +187,4 @@ def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
             "no connection to the provider could be made",
             hint="Check the provider's base_url, and that this machine may reach it.",
         )
-    return ConnectionFailed(f"the connection to the provider broke ({type(error).__name__})")
+    return None

@@ -105,11 +105,13 @@ class ProviderError(LLMKitError):
         retry_after: seconds that the provider asks to wait, or None.
         rate_limits: the provider's headers of that kind, as in `Response`.
         can_retry: whether the same request may succeed later.
+        sent: whether the request may have reached the provider; False where there never was a connection.
         response: the partial answer, if any text was handed on before the failure.
     """
 
     type = "provider_error"
     can_retry = False
+    sent = True
 
     def __init__(
         self,

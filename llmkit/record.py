@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.events import Finish
-from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.row import Closing, Opening, unsent
 from llmkit.policy.estimate import estimate_tokens
+from llmkit.policy.pricing import Priced
 from llmkit.response import Accumulator, Response, Status
 from llmkit.usage import Usage
 
@@ -96,6 +98,8 @@ class AttemptRecord:
         """Return what closes the row."""
         usage = self._usage(decoder, answer, error)
         priced = self._prices.cost(self._provider, self._model, usage)
+        if isinstance(error, ProviderError) and not error.sent:
+            priced = Priced(Decimal(0), None)  # known: nothing was sent
         first = self._clocks.first_content_at
         return Closing(
             call_id=self._call.call_id,
@@ -194,23 +198,8 @@ def opening(
 
 def refused(call: Call, error: Exception, *, at: datetime) -> tuple[Opening, Closing]:
     """Make the one row of a call that no attempt was made for."""
-    return opening(call, attempt=0, provider=None, model=None, at=at), Closing(
-        call_id=call.call_id,
-        attempt=0,
-        status="refused",
-        usage=Usage(),
-        cost=None,
-        price_version=None,
-        stop_reason=None,
-        raw_stop_reason=None,
-        error_type=error_type(error),
-        error_code=None,
-        http_status=None,
-        request_id=None,
-        model_reported=None,
-        first_content_at=None,
-        finished_at=at,
-    )
+    row = opening(call, attempt=0, provider=None, model=None, at=at)
+    return row, unsent(row, "refused", 0.0, error_type=error_type(error))
 
 
 def error_type(error: BaseException | None) -> str | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db import connections
+from django.db.models import Aggregate, BigIntegerField, Count, Func, QuerySet, Sum
 from django.utils import timezone
 
-from llmkit.ledger.columns import COLUMNS
+from llmkit.ledger.columns import COLUMNS, DECIMAL_PLACES, UNITS
 from llmkit.ledger.sums import Totals
 from llmkit_django.models import UsageRecord
 
@@ -24,18 +26,46 @@ def recent(limit: int) -> list[dict[str, Any]]:
 
 def totals() -> Totals:
     """Add up all rows."""
-    found = UsageRecord.objects.aggregate(
+    rows = UsageRecord.objects.all()
+    found = rows.aggregate(
         calls=Count("call_id", distinct=True),
         rows=Count("id"),
         known=Count("cost_usd"),
-        cost=Sum("cost_usd"),
+        **cost_sum(rows),
     )
     return Totals(
         calls=found["calls"],
         rows=found["rows"],
-        cost=found["cost"] or Decimal(0),
+        cost=dollars(found),
         unknown=found["rows"] - found["known"],
     )
+
+
+def cost_sum(rows: QuerySet[UsageRecord]) -> dict[str, Aggregate]:
+    """Return the aggregates that add up the cost of rows exactly; `dollars` reads what they find.
+
+    SQLite adds up decimals as floats. There whole units of the last place are added, the whole dollars and the rest by themselves, for all
+    units of a large ledger together are more than its integers hold.
+    """
+    if connections[rows.db].vendor != "sqlite":
+        return {"cost": Sum("cost_usd")}
+    return {
+        "cost": Sum(_Units("cost_usd", part="/")),
+        "cost_rest": Sum(_Units("cost_usd", part="%%")),
+    }
+
+
+def dollars(found: Mapping[str, Any]) -> Decimal:
+    """Return the cost that the aggregates of `cost_sum` have found."""
+    rest = Decimal(found.get("cost_rest") or 0).scaleb(-DECIMAL_PLACES)
+    return Decimal(found["cost"] or 0) + rest
+
+
+class _Units(Func):
+    """A cost in whole units of the last place: how many dollars they make, or what is left over."""
+
+    template = f"(CAST(ROUND(%(expressions)s * {UNITS}) AS INTEGER) %(part)s {UNITS})"
+    output_field = BigIntegerField()
 
 
 def _in_utc(value: Any) -> Any:

@@ -11,11 +11,13 @@ from llmkit._concurrency import enter, home, run_soon, run_to_end
 from llmkit._upstream import Upstream
 from llmkit.errors import ConnectionFailed, LedgerUnavailable, LLMKitError, ProviderError
 from llmkit.events import Event, Finish
+from llmkit.ledger.row import reduced
 from llmkit.response import Accumulator, Response, Status, status_of
 
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.kit import Kit
+    from llmkit.ledger.row import Closing
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
 
@@ -152,9 +154,8 @@ class Attempt:
         if not self.has_row or self._kit.ledger is None:
             return
         self.has_row = False
-        closing = self._record.closing(status, error, self._decoder, self.answer)
         try:
-            self._kit.ledger.finish(closing)
+            self._kit.ledger.finish(self._closing(status, error))
         except LedgerUnavailable as unavailable:
             log.warning("a row is not closed yet: %s", unavailable)
 
@@ -172,31 +173,43 @@ class Attempt:
     def close(self, status: Status, error: BaseException | None) -> None:
         """Let the connection and the place go, and close the row."""
         complete = self._decoder is not None and self._decoder.finished
-        if self._upstream is not None and status == "cancelled":
-            self._upstream.abort()  # before anything is waited for, so that the provider stops at once
-        self.settle(status, error)
-        if self._upstream is not None:
-            self._upstream.close(drain=complete)
-        self._leave()
+        try:
+            if self._upstream is not None and status == "cancelled":
+                self._upstream.abort()  # before anything is waited for, so that the provider stops at once
+            self.settle(status, error)
+        finally:
+            try:
+                if self._upstream is not None:
+                    self._upstream.close(drain=complete)
+            finally:
+                self._leave()
 
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
         home = self._kit.open_attempts.pop(self, None)
-        if home is not None and self._upstream is not None:
-            run_soon(home, partial(self._upstream.close, drain=False), self.tasks)
-        self._leave()
-        if self.has_row and self._kit.ledger is not None:
-            self.has_row = False
-            status = status_of(None, complete=self.answer.finish is not None)
-            closing = self._record.closing(status, None, self._decoder, self.answer)
-            self._kit.ledger.finish_soon(closing)
+        try:
+            if home is not None and self._upstream is not None:
+                run_soon(home, partial(self._upstream.close, drain=False), self.tasks)
+        finally:
+            self._leave()
+            if self.has_row and self._kit.ledger is not None:
+                self.has_row = False
+                status = status_of(None, complete=self.answer.finish is not None)
+                self._kit.ledger.finish_soon(self._closing(status, None))
 
     def note_open_row(self) -> None:
         """Mark the row as lost, in case this process sees no end of it; an end that comes after all still closes it."""
         if self.has_row and self._kit.ledger is not None:
-            closing = self._record.closing("lost", None, self._decoder, self.answer)
-            self._kit.ledger.finish_soon(closing)
+            self._kit.ledger.finish_soon(self._closing("lost", None))
+
+    def _closing(self, status: Status, error: BaseException | None) -> Closing:
+        try:
+            return self._record.closing(status, error, self._decoder, self.answer)
+        except Exception:
+            # What a provider of the app's own says of its answer may be anything; its row is closed all the same.
+            log.exception("a row is closed without its figures")
+            return reduced(self._record.closing(status, error, None, Accumulator()))
 
     def _leave(self) -> None:
         if self._has_place:

@@ -248,6 +248,16 @@ def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
 
 def to_error(error: Exception, connect_timeout: float) -> ProviderError:
     """Turn an exception of httpx or httpx2 into ours. It says no URL and no header."""
+    failure = _unconnected(error, connect_timeout)
+    if failure is not None:
+        failure.sent = False
+        return failure
+    name = type(error).__name__
+    return ConnectionFailed(f"the connection to the provider broke ({name})")
+
+
+def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
+    """Say why there was no connection, if that is it."""
     name = type(error).__name__
     if name == "ConnectError" and (failure := untrusted(error)) is not None:
         return failure
@@ -258,4 +268,4 @@ def to_error(error: Exception, connect_timeout: float) -> ProviderError:
             "no connection to the provider could be made",
             hint="Check the provider's base_url, and that this machine may reach it.",
         )
-    return ConnectionFailed(f"the connection to the provider broke ({name})")
+    return None

@@ -11,6 +11,8 @@ TABLE = "llmkit_usage"
 UNIQUE = ("call_id", "attempt")
 INDEXES = (("started_at",), ("user_key", "started_at"), ("status", "worker"))
 DECIMAL_DIGITS, DECIMAL_PLACES = 18, 9
+UNITS = 10**DECIMAL_PLACES
+"""How many units of a cost's last place make a dollar."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected, Store
+from llmkit.ledger.row import Closing, Opening, RowRejected, Store, reduced
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -124,16 +124,43 @@ class HostLedger:
             waiting, self._waiting = self._waiting, []
         try:
             self._store.write(openings, [*waiting, *closings])
-        except LedgerUnavailable as error:
-            if not isinstance(error, RowRejected):
-                with self._lock:
-                    self._waiting = [*waiting, *self._waiting]
-                raise
-            # One of them is at fault: those that waited had their chance, and must not take this one along.
-            if not waiting:
-                raise
-            logger.warning("%d rows that waited were not closed: %s", len(waiting), error)
-            self._store.write(openings, closings)
+        except RowRejected as error:
+            self._one_by_one(openings, waiting, closings, error)
+        except LedgerUnavailable:
+            with self._lock:
+                self._waiting = [*waiting, *self._waiting]
+            raise
+
+    def _one_by_one(
+        self,
+        openings: list[Opening],
+        waiting: list[Closing],
+        closings: list[Closing],
+        error: RowRejected,
+    ) -> None:
+        """Write each row by itself, so that a bad one harms no other; a closing that is refused is written without its figures."""
+        for closing in waiting:
+            try:
+                self._close_row(closing)
+            except LedgerUnavailable as failure:
+                self._keep(closing, failure)
+        if openings and closings:  # a row that is final at once
+            try:
+                self._store.write(openings, closings)
+            except RowRejected:
+                self._store.write(openings, [reduced(closing) for closing in closings])
+                logger.error("a row is written without its figures: %s", error)  # noqa: TRY400  # its reason is in it
+        elif openings:
+            self._store.write(openings, [])
+        for closing in closings if not openings else ():
+            self._close_row(closing)
+
+    def _close_row(self, closing: Closing) -> None:
+        try:
+            self._store.write([], [closing])
+        except RowRejected as error:
+            self._store.write([], [reduced(closing)])
+            logger.error("a row is closed without its figures: %s", error)  # noqa: TRY400
 
 
 def _in_thread(work: Work) -> None:

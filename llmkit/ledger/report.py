@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, Connection
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger import text
-from llmkit.ledger.columns import DECIMAL_PLACES
+from llmkit.ledger.columns import DECIMAL_PLACES, UNITS
 from llmkit.ledger.database import database_url, new_engine, shown, unavailable
 from llmkit.ledger.schema import usage
 from llmkit.ledger.sums import Sum, Totals
@@ -57,13 +57,13 @@ def totals(database: str) -> Totals:
             sa.select(sa.func.count(usage.c.call_id.distinct()))
         ).scalar_one()
         rows = connection.execute(
-            sa.select(*keys, sa.func.count(), known, _cost_in_units())
-            .group_by(*keys)
-            .order_by(*keys)
+            sa.select(*keys, sa.func.count(), known, *_cost_parts()).group_by(*keys).order_by(*keys)
         )
         groups = {
-            (provider, model, status): Sum(rows=count, cost=_dollars(units), unknown=count - priced)
-            for provider, model, status, count, priced, units in rows
+            (provider, model, status): Sum(
+                rows=count, cost=_dollars(*parts), unknown=count - priced
+            )
+            for provider, model, status, count, priced, *parts in rows
         }
     return Totals(
         calls=calls,
@@ -74,16 +74,21 @@ def totals(database: str) -> Totals:
     )
 
 
-def _cost_in_units() -> sa.ColumnElement[int]:
-    """Sum in whole units of the last place, since SQLite adds up all else in floating point."""
-    units = sa.type_coerce(usage.c.cost_usd, sa.Numeric) * sa.literal_column(
-        str(10**DECIMAL_PLACES)
+def _cost_parts() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int]]:
+    """Sum in whole units of the last place, since SQLite adds up all else in floating point.
+
+    The whole dollars and what is left over by themselves: all units of a large ledger together are more than SQLite's integers hold.
+    """
+    dollar: sa.ColumnElement[int] = sa.literal_column(str(UNITS))
+    units = sa.cast(
+        sa.func.round(sa.type_coerce(usage.c.cost_usd, sa.Numeric) * dollar), sa.BigInteger
     )
-    return sa.func.sum(sa.cast(sa.func.round(units), sa.BigInteger))
+    # The databases' own division of whole numbers: SQLAlchemy's calls a function of Python's for each row.
+    return sa.func.sum(units.op("/")(dollar)), sa.func.sum(units.op("%")(dollar))
 
 
-def _dollars(units: int | Decimal | None) -> Decimal:
-    return Decimal(int(units or 0)).scaleb(-DECIMAL_PLACES)
+def _dollars(whole: int | Decimal | None, rest: int | Decimal | None) -> Decimal:
+    return int(whole or 0) + Decimal(int(rest or 0)).scaleb(-DECIMAL_PLACES)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
@@ -59,7 +59,9 @@ class Closing:
     finished_at: datetime
 
 
-def unsent(opening: Opening, status: Status, seconds: float) -> Closing:
+def unsent(
+    opening: Opening, status: Status, seconds: float, *, error_type: str | None = None
+) -> Closing:
     """Make the closing of a call that was never sent, after so many seconds."""
     return Closing(
         call_id=opening.call_id,
@@ -70,13 +72,30 @@ def unsent(opening: Opening, status: Status, seconds: float) -> Closing:
         price_version=None,
         stop_reason=None,
         raw_stop_reason=None,
-        error_type=LedgerUnavailable.type if status == "refused" else None,
+        error_type=error_type,
         error_code=None,
         http_status=None,
         request_id=None,
         model_reported=None,
         first_content_at=None,
         finished_at=opening.started_at + timedelta(seconds=seconds),
+    )
+
+
+def reduced(closing: Closing) -> Closing:
+    """Return the same closing with nothing in it that a database could refuse: that the call has ended, when and how."""
+    return replace(
+        closing,
+        usage=Usage(),
+        cost=None,
+        price_version=None,
+        stop_reason=None,
+        raw_stop_reason=None,
+        error_code=None,
+        http_status=None,
+        request_id=None,
+        model_reported=None,
+        first_content_at=None,
     )
 
 

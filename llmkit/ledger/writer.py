@@ -16,7 +16,7 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected, Store, unsent
+from llmkit.ledger.row import Closing, Opening, RowRejected, Store, reduced, unsent
 from llmkit.ledger.run import Entry, Run, may_be_taken_yet, settle, to_keep
 
 if TYPE_CHECKING:
@@ -193,8 +193,10 @@ class LedgerWriter:
     def _disown(self, entry: Entry, status: Status, seconds: float) -> None:
         """Let a closing follow where the waiter has gone, so that no row stays `started`."""
         if entry.opening is not None and entry.closing is None:
+            error_type = LedgerUnavailable.type if status == "refused" else None
+            closing = unsent(entry.opening, status, seconds, error_type=error_type)
             with suppress(LedgerUnavailable):
-                self._submit(Entry(None, unsent(entry.opening, status, seconds)))
+                self._submit(Entry(None, closing))
 
     def _submit(self, entry: Entry) -> None:
         pid = os.getpid()
@@ -276,7 +278,7 @@ class LedgerWriter:
     def _write(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
         error = self._try(group)
         results = [(entry, error) for entry in group]
-        if isinstance(error, RowRejected) and len(group) > 1:
+        if isinstance(error, RowRejected):
             results = self._one_by_one(group)
         return results
 
@@ -300,11 +302,19 @@ class LedgerWriter:
                 )
 
     def _one_by_one(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
-        """Write each entry by itself, so that a bad row harms no other, until the store fails."""
+        """Write each entry by itself, so that a bad row harms no other, until the store fails.
+
+        A closing that the store refuses is written without its figures, so that no row stays open for them.
+        """
         results: list[tuple[Entry, LedgerUnavailable | None]] = []
         down: LedgerUnavailable | None = None
         for entry in group:
             error = down or self._try([entry])
+            if isinstance(error, RowRejected) and entry.closing is not None:
+                bare = Entry(entry.opening, reduced(entry.closing))
+                if (still := self._try([bare])) is None:
+                    logger.error("a row is closed without its figures: %s", error)
+                error = still
             if error is not None and not isinstance(error, RowRejected):
                 down = error
             results.append((entry, error))

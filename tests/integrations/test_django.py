@@ -31,12 +31,15 @@ from llmkit.ledger.columns import (
 )
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
+from llmkit.usage import Usage
 from llmkit_django import conf, get_client
 from llmkit_django.models import UsageRecord
+from llmkit_django.reports import totals
 from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
 from support.canary import leaks
 from support.kits import settings as llmkit_settings
+from support.ledger import closing, opening
 
 JSON = "application/json"
 
@@ -485,6 +488,31 @@ def test_a_row_of_the_books_without_a_table(project: Any, client: Client) -> Non
     answer = post(client)
     assert answer.status_code == 503
     assert "llmkit_usage" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("count", [2**31, 2**63, 10**30, -(2**40)])
+def test_a_count_that_no_column_takes(project: Any, count: int) -> None:
+    """Its row is closed without its figures, inside a transaction of the project's too."""
+    ledger = conf.current().kit.ledger
+    assert ledger is not None
+    with transaction.atomic():
+        ledger.begin(opening())
+        ledger.finish(closing(usage=Usage(input_tokens=count)))
+        assert UsageRecord.objects.get().status == "finished"
+    assert connection.vendor != "sqlite" or call_command("llmkit_usage") is None
+
+
+def test_totals_are_exact(project: Any) -> None:
+    """A large cost and many small ones add up to the last place, as floating point would not."""
+    ledger = conf.current().kit.ledger
+    assert ledger is not None
+    costs = [Decimal("999999.999999999"), *[Decimal("0.000000001")] * 30, Decimal("0.1"), None]
+    for number, cost in enumerate(costs):
+        ledger.record(opening(str(number)), closing(str(number), cost=cost))
+    found = totals()
+    assert (found.cost, found.rows, found.unknown) == (Decimal("1000000.100000029"), 33, 1)
+    UsageRecord.objects.all().delete()
+    assert totals().cost == 0
 
 
 def test_the_command(project: Any, capsys: pytest.CaptureFixture[str]) -> None:

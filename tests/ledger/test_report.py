@@ -62,6 +62,14 @@ def test_sums_do_not_drift(writer: LedgerWriter, database: str) -> None:
     assert totals(database).cost == Decimal("1000000.000000029")
 
 
+def test_sums_of_a_large_ledger(writer: LedgerWriter, database: str) -> None:
+    """Nor do the dearest rows together outgrow what a database adds up."""
+    for number in range(20):
+        call_id = f"dear-{number}"
+        writer.record(opening(call_id), closing(call_id, cost=Decimal("999999999.5")))
+    assert totals(database).cost == Decimal(19999999990)
+
+
 def invoke(*args: str, **env: str | None) -> Result:
     return CliRunner(env={"LLMKIT_DATABASE": None, **env}).invoke(command, args)
 

@@ -332,3 +332,28 @@ def test_usage_of_unknown_tokens_is_null(writer: LedgerWriter, database: str) ->
     writer.record(opening(), replace(closing(), usage=Usage(), cost=None, price_version=None))
     (row,) = read(database)
     assert (row["input_tokens"], row["cost_usd"], row["input_source"]) == (None, None, "unknown")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": Usage(input_tokens=10**30)},
+        {"usage": Usage(output_tokens=2**63)},
+        {"usage": Usage(output_tokens="7" * 99)},  # type: ignore[arg-type]
+        {"cost": Decimal("NaN")},
+        {"cost": Decimal(10) ** 40},
+        {"http_status": 10**30},
+        {"model_reported": object()},
+        {"first_content_at": "today"},
+    ],
+)
+def test_no_row_stays_open_for_a_value_that_does_not_fit(
+    writer: LedgerWriter, database: str, odd: dict[str, Any]
+) -> None:
+    """It is closed without its figures."""
+    writer.begin(opening())
+    writer.finish(closing(**odd))
+    (row,) = read(database)
+    assert (row["status"], row["finished_at"]) == ("finished", closing().finished_at)
+    writer.record(opening("two"), closing("two"))
+    assert statuses(database) == {"call-1": "finished", "two": "finished"}

@@ -169,6 +169,34 @@ async def test_a_bad_row_fails_alone() -> None:
     ]
 
 
+class Picky(MemoryStore):
+    """Takes no closing with figures in it."""
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        if any(row.usage.input_tokens is not None for row in closings):
+            raise RowRejected("the row does not fit")
+        super().write(openings, closings)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_closing_that_is_refused_is_written_without_its_figures(at_once: bool) -> None:
+    """No row stays open for a count that its database does not take; its waiter need not know."""
+    store = Picky()
+    with writing(store) as writer:
+        if at_once:
+            writer.record(opening("odd"), closing("odd", status="cancelled"))
+        else:
+            writer.begin(opening("odd"))
+            writer.finish(closing("odd", status="cancelled"))
+    (row,) = store.closings
+    assert (row.call_id, row.status, row.finished_at) == (
+        "odd",
+        "cancelled",
+        closing().finished_at,
+    )
+    assert (row.cost, row.usage.input_tokens) == (None, None)
+
+
 @pytest.mark.anyio
 async def test_a_store_that_goes_down_during_single_writes_is_not_asked_for_each_row() -> None:
     """Once the store itself has failed, the rest of the group fails with it, each with its own error."""
