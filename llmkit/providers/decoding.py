@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from itertools import groupby
 from typing import ClassVar
 
 import msgspec
 
 from llmkit.errors import FrameTooLarge, ProviderError
-from llmkit.events import Event, TextDelta, ThinkingDelta
+from llmkit.events import Event
 from llmkit.providers import failures
+from llmkit.providers.counts import believed
+from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
+from llmkit.providers.lenient import lenient_json
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent, SSEDecoder
 from llmkit.usage import Usage
@@ -25,17 +26,28 @@ BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _END = b"}\n\n"
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _ERROR_PAGE = 64 * 1024
 
 
 class AnswerDecoder(ABC):
     """What every decoder shows; see `llmkit.providers.base.Decoder`."""
 
-    __slots__ = ("_origin", "_reported", "failure", "finished", "model", "request_id", "stopping")
+    __slots__ = (
+        "_origin",
+        "_reported",
+        "_said",
+        "failure",
+        "finished",
+        "model",
+        "request_id",
+        "stopping",
+    )
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._reported: Usage | None = None
+        self._said = False
         self.model: str | None = None
         self.request_id: str | None = None
         self.stopping = False
@@ -45,7 +57,7 @@ class AnswerDecoder(ABC):
     @property
     def usage(self) -> Usage:
         """What the provider has reported so far."""
-        return self._reported or Usage()
+        return believed(self._reported or Usage(), said=self._said)
 
     @property
     def _done(self) -> bool:
@@ -67,7 +79,7 @@ class StreamDecoder(AnswerDecoder):
     together, without an object for each; whatever is not as usual goes the long way, to the same result.
     """
 
-    __slots__ = ("_sse",)
+    __slots__ = ("_careful", "_halves", "_sse")
     _usual: ClassVar[bytes]
     """How a delta begins, to the brace of its JSON."""
     _border: ClassVar[bytes]
@@ -76,6 +88,9 @@ class StreamDecoder(AnswerDecoder):
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._sse = SSEDecoder()
+        # Whether every event has to be looked at by itself, because of what came before.
+        self._careful = False
+        self._halves: Halves | None = None  # made when the server cuts a surrogate pair
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in bytes as they came; return the events they complete.
@@ -126,7 +141,7 @@ class StreamDecoder(AnswerDecoder):
         events = self._read(frames) if frames else []
         if self._sse.failure is not None and not self._done:
             self.failure = failures.too_large(self._origin, self._sse.failure)
-        return events
+        return self._joined(events, last=self._done)
 
     def close(self) -> list[Event]:
         """Take in the end of the body.
@@ -139,13 +154,26 @@ class StreamDecoder(AnswerDecoder):
             frames = [frame for frame in self._sse.close() if _is_json(frame.data)]
         except FrameTooLarge as error:
             self.failure = failures.too_large(self._origin, error)
-            return []
+            frames = []
         events = self._read(frames)
         if not self._done:
             events += self._end()
         if not self._done:
             self.failure = failures.truncated(self._origin)
-        return events
+        return self._joined(events, last=True)
+
+    def _odd_json(self, data: str) -> object:
+        """Decode an event that msgspec refuses.
+
+        Raises:
+            ValueError, RecursionError: it is not JSON at all.
+        """
+        if self._halves is None and _HALF.search(data) is not None:
+            self._halves, self._careful = Halves(), True
+        return lenient_json(data)
+
+    def _joined(self, events: list[Event], *, last: bool) -> list[Event]:
+        return events if self._halves is None else self._halves.join(events, last=last)
 
     @abstractmethod
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
@@ -191,7 +219,7 @@ class BodyDecoder(AnswerDecoder):
         events = self._read(body)
         if not self._done:
             self.failure = failures.truncated(self._origin)
-        return [] if self.failure is not None else events
+        return [] if self.failure is not None else Halves().join(events, last=True)
 
     @abstractmethod
     def _read(self, body: str) -> list[Event]:
@@ -253,20 +281,6 @@ class WrongBodyDecoder(AnswerDecoder):
         return []
 
 
-def merged(events: list[Event]) -> list[Event]:
-    """Make neighbouring deltas of one kind one delta."""
-    if len(events) < 2:
-        return events
-    result: list[Event] = []
-    for kind, run in groupby(events, type):
-        if kind is TextDelta or kind is ThinkingDelta:
-            texts = [delta.text for delta in run]  # type: ignore[union-attr]  # of this kind
-            result.append(kind("".join(texts)))
-        else:
-            result.extend(run)
-    return result
-
-
 def choose_decoder(
     origin: Origin,
     headers: Mapping[str, str],
@@ -286,29 +300,6 @@ def choose_decoder(
         return stream(origin)
     sound = _MEDIA_TYPE.fullmatch(media_type)
     return WrongBodyDecoder(origin, media_type if sound else "an unknown media type")
-
-
-def lenient_json(data: str) -> object:
-    """Decode JSON for which msgspec is too strict.
-
-    Some servers send NaN and Infinity (as log probabilities), or cut a text between the halves of a
-    surrogate pair; such a half becomes U+FFFD, since no UTF-8 can say it.
-
-    Raises:
-        ValueError, RecursionError: it is not JSON at all.
-    """
-    value: object = json.loads(data)
-    return _mend(value) if "\\u" in data else value
-
-
-def _mend(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_mend(item) for item in value]
-    if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
-    return value
 
 
 def _is_json(data: str) -> bool:
