@@ -169,6 +169,9 @@ class MessageDecoder(BodyDecoder):
         self.finished = message.stop_reason is not None
         return [*merged(events), _finish(message.stop_reason, self.usage)]
 
+    def _count(self, report: object) -> Usage | None:
+        return fit(report, Report).to_usage() if isinstance(report, dict) else None
+
 
 def _decode_odd_message(body: str) -> Message:
     try:

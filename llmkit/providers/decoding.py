@@ -15,7 +15,7 @@ from llmkit.providers import failures
 from llmkit.providers.counts import believed
 from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import lenient_json
+from llmkit.providers.lenient import lenient_json, report_in
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent, SSEDecoder
 from llmkit.usage import Usage
@@ -219,11 +219,17 @@ class BodyDecoder(AnswerDecoder):
         events = self._read(body)
         if not self._done:
             self.failure = failures.truncated(self._origin)
+        if self.failure is not None and self._reported is None:
+            self._reported = self._count(report_in(body))
         return [] if self.failure is not None else Halves().join(events, last=True)
 
     @abstractmethod
     def _read(self, body: str) -> list[Event]:
         """Turn the document into events."""
+
+    @abstractmethod
+    def _count(self, report: object) -> Usage | None:
+        """Read a report of tokens, of whatever form."""
 
     def _refuse(self, body: str) -> None:
         """Say why a document is not an answer: an error report, cut short, or something else."""

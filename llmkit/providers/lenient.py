@@ -27,7 +27,16 @@ the fields that hold pieces of text, where half of a surrogate pair may wait for
 
 _WHOLE = re.compile(r"\s*([0-9]{1,10})(?:\.0*)?\s*", re.ASCII)
 _HALF = re.compile("[\ud800-\udfff]")
+_USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
 _LONGEST_INT = 300
+
+
+def _int(digits: str) -> int | float:
+    """Read a whole number; Python refuses one with thousands of digits, and nobody counts that far."""
+    return int(digits) if len(digits) < _LONGEST_INT else float("inf")
+
+
+_DECODER = json.JSONDecoder(parse_int=_int)
 
 
 class Misfit(ValueError):
@@ -43,7 +52,7 @@ def lenient_json(data: str) -> object:
     Raises:
         ValueError, RecursionError: it is not JSON at all.
     """
-    value: object = json.loads(data, parse_int=_int)
+    value: object = _DECODER.decode(data)
     return value
 
 
@@ -56,6 +65,20 @@ def fit(document: object, kind: type[T]) -> T:
         Misfit: it is no object, or a field that is needed is of a wrong form.
     """
     return cast("T", _fit(document, _type_info(kind)))
+
+
+def report_in(body: str) -> object:
+    """Find what the body of a broken answer says of tokens; None if it says nothing.
+
+    A quote inside of a text has a backslash before it, so what looks like a name is one.
+    """
+    for match in reversed(list(_USAGE.finditer(body))):
+        try:
+            report: object = _DECODER.raw_decode(body, match.end())[0]
+        except (ValueError, RecursionError):
+            continue  # it is cut itself
+        return report
+    return None
 
 
 def mended(text: str) -> str:
@@ -136,8 +159,3 @@ def _whole(value: object) -> int | None:
         match = _WHOLE.fullmatch(value)
         return int(match[1]) if match else None
     return value if type(value) is int else None
-
-
-def _int(digits: str) -> int | float:
-    """Read a whole number; Python refuses one with thousands of digits, and nobody counts that far."""
-    return int(digits) if len(digits) < _LONGEST_INT else float("inf")

@@ -16,7 +16,14 @@ from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, lenient_json
-from llmkit.providers.openai_chunks import Choice, Chunk, Completion, NamedChunk, Part
+from llmkit.providers.openai_chunks import (
+    Choice,
+    Chunk,
+    Completion,
+    NamedChunk,
+    Part,
+    Report,
+)
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
@@ -166,6 +173,9 @@ class CompletionDecoder(BodyDecoder):
         self._said = bool(events)
         self.finished = answer.reason is not None
         return [*merged(events), answer.finish(self.usage)]
+
+    def _count(self, report: object) -> Usage | None:
+        return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
 class _Answer:

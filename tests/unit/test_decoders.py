@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,6 +130,42 @@ def test_a_cut_document_is_never_complete(wire: str) -> None:
         assert cut.failure is not None
         assert cut.failure[0] in (StreamTruncated, ProtocolError)
         assert cut.said == ()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("how", ["cut", "garbled", "of another form", "an error"])
+def test_a_broken_document_still_says_what_it_used(wire: str, how: str) -> None:
+    """Where the report of tokens came whole it counts, though the answer does not; a text that looks like one is none."""
+    whole = decode(whole_decoder(wire), [WHOLE_ANSWERS[wire]])
+    assert whole.finish is not None
+    document = json.loads(WHOLE_ANSWERS[wire])
+    report = document.pop("usage")
+    body = json.dumps({**document, "usage": report, "x": '"usage": {"prompt_tokens": 1}'}).encode()
+    field = {"openai": b'"choices"', "anthropic": b'"content"'}[wire]
+    if how == "cut":
+        body = body[:-1]
+    elif how == "garbled":
+        body = body.replace(field + b": [", field + b": [[")
+    elif how == "of another form":
+        body = body.replace(field + b": [", field + b': 7, "y": [')
+    else:
+        body = json.dumps(
+            {"type": "error", "error": {"type": "api_error"}, "usage": report}
+        ).encode()
+    decoder = whole_decoder(wire)
+    outcome = decode(decoder, [body])
+    assert outcome.failure is not None
+    assert outcome.said == ()
+    assert decoder.usage == whole.finish.usage
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_cut_document_without_its_report_says_nothing(wire: str) -> None:
+    """A report that is cut itself is none."""
+    decoder = whole_decoder(wire)
+    body = WHOLE_ANSWERS[wire]
+    decode(decoder, [body[: body.index(b'"usage"') + 25]])
+    assert decoder.usage == Usage()
 
 
 @pytest.mark.parametrize("wire", WIRES)
