@@ -105,14 +105,13 @@ class EventDecoder(StreamDecoder):
         return [ThinkingDelta(text) if thinks else TextDelta(text)]
 
     def _control(self, event: StreamEvent, frame: ServerSentEvent, events: list[Event]) -> None:
-        kind = event.type or frame.event  # some servers leave the type out of the data
+        # Some servers leave the type out of the data; an event that cannot be read is only a failure.
+        kind = event.type or ("error" if self.failure is not None else frame.event)
         if kind == "content_block_start" and event.content_block is not None:
             _add_block(event.content_block, events)
         elif kind == "message_start" and (events or self._said):
             # A proxy that asked again put a second answer behind half of the first.
-            self.failure = failures.malformed(
-                self._origin, "began a second answer inside the first"
-            )
+            self.failure = failures.second_answer(self._origin)
         elif kind == "message_start" and event.message is not None:
             self.request_id, self.model = event.message.id or None, event.message.model or None
             self._count(event.message.usage, is_start=True)
@@ -122,7 +121,7 @@ class EventDecoder(StreamDecoder):
             self._count(event.usage)
         elif kind == "message_stop":
             self.finished = True
-        elif "error" in (kind, frame.event):
+        elif event.type == "error" or frame.event == "error":
             self.failure = failures.from_report(self._origin, frame.data)
 
     def _count(self, usage: Report | None, *, is_start: bool = False) -> None:

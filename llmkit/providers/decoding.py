@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -292,8 +292,8 @@ def choose_decoder(
     headers: Mapping[str, str],
     *,
     streaming: bool,
-    stream: type[StreamDecoder],
-    whole: type[BodyDecoder],
+    stream: Callable[[Origin], StreamDecoder],
+    whole: Callable[[Origin], BodyDecoder],
 ) -> AnswerDecoder:
     """Choose by what was asked for and by what the answer says it is.
 

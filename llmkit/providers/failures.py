@@ -187,6 +187,11 @@ def malformed(origin: Origin, what: str) -> ProtocolError:
     )
 
 
+def second_answer(origin: Origin) -> ProtocolError:
+    """Make the error for an answer with another one inside it, or behind its end: nothing is said twice."""
+    return malformed(origin, "began a second answer inside the first")
+
+
 def too_large(origin: Origin, cause: FrameTooLarge) -> FrameTooLarge:
     """Say whose event was too large."""
     message = f"{origin.provider}: {cause.message}"

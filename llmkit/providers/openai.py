@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from llmkit.call import Call
@@ -95,8 +96,14 @@ class OpenAI:
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
         origin = Origin.of(self.name, model, headers)
+        choices = call.extra.get("n")
+        several = isinstance(choices, int) and choices > 1
         return choose_decoder(
-            origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=CompletionDecoder
+            origin,
+            headers,
+            streaming=call.streaming,
+            stream=partial(ChunkDecoder, several=several),
+            whole=CompletionDecoder,
         )
 
     def error(

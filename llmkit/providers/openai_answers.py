@@ -6,36 +6,21 @@ that is where the difference was seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 
-from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
+from llmkit.events import Event
 from llmkit.providers import failures
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, lenient_json
-from llmkit.providers.openai_chunks import (
-    Choice,
-    Chunk,
-    Completion,
-    NamedChunk,
-    Part,
-    Report,
-)
+from llmkit.providers.openai_choices import Answer, End, ends
+from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
-
-STOP_REASONS: Mapping[str, StopReason] = {
-    "content_filter": "content_filter",
-    "function_call": "tool_use",
-    "length": "max_tokens",
-    "stop": "end",
-    "tool_calls": "tool_use",
-}
-
 
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 _named_decoder = msgspec.json.Decoder(NamedChunk)
@@ -48,16 +33,20 @@ class ChunkDecoder(StreamDecoder):
     The finish reason comes in a chunk of its own, before the chunk with the usage, so `Finish`
     waits for `[DONE]`. Some compatible servers leave `[DONE]` out: with a finish reason the end of
     the body is as good. Others leave the finish reason out, and some send one with every chunk, so
-    content may follow it.
+    content may follow it; a second answer may not.
+
+    Args:
+        several: whether the call asked for more than one choice.
     """
 
-    __slots__ = ("_answer", "_decoder")
+    __slots__ = ("_answer", "_decoder", "_passed")
     _usual = b"data: {"
     _border = b"}\n\n" + _usual
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, *, several: bool = False) -> None:
         super().__init__(origin)
-        self._answer = _Answer()
+        self._answer = Answer(several=several)
+        self._passed: End | None = None
         self._decoder: msgspec.json.Decoder[NamedChunk] | msgspec.json.Decoder[Chunk] = (
             _named_decoder
         )
@@ -73,52 +62,79 @@ class ChunkDecoder(StreamDecoder):
             return None
         events: list[Event] = []
         answer = self._answer
+        add, several = answer.add, answer.several
         unnamed = self._decoder is _named_decoder
+        first_id = self.request_id
         for chunk in chunks:
             if unnamed and type(chunk) is NamedChunk:
                 self._name(chunk)
                 unnamed = self.model is None
             if chunk.error or chunk.choices is None:
-                return None
-            for choice in chunk.choices:
-                answer.add(choice, events)
+                break
+            add(chunk.choices, events)
             if chunk.usage is not None:
                 self._reported = chunk.usage.to_usage() or self._reported
-        if answer.reason == "error":
-            return None
-        self.stopping = answer.reason is not None
-        if events:
-            self._said = True
-        return merged(events)
+        else:
+            if answer.reason is None or self._is_usual_end(chunks, lines, first_id):
+                if events:
+                    self._said = True
+                return merged(events)
+        answer.forget_end(several=several)
+        return None
+
+    def _is_usual_end(self, chunks: Sequence[Chunk], lines: bytes, first_id: str | None) -> bool:
+        """Take note of the end of the answer, if nothing follows it but the usage."""
+        answer, at = self._answer, len(chunks) - 1
+        if answer.ends > 1 or answer.reason == "error":
+            return False
+        while not any(map(ends, chunks[at].choices or ())):
+            if chunks[at].choices:
+                return False
+            at -= 1
+        named = [chunk.id for chunk in chunks[:at] if isinstance(chunk, NamedChunk) and chunk.id]
+        self._stop(lines.split(b"\n")[at], first_id or next(iter(named), None))
+        return True
+
+    def _stop(self, data: str | bytes, first_id: str | None) -> None:
+        self._passed = End(data, first_id=first_id)
+        self._careful = self.stopping = True
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
         events: list[Event] = []
-        answer = self._answer
         for frame in frames:
-            data = frame.data
-            if data.startswith("[DONE]"):
-                answer.reason = answer.reason or ""  # a terminal marker, though it does not say why
+            if frame.data.lstrip().startswith("[DONE]"):
+                self._answer.reason = self._answer.reason or ""  # it does not say why
                 self._said = self._said or bool(events)
                 return merged(events) + self._end()
-            try:
-                chunk = self._decoder.decode(data)
-            except BROKEN:
-                chunk = self._decode_odd(data)
-            if type(chunk) is NamedChunk:
-                self._name(chunk)
-            for choice in chunk.choices or ():
-                answer.add(choice, events)
-            if chunk.usage is not None:
-                self._reported = chunk.usage.to_usage() or self._reported
-            if chunk.error or (chunk.choices is None and chunk.usage is None and _is_report(frame)):
-                self.failure = failures.from_report(self._origin, data)
-            elif answer.reason == "error":
-                self.failure = failures.gave_up(self._origin)
+            self._take(frame, events)
             if self.failure is not None:
                 break
-        self.stopping = answer.reason is not None
         self._said = self._said or bool(events)
         return merged(events)
+
+    def _take(self, frame: ServerSentEvent, events: list[Event]) -> None:
+        """Take in one chunk, whatever it is."""
+        answer, data, first_id, before = self._answer, frame.data, self.request_id, len(events)
+        try:
+            chunk = self._decoder.decode(data)
+        except BROKEN:
+            chunk = self._decode_odd(data)
+        if type(chunk) is NamedChunk:
+            self._name(chunk)
+        if chunk.choices:
+            answer.add(chunk.choices, events)
+            if self._passed is not None:
+                if self._passed.is_passed_by(data) and len(events) > before:
+                    del events[before:]
+                    self.failure = failures.second_answer(self._origin)
+            elif answer.reason is not None:
+                self._stop(data, first_id)
+        if chunk.usage is not None and self.failure is None:
+            self._reported = chunk.usage.to_usage() or self._reported
+        if chunk.error or (chunk.choices is None and chunk.usage is None and _is_report(frame)):
+            self.failure = failures.from_report(self._origin, data)
+        elif answer.reason == "error":
+            self.failure = failures.gave_up(self._origin)
 
     def _end(self) -> list[Event]:
         if self._answer.reason is None:
@@ -165,9 +181,8 @@ class CompletionDecoder(BodyDecoder):
         if completion.usage is not None:
             self._reported = completion.usage.to_usage() or self._reported
         events: list[Event] = []
-        answer = _Answer()
-        for choice in completion.choices:
-            answer.add(choice, events)
+        answer = Answer()
+        answer.add(_first_choice(completion.choices), events)
         if answer.reason == "error":
             self.failure = failures.gave_up(self._origin)
         self._said = bool(events)
@@ -178,50 +193,9 @@ class CompletionDecoder(BodyDecoder):
         return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
-class _Answer:
-    """The first choice, as it grows; with `n` in `extra` there are others, which nobody reads."""
-
-    __slots__ = ("_refused", "reason")
-
-    def __init__(self) -> None:
-        self.reason: str | None = None
-        self._refused = False
-
-    def add(self, choice: Choice, events: list[Event]) -> None:
-        """Take in what a choice says."""
-        if choice.index:
-            return
-        said = choice.said
-        if said is not None:
-            thought = said.reasoning_content or said.reasoning
-            if thought:
-                events.append(ThinkingDelta(thought))
-            content = said.content
-            if isinstance(content, str):
-                if content:
-                    events.append(TextDelta(content))
-            elif content:
-                _add_parts(content, events)
-            if said.refusal:
-                events.append(TextDelta(said.refusal))
-                self._refused = True
-        # Some servers say "" or "null" where they mean null (Ollama issue 4357, AIShell issue 350).
-        if choice.finish_reason and choice.finish_reason != "null":
-            self.reason = choice.finish_reason
-
-    def finish(self, usage: Usage) -> Finish:
-        """Make the last event."""
-        reason = STOP_REASONS.get(self.reason or "", "other")
-        return Finish("refusal" if self._refused else reason, self.reason or None, usage)
-
-
-def _add_parts(parts: list[Part], events: list[Event]) -> None:
-    for part in parts:
-        if part.type == "text" and part.text:
-            events.append(TextDelta(part.text))
-        events.extend(
-            ThinkingDelta(thought.text) for thought in part.thinking or () if thought.text
-        )
+def _first_choice(choices: list[WholeChoice]) -> list[WholeChoice]:
+    """Return the choice with the index 0, wherever it stands, or the first one."""
+    return [min(choices, key=lambda choice: choice.index != 0)]
 
 
 def _is_report(frame: ServerSentEvent) -> bool:

@@ -189,6 +189,16 @@ def test_the_name_of_an_event_is_its_type() -> None:
     assert outcome.finish.stop_reason == "end"
 
 
+def test_a_name_does_not_stand_for_an_event_that_is_broken() -> None:
+    """What is named message_stop and cannot be read ends nothing well."""
+    broken = (
+        b'event: message_stop\ndata: {"type":"message_delta"}\ndata: {"type":"message_stop"}\n\n'
+    )
+    decoder = stream_decoder("anthropic")
+    assert decode(decoder, [broken]).failure == (ProtocolError, None)
+    assert not decoder.finished
+
+
 def test_halves_of_pairs_in_names() -> None:
     """Ids and names are mended as they are: no half of a surrogate pair gets into a row."""
     decoder = stream_decoder("openai")

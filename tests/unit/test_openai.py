@@ -160,9 +160,8 @@ def test_deltas(delta: dict[str, object], expected: list[object]) -> None:
 
 
 def test_deltas_of_one_read_are_one_event() -> None:
-    """Neighbouring deltas of a read are merged; other choices are left out."""
-    other = openai_chunk({"index": 1, "delta": {"content": "x"}, "finish_reason": "length"})
-    chunks = text("a") + other + text("b")
+    """Neighbouring deltas of a read are merged, also over chunks that say nothing."""
+    chunks = text("a") + openai_chunk(openai_delta()) + text("b")
     assert stream_decoder("openai").feed(chunks) == [TextDelta("ab")]
 
 
