@@ -16,7 +16,7 @@ from llmkit.providers.counts import believed
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import Misfit, fit, lenient_json
+from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
 
@@ -134,7 +134,7 @@ class EventDecoder(StreamDecoder):
 
     def _decode_odd(self, data: str) -> StreamEvent:
         """Decode what is not of the expected form; what nobody reads may have any form."""
-        if not data.strip():
+        if is_keepalive(data):
             return StreamEvent()
         try:
             return fit(self._odd_json(data), StreamEvent)

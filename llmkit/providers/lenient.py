@@ -27,6 +27,7 @@ the fields that hold pieces of text, where half of a surrogate pair may wait for
 
 _WHOLE = re.compile(r"\s*([0-9]{1,10})(?:\.0*)?\s*", re.ASCII)
 _HALF = re.compile("[\ud800-\udfff]")
+_SAYS_SOMETHING = re.compile(r'[{}\[\]"]')
 _USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
 _LONGEST_INT = 300
 
@@ -65,6 +66,14 @@ def fit(document: object, kind: type[T]) -> T:
         Misfit: it is no object, or a field that is needed is of a wrong form.
     """
     return cast("T", _fit(document, _type_info(kind)))
+
+
+def is_keepalive(data: str) -> bool:
+    """Tell whether what stands in place of an event says nothing: no JSON, but a word such as `ping`, `ok` or `null`.
+
+    With a brace, a bracket or a quote it may be a piece of an event that was cut, and what it held would be missing.
+    """
+    return _SAYS_SOMETHING.search(data) is None
 
 
 def report_in(body: str) -> object:

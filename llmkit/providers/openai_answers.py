@@ -15,7 +15,7 @@ from llmkit.providers import failures
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import Misfit, fit, lenient_json
+from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
 from llmkit.providers.openai_choices import Answer, End, ends
 from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
@@ -150,7 +150,7 @@ class ChunkDecoder(StreamDecoder):
             self._decoder = _chunk_decoder
 
     def _decode_odd(self, data: str) -> Chunk:
-        if not data.strip():
+        if is_keepalive(data):
             return Chunk()
         try:
             return fit(self._odd_json(data), NamedChunk)

@@ -307,6 +307,44 @@ def test_too_large_an_event_is_a_failure(wire: str, size: int) -> None:
     assert not decoder.failure.can_retry
 
 
+@pytest.mark.parametrize(
+    "ping",
+    [
+        *(b"data: null", b"data: keepalive", b"event: ping\ndata: ok", b"data: PING - 2026-11-26"),
+        *(b"data: 7", b"data: true", b"data:", b"data:  ", b"data: keep\ndata: alive", b": ping"),
+        *(b"event: heartbeat", b"event: ping\ndata: {}", b"retry: 3000"),
+    ],
+)
+@pytest.mark.parametrize("wire", WIRES)
+def test_pings_of_every_kind_are_passed_over(wire: str, ping: bytes) -> None:
+    """What has neither brace nor bracket nor quote is no piece of an answer, wherever it stands."""
+    for stream in COMPLETE_STREAMS[wire]:
+        pinged = stream.replace(b"\n\n", b"\n\n" + ping + b"\n\n")
+        assert decode(stream_decoder(wire), [ping + b"\n\n" + pinged]) == decode(
+            stream_decoder(wire), [stream]
+        )
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_word_that_is_named_an_error_is_one(wire: str) -> None:
+    """An event with the name error is an error, though its data is no JSON."""
+    decoder = stream_decoder(wire)
+    decoder.feed(COMPLETE_STREAMS[wire][0][:200].rpartition(b"\n\n")[0] + b"\n\n")
+    decoder.feed(b"event: error\ndata: overloaded\n\n")
+    assert type(decoder.failure) is ServerFailed
+
+
+@pytest.mark.parametrize(
+    "done", [b"data: [DONE]", b"data:  [DONE] ", b"data:[DONE]", b"data: [DONE]\r"]
+)
+def test_an_end_marker_with_spaces_around_it(done: bytes) -> None:
+    """A spaced [DONE] is one."""
+    chunk = COMPLETE_STREAMS["openai"][2].partition(b"\n\n")[0] + b"\n\n"
+    decoder = stream_decoder("openai")
+    decoder.feed(chunk + done + b"\n\n")
+    assert decoder.finished
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_too_large_an_event_after_text(wire: str) -> None:
     """The text before the event that is too large is handed on."""
