@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -23,11 +22,9 @@ from llmkit.usage import Usage
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for what is not the JSON it expects."""
 
-_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _END = b"}\n\n"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-_ERROR_PAGE = 64 * 1024
 
 
 class AnswerDecoder(ABC):
@@ -68,8 +65,8 @@ class AnswerDecoder(ABC):
         """Take in bytes as they came; return the events they complete."""
 
     @abstractmethod
-    def close(self) -> list[Event]:
-        """Take in the end of the body."""
+    def close(self, *, broken: bool = False) -> list[Event]:
+        """Take in the end of the body, or that its connection broke."""
 
 
 class StreamDecoder(AnswerDecoder):
@@ -143,20 +140,22 @@ class StreamDecoder(AnswerDecoder):
             self.failure = failures.too_large(self._origin, self._sse.failure)
         return self._joined(events, last=self._done)
 
-    def close(self) -> list[Event]:
+    def close(self, *, broken: bool = False) -> list[Event]:
         """Take in the end of the body.
 
-        An event that was cut off is not an error by itself; the missing terminal marker is.
+        An event that was cut off is not an error by itself; the missing terminal marker is. Where the end of the body would be that
+        marker, half an event and a connection that broke show that more was to come.
         """
         if self._done:
             return []
         try:
-            frames = [frame for frame in self._sse.close() if _is_json(frame.data)]
+            frames = self._sse.close()
         except FrameTooLarge as error:
             self.failure = failures.too_large(self._origin, error)
             frames = []
-        events = self._read(frames)
-        if not self._done:
+        whole = [frame for frame in frames if _is_whole(frame.data)]
+        events = self._read(whole)
+        if not (self._done or broken or (self._sse.cut and not whole)):
             events += self._end()
         if not self._done:
             self.failure = failures.truncated(self._origin)
@@ -207,7 +206,7 @@ class BodyDecoder(AnswerDecoder):
             self._body += data
         return []
 
-    def close(self) -> list[Event]:
+    def close(self, *, broken: bool = False) -> list[Event]:
         """Read the document; return its thinking, its text and the finish."""
         if self._done:
             return []
@@ -249,68 +248,12 @@ class BodyDecoder(AnswerDecoder):
         )
 
 
-class WrongBodyDecoder(AnswerDecoder):
-    """Reads what a server sent in place of an event stream: an error page or an error report.
-
-    It never makes a success of it.
-    """
-
-    __slots__ = ("_body", "_media_type")
-
-    def __init__(self, origin: Origin, media_type: str) -> None:
-        super().__init__(origin)
-        self._media_type = media_type
-        self._body = bytearray()
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Collect, up to a limit."""
-        self._body += data[: _ERROR_PAGE - len(self._body)]
-        return []
-
-    def close(self) -> list[Event]:
-        """Say what came."""
-        if self.failure is not None:
-            return []
-        body = self._body.decode("utf-8-sig", "replace")
-        try:
-            document = msgspec.json.decode(body)
-        except BROKEN:
-            document = None
-        if not body.strip():
-            self.failure = failures.truncated(self._origin)
-        elif is_report(document):
-            self.failure = failures.from_report(self._origin, body)
-        else:
-            self.failure = failures.malformed(
-                self._origin, f"sent {self._media_type} where an event stream was asked for"
-            )
-        return []
-
-
-def choose_decoder(
-    origin: Origin,
-    headers: Mapping[str, str],
-    *,
-    streaming: bool,
-    stream: Callable[[Origin], StreamDecoder],
-    whole: Callable[[Origin], BodyDecoder],
-) -> AnswerDecoder:
-    """Choose by what was asked for and by what the answer says it is.
-
-    An answer that does not say what it is may be an event stream.
-    """
-    if not streaming:
-        return whole(origin)
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in ("", "text/event-stream"):
-        return stream(origin)
-    sound = _MEDIA_TYPE.fullmatch(media_type)
-    return WrongBodyDecoder(origin, media_type if sound else "an unknown media type")
-
-
-def _is_json(data: str) -> bool:
+def _is_whole(data: str) -> bool:
+    """Tell whether an event that no blank line ended has come to its end all the same."""
+    if data.strip() == "[DONE]":
+        return True
     try:
-        msgspec.json.decode(data)
-    except BROKEN:
+        lenient_json(data)
+    except (ValueError, RecursionError):
         return False
     return True

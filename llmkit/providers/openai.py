@@ -15,7 +15,7 @@ from llmkit.call import Call
 from llmkit.errors import ProviderError
 from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest
-from llmkit.providers.decoding import choose_decoder
+from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.request import checked_api_key, checked_base_url, to_request

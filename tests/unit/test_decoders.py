@@ -27,7 +27,13 @@ from support.decoding import (
     stream_decoder,
     whole_decoder,
 )
-from support.streams import ANTHROPIC_STOP, BROKEN_STREAMS, COMPLETE_STREAMS, WHOLE_ANSWERS
+from support.streams import (
+    ANTHROPIC_STOP,
+    BROKEN_STREAMS,
+    COMPLETE_STREAMS,
+    OPENAI_DONE,
+    WHOLE_ANSWERS,
+)
 
 WIRES = sorted(PROVIDERS)
 STREAMS = [
@@ -210,6 +216,44 @@ def test_deep_json_never_raises(wire: str, deep: str) -> None:
     assert decode(whole_decoder(wire), [body.encode()]).failure is not None
 
 
+@pytest.mark.parametrize(
+    "rest", [b"data: {", b'data: {"choi', b"data:", b"da", b"event: x", b"data: {}\ndata: {"]
+)
+def test_half_an_event_behind_a_finish_reason(rest: bytes) -> None:
+    """More was to come: the answer is cut, though it has said why it stops."""
+    stream = COMPLETE_STREAMS["openai"][2]
+    outcome = decode(stream_decoder("openai"), [stream + rest])
+    assert outcome.failure == (StreamTruncated, None)
+    assert outcome.text == "Hi"
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"\n", b": half a ping", b": ", b"data: {}", b"data: [DONE]"]
+)
+def test_a_whole_last_event_behind_a_finish_reason(rest: bytes) -> None:
+    """An event that no blank line ends, and half a comment, are an end."""
+    stream = COMPLETE_STREAMS["openai"][2]
+    assert decode(stream_decoder("openai"), [stream + rest]).finish is not None
+    assert (
+        decode(stream_decoder("openai"), [stream.replace(b"\n", b"\r") + rest]).finish is not None
+    )
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_break_is_an_end_only_behind_the_terminal_marker(wire: str) -> None:
+    """A connection that breaks completes nothing, and takes nothing back that is complete."""
+    for stream in COMPLETE_STREAMS[wire]:
+        decoder = stream_decoder(wire)
+        decoder.feed(stream)
+        decoder.close(broken=True)
+        assert decoder.finished == stream.endswith((OPENAI_DONE, ANTHROPIC_STOP))
+        assert decoder.finished or type(decoder.failure) is StreamTruncated
+        marked = stream_decoder(wire)
+        marked.feed(stream.rstrip(b"\n") if decoder.finished else stream + b"data: [DONE]")
+        assert marked.close(broken=True) != []
+        assert marked.finished
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_nothing_comes_after_the_end(wire: str) -> None:
     """What follows the terminal marker is ignored, a second terminal marker too."""
@@ -251,7 +295,10 @@ def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
         ("text/html", b"<html>secret</html>", ProtocolError, "sent text/html where an event"),
         ("application/json", b'{"ok":true}', ProtocolError, "sent application/json where an"),
         ("<script>", b"x", ProtocolError, "sent an unknown media type where an event"),
-        ("text/plain", b"data: [DONE]\n\n", ProtocolError, "sent text/plain where an event"),
+        ("text/plain", b"data, says the page: [DONE]", ProtocolError, "sent text/plain where an"),
+        ("text/plain", b"<p>\ndata: {}\n\n", ProtocolError, "sent text/plain where an event"),
+        ("application/x-ndjson", b'{"done":true}\n{}', ProtocolError, "sent application/x-ndjson"),
+        ("text/plain", b"dat", ProtocolError, "sent text/plain where an event"),
         ("application/json", b"", StreamTruncated, "ended before it was complete"),
         (
             "application/json",
@@ -275,6 +322,40 @@ def test_no_event_stream_is_a_failure(
         raise decoder.failure
     assert "secret" not in str(raised.value)
     assert not decoder.finished
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("text/plain; charset=utf-8", "application/octet-stream", "application/x-ndjson"),
+        *("application/json", "text/html", "nonsense"),
+    ],
+)
+@pytest.mark.parametrize(
+    "start", [b"", b"\xef\xbb\xbf", b": hi\n\n", b"\r\n\n", b"id: 1\n", b"retry: 9\n\n"]
+)
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_event_stream_by_another_name(wire: str, start: bytes, content_type: str) -> None:
+    """Its first bytes tell what it is, however they come; how it ends and fails is as ever."""
+    headers = {"content-type": content_type}
+    for stream in (*COMPLETE_STREAMS[wire], *BROKEN_STREAMS[wire]):
+        usual = stream_decoder(wire)
+        whole = decode(usual, [start + stream])
+        for pieces in ([start + stream], bytewise(start + stream)):
+            decoder = PROVIDERS[wire].decoder(call(), "m", headers)
+            outcome = decode(decoder, pieces)
+            assert outcome.said == whole.said
+            assert (outcome.finish, outcome.failure) == (whole.finish, whole.failure)
+            assert (outcome.model, decoder.usage) == (whole.model, usual.usage)
+            assert decoder.stopping == usual.stopping
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_large_first_read_of_an_event_stream_by_another_name(wire: str) -> None:
+    """Nothing of it is left out."""
+    comments = b": " + b"x" * 100_000 + b"\n\n"
+    decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/plain"})
+    assert decode(decoder, [comments + COMPLETE_STREAMS[wire][0]]).finish is not None
 
 
 @pytest.mark.parametrize("wire", WIRES)
