@@ -39,14 +39,14 @@ class ChunkDecoder(StreamDecoder):
         several: whether the call asked for more than one choice.
     """
 
-    __slots__ = ("_answer", "_decoder", "_passed")
+    __slots__ = ("_answer", "_decoder", "_ending")
     _usual = b"data: {"
     _border = b"}\n\n" + _usual
 
     def __init__(self, origin: Origin, *, several: bool = False) -> None:
         super().__init__(origin)
         self._answer = Answer(several=several)
-        self._passed: End | None = None
+        self._ending: End | None = None
         self._decoder: msgspec.json.Decoder[NamedChunk] | msgspec.json.Decoder[Chunk] = (
             _named_decoder
         )
@@ -64,7 +64,7 @@ class ChunkDecoder(StreamDecoder):
         answer = self._answer
         add, several = answer.add, answer.several
         unnamed = self._decoder is _named_decoder
-        first_id = self.request_id
+        is_first = unnamed and self.request_id is None
         for chunk in chunks:
             if unnamed and type(chunk) is NamedChunk:
                 self._name(chunk)
@@ -75,14 +75,14 @@ class ChunkDecoder(StreamDecoder):
             if chunk.usage is not None:
                 self._reported = chunk.usage.to_usage() or self._reported
         else:
-            if answer.reason is None or self._is_usual_end(chunks, lines, first_id):
+            if answer.reason is None or self._is_usual_end(chunks, lines, is_first=is_first):
                 if events:
                     self._said = True
                 return merged(events)
         answer.forget_end(several=several)
         return None
 
-    def _is_usual_end(self, chunks: Sequence[Chunk], lines: bytes, first_id: str | None) -> bool:
+    def _is_usual_end(self, chunks: Sequence[Chunk], lines: bytes, *, is_first: bool) -> bool:
         """Take note of the end of the answer, if nothing follows it but the usage."""
         answer, at = self._answer, len(chunks) - 1
         if answer.ends > 1 or answer.reason == "error":
@@ -91,12 +91,14 @@ class ChunkDecoder(StreamDecoder):
             if chunks[at].choices:
                 return False
             at -= 1
-        named = [chunk.id for chunk in chunks[:at] if isinstance(chunk, NamedChunk) and chunk.id]
-        self._stop(lines.split(b"\n")[at], first_id or next(iter(named), None))
+        named = any(isinstance(chunk, NamedChunk) and chunk.id for chunk in chunks[:at])
+        behind = len(chunks) - at
+        line = lines.rsplit(b"\n", behind)[-behind]
+        self._stop(line, None if is_first and not named else self.request_id)
         return True
 
     def _stop(self, data: str | bytes, first_id: str | None) -> None:
-        self._passed = End(data, first_id=first_id)
+        self._ending = End(data, first_id=first_id)
         self._careful = self.stopping = True
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
@@ -123,8 +125,8 @@ class ChunkDecoder(StreamDecoder):
             self._name(chunk)
         if chunk.choices:
             answer.add(chunk.choices, events)
-            if self._passed is not None:
-                if self._passed.is_passed_by(data) and len(events) > before:
+            if self._ending is not None:
+                if self._ending.is_passed_by(data) and len(events) > before:
                     del events[before:]
                     self.failure = failures.second_answer(self._origin)
             elif answer.reason is not None:
