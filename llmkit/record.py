@@ -81,7 +81,7 @@ class AttemptRecord:
 
     def complete(self, finish: Finish, answer: Accumulator) -> Finish:
         """Fill in what the provider did not report of a complete answer."""
-        usage = self._filled(finish.usage, answer)
+        usage = self._filled(finish.usage, answer, seen=True)
         return (
             finish
             if usage is finish.usage
@@ -157,7 +157,9 @@ class AttemptRecord:
             return answer.finish.usage
         if decoder is None and not self._may_be_billed(error):
             return Usage()
-        return self._filled(decoder.usage if decoder else Usage(), answer)
+        # An answer that comes whole is not seen before its end: how much of it there was, nobody knows.
+        seen = self._call.streaming
+        return self._filled(decoder.usage if decoder else Usage(), answer, seen=seen)
 
     def _may_be_billed(self, error: BaseException | None) -> bool:
         # A provider that answered with an error status, or was never reached, has read no prompt.
@@ -165,12 +167,12 @@ class AttemptRecord:
             return False
         return not (isinstance(error, ProviderTimeout) and error.clock == "connect")
 
-    def _filled(self, usage: Usage, answer: Accumulator) -> Usage:
+    def _filled(self, usage: Usage, answer: Accumulator, *, seen: bool) -> Usage:
         if usage.input_tokens is None:
             said = "".join(message.text for message in self._call.messages)
             tokens = estimate_tokens((self._call.system or "") + said)
             usage = replace(usage, input_tokens=tokens, input_source="estimated")
-        if usage.output_tokens is None:
+        if usage.output_tokens is None and seen:
             tokens = estimate_tokens(answer.text) + estimate_tokens(answer.thinking)
             usage = replace(usage, output_tokens=tokens, output_source="estimated")
         return usage

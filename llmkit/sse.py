@@ -44,6 +44,7 @@ class SSEDecoder:
         retry: milliseconds that the server asks to wait before connecting again, or None.
         failure: the error that ended the stream, or None.
         between: whether the next byte begins an event.
+        cut: after `close`, whether the stream ended inside of an event.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class SSEDecoder:
         "_size",
         "_tail",
         "between",
+        "cut",
         "failure",
         "last_id",
         "retry",
@@ -65,6 +67,7 @@ class SSEDecoder:
         self._at_start = True
         self._after_cr = False
         self.between = False
+        self.cut = False
         self._tail = bytearray()
         self._data: list[str] | None = None  # made when an event has an odd form
         self._event = ""
@@ -104,6 +107,8 @@ class SSEDecoder:
             raise self.failure
         events: list[ServerSentEvent] = []
         lines = bytes(self._tail)
+        begun = bool(lines) and not lines.startswith(b":")
+        self.cut = begun or bool(self._data or self._event)
         self._tail.clear()
         self._take_lines(lines + b"\n\n" if lines else b"\n", events)
         if self.failure is not None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from llmkit._async_concurrency import async_enter, async_home, async_run_soon, async_run_to_end
 from llmkit._async_upstream import AsyncUpstream
-from llmkit.errors import ConnectionFailed, LedgerUnavailable, LLMKitError, ProviderError
+from llmkit.errors import (
+    ConnectionFailed,
+    LedgerUnavailable,
+    LLMKitError,
+    ProviderError,
+    ProviderTimeout,
+)
 from llmkit.events import Event, Finish
 from llmkit.ledger.row import reduced
 from llmkit.response import Accumulator, Response, Status, status_of
@@ -140,9 +146,10 @@ class AsyncAttempt:
         """Return the last events of an answer whose connection broke, or that fell silent at its end."""
         if not isinstance(error, ProviderError):
             raise error
-        if not (isinstance(error, ConnectionFailed) or decoder.stopping):
+        fell_silent = decoder.stopping and isinstance(error, ProviderTimeout)
+        if not (fell_silent or isinstance(error, ConnectionFailed)):
             raise self._record.named(error)
-        events = decoder.close()
+        events = decoder.close(broken=not fell_silent)
         if decoder.failure is not None:
             decoder.failure.__cause__ = error.__cause__ or error
         return events

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from llmkit._concurrency import enter, home, run_soon, run_to_end
 from llmkit._upstream import Upstream
-from llmkit.errors import ConnectionFailed, LedgerUnavailable, LLMKitError, ProviderError
+from llmkit.errors import (
+    ConnectionFailed,
+    LedgerUnavailable,
+    LLMKitError,
+    ProviderError,
+    ProviderTimeout,
+)
 from llmkit.events import Event, Finish
 from llmkit.ledger.row import reduced
 from llmkit.response import Accumulator, Response, Status, status_of
@@ -141,9 +147,10 @@ class Attempt:
         """Return the last events of an answer whose connection broke, or that fell silent at its end."""
         if not isinstance(error, ProviderError):
             raise error
-        if not (isinstance(error, ConnectionFailed) or decoder.stopping):
+        fell_silent = decoder.stopping and isinstance(error, ProviderTimeout)
+        if not (fell_silent or isinstance(error, ConnectionFailed)):
             raise self._record.named(error)
-        events = decoder.close()
+        events = decoder.close(broken=not fell_silent)
         if decoder.failure is not None:
             decoder.failure.__cause__ = error.__cause__ or error
         return events

@@ -66,7 +66,11 @@ class Rates:
     free: bool = False
 
     def cost(self, usage: Usage, billing: Billing) -> Decimal | None:
-        """Add up, in US dollars; None if a count is unknown, unpriced or contradicts another."""
+        """Add up, in US dollars; None if a count is unknown, unpriced or contradicts another.
+
+        A part that costs what its whole costs is not told apart, so that it can contradict nothing: some servers report one
+        token more of reasoning than of output.
+        """
         if usage.input_tokens is None or usage.output_tokens is None or billing.unpriced:
             return None
         if billing.web_searches and self.web_search is None:
@@ -77,6 +81,14 @@ class Rates:
         if written is None:
             written = written_1h + (usage.cache_write_5m_tokens or 0)
         reasoning = usage.reasoning_tokens or 0
+        if self.cache_write_1h == self.cache_write:
+            written_1h = 0
+        if self.cache_write == self.input:
+            written = written_1h
+        if self.cache_read == self.input:
+            read = 0
+        if self.reasoning == self.output:
+            reasoning = 0
         total = Decimal(0)
         for count, rate in (
             (usage.input_tokens - read - written, self.input),

@@ -14,7 +14,7 @@ from llmkit.messages import Message
 from llmkit.providers import failures
 from llmkit.providers.anthropic_answers import EventDecoder, MessageDecoder
 from llmkit.providers.base import Decoder, HTTPRequest
-from llmkit.providers.decoding import choose_decoder
+from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
 from llmkit.tracebacks import forgetful

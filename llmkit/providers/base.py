@@ -38,7 +38,7 @@ class Decoder(Protocol):
     failure: ProviderError | None
     """Why no more events can come, if something went wrong."""
     stopping: bool
-    """Whether the answer has said why it stops, so that the body's end or a moment's silence completes it."""
+    """Whether the answer has said why it stops, so that the body's end or a moment's silence completes it. A connection that breaks does not."""
 
     @property
     def usage(self) -> Usage:
@@ -47,8 +47,12 @@ class Decoder(Protocol):
     def feed(self, data: bytes) -> list[Event]:
         """Take in bytes as they came; return the events they complete, text deltas of one call merged."""
 
-    def close(self) -> list[Event]:
-        """Take in the end of the body. Without a terminal marker, `failure` is then `StreamTruncated`."""
+    def close(self, *, broken: bool = False) -> list[Event]:
+        """Take in the end of the body. Without a terminal marker, `failure` is then `StreamTruncated`.
+
+        Args:
+            broken: whether it was no end that the server made, for the connection broke: that completes no answer.
+        """
 
 
 class Provider(Protocol):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from itertools import groupby
 from typing import ClassVar
 
 import msgspec
 
 from llmkit.errors import FrameTooLarge, ProviderError
-from llmkit.events import Event, TextDelta, ThinkingDelta
+from llmkit.events import Event
 from llmkit.providers import failures
+from llmkit.providers.counts import believed
+from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
+from llmkit.providers.lenient import lenient_json, report_in
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent, SSEDecoder
 from llmkit.usage import Usage
@@ -22,20 +22,29 @@ from llmkit.usage import Usage
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for what is not the JSON it expects."""
 
-_MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _END = b"}\n\n"
-_ERROR_PAGE = 64 * 1024
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class AnswerDecoder(ABC):
     """What every decoder shows; see `llmkit.providers.base.Decoder`."""
 
-    __slots__ = ("_origin", "_reported", "failure", "finished", "model", "request_id", "stopping")
+    __slots__ = (
+        "_origin",
+        "_reported",
+        "_said",
+        "failure",
+        "finished",
+        "model",
+        "request_id",
+        "stopping",
+    )
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._reported: Usage | None = None
+        self._said = False
         self.model: str | None = None
         self.request_id: str | None = None
         self.stopping = False
@@ -45,7 +54,7 @@ class AnswerDecoder(ABC):
     @property
     def usage(self) -> Usage:
         """What the provider has reported so far."""
-        return self._reported or Usage()
+        return believed(self._reported or Usage(), said=self._said)
 
     @property
     def _done(self) -> bool:
@@ -56,8 +65,8 @@ class AnswerDecoder(ABC):
         """Take in bytes as they came; return the events they complete."""
 
     @abstractmethod
-    def close(self) -> list[Event]:
-        """Take in the end of the body."""
+    def close(self, *, broken: bool = False) -> list[Event]:
+        """Take in the end of the body, or that its connection broke."""
 
 
 class StreamDecoder(AnswerDecoder):
@@ -67,7 +76,7 @@ class StreamDecoder(AnswerDecoder):
     together, without an object for each; whatever is not as usual goes the long way, to the same result.
     """
 
-    __slots__ = ("_sse",)
+    __slots__ = ("_careful", "_halves", "_sse")
     _usual: ClassVar[bytes]
     """How a delta begins, to the brace of its JSON."""
     _border: ClassVar[bytes]
@@ -76,6 +85,9 @@ class StreamDecoder(AnswerDecoder):
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._sse = SSEDecoder()
+        # Whether every event has to be looked at by itself, because of what came before.
+        self._careful = False
+        self._halves: Halves | None = None  # made when the server cuts a surrogate pair
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in bytes as they came; return the events they complete.
@@ -126,26 +138,41 @@ class StreamDecoder(AnswerDecoder):
         events = self._read(frames) if frames else []
         if self._sse.failure is not None and not self._done:
             self.failure = failures.too_large(self._origin, self._sse.failure)
-        return events
+        return self._joined(events, last=self._done)
 
-    def close(self) -> list[Event]:
+    def close(self, *, broken: bool = False) -> list[Event]:
         """Take in the end of the body.
 
-        An event that was cut off is not an error by itself; the missing terminal marker is.
+        An event that was cut off is not an error by itself; the missing terminal marker is. Where the end of the body would be that
+        marker, half an event and a connection that broke show that more was to come.
         """
         if self._done:
             return []
         try:
-            frames = [frame for frame in self._sse.close() if _is_json(frame.data)]
+            frames = self._sse.close()
         except FrameTooLarge as error:
             self.failure = failures.too_large(self._origin, error)
-            return []
-        events = self._read(frames)
-        if not self._done:
+            frames = []
+        whole = [frame for frame in frames if _is_whole(frame.data)]
+        events = self._read(whole)
+        if not (self._done or broken or (self._sse.cut and not whole)):
             events += self._end()
         if not self._done:
             self.failure = failures.truncated(self._origin)
-        return events
+        return self._joined(events, last=True)
+
+    def _odd_json(self, data: str) -> object:
+        """Decode an event that msgspec refuses.
+
+        Raises:
+            ValueError, RecursionError: it is not JSON at all.
+        """
+        if self._halves is None and _HALF.search(data) is not None:
+            self._halves, self._careful = Halves(), True
+        return lenient_json(data)
+
+    def _joined(self, events: list[Event], *, last: bool) -> list[Event]:
+        return events if self._halves is None else self._halves.join(events, last=last)
 
     @abstractmethod
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
@@ -179,7 +206,7 @@ class BodyDecoder(AnswerDecoder):
             self._body += data
         return []
 
-    def close(self) -> list[Event]:
+    def close(self, *, broken: bool = False) -> list[Event]:
         """Read the document; return its thinking, its text and the finish."""
         if self._done:
             return []
@@ -191,11 +218,17 @@ class BodyDecoder(AnswerDecoder):
         events = self._read(body)
         if not self._done:
             self.failure = failures.truncated(self._origin)
-        return [] if self.failure is not None else events
+        if self.failure is not None and self._reported is None:
+            self._reported = self._count(report_in(body))
+        return [] if self.failure is not None else Halves().join(events, last=True)
 
     @abstractmethod
     def _read(self, body: str) -> list[Event]:
         """Turn the document into events."""
+
+    @abstractmethod
+    def _count(self, report: object) -> Usage | None:
+        """Read a report of tokens, of whatever form."""
 
     def _refuse(self, body: str) -> None:
         """Say why a document is not an answer: an error report, cut short, or something else."""
@@ -215,105 +248,12 @@ class BodyDecoder(AnswerDecoder):
         )
 
 
-class WrongBodyDecoder(AnswerDecoder):
-    """Reads what a server sent in place of an event stream: an error page or an error report.
-
-    It never makes a success of it.
-    """
-
-    __slots__ = ("_body", "_media_type")
-
-    def __init__(self, origin: Origin, media_type: str) -> None:
-        super().__init__(origin)
-        self._media_type = media_type
-        self._body = bytearray()
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Collect, up to a limit."""
-        self._body += data[: _ERROR_PAGE - len(self._body)]
-        return []
-
-    def close(self) -> list[Event]:
-        """Say what came."""
-        if self.failure is not None:
-            return []
-        body = self._body.decode("utf-8-sig", "replace")
-        try:
-            document = msgspec.json.decode(body)
-        except BROKEN:
-            document = None
-        if not body.strip():
-            self.failure = failures.truncated(self._origin)
-        elif is_report(document):
-            self.failure = failures.from_report(self._origin, body)
-        else:
-            self.failure = failures.malformed(
-                self._origin, f"sent {self._media_type} where an event stream was asked for"
-            )
-        return []
-
-
-def merged(events: list[Event]) -> list[Event]:
-    """Make neighbouring deltas of one kind one delta."""
-    if len(events) < 2:
-        return events
-    result: list[Event] = []
-    for kind, run in groupby(events, type):
-        if kind is TextDelta or kind is ThinkingDelta:
-            texts = [delta.text for delta in run]  # type: ignore[union-attr]  # of this kind
-            result.append(kind("".join(texts)))
-        else:
-            result.extend(run)
-    return result
-
-
-def choose_decoder(
-    origin: Origin,
-    headers: Mapping[str, str],
-    *,
-    streaming: bool,
-    stream: type[StreamDecoder],
-    whole: type[BodyDecoder],
-) -> AnswerDecoder:
-    """Choose by what was asked for and by what the answer says it is.
-
-    An answer that does not say what it is may be an event stream.
-    """
-    if not streaming:
-        return whole(origin)
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in ("", "text/event-stream"):
-        return stream(origin)
-    sound = _MEDIA_TYPE.fullmatch(media_type)
-    return WrongBodyDecoder(origin, media_type if sound else "an unknown media type")
-
-
-def lenient_json(data: str) -> object:
-    """Decode JSON for which msgspec is too strict.
-
-    Some servers send NaN and Infinity (as log probabilities), or cut a text between the halves of a
-    surrogate pair; such a half becomes U+FFFD, since no UTF-8 can say it.
-
-    Raises:
-        ValueError, RecursionError: it is not JSON at all.
-    """
-    value: object = json.loads(data)
-    return _mend(value) if "\\u" in data else value
-
-
-def _mend(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_mend(item) for item in value]
-    if isinstance(value, dict):
-        return {_mend(key): _mend(item) for key, item in value.items()}
-    return value
-
-
-def _is_json(data: str) -> bool:
+def _is_whole(data: str) -> bool:
+    """Tell whether an event that no blank line ended has come to its end all the same."""
+    if data.strip() == "[DONE]":
+        return True
     try:
-        msgspec.json.decode(data)
-    except BROKEN:
+        lenient_json(data)
+    except (ValueError, RecursionError):
         return False
     return True

@@ -7,11 +7,8 @@ provider's one-word code.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from llmkit.errors import (
@@ -28,10 +25,9 @@ from llmkit.errors import (
     StreamTruncated,
 )
 from llmkit.providers.reports import REQUEST_ID, Report, read_report
+from llmkit.providers.waits import retry_after
 
 E = TypeVar("E", bound=ProviderError)
-
-_SECONDS = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]*)?")
 
 # help.openai.com/en/articles/5955604 and platform.claude.com/docs/en/api/errors.
 _QUOTA_WORDS = frozenset(
@@ -84,6 +80,14 @@ _HINTS: dict[type[ProviderError], str] = {
     RequestRejected: "Check the model name and the options of this call "
     "against the provider's documentation.",
     ServerFailed: "Try again later; the provider's status page may say more.",
+}
+
+
+# The moment is refused and not the request: the vendors' own SDKs try again.
+_MOMENTS = {
+    408: "{provider}, or a proxy before it, gave up waiting: try again; if it stays so, send less, or ask for a shorter answer.",
+    409: "Something else that {provider} does at this moment stands in the way: try again.",
+    425: "{provider} takes no request so early in a connection: try again.",
 }
 
 
@@ -151,6 +155,7 @@ def from_report(origin: Origin, report: str) -> ProviderError:
         f"{origin.provider} reported an error inside its answer{_in_brackets(said.code)}",
         hint=_hint(kind, origin, said),
         report=said,
+        can_retry=True if kind is ProviderError else None,  # for a moment's sake
     )
 
 
@@ -187,6 +192,11 @@ def malformed(origin: Origin, what: str) -> ProtocolError:
     )
 
 
+def second_answer(origin: Origin) -> ProtocolError:
+    """Make the error for an answer with another one inside it, or behind its end: nothing is said twice."""
+    return malformed(origin, "began a second answer inside the first")
+
+
 def too_large(origin: Origin, cause: FrameTooLarge) -> FrameTooLarge:
     """Say whose event was too large."""
     message = f"{origin.provider}: {cause.message}"
@@ -203,28 +213,6 @@ def request_id(headers: Mapping[str, str]) -> str | None:
         if value and REQUEST_ID.fullmatch(value):
             return value
     return None
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Read how many seconds the provider asks to wait, never less than 0; None if it does not say.
-
-    In this order: `retry-after-ms` (OpenAI), `x-ms-retry-after-ms` (Azure), `retry-after` in
-    seconds or as an HTTP date. A date counts from the answer's own `date`, so that a wrong clock on
-    this side does not matter, and only without one from `now`, in seconds since the epoch.
-    """
-    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
-        milliseconds = _number(headers.get(name, ""))
-        if milliseconds is not None:
-            return max(0.0, milliseconds / 1000)
-    value = headers.get("retry-after", "")
-    seconds = _number(value)
-    if seconds is None:
-        until = _http_date(value)
-        if until is None:
-            return None
-        sent = _http_date(headers.get("date", ""))
-        seconds = until - (now if sent is None else sent)
-    return max(0.0, seconds)
 
 
 def _error(
@@ -261,7 +249,7 @@ def _class_of_status(status: int) -> type[ProviderError]:
         return Overloaded
     if status >= 500:
         return ServerFailed
-    if status >= 400 and not _passes(status):
+    if status >= 400 and status not in _MOMENTS:
         return RequestRejected
     return ProviderError
 
@@ -279,9 +267,11 @@ def _class_of_words(report: Report) -> type[ProviderError]:
     return ServerFailed
 
 
-def _passes(status: int) -> bool:
-    """Tell whether the moment is refused and not the request: timeout, conflict, too early."""
-    return status in (408, 409, 425)
+def _moment(origin: Origin, report: Report) -> int | None:
+    """Return the status that refuses the moment and not the request, of the answer or inside of it; None if none does."""
+    said = [int(word) for word in report.words if word.isdigit()]
+    status = said[0] if origin.status_code == 200 and said else origin.status_code
+    return status if status in _MOMENTS else None
 
 
 def _is_quota(report: Report) -> bool:
@@ -300,11 +290,13 @@ def _can_retry(headers: Mapping[str, str], status: int) -> bool | None:
     word = headers.get("x-should-retry", "").strip().lower()
     if word in ("true", "false"):
         return word == "true"
-    return True if _passes(status) else None
+    return True if status in _MOMENTS else None
 
 
 def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
-    status = origin.status_code
+    status, moment = origin.status_code, _moment(origin, report)
+    if moment is not None and kind is ProviderError:
+        return _MOMENTS[moment].format(provider=origin.provider)
     if status == 404 or "model_not_found" in report.words:
         return f"Check the model name, and the base URL of {origin.provider}."
     if kind is AuthenticationFailed and not origin.had_key:
@@ -322,16 +314,3 @@ def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
 
 def _in_brackets(code: str | None) -> str:
     return f" ({code})" if code else ""
-
-
-def _number(value: str) -> float | None:
-    value = value.strip()
-    return float(value) if _SECONDS.fullmatch(value) else None
-
-
-def _http_date(value: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, IndexError, TypeError, OverflowError):
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

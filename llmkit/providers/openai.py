@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from llmkit.call import Call
 from llmkit.errors import ProviderError
 from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest
-from llmkit.providers.decoding import choose_decoder
+from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
@@ -97,8 +98,14 @@ class OpenAI:
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
         origin = Origin.of(self.name, model, headers)
+        choices = call.extra.get("n")
+        several = isinstance(choices, int) and choices > 1
         return choose_decoder(
-            origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=CompletionDecoder
+            origin,
+            headers,
+            streaming=call.streaming,
+            stream=partial(ChunkDecoder, several=several),
+            whole=CompletionDecoder,
         )
 
     def error(

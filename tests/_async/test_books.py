@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import warnings
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -117,6 +119,48 @@ async def test_a_truncated_answer_says_so(tmp_path: Path) -> None:
     (row,) = rows(tmp_path)
     assert (row["status"], row["error_type"]) == ("truncated", "stream_truncated")
     assert row["output_source"] == "estimated"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["cut", "malformed", "hang up"])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_whole_answer_that_cannot_be_read(tmp_path: Path, wire: str, how: str) -> None:
+    """Nobody has seen how long it was: its output and its cost are unknown, never 0."""
+    broken = {
+        "cut": replace(TEXT, cut_at=60),
+        "malformed": Behaviour(body=b'{"broken', content_type="application/json"),
+        "hang up": Behaviour(hang_up=True),
+    }
+    with Emulator(behaviour=broken[how]) as emulator:
+        settings = {"retry": {"attempts": 1}, "ledger": {"database": database(tmp_path)}}
+        kit = make_kit(emulator, wire=wire, **settings)
+        with pytest.raises(ProviderError):
+            await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    (row,) = rows(tmp_path)
+    assert (row["output_tokens"], row["output_source"]) == (None, "unknown")
+    assert row["cost_usd"] is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_broken_answer_that_says_what_it_used(tmp_path: Path, wire: str) -> None:
+    """What the bytes say of tokens is booked, with its cost, though the answer cannot be read."""
+    names = ("input_tokens", "output_tokens")
+    if wire == "openai":
+        names = ("prompt_tokens", "completion_tokens")
+    body = json.dumps({"choices": 7, "content": 7, "usage": dict.fromkeys(names, 11)}).encode()
+    broken = Behaviour(body=body, content_type="application/json")
+    with Emulator(behaviour=broken) as emulator:
+        settings = {"retry": {"attempts": 1}, "ledger": {"database": database(tmp_path)}}
+        kit = make_kit(emulator, wire=wire, **settings)
+        with pytest.raises(ProviderError):
+            await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    (row,) = rows(tmp_path)
+    assert (row["input_tokens"], row["output_tokens"]) == (11, 11)
+    assert (row["input_source"], row["output_source"]) == ("reported", "reported")
+    assert row["cost_usd"] is not None
 
 
 @pytest.mark.anyio

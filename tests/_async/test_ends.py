@@ -25,11 +25,13 @@ STORED = {
     "openai": (OPENAI_STREAM, OPENAI_TEXT),
     "anthropic": (ANTHROPIC_STREAM, ANTHROPIC_TEXT),
 }
-# The first bytes after which the answer has its end: with the chunk that holds the finish reason, with message_stop.
+# The first bytes after which the answer has its end, if its connection breaks: with [DONE], with message_stop.
 ENDS = {
-    "openai": OPENAI_STREAM.index(b'"finish_reason":"stop"'),
+    "openai": OPENAI_STREAM.index(b"[DONE]"),
     "anthropic": ANTHROPIC_STREAM.index(b'data: {"type":"message_stop"'),
 }
+# And if the server ends the body: the chunk that holds the finish reason is enough.
+FINISH_REASON = OPENAI_STREAM.index(b'"finish_reason":"stop"')
 # How the stream ends, and at every how many bytes.
 ENDINGS = [("cut", 1), ("reset", 7), ("body's end", 7)]
 
@@ -65,7 +67,8 @@ async def test_a_stream_cut_at_any_byte(wire: str, ending: str, step: int, trans
                 assert partial == said
                 assert whole.startswith(said)
             else:
-                assert at > ENDS[wire]
+                is_enough = wire == "openai" and ending == "body's end"
+                assert at > (FINISH_REASON if is_enough else ENDS[wire])
                 assert said == whole
                 assert answer.response.stop_reason == "end"
         if ending != "body's end":
@@ -93,12 +96,15 @@ async def test_nothing_is_said_twice(wire: str, pieces: int | None, transport: s
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
-async def test_a_second_answer_inside_the_first(transport: str) -> None:
-    """A proxy that asks again in the middle of an answer: an error with the first half, and no more requests."""
-    half = ANTHROPIC_STREAM[: ANTHROPIC_STREAM.index(b" \xf0\x9f")].rpartition(b"event:")[0]
-    spliced = Behaviour(body=half + ANTHROPIC_STREAM, content_type="text/event-stream")
+@pytest.mark.parametrize("wire", sorted(STORED))
+async def test_a_second_answer_inside_the_first(wire: str, transport: str) -> None:
+    """A proxy that asks again before the end: an error with what the first one said, and no more requests."""
+    first = ANTHROPIC_STREAM[: ANTHROPIC_STREAM.index(b" \xf0\x9f")].rpartition(b"event:")[0]
+    if wire == "openai":
+        first = OPENAI_STREAM.removesuffix(OPENAI_DONE)
+    spliced = Behaviour(body=first + STORED[wire][0], content_type="text/event-stream")
     with Emulator(behaviour=spliced) as emulator:
-        kit = make_kit(emulator, transport=transport)
+        kit = make_kit(emulator, wire=wire, transport=transport)
         said = ""
         with pytest.raises(ProtocolError, match="a second answer") as caught:
             async with kit.async_client.stream("Say hi") as answer:
@@ -106,7 +112,7 @@ async def test_a_second_answer_inside_the_first(transport: str) -> None:
                     said += text
         await kit.aclose()
         assert len(emulator.requests) == 1
-    assert said == "Hello, wörld"
+    assert said == (OPENAI_TEXT if wire == "openai" else "Hello, wörld")
     assert caught.value.response is not None
     assert caught.value.response.text == said
 
@@ -127,6 +133,55 @@ async def test_silence_after_a_finish_reason_is_the_end(transport: str, tmp_path
     assert said == ["Hi"]
     assert stream.response.stop_reason == "max_tokens"
     assert [row["status"] for row in rows(tmp_path)] == ["finished"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("ending", ["cut", "reset", "half an event", "body's end"])
+async def test_a_break_after_a_finish_reason(ending: str, transport: str, tmp_path: Path) -> None:
+    """A connection that breaks before the end marker has cut the answer; a server that ends the body has not."""
+    stored = Behaviour(body=OPENAI_SPARSE_STREAM + b": more\n\n", content_type="text/event-stream")
+    broken = replace(stored, cut_at=len(OPENAI_SPARSE_STREAM), reset=ending == "reset")
+    half = replace(stored, body=OPENAI_SPARSE_STREAM + b'data: {"usa', framing="close")
+    behaviour = {"half an event": half, "body's end": stored}.get(ending, broken)
+    with Emulator(behaviour=behaviour) as emulator:
+        kit = make_kit(
+            emulator,
+            wire="openai",
+            transport=transport,
+            retry={"attempts": 1},
+            ledger={"database": database(tmp_path)},
+        )
+        said, failure = "", None
+        try:
+            async with kit.async_client.stream("Say hi") as stream:
+                async for text in stream.text():
+                    said += text
+        except StreamTruncated as error:
+            failure = error
+        await kit.aclose()
+    assert (failure is None) == (ending == "body's end")
+    assert said in (("Hi",) if ending in ("half an event", "body's end") else ("Hi", ""))
+    assert [row["status"] for row in rows(tmp_path)] == ["truncated" if failure else "finished"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "text/html"])
+@pytest.mark.parametrize("wire", sorted(STORED))
+async def test_an_event_stream_by_another_name(
+    wire: str, content_type: str, transport: str
+) -> None:
+    """A server that does not say that it sends an event stream is read as one all the same."""
+    stream, whole = STORED[wire]
+    stored = Behaviour(body=stream, content_type=content_type, chunk_size=3)
+    with Emulator(behaviour=stored) as emulator:
+        kit = make_kit(emulator, wire=wire, transport=transport)
+        async with kit.async_client.stream("Say hi") as answer:
+            said = [text async for text in answer.text()]
+        await kit.aclose()
+    assert "".join(said) == whole
+    assert answer.response.stop_reason == "end"
 
 
 @pytest.mark.anyio

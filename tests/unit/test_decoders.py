@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,13 @@ from support.decoding import (
     stream_decoder,
     whole_decoder,
 )
-from support.streams import ANTHROPIC_STOP, BROKEN_STREAMS, COMPLETE_STREAMS, WHOLE_ANSWERS
+from support.streams import (
+    ANTHROPIC_STOP,
+    BROKEN_STREAMS,
+    COMPLETE_STREAMS,
+    OPENAI_DONE,
+    WHOLE_ANSWERS,
+)
 
 WIRES = sorted(PROVIDERS)
 STREAMS = [
@@ -131,6 +139,42 @@ def test_a_cut_document_is_never_complete(wire: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("how", ["cut", "garbled", "of another form", "an error"])
+def test_a_broken_document_still_says_what_it_used(wire: str, how: str) -> None:
+    """Where the report of tokens came whole it counts, though the answer does not; a text that looks like one is none."""
+    whole = decode(whole_decoder(wire), [WHOLE_ANSWERS[wire]])
+    assert whole.finish is not None
+    document = json.loads(WHOLE_ANSWERS[wire])
+    report = document.pop("usage")
+    body = json.dumps({**document, "usage": report, "x": '"usage": {"prompt_tokens": 1}'}).encode()
+    field = {"openai": b'"choices"', "anthropic": b'"content"'}[wire]
+    if how == "cut":
+        body = body[:-1]
+    elif how == "garbled":
+        body = body.replace(field + b": [", field + b": [[")
+    elif how == "of another form":
+        body = body.replace(field + b": [", field + b': 7, "y": [')
+    else:
+        body = json.dumps(
+            {"type": "error", "error": {"type": "api_error"}, "usage": report}
+        ).encode()
+    decoder = whole_decoder(wire)
+    outcome = decode(decoder, [body])
+    assert outcome.failure is not None
+    assert outcome.said == ()
+    assert decoder.usage == whole.finish.usage
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_cut_document_without_its_report_says_nothing(wire: str) -> None:
+    """A report that is cut itself is none."""
+    decoder = whole_decoder(wire)
+    body = WHOLE_ANSWERS[wire]
+    decode(decoder, [body[: body.index(b'"usage"') + 25]])
+    assert decoder.usage == Usage()
+
+
+@pytest.mark.parametrize("wire", WIRES)
 def test_a_document_may_come_in_pieces(wire: str) -> None:
     """An answer that comes whole is the same, whatever its network reads were."""
     body = WHOLE_ANSWERS[wire]
@@ -170,6 +214,44 @@ def test_deep_json_never_raises(wire: str, deep: str) -> None:
     body = f'{{"type":"error","error":{{"a":"\\ud83d","x":{deep}}}}}'
     assert decode(stream_decoder(wire), [f"data: {body}\n\n".encode()]).failure is not None
     assert decode(whole_decoder(wire), [body.encode()]).failure is not None
+
+
+@pytest.mark.parametrize(
+    "rest", [b"data: {", b'data: {"choi', b"data:", b"da", b"event: x", b"data: {}\ndata: {"]
+)
+def test_half_an_event_behind_a_finish_reason(rest: bytes) -> None:
+    """More was to come: the answer is cut, though it has said why it stops."""
+    stream = COMPLETE_STREAMS["openai"][2]
+    outcome = decode(stream_decoder("openai"), [stream + rest])
+    assert outcome.failure == (StreamTruncated, None)
+    assert outcome.text == "Hi"
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", b"\n", b": half a ping", b": ", b"data: {}", b"data: [DONE]"]
+)
+def test_a_whole_last_event_behind_a_finish_reason(rest: bytes) -> None:
+    """An event that no blank line ends, and half a comment, are an end."""
+    stream = COMPLETE_STREAMS["openai"][2]
+    assert decode(stream_decoder("openai"), [stream + rest]).finish is not None
+    assert (
+        decode(stream_decoder("openai"), [stream.replace(b"\n", b"\r") + rest]).finish is not None
+    )
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_break_is_an_end_only_behind_the_terminal_marker(wire: str) -> None:
+    """A connection that breaks completes nothing, and takes nothing back that is complete."""
+    for stream in COMPLETE_STREAMS[wire]:
+        decoder = stream_decoder(wire)
+        decoder.feed(stream)
+        decoder.close(broken=True)
+        assert decoder.finished == stream.endswith((OPENAI_DONE, ANTHROPIC_STOP))
+        assert decoder.finished or type(decoder.failure) is StreamTruncated
+        marked = stream_decoder(wire)
+        marked.feed(stream.rstrip(b"\n") if decoder.finished else stream + b"data: [DONE]")
+        assert marked.close(broken=True) != []
+        assert marked.finished
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -213,7 +295,10 @@ def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
         ("text/html", b"<html>secret</html>", ProtocolError, "sent text/html where an event"),
         ("application/json", b'{"ok":true}', ProtocolError, "sent application/json where an"),
         ("<script>", b"x", ProtocolError, "sent an unknown media type where an event"),
-        ("text/plain", b"data: [DONE]\n\n", ProtocolError, "sent text/plain where an event"),
+        ("text/plain", b"data, says the page: [DONE]", ProtocolError, "sent text/plain where an"),
+        ("text/plain", b"<p>\ndata: {}\n\n", ProtocolError, "sent text/plain where an event"),
+        ("application/x-ndjson", b'{"done":true}\n{}', ProtocolError, "sent application/x-ndjson"),
+        ("text/plain", b"dat", ProtocolError, "sent text/plain where an event"),
         ("application/json", b"", StreamTruncated, "ended before it was complete"),
         (
             "application/json",
@@ -237,6 +322,40 @@ def test_no_event_stream_is_a_failure(
         raise decoder.failure
     assert "secret" not in str(raised.value)
     assert not decoder.finished
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("text/plain; charset=utf-8", "application/octet-stream", "application/x-ndjson"),
+        *("application/json", "text/html", "nonsense"),
+    ],
+)
+@pytest.mark.parametrize(
+    "start", [b"", b"\xef\xbb\xbf", b": hi\n\n", b"\r\n\n", b"id: 1\n", b"retry: 9\n\n"]
+)
+@pytest.mark.parametrize("wire", WIRES)
+def test_an_event_stream_by_another_name(wire: str, start: bytes, content_type: str) -> None:
+    """Its first bytes tell what it is, however they come; how it ends and fails is as ever."""
+    headers = {"content-type": content_type}
+    for stream in (*COMPLETE_STREAMS[wire], *BROKEN_STREAMS[wire]):
+        usual = stream_decoder(wire)
+        whole = decode(usual, [start + stream])
+        for pieces in ([start + stream], bytewise(start + stream)):
+            decoder = PROVIDERS[wire].decoder(call(), "m", headers)
+            outcome = decode(decoder, pieces)
+            assert outcome.said == whole.said
+            assert (outcome.finish, outcome.failure) == (whole.finish, whole.failure)
+            assert (outcome.model, decoder.usage) == (whole.model, usual.usage)
+            assert decoder.stopping == usual.stopping
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_large_first_read_of_an_event_stream_by_another_name(wire: str) -> None:
+    """Nothing of it is left out."""
+    comments = b": " + b"x" * 100_000 + b"\n\n"
+    decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/plain"})
+    assert decode(decoder, [comments + COMPLETE_STREAMS[wire][0]]).finish is not None
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -267,6 +386,44 @@ def test_too_large_an_event_is_a_failure(wire: str, size: int) -> None:
     assert decoder.failure is not None
     assert decoder.failure.provider == wire
     assert not decoder.failure.can_retry
+
+
+@pytest.mark.parametrize(
+    "ping",
+    [
+        *(b"data: null", b"data: keepalive", b"event: ping\ndata: ok", b"data: PING - 2026-11-26"),
+        *(b"data: 7", b"data: true", b"data:", b"data:  ", b"data: keep\ndata: alive", b": ping"),
+        *(b"event: heartbeat", b"event: ping\ndata: {}", b"retry: 3000"),
+    ],
+)
+@pytest.mark.parametrize("wire", WIRES)
+def test_pings_of_every_kind_are_passed_over(wire: str, ping: bytes) -> None:
+    """What has neither brace nor bracket nor quote is no piece of an answer, wherever it stands."""
+    for stream in COMPLETE_STREAMS[wire]:
+        pinged = stream.replace(b"\n\n", b"\n\n" + ping + b"\n\n")
+        assert decode(stream_decoder(wire), [ping + b"\n\n" + pinged]) == decode(
+            stream_decoder(wire), [stream]
+        )
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_word_that_is_named_an_error_is_one(wire: str) -> None:
+    """An event with the name error is an error, though its data is no JSON."""
+    decoder = stream_decoder(wire)
+    decoder.feed(COMPLETE_STREAMS[wire][0][:200].rpartition(b"\n\n")[0] + b"\n\n")
+    decoder.feed(b"event: error\ndata: overloaded\n\n")
+    assert type(decoder.failure) is ServerFailed
+
+
+@pytest.mark.parametrize(
+    "done", [b"data: [DONE]", b"data:  [DONE] ", b"data:[DONE]", b"data: [DONE]\r"]
+)
+def test_an_end_marker_with_spaces_around_it(done: bytes) -> None:
+    """A spaced [DONE] is one."""
+    chunk = COMPLETE_STREAMS["openai"][2].partition(b"\n\n")[0] + b"\n\n"
+    decoder = stream_decoder("openai")
+    decoder.feed(chunk + done + b"\n\n")
+    assert decoder.finished
 
 
 @pytest.mark.parametrize("wire", WIRES)

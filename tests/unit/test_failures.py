@@ -17,7 +17,8 @@ from llmkit.errors import (
     RequestRejected,
     ServerFailed,
 )
-from llmkit.providers.failures import Origin, from_status, request_id, retry_after
+from llmkit.providers.failures import Origin, from_report, from_status, request_id
+from llmkit.providers.waits import retry_after
 from support.decoding import PROVIDERS
 
 NOW = 1_762_000_000.0
@@ -170,6 +171,9 @@ def test_code_is_one_harmless_word(body: object, code: str | None) -> None:
         (500, b"", "status page"),
         (301, b"", "Redirects are not followed"),
         (422, b"", "options of this call"),
+        (408, b"", "gave up waiting"),
+        (409, b"", "stands in the way: try again"),
+        (425, b"", "so early in a connection"),
     ],
 )
 def test_hint_says_how_to_mend_it(status: int, body: object, hint: str) -> None:
@@ -244,14 +248,85 @@ def test_request_id(headers: dict[str, str], body: object, expected: str | None)
             30.0,
         ),
         ({"retry-after": "Sat, 01 Nov 2025 12:26:45 GMT", "date": "x"}, 5.0),
+        ({"retry-after": "1m30s"}, 90.0),
+        ({"retry-after": "250ms"}, 0.25),
+        ({"retry-after": "6m0s"}, 360.0),
+        ({"retry-after": "1h0m0.5s"}, 3600.5),
+        ({"retry-after": " 34s "}, 34.0),
+        ({"retry-after": "500µs"}, 0.0005),
+        ({"retry-after": "1m30"}, None),
+        ({"retry-after": "-5s"}, None),
+        ({"retry-after": "1.5.5s"}, None),
+        ({"retry-after": "2025-11-01T12:26:45Z"}, 5.0),
+        ({"retry-after": "2025-11-01T13:26:45.5+01:00"}, 5.5),
+        ({"retry-after": "2025-11-01T12:00:00Z"}, 0.0),
+        ({"retry-after": "2025-99-01T12:26:45Z"}, None),
+        ({"retry-after": "2025-11-01"}, None),
+        (
+            {"retry-after": "2025-11-01T18:00:30Z", "date": "Sat, 01 Nov 2025 18:00:00 GMT"},
+            30.0,
+        ),
+        ({"x-ratelimit-reset-requests": "1m30s"}, None),
+        (
+            {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m30s"},
+            90.0,
+        ),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "12ms",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "6m0s",
+            },
+            360.0,
+        ),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "12ms",
+                "x-ratelimit-remaining-tokens": "9",
+                "x-ratelimit-reset-tokens": "6m0s",
+            },
+            0.012,
+        ),
+        (
+            {
+                "retry-after": "2",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "1m30s",
+            },
+            2.0,
+        ),
+        ({"x-ratelimit-remaining-tokens": "-1", "x-ratelimit-reset-tokens": "1s"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "0"}, None),
+        (
+            {
+                "anthropic-ratelimit-output-tokens-remaining": "0",
+                "anthropic-ratelimit-output-tokens-reset": "2025-11-01T12:27:00Z",
+                "anthropic-ratelimit-requests-remaining": "49",
+                "anthropic-ratelimit-requests-reset": "2025-11-01T12:29:00Z",
+            },
+            20.0,
+        ),
         ({"retry-after": "Sat, 99 Nov 2025 12:26:45 GMT"}, None),
         ({"retry-after": "Sat, 01 Nov 99999 12:26:45 GMT"}, None),
     ],
 )
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
     """The wait is read from every form of the headers; it is never below zero."""
-    assert retry_after(headers, NOW) == expected
-    assert fail(429, headers=headers).retry_after == expected
+    assert retry_after(headers, NOW) == pytest.approx(expected)
+    assert fail(429, headers=headers).retry_after == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("status", [408, 409, 425])
+def test_a_refused_moment_inside_an_answer(status: int) -> None:
+    """Reported under status 200 it is tried again as well, and says the same."""
+    report = json.dumps({"error": {"code": status, "message": SECRET}})
+    inside = from_report(Origin("anthropic", "m"), report)
+    assert type(inside) is ProviderError
+    assert inside.can_retry
+    assert inside.hint == fail(status).hint
+    assert inside.hint != "Try again later."
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))

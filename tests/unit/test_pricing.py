@@ -151,13 +151,50 @@ def test_a_model_priced_by_something_else_is_unknown() -> None:
         Usage(input_tokens=10),
         Usage(output_tokens=10),
         Usage(input_tokens=10, output_tokens=1, cache_read_tokens=11),
-        Usage(input_tokens=10, output_tokens=1, reasoning_tokens=2),
+        Usage(input_tokens=10, output_tokens=1, cache_read_tokens=6, cache_write_tokens=5),
         Usage(input_tokens=10, output_tokens=1, cache_write_tokens=1, cache_write_1h_tokens=2),
     ],
 )
 def test_counts_that_are_unknown_or_contradict_give_no_cost(usage: Usage) -> None:
-    """Without both sides, or with a part larger than the whole, the cost is unknown."""
+    """Without both sides, or with a part larger than the whole and a price of its own, the cost is unknown."""
     assert Prices().cost("anthropic", "claude-sonnet-4-5", usage) == UNKNOWN
+
+
+def test_more_reasoning_than_output() -> None:
+    """Where reasoning costs what output does, the output says it all."""
+    usage = Usage(
+        input_tokens=951, output_tokens=6_000, cache_read_tokens=60, reasoning_tokens=6_001
+    )
+    assert Prices().cost("openai", "gpt-5-nano", usage).cost == Decimal("0.00244485")
+    dearer = Usage(input_tokens=951, output_tokens=6_000, cache_read_tokens=952)
+    assert Prices().cost("openai", "gpt-5-nano", dearer) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("parts", "cost"),
+    [
+        ({"cache_read_tokens": 11}, "0.000012"),
+        ({"cache_write_tokens": 11}, "0.000012"),
+        ({"cache_read_tokens": 9, "cache_write_tokens": 9}, "0.000012"),
+        ({"cache_write_tokens": 1, "cache_write_1h_tokens": 2}, "0.000012"),
+        ({"cache_write_5m_tokens": 9, "cache_write_1h_tokens": 9}, "0.000012"),
+        ({"reasoning_tokens": 2}, "0.000012"),
+    ],
+)
+def test_parts_at_the_price_of_their_whole(parts: dict[str, int], cost: str) -> None:
+    """A part that costs what its whole costs may be larger than it: it is not told apart."""
+    prices = Prices({"p": {"input": "1", "output": "2"}})
+    usage = Usage(input_tokens=10, output_tokens=1, **parts)  # type: ignore[arg-type]
+    assert prices.cost("p", "m", usage).cost == Decimal(cost)
+
+
+def test_a_part_with_a_price_of_its_own_beside_one_without() -> None:
+    """Only the part with a price of its own is taken out of the whole."""
+    prices = Prices({"p": {"input": "1", "output": "2", "cache_read": "0.5"}})
+    usage = Usage(input_tokens=10, output_tokens=1, cache_read_tokens=4, cache_write_tokens=9)
+    assert prices.cost("p", "m", usage).cost == Decimal("0.00001")
+    own = Prices({"p": {"input": "1", "output": "2", "cache_write": "3"}})
+    assert own.cost("p", "m", usage).cost == Decimal("0.00003")
 
 
 def test_the_hosts_prices_win() -> None:

@@ -1,0 +1,123 @@
+"""The documents of Anthropic Messages: events, messages, usage.
+
+Sources: platform.claude.com/docs/en/api/messages and /docs/en/build-with-claude/streaming.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from llmkit.providers.counts import Count
+from llmkit.providers.lenient import Needs
+from llmkit.usage import Usage
+
+
+class CacheCreation(msgspec.Struct, gc=False):
+    """What was written to the cache, by how long it lives."""
+
+    ephemeral_5m_input_tokens: Count | None = None
+    ephemeral_1h_input_tokens: Count | None = None
+
+
+class OutputDetails(msgspec.Struct, gc=False):
+    """A part of the output."""
+
+    thinking_tokens: Count | None = None
+
+
+class Report(msgspec.Struct, gc=False):
+    """What an event or a message says of tokens."""
+
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: CacheCreation | None = None
+    output_tokens_details: OutputDetails | None = None
+
+    def update(self, later: Report) -> None:
+        """Take over what a later report says: its counts are totals, and it may leave some out.
+
+        A total does not shrink to nothing: some proxies say 0 where they mean that they have told it before.
+        """
+        for name in self.__struct_fields__:
+            value = getattr(later, name)
+            if value is not None and (value or getattr(self, name) is None):
+                setattr(self, name, value)
+
+    def to_usage(self) -> Usage:
+        """Add up the prompt: `input_tokens` here is without what the cache gave or took."""
+        split, details = self.cache_creation or CacheCreation(), self.output_tokens_details
+        write_5m, write_1h = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
+        write, read = self.cache_creation_input_tokens, self.cache_read_input_tokens
+        if write is None and (write_5m is not None or write_1h is not None):
+            write = (write_5m or 0) + (write_1h or 0)
+        elif write != (write_5m or 0) + (write_1h or 0):
+            # A later report raised the total and did not split it.
+            write_5m = write_1h = None
+        prompt = self.input_tokens
+        return Usage(
+            input_tokens=None if prompt is None else prompt + (read or 0) + (write or 0),
+            output_tokens=self.output_tokens,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
+            cache_write_5m_tokens=write_5m,
+            cache_write_1h_tokens=write_1h,
+            reasoning_tokens=details.thinking_tokens if details is not None else None,
+        )
+
+
+class Block(msgspec.Struct, gc=False):
+    """A content block, or a delta of one, or the delta of the message."""
+
+    needs: ClassVar[Needs] = {
+        "text": ("text",),
+        "text_delta": ("text",),
+        "thinking": ("thinking",),
+        "thinking_delta": ("thinking",),
+    }
+    says: ClassVar = ("text", "thinking")
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    stop_reason: str | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """A whole answer."""
+
+    needs: ClassVar[Needs] = {"*": ("content",)}
+
+    type: str = ""
+    id: str | None = None
+    model: str | None = None
+    content: list[Block] | None = None
+    stop_reason: str | None = None
+    usage: Report | None = None
+
+
+class Head(msgspec.Struct, gc=False):
+    """The message in message_start: its content is empty and its stop reason is null."""
+
+    id: str | None = None
+    model: str | None = None
+    usage: Report | None = None
+
+
+class StreamEvent(msgspec.Struct, gc=False):
+    """All stream events in one: decoding a union of them would cost more for every token."""
+
+    needs: ClassVar[Needs] = {
+        "content_block_start": ("content_block",),
+        "content_block_delta": ("delta",),
+        "message_start": ("message",),
+    }
+
+    type: str = ""
+    delta: Block | None = None
+    content_block: Block | None = None
+    message: Head | None = None
+    usage: Report | None = None
