@@ -83,9 +83,10 @@ class Watched(ABC):
         if self._clocks.first_content_at is None:
             self._clocks.content(self._left_at)
 
-    def stopping(self) -> None:
-        """Take note that the answer has said why it stops, so that silence now ends it."""
-        if self._clocks.stopping(self._left_at) and self._timer is not None:
+    def stopping(self, stops: bool) -> None:  # noqa: FBT001  # the one thing that it is told
+        """Take note that the answer has said why it stops, so that silence now ends it; or that it goes on after all."""
+        self._clocks.stopping(self._left_at, stops=stops)
+        if stops and self._timer is not None:
             self._timer.cancel()
             self._look()
 

@@ -14,7 +14,7 @@ from llmkit.ledger.row import Closing, Opening, unsent
 from llmkit.policy.estimate import estimate_tokens
 from llmkit.policy.pricing import Priced
 from llmkit.response import Accumulator, Response, Status
-from llmkit.usage import Usage
+from llmkit.usage import PLAIN, Usage
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -97,7 +97,7 @@ class AttemptRecord:
     ) -> Closing:
         """Return what closes the row."""
         usage = self._usage(decoder, answer, error)
-        priced = self._prices.cost(self._provider, self._model, usage)
+        priced = self._priced(decoder, usage)
         if isinstance(error, ProviderError) and not error.sent:
             priced = Priced(Decimal(0), None)  # known: nothing was sent
         first = self._clocks.first_content_at
@@ -128,13 +128,17 @@ class AttemptRecord:
             stop_reason=answer.finish.stop_reason if answer.finish else None,
             raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
             usage=usage,
-            cost=self._prices.cost(self._provider, self._model, usage).cost,
+            cost=self._priced(decoder, usage).cost,
             provider=self._provider,
             model=(decoder.model if decoder else None) or self._model,
             request_id=self._quoted_id(decoder),
             call_id=self._call.call_id,
             rate_limits=self._rate_limits(),
         )
+
+    def _priced(self, decoder: Decoder | None, usage: Usage) -> Priced:
+        billing = PLAIN if decoder is None else decoder.billing
+        return self._prices.cost(self._provider, self._model, usage, billing=billing)
 
     def _rate_limits(self) -> Mapping[str, str]:
         return {

@@ -46,6 +46,7 @@ class AsyncAttempt:
         self._upstream: AsyncUpstream | None = None
         self._decoder: Decoder | None = None
         self._has_place = False
+        self._stopping = False
         self.has_row = False
 
     async def open(self) -> list[Event]:
@@ -129,8 +130,9 @@ class AsyncAttempt:
             return []
         else:
             events = decoder.feed(data) if data else decoder.close()
-        if decoder.stopping:
-            upstream.stopping()
+        if decoder.stopping is not self._stopping:
+            self._stopping = decoder.stopping
+            upstream.stopping(decoder.stopping)
         if events:
             upstream.content()
             last = events[-1]

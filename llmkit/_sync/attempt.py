@@ -47,6 +47,7 @@ class Attempt:
         self._upstream: Upstream | None = None
         self._decoder: Decoder | None = None
         self._has_place = False
+        self._stopping = False
         self.has_row = False
 
     def open(self) -> list[Event]:
@@ -130,8 +131,9 @@ class Attempt:
             return []
         else:
             events = decoder.feed(data) if data else decoder.close()
-        if decoder.stopping:
-            upstream.stopping()
+        if decoder.stopping is not self._stopping:
+            self._stopping = decoder.stopping
+            upstream.stopping(decoder.stopping)
         if events:
             upstream.content()
             last = events[-1]

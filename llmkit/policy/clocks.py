@@ -51,13 +51,10 @@ class Clocks:
         if self.first_content_at is None:
             self.first_content_at = now
 
-    def stopping(self, now: float) -> bool:
-        """Take note that the answer has said why it stops: `END_SILENCE` now ends it. Say whether that is news."""
-        if self._stopping:
-            return False
-        self._stopping = True
+    def stopping(self, now: float, *, stops: bool = True) -> None:
+        """Take note that the answer has said why it stops: `END_SILENCE` now ends it; or that it goes on after all."""
+        self._stopping = stops
         self.silent_since = now
-        return True
 
     def paused(self, seconds: float) -> None:
         """Take note that nobody was reading for so long, which is not the provider's silence."""

@@ -18,7 +18,7 @@ from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
 from llmkit.sse import ServerSentEvent
-from llmkit.usage import Usage
+from llmkit.usage import PLAIN, Billing, Usage
 
 STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "end",
@@ -52,6 +52,11 @@ class EventDecoder(StreamDecoder):
     def usage(self) -> Usage:
         """What the provider has reported so far."""
         return believed(self._counts.to_usage(), said=self._said)
+
+    @property
+    def billing(self) -> Billing:
+        """What else the cost hangs on."""
+        return self._counts.to_billing()
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
         events: list[Event] = []
@@ -148,7 +153,16 @@ class EventDecoder(StreamDecoder):
 class MessageDecoder(BodyDecoder):
     """Reads a whole message."""
 
-    __slots__ = ()
+    __slots__ = ("_billing",)
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._billing = PLAIN
+
+    @property
+    def billing(self) -> Billing:
+        """What else the cost hangs on."""
+        return self._billing
 
     def _read(self, body: str) -> list[Event]:
         try:
@@ -161,6 +175,7 @@ class MessageDecoder(BodyDecoder):
         self.request_id, self.model = message.id or None, message.model or None
         if message.usage is not None:
             self._reported = message.usage.to_usage()
+            self._billing = message.usage.to_billing()
         events: list[Event] = []
         for block in message.content or ():
             _add_block(block, events)

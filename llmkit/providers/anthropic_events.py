@@ -5,13 +5,18 @@ Sources: platform.claude.com/docs/en/api/messages and /docs/en/build-with-claude
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import msgspec
 
-from llmkit.providers.counts import Count
+from llmkit.providers.counts import LARGEST, Count
 from llmkit.providers.lenient import Needs
-from llmkit.usage import Usage
+from llmkit.usage import Billing, Usage
+
+# What the provider does for an answer without a price of its own: its tokens are billed as all others.
+_FREE = ("web_fetch_requests", "tool_search_requests")
+_STEPS = ("message", "compaction")
 
 
 class CacheCreation(msgspec.Struct, gc=False):
@@ -27,8 +32,19 @@ class OutputDetails(msgspec.Struct, gc=False):
     thinking_tokens: Count | None = None
 
 
+class Iteration(msgspec.Struct, gc=False):
+    """One of the steps that the provider took for an answer."""
+
+    type: str = ""
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cache_read_input_tokens: Count | None = None
+    cache_creation_input_tokens: Count | None = None
+    cache_creation: CacheCreation | None = None
+
+
 class Report(msgspec.Struct, gc=False):
-    """What an event or a message says of tokens."""
+    """What an event or a message says of tokens, and of what else is billed."""
 
     input_tokens: Count | None = None
     output_tokens: Count | None = None
@@ -36,6 +52,13 @@ class Report(msgspec.Struct, gc=False):
     cache_creation_input_tokens: Count | None = None
     cache_creation: CacheCreation | None = None
     output_tokens_details: OutputDetails | None = None
+    iterations: list[Iteration] | None = None
+    """With compaction: all steps, while the counts beside it are without those that compacted
+    (platform.claude.com/docs/en/build-with-claude/compaction)."""
+    server_tool_use: Any = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
 
     def update(self, later: Report) -> None:
         """Take over what a later report says: its counts are totals, and it may leave some out.
@@ -47,8 +70,30 @@ class Report(msgspec.Struct, gc=False):
             if value is not None and (value or getattr(self, name) is None):
                 setattr(self, name, value)
 
+    def to_billing(self) -> Billing:
+        """Return what the cost hangs on beside the tokens."""
+        tools = self.server_tool_use if isinstance(self.server_tool_use, dict) else {}
+        searches = tools.get("web_search_requests") or 0
+        counted = isinstance(searches, int) and 0 <= searches <= LARGEST
+        others = (
+            bool(count)
+            for name, count in tools.items()
+            if name not in ("web_search_requests", *_FREE)
+        )
+        steps = (step.type not in _STEPS for step in self.iterations or ())
+        return Billing(
+            service_tier=self.service_tier,
+            speed=self.speed,
+            region=self.inference_geo,
+            web_searches=searches if counted else 0,
+            unpriced=not counted or any(others) or any(steps),
+        )
+
     def to_usage(self) -> Usage:
         """Add up the prompt: `input_tokens` here is without what the cache gave or took."""
+        steps = self.iterations or ()
+        if any(step.type == "compaction" for step in steps):
+            return _added(steps).to_usage()
         split, details = self.cache_creation or CacheCreation(), self.output_tokens_details
         write_5m, write_1h = split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens
         write, read = self.cache_creation_input_tokens, self.cache_read_input_tokens
@@ -67,6 +112,28 @@ class Report(msgspec.Struct, gc=False):
             cache_write_1h_tokens=write_1h,
             reasoning_tokens=details.thinking_tokens if details is not None else None,
         )
+
+
+def _added(steps: Sequence[Iteration]) -> Report:
+    """Add up the counts of all steps; one that a step leaves out is none of its own, but for the prompt and the output."""
+
+    def total(name: str) -> int | None:
+        counts = [getattr(step, name) for step in steps]
+        if None in counts and name in ("input_tokens", "output_tokens"):
+            return None
+        return sum(count or 0 for count in counts)
+
+    splits = [step.cache_creation or CacheCreation() for step in steps]
+    return Report(
+        input_tokens=total("input_tokens"),
+        output_tokens=total("output_tokens"),
+        cache_read_input_tokens=total("cache_read_input_tokens"),
+        cache_creation_input_tokens=total("cache_creation_input_tokens"),
+        cache_creation=CacheCreation(
+            sum(split.ephemeral_5m_input_tokens or 0 for split in splits),
+            sum(split.ephemeral_1h_input_tokens or 0 for split in splits),
+        ),
+    )
 
 
 class Block(msgspec.Struct, gc=False):

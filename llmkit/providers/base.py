@@ -9,7 +9,7 @@ from typing import Protocol
 from llmkit.call import Call
 from llmkit.errors import ProviderError
 from llmkit.events import Event
-from llmkit.usage import Usage
+from llmkit.usage import Billing, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class Decoder(Protocol):
     @property
     def usage(self) -> Usage:
         """What the provider has reported so far; unknown where it has not."""
+
+    @property
+    def billing(self) -> Billing:
+        """What the cost hangs on beside the tokens, as far as it is reported: `llmkit.usage.PLAIN` for nothing."""
 
     def feed(self, data: bytes) -> list[Event]:
         """Take in bytes as they came; return the events they complete, text deltas of one call merged."""

@@ -12,7 +12,7 @@ from llmkit.providers import failures
 from llmkit.providers.decoding import BROKEN, AnswerDecoder, BodyDecoder, StreamDecoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.reports import is_report
-from llmkit.usage import Usage
+from llmkit.usage import PLAIN, Billing, Usage
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
 _BOM = b"\xef\xbb\xbf"
@@ -64,6 +64,11 @@ class MislabelledDecoder(AnswerDecoder):
     def usage(self) -> Usage:
         """What the provider has reported so far."""
         return Usage() if self._stream is None else self._stream.usage
+
+    @property
+    def billing(self) -> Billing:
+        """What else the cost hangs on."""
+        return PLAIN if self._stream is None else self._stream.billing
 
     def feed(self, data: bytes) -> list[Event]:
         """Collect, up to a limit, unless it is an event stream."""

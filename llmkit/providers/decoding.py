@@ -17,7 +17,7 @@ from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import lenient_json, report_in
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent, SSEDecoder
-from llmkit.usage import Usage
+from llmkit.usage import PLAIN, Billing, Usage
 
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for what is not the JSON it expects."""
@@ -55,6 +55,11 @@ class AnswerDecoder(ABC):
     def usage(self) -> Usage:
         """What the provider has reported so far."""
         return believed(self._reported or Usage(), said=self._said)
+
+    @property
+    def billing(self) -> Billing:
+        """What else the cost hangs on, as far as the provider has reported it."""
+        return PLAIN
 
     @property
     def _done(self) -> bool:

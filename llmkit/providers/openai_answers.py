@@ -7,6 +7,7 @@ that is where the difference was seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -20,11 +21,29 @@ from llmkit.providers.openai_choices import Answer, End, ends
 from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
-from llmkit.usage import Usage
+from llmkit.usage import Billing, Usage
 
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 _named_decoder = msgspec.json.Decoder(NamedChunk)
 _decode_completion = msgspec.json.Decoder(Completion).decode
+
+
+class _Bill:
+    """What an answer says of its price beside the tokens."""
+
+    __slots__ = ("service_tier", "stated_cost")
+
+    def __init__(self) -> None:
+        self.service_tier: str | None = None
+        self.stated_cost: Decimal | None = None
+
+    def to_billing(self, origin: Origin) -> Billing:
+        """Make it of what was noted. The searches of OpenAI's search models are billed by the call, and nothing tells of them."""
+        return Billing(
+            service_tier=self.service_tier,
+            unpriced=origin.provider == "openai" and "-search" in origin.model,
+            stated_cost=self.stated_cost,
+        )
 
 
 class ChunkDecoder(StreamDecoder):
@@ -39,17 +58,23 @@ class ChunkDecoder(StreamDecoder):
         several: whether the call asked for more than one choice.
     """
 
-    __slots__ = ("_answer", "_decoder", "_ending")
+    __slots__ = ("_answer", "_bill", "_decoder", "_ending")
     _usual = b"data: {"
     _border = b"}\n\n" + _usual
 
     def __init__(self, origin: Origin, *, several: bool = False) -> None:
         super().__init__(origin)
         self._answer = Answer(several=several)
+        self._bill = _Bill()
         self._ending: End | None = None
         self._decoder: msgspec.json.Decoder[NamedChunk] | msgspec.json.Decoder[Chunk] = (
             _named_decoder
         )
+
+    @property
+    def billing(self) -> Billing:
+        """What else the cost hangs on."""
+        return self._bill.to_billing(self._origin)
 
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
         if self._careful:
@@ -73,7 +98,7 @@ class ChunkDecoder(StreamDecoder):
                 break
             add(chunk.choices, events)
             if chunk.usage is not None:
-                self._reported = chunk.usage.to_usage() or self._reported
+                self._count_in(chunk.usage)
         else:
             if answer.reason is None or self._is_usual_end(chunks, lines, is_first=is_first):
                 if events:
@@ -99,6 +124,7 @@ class ChunkDecoder(StreamDecoder):
 
     def _stop(self, data: str | bytes, first_id: str | None) -> None:
         self._ending = End(data, first_id=first_id)
+        self._bill.service_tier = self._ending.service_tier or self._bill.service_tier
         self._careful = self.stopping = True
 
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
@@ -126,13 +152,16 @@ class ChunkDecoder(StreamDecoder):
         if chunk.choices:
             answer.add(chunk.choices, events)
             if self._ending is not None:
-                if self._ending.is_passed_by(data) and len(events) > before:
+                says_more = len(events) > before
+                if self._ending.is_passed_by(data) and says_more:
                     del events[before:]
                     self.failure = failures.second_answer(self._origin)
+                # Where a finish reason comes with every chunk, none of them says that silence may end the answer.
+                self.stopping = not says_more and (self.stopping or any(map(ends, chunk.choices)))
             elif answer.reason is not None:
                 self._stop(data, first_id)
         if chunk.usage is not None and self.failure is None:
-            self._reported = chunk.usage.to_usage() or self._reported
+            self._count_in(chunk.usage)
         if chunk.error or (chunk.choices is None and chunk.usage is None and _is_report(frame)):
             self.failure = failures.from_report(self._origin, data)
         elif answer.reason == "error":
@@ -145,7 +174,14 @@ class ChunkDecoder(StreamDecoder):
         self.finished = True
         return [self._answer.finish(self.usage)]
 
+    def _count_in(self, report: Report) -> None:
+        self._reported = report.to_usage() or self._reported
+        stated = report.stated_cost()
+        if stated is not None:
+            self._bill.stated_cost = stated
+
     def _name(self, chunk: NamedChunk) -> None:
+        self._bill.service_tier = chunk.service_tier or self._bill.service_tier
         self.request_id = self.request_id or chunk.id or None
         self.model = self.model or chunk.model or None
         if self.model is not None:
@@ -166,7 +202,16 @@ class ChunkDecoder(StreamDecoder):
 class CompletionDecoder(BodyDecoder):
     """Reads a whole completion."""
 
-    __slots__ = ()
+    __slots__ = ("_bill",)
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__(origin)
+        self._bill = _Bill()
+
+    @property
+    def billing(self) -> Billing:
+        """What else the cost hangs on."""
+        return self._bill.to_billing(self._origin)
 
     def _read(self, body: str) -> list[Event]:
         try:
@@ -180,8 +225,10 @@ class CompletionDecoder(BodyDecoder):
             self._refuse(body)
             return []
         self.request_id, self.model = completion.id or None, completion.model or None
+        self._bill.service_tier = completion.service_tier
         if completion.usage is not None:
             self._reported = completion.usage.to_usage() or self._reported
+            self._bill.stated_cost = completion.usage.stated_cost()
         events: list[Event] = []
         answer = Answer()
         answer.add(_first_choice(completion.choices), events)

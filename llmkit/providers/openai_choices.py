@@ -103,6 +103,7 @@ class _Mark(msgspec.Struct, gc=False):
 
     id: str | None = None
     choices: list[_Opening] | None = None
+    service_tier: str | None = None
 
     @property
     def has_role(self) -> bool:
@@ -122,15 +123,19 @@ class End:
     Args:
         data: the chunk that ended the answer.
         first_id: the id of the answer, if a chunk before this one had it.
+
+    Attributes:
+        service_tier: what that chunk says of it.
     """
 
-    __slots__ = ("_had_role", "_id", "_ids_are_steady", "_is_passed")
+    __slots__ = ("_had_role", "_id", "_ids_are_steady", "_is_passed", "service_tier")
 
     def __init__(self, data: str | bytes, *, first_id: str | None) -> None:
         mark = _mark(data)
         self._id = mark.id
         self._ids_are_steady = bool(mark.id) and mark.id == first_id
         self._had_role = mark.has_role
+        self.service_tier = mark.service_tier
         self._is_passed = False
 
     def is_passed_by(self, data: str) -> bool:

@@ -6,6 +6,7 @@ that is where the difference was seen.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from llmkit.providers.counts import Count
 from llmkit.providers.lenient import Needs
 from llmkit.usage import Usage
+
+_TICKS = 10**10  # of a dollar
 
 
 class PromptDetails(msgspec.Struct, gc=False):
@@ -38,6 +41,13 @@ class Report(msgspec.Struct, gc=False):
     completion_tokens_details: CompletionDetails | None = None
     prompt_cache_hit_tokens: Count | None = None
     """DeepSeek's name for cached_tokens."""
+    cost: Any = None
+    """OpenRouter: US dollars. Perplexity: an object with a total_cost in US dollars."""
+    is_byok: Any = None
+    """OpenRouter: whether the caller's own key was used; cost is then OpenRouter's fee alone."""
+    cost_details: Any = None
+    cost_in_usd_ticks: Any = None
+    """xAI (docs.x.ai/developers/cost-tracking)."""
 
     def to_usage(self) -> Usage | None:
         """Return the counts, or None if they say nothing."""
@@ -60,6 +70,28 @@ class Report(msgspec.Struct, gc=False):
             cache_write_tokens=details.cache_write_tokens,
             reasoning_tokens=reasoning,
         )
+
+    def stated_cost(self) -> Decimal | None:
+        """Return what the provider says that the answer cost, in US dollars."""
+        if self.cost_in_usd_ticks is not None:
+            ticks = _amount(self.cost_in_usd_ticks)
+            return None if ticks is None else ticks / _TICKS
+        if self.is_byok is True:
+            details = self.cost_details if isinstance(self.cost_details, dict) else {}
+            return _amount(details.get("upstream_inference_cost"))
+        cost = self.cost.get("total_cost") if isinstance(self.cost, dict) else self.cost
+        return _amount(cost)
+
+
+def _amount(value: object) -> Decimal | None:
+    """Read an amount of money, as a number or a text of JSON."""
+    if type(value) not in (int, float, str):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except ArithmeticError:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
 
 
 class Part(msgspec.Struct, gc=False):
@@ -120,6 +152,7 @@ class NamedChunk(Chunk, gc=False):
 
     id: str | None = None
     model: str | None = None
+    service_tier: str | None = None
 
 
 class Completion(msgspec.Struct, gc=False):
@@ -132,3 +165,4 @@ class Completion(msgspec.Struct, gc=False):
     error: Any = None
     id: str | None = None
     model: str | None = None
+    service_tier: str | None = None

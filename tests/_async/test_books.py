@@ -55,6 +55,50 @@ async def test_a_finished_call_is_on_the_books(tmp_path: Path, wire: str) -> Non
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("model", "usage", "cost", "version"),
+    [
+        (
+            "anthropic:claude-sonnet-4-5",
+            {
+                "input_tokens": 1000,
+                "output_tokens": 100,
+                "server_tool_use": {"web_search_requests": 2},
+            },
+            "0.0245",
+            "genai-prices",
+        ),
+        ("anthropic:claude-sonnet-4-5", {"service_tier": "priority"}, None, None),
+        ("openrouter:some/model", {"cost": 0.00123}, "0.00123", "stated by openrouter"),
+    ],
+)
+async def test_what_changes_the_price_is_on_the_books(
+    tmp_path: Path, model: str, usage: dict[str, object], cost: str | None, version: str | None
+) -> None:
+    """Searches are paid, an unusual tier is of unknown cost, and a provider that states its cost is believed."""
+    provider = model.partition(":")[0]
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0, usage=usage)) as emulator:
+        url = emulator.base_url if provider == "anthropic" else emulator.openai_base_url
+        kit = make_kit(
+            emulator,
+            providers={provider: {"base_url": url, "api_key": "test-key"}},
+            models={"default": model},
+            ledger={"database": database(tmp_path)},
+        )
+        replies = [await kit.async_client.complete("Say hi")]
+        async with kit.async_client.stream("Say hi") as stream:
+            async for _ in stream:
+                pass
+            replies.append(stream.response)
+        await kit.aclose()
+    expected = None if cost is None else Decimal(cost)
+    assert [reply.cost for reply in replies] == [expected] * 2
+    for row in rows(tmp_path):
+        assert (None if row["cost_usd"] is None else Decimal(row["cost_usd"])) == expected
+        assert (row["price_version"] or "").startswith(version or "")
+
+
+@pytest.mark.anyio
 async def test_the_row_is_there_before_anything_is_sent(tmp_path: Path) -> None:
     """While the answer is still coming the row says started."""
     with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:

@@ -209,3 +209,13 @@ def test_the_mark_of_an_odd_chunk_is_read_too() -> None:
     assert read([*ONE, second, OPENAI_DONE]).failure == (ProtocolError, None)
     unnamed = say("Hello", id=7)
     assert read([*ONE, unnamed, OPENAI_DONE]).text == "HelloHello"
+
+
+def test_a_finish_reason_with_every_chunk_ends_nothing_by_itself() -> None:
+    """Content behind it shows that silence may not end the answer; a finish reason without content says so again."""
+    decoder = stream_decoder("openai")
+    said = []
+    for content, stops in (("a", True), ("b", False), ("c", False), ("", True), ("d", False)):
+        decoder.feed(openai_chunk(openai_delta("stop", content=content)))
+        said.append((content, decoder.stopping is stops))
+    assert said == [(content, True) for content in "abc"] + [("", True), ("d", True)]
