@@ -12,7 +12,10 @@ PAGES = {
     "/": ("chat.html", "text/html; charset=utf-8"),
     "/chat.css": ("chat.css", "text/css; charset=utf-8"),
     "/chat.js": ("chat.js", _SCRIPT),
+    "/inline.js": ("inline.js", _SCRIPT),
     "/llmkit.js": ("llmkit.js", _SCRIPT),
+    "/markdown.js": ("markdown.js", _SCRIPT),
+    "/nodes.js": ("nodes.js", _SCRIPT),
 }
 # Nothing but the page's own files runs, whatever a model writes.
 _POLICY = (

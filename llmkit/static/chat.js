@@ -1,4 +1,5 @@
 import { stream } from "./llmkit.js";
+import { Markdown } from "./markdown.js";
 
 const [scroller, messages, form, prompt, send, stop, newChat] = [
   "scroller", "messages", "form", "prompt", "send", "stop", "new",
@@ -59,18 +60,19 @@ function ask(question) {
 
 async function answer(turn) {
   const bubble = add("assistant", "Answer");
-  const text = bubble.appendChild(document.createTextNode("")); // what a model writes is text, never markup
+  const text = new Markdown(bubble);
   bubble.setAttribute("aria-busy", "true"); // to be read aloud when it is whole, not piece by piece
   const stopper = new AbortController();
   show(stopper);
   const result = await stream(conversation(turn), {
-    onText: (piece) => text.appendData(piece),
-    onReset: () => text.replaceData(0, text.length, ""),
+    onText: (piece) => text.append(piece),
+    onReset: () => text.reset(),
     onError: () => {}, // the result says it too
     signal: stopper.signal,
   });
   if (running !== stopper) return; // a new chat has begun
   show(null);
+  text.end();
   turn.answer = result.text;
   bubble.setAttribute("aria-busy", "false");
   bubble.dataset.state = result.error ? "failed" : result.stopped ? "stopped" : "done";

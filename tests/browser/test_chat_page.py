@@ -91,14 +91,57 @@ def test_markup_never_runs(chat: Page, host: ScriptedHost) -> None:
     answer(chat, host, markup, markup)
     assert newest(chat).text_content() == markup
     assert chat.locator('[data-role="user"]').text_content() == markup
-    assert chat.locator("[data-role] *").count() == 0
+    kinds = "els => els.map((el) => el.tagName)"
+    assert chat.locator("[data-role] *").evaluate_all(kinds) == ["P"]
     assert chat.title() == "Chat"
 
 
 def test_whitespace_is_kept(chat: Page, host: ScriptedHost) -> None:
     """Line breaks and indentation are shown as they came."""
-    answer(chat, host, "Hi", "a\n\n    b  c\n")
-    assert newest(chat).inner_text() == "a\n\n    b  c\n"
+    answer(chat, host, "Hi\n  you", "a\nd\n\n    b  c\n")
+    assert newest(chat).inner_text() == "a\nd\n\n    b  c"
+    assert chat.locator('[data-role="user"]').inner_text() == "Hi\n  you"
+
+
+def test_an_answer_is_shown_as_markdown(chat: Page, host: ScriptedHost) -> None:
+    """Each block is there before the next is sent; the conversation keeps the text as it was written."""
+    written = "## Title\n\n- **one**\n- `two`\n\n```py\nprint()\n```"
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("## Ti")
+    expect(newest(chat).get_by_role("heading", level=3)).to_have_text("Ti")
+    asked.text("tle\n\n- **one**\n")
+    expect(newest(chat).locator("li strong")).to_have_text("one")
+    asked.text("- `two`\n\n```py\nprint()\n```")
+    asked.done()
+    expect(newest(chat)).to_have_attribute("data-state", "done")
+    expect(newest(chat).locator("pre code")).to_have_text("print()")
+    assert ask(chat, host, "More").json == said("Hi", written, "More")
+
+
+def test_a_block_of_code_can_be_copied(chat: Page, host: ScriptedHost) -> None:
+    """The button copies the code alone, and says that it did."""
+    chat.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    answer(chat, host, "Hi", "Run\n```sh\nllmkit demo\nllmkit usage\n```\n")
+    chat.hover(".code")
+    chat.click(".copy")
+    expect(chat.locator(".copy")).to_have_text("Copied")
+    assert chat.evaluate("navigator.clipboard.readText()") == "llmkit demo\nllmkit usage"
+
+
+def test_what_is_selected_stays_selected(chat: Page, host: ScriptedHost) -> None:
+    """Text that comes leaves a selection above it alone, also in the same paragraph."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("first\n\nsecond **part**")
+    expect(newest(chat).locator("strong")).to_have_text("part")
+    chat.evaluate("""() => {
+        const [first, second] = document.querySelectorAll("[data-role=assistant] p");
+        getSelection().setBaseAndExtent(first.firstChild, 1, second.querySelector("strong").firstChild, 2);
+    }""")
+    asked.text(" and a *third*\n\nfourth")
+    expect(newest(chat)).to_contain_text("fourth")
+    assert chat.evaluate("getSelection().toString()") == "irst\n\nsecond pa"
 
 
 def test_shift_enter_starts_a_line(chat: Page, host: ScriptedHost) -> None:
@@ -275,7 +318,10 @@ def test_page_loads_nothing_from_elsewhere(page: Page, host: ScriptedHost) -> No
         "/llm/",
         "/llm/chat.css",
         "/llm/chat.js",
+        "/llm/inline.js",
         "/llm/llmkit.js",
+        "/llm/markdown.js",
+        "/llm/nodes.js",
         "/llm/stream",
     }
     assert opened is not None
