@@ -90,6 +90,8 @@ def page(_tab: tuple[Page, list[str]], host: ScriptedHost) -> Iterator[Page]:
     """
     page, faults = _tab
     yield page
+    page.goto("/blank")
+    page.evaluate("sessionStorage.clear()")
     page.context.clear_cookies()
     if page.viewport_size != _VIEWPORT:
         page.set_viewport_size(_VIEWPORT)

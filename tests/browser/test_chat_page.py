@@ -9,7 +9,7 @@ import pytest
 from support.scripted_host import PATIENCE, Exchange, ScriptedHost
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 sync_api.expect.set_options(timeout=PATIENCE * 1000)
@@ -267,6 +267,88 @@ def test_new_chat_stops_and_forgets(chat: Page, host: ScriptedHost) -> None:
     assert asked.left()
     expect(chat.locator("[data-role]")).to_have_count(0)
     assert ask(chat, host, "three").json == said("three")
+
+
+def shown(chat: Page) -> list[str]:
+    """Return all that the conversation shows, in order."""
+    return chat.locator("#messages > *").all_inner_texts()
+
+
+def test_a_reload_keeps_the_conversation(chat: Page, host: ScriptedHost) -> None:
+    """What was asked and answered is there again, as Markdown, and goes along with the next question."""
+    answer(chat, host, "one", "**1**")
+    asked = ask(chat, host, "two")
+    asked.start()
+    asked.done()
+    expect(chat.get_by_text("The answer is empty")).to_be_visible()
+    chat.reload()
+    assert shown(chat) == ["one", "1", "two", "", "The answer is empty"]
+    expect(chat.locator('[data-role="assistant"] strong')).to_have_text("1")
+    expect(chat.get_by_role("button", name="New chat")).to_be_visible()
+    assert ask(chat, host, "three").json == said("one", "**1**", "three")
+
+
+def test_a_reload_in_the_midst_of_an_answer_stops_it(chat: Page, host: ScriptedHost) -> None:
+    """The answer is kept as far as it came, and marked; its model is stopped."""
+    asked = ask(chat, host, "one")
+    asked.start()
+    asked.text("Hel")
+    expect(newest(chat)).to_have_text("Hel")
+    chat.reload()
+    assert asked.left()
+    assert shown(chat) == ["one", "Hel", "Stopped"]
+    expect(newest(chat)).to_have_attribute("aria-busy", "false")
+    assert ask(chat, host, "two").json == said("one", "Hel", "two")
+
+
+def test_a_reload_keeps_what_went_wrong(chat: Page, host: ScriptedHost) -> None:
+    """The last question can be tried again after the reload; what was to be waited for is over."""
+    refuse(ask(chat, host, "one"))
+    expect(chat.locator(".failure")).to_be_visible()
+    refuse(ask(chat, host, "two"))
+    expect(chat.locator(".failure")).to_have_count(2)
+    chat.reload()
+    expect(chat.locator(".failure .hint").last).to_have_text("Try again.")
+    expect(chat.locator(".retry")).to_have_count(1)
+    chat.click(".retry")
+    assert host.asked().json == said("two")
+
+
+def test_a_new_chat_is_new_after_a_reload_too(chat: Page, host: ScriptedHost) -> None:
+    """A new chat forgets what was kept, also while an answer is being written."""
+    asked = ask(chat, host, "one")
+    asked.start()
+    chat.get_by_role("button", name="New chat").click()
+    assert asked.left()
+    chat.reload()
+    expect(chat.locator("#welcome")).to_be_visible()
+    assert shown(chat) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }",
+        "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError'); } })",
+        "sessionStorage.setItem('llmkit:/llm/', '{\"not\": [\"ours\"]}')",
+        "sessionStorage.setItem('llmkit:/llm/', '[null]')",
+    ],
+    ids=["full", "forbidden", "another's", "broken"],
+)
+def test_the_page_works_without_a_storage(
+    browser: Browser, host: ScriptedHost, broken: str
+) -> None:
+    """A storage that is full, forbidden or spoilt costs the conversation at a reload, and nothing else."""
+    with browser.new_context(base_url=host.url) as context:
+        context.add_init_script(broken)
+        page = context.new_page()
+        faults: list[object] = []
+        page.on("pageerror", lambda error: faults.append(error))
+        page.goto("/llm/")
+        answer(page, host, "one", "1")
+        page.reload()
+        assert shown(page) == []
+        assert faults == []
 
 
 def test_follows_the_end_unless_the_reader_scrolled_up(chat: Page, host: ScriptedHost) -> None:
