@@ -80,7 +80,8 @@ def check_origin(headers: Mapping[str, str]) -> None:
             403,
             "cross_origin",
             "the request comes from another site",
-            hint="Call it from a page of this app, or without cookies.",
+            hint="Open the page of this app again, then try again.",
+            advice="A call with cookies has to come from a page of the app. A proxy in front has to pass the Host header on.",
         )
 
 
@@ -100,8 +101,9 @@ def too_large(limit: int) -> Refusal:
     return Refusal(
         413,
         "body_too_large",
-        f"the body is larger than {limit} bytes",
-        hint="Send a shorter conversation, or raise relay.max_body.",
+        f"the conversation is larger than {limit} bytes",
+        hint="Send less, or begin a new conversation.",
+        advice="relay.max_body says how large one may be.",
     )
 
 
@@ -111,7 +113,8 @@ def forged(reason: str) -> Refusal:
         403,
         "csrf_failed",
         "the request was not shown to come from a page of this app",
-        hint=f"{reason.rstrip('.')}. Send the CSRF token in its header, as llmkit.js does.",
+        hint="Reload the page, then try again.",
+        advice=f"{reason.rstrip('.')}. Send the CSRF token in its header, as llmkit.js does.",
     )
 
 
@@ -145,7 +148,8 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
         401,
         "not_logged_in",
         "nobody is logged in",
-        hint="Log in. An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
+        hint="Please log in, then try again.",
+        advice="An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
     )
 
 

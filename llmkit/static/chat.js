@@ -177,7 +177,20 @@ function fail(error, turn, bubble) {
     answer(turn);
     goBack();
   });
+  const url = document.querySelector('meta[name="login-url"]')?.content;
+  if (url && ["not_logged_in", "unexpected_answer"].includes(error.type)) {
+    const login = box.querySelector(".login");
+    login.href = withNext(url);
+    login.hidden = false;
+  }
   messages.append(box);
+}
+
+/** Say where to log in, and that this page is where to go then. */
+function withNext(loginUrl) {
+  const url = new URL(loginUrl, location);
+  url.searchParams.set("next", location.pathname + location.search);
+  return url.href;
 }
 
 function sentence(text) {

@@ -216,6 +216,44 @@ def test_refusal_is_shown_and_can_be_tried_again(chat: Page, host: ScriptedHost)
     assert chat.locator("[data-role]").all_text_contents() == ["one", "1", "two", "2"]
 
 
+LOGIN = (
+    b'{"error":{"type":"not_logged_in","message":"nobody is logged in","hint":"Please log in."}}'
+)
+
+
+@pytest.mark.parametrize("url", [None, "/accounts/login/?from=chat", "https://login.example/in"])
+def test_who_is_not_logged_in_can_log_in(chat: Page, host: ScriptedHost, url: str | None) -> None:
+    """Where the host says where its login is, the page leads there, and back to the conversation."""
+    if url is not None:
+        chat.evaluate(
+            """(url) => {
+                const tag = document.createElement("meta");
+                [tag.name, tag.content] = ["login-url", url];
+                document.head.append(tag);
+            }""",
+            url,
+        )
+    asked = ask(chat, host, "Hi")
+    asked.start(401, {"content-type": "application/json"})
+    asked.send(LOGIN)
+    asked.end()
+    expect(chat.locator(".failure .hint")).to_have_text("Please log in.")
+    link = chat.get_by_role("link", name="Log in")
+    if url is None:
+        expect(link).to_have_count(0)
+    else:
+        target = url if url.startswith("https:") else host.url + url
+        back = ("&" if "?" in url else "?") + "next=%2Fllm%2F"
+        expect(link).to_have_attribute("href", target + back)
+
+
+def test_other_failures_have_no_login(chat: Page, host: ScriptedHost) -> None:
+    """The link is for who is not logged in."""
+    refuse(ask(chat, host, "Hi"))
+    expect(chat.locator(".failure")).to_be_visible()
+    expect(chat.locator(".login")).to_be_hidden()
+
+
 def test_answer_that_breaks_off_says_so(chat: Page, host: ScriptedHost) -> None:
     """A truncated answer keeps its text and is marked as failed."""
     asked = ask(chat, host, "Hi")
