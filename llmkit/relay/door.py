@@ -147,7 +147,7 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
     raise Refusal(
         401,
         "not_logged_in",
-        "nobody is logged in",
+        "you are not logged in",
         hint="Please log in, then try again.",
         advice="An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
     )

@@ -217,7 +217,7 @@ def test_refusal_is_shown_and_can_be_tried_again(chat: Page, host: ScriptedHost)
 
 
 LOGIN = (
-    b'{"error":{"type":"not_logged_in","message":"nobody is logged in","hint":"Please log in."}}'
+    b'{"error":{"type":"not_logged_in","message":"you are not logged in","hint":"Please log in."}}'
 )
 
 
