@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -66,6 +67,17 @@ def test_its_own_tests(name: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_its_readme(name: str) -> None:
+    """It has the one command, and each file that it names as llmkit's is there and says so."""
+    readme = (EXAMPLES / name / "README.md").read_text()
+    assert f"python example_projects/{name}/run.py" in readme
+    files = re.findall(r"`([\w/]+\.(?:py|js|html))`", readme.rpartition("\n\n")[2])
+    assert len(files) >= 2
+    for file in files:
+        assert "added for llmkit" in (EXAMPLES / name / file).read_text().lower()
 
 
 @pytest.mark.parametrize("name", TESTS)

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from llmkit import AsyncClient
-from llmkit_asgi import LLMKitMiddleware, get_client, stream_response
+from llmkit import AsyncClient  # added for llmkit
+from llmkit_asgi import LLMKitMiddleware, get_client, stream_response  # added for llmkit
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from starlette.middleware.sessions import SessionMiddleware
@@ -68,7 +68,7 @@ def create_app(database: str, llmkit: dict[str, Any] | None = None) -> FastAPI:
     app.state.engine = engine
     app.mount("/static", StaticFiles(directory=HERE / "static"))
 
-    # These lines add llmkit. It stands inside the session's middleware, which is added after it.
+    # Added for llmkit. It stands inside the session's middleware, which is added after it.
     app.add_middleware(
         LLMKitMiddleware,
         config={

@@ -14,7 +14,7 @@ from flask_login import (
     logout_user,
 )
 from flask_sqlalchemy import SQLAlchemy
-from llmkit_flask import LLMKit, get_client, stream_response
+from llmkit_flask import LLMKit, get_client, stream_response  # added for llmkit
 from werkzeug.security import check_password_hash, generate_password_hash
 
 db = SQLAlchemy()

@@ -5,19 +5,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping
 from functools import cache
-from html import escape
 from typing import Any
+from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware, get_token
+from django.shortcuts import resolve_url
+from django.urls import NoReverseMatch, get_script_prefix, is_valid_path
 from django.utils.module_loading import import_string
 
 from llmkit.call import Caller
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import User, caller_of, check_origin, forbidden, forged, too_large
 from llmkit.relay.hooks import awaited, is_yes
+from llmkit.relay.pages import for_visitor
 from llmkit_django.conf import Conf
 
 
@@ -88,14 +91,26 @@ class AsyncDjangoRequest(_Base):
         return self._read(limit)
 
 
-def with_csrf_token(answer: Answer, request: HttpRequest) -> Answer:
-    """Put the request's CSRF token into a page, for its own script: the cookie may be hidden from it, or have another name."""
-    if not _has_csrf():
-        return answer
-    header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-")
-    tag = f'<meta name="csrf-token" content="{escape(get_token(request))}" data-header="{escape(header)}">'
-    body = answer.body.replace(b"</head>", f"  {tag}\n</head>".encode(), 1)
-    return Answer.of(answer.status, {**answer.headers, "vary": "Cookie"}, body)
+def with_tags(page: Answer, request: HttpRequest) -> Answer:
+    """Put into the chat page what its script has to know: the request's CSRF token (the cookie may be hidden), where to log in."""
+    return for_visitor(
+        page,
+        token=get_token(request) if _has_csrf() else None,
+        header=settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
+        login_url=_login_url(request),
+    )
+
+
+def _login_url(request: HttpRequest) -> str | None:
+    """Return where to log in; None where the project has no such page, and the setting is Django's default."""
+    try:
+        url: str = resolve_url(settings.LOGIN_URL)
+    except NoReverseMatch:
+        return None
+    parts = urlsplit(url)
+    path = "/" + parts.path.removeprefix(get_script_prefix()).lstrip("/")
+    is_there = bool(parts.netloc) or is_valid_path(path, getattr(request, "urlconf", None))
+    return url if is_there else None
 
 
 class _Check(CsrfViewMiddleware):

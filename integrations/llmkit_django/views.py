@@ -16,7 +16,7 @@ from llmkit.relay._sync.door import Door, answer_whole
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import find
 from llmkit_django.conf import current
-from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_csrf_token
+from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_tags
 from llmkit_django.responses import arelay_response, relay_response, to_django_response
 
 # What marks a coroutine function on this Python: the name of an attribute, and its value.
@@ -88,7 +88,7 @@ class LLMKitView:
         found = find(self._path, request.method or "")
         assert found is not None  # noqa: S101  # the path is one of PATHS
         if isinstance(found, Answer) and self._path == "/" and found.status == 200:
-            return with_csrf_token(found, request)
+            return with_tags(found, request)
         return found
 
 

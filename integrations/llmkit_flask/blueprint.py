@@ -10,11 +10,13 @@ import flask
 from flask import Blueprint, Flask, Response, current_app
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.routing import BuildError
 
 from llmkit.relay._sync.door import Door, answer_whole
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
+from llmkit.relay.pages import for_visitor
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 
@@ -66,7 +68,8 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         found = find(path, flask.request.method)
         assert found is not None  # noqa: S101  # path is one of PATHS
         if isinstance(found, Answer):
-            return to_flask_response(found)
+            is_page = path == "/" and found.status == 200
+            return to_flask_response(_with_tags(found) if is_page else found)
         kit = current_state().kit
         request = _Request(get_user, kit.config.relay.allowed_origins)
         made = Door(kit).admit(request, streaming=found == "stream")
@@ -77,6 +80,30 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         return to_flask_response(answer_whole(made))
 
     return view
+
+
+def _with_tags(page: Answer) -> Answer:
+    """Put into the chat page what its script has to know of the app."""
+    token, header = None, ""
+    if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED"):
+        from flask_wtf.csrf import generate_csrf  # noqa: PLC0415  # the host's, which is there
+
+        token, header = generate_csrf(), current_app.config["WTF_CSRF_HEADERS"][0]
+    return for_visitor(page, token=token, header=header, login_url=_login_url())
+
+
+def _login_url() -> str | None:
+    """Return where Flask-Login sends people to log in, if the app has said it."""
+    view = getattr(getattr(current_app, "login_manager", None), "login_view", None)
+    if view is None:
+        return None
+    from flask_login import login_url  # noqa: PLC0415  # the host's, which is there
+
+    try:
+        url: str = login_url(view)
+    except BuildError:  # a view that the app has not
+        return None
+    return url
 
 
 class _Request:

@@ -23,6 +23,23 @@ MODELS = {
 }
 # What the emulator is called as, so that its answers have a price.
 EMULATED = "anthropic:claude-haiku-4-5"
+# What the emulator says, word by word.
+ANSWER = """\
+## Hello from the emulator
+
+There is **no model and no key** behind this answer: llmkit's emulator speaks the provider's own wire format, one word at a time. The \
+rest is real:
+
+1. Each word is on the page as soon as it has come.
+2. The stop button stops the model, and so does a closed tab.
+3. The call is a row in a database, with its tokens and its cost. `llmkit usage` shows it.
+
+To hear a real model, set a key and start again:
+
+```sh
+export ANTHROPIC_API_KEY=...
+llmkit demo
+```"""
 
 
 @click.command()
@@ -138,7 +155,7 @@ def _model(
         return
     from llmkit.testing import Behaviour, Emulator  # noqa: PLC0415  # only without a key
 
-    with Emulator(behaviour=Behaviour(tokens=60, delay=0.03, ttft=0.3)) as emulator:
+    with Emulator(behaviour=Behaviour(text=ANSWER, delay=0.03, ttft=0.3)) as emulator:
         yield (
             {"anthropic": {"base_url": emulator.base_url, "api_key": "emulator"}},
             EMULATED,

@@ -102,6 +102,8 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> N
             "the request comes from another site",
             hint="Call it from a page of this app, or with a bearer token and without cookies; "
             "or add the page's origin to relay.allowed_origins.",
+            advice="A call with cookies has to come from a page of the app, or from an origin in relay.allowed_origins. A proxy in "
+            "front has to pass the Host header on.",
         )
 
 
@@ -136,8 +138,9 @@ def too_large(limit: int) -> Refusal:
     return Refusal(
         413,
         "body_too_large",
-        f"the body is larger than {limit} bytes",
-        hint="Send a shorter conversation, or raise relay.max_body.",
+        f"the conversation is larger than {limit} bytes",
+        hint="Send less, or begin a new conversation.",
+        advice="relay.max_body says how large one may be.",
     )
 
 
@@ -147,7 +150,8 @@ def forged(reason: str) -> Refusal:
         403,
         "csrf_failed",
         "the request was not shown to come from a page of this app",
-        hint=f"{reason.rstrip('.')}. Send the CSRF token in its header, as llmkit.js does.",
+        hint="Reload the page, then try again.",
+        advice=f"{reason.rstrip('.')}. Send the CSRF token in its header, as llmkit.js does.",
     )
 
 
@@ -184,8 +188,9 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
     raise Refusal(
         401,
         "not_logged_in",
-        "nobody is logged in",
-        hint="Log in. An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
+        "you are not logged in",
+        hint="Please log in, then try again.",
+        advice="An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from html import escape
 from importlib.resources import files
 
 from llmkit.relay.answer import Answer
@@ -12,7 +13,10 @@ PAGES = {
     "/": ("chat.html", "text/html; charset=utf-8"),
     "/chat.css": ("chat.css", "text/css; charset=utf-8"),
     "/chat.js": ("chat.js", _SCRIPT),
+    "/inline.js": ("inline.js", _SCRIPT),
     "/llmkit.js": ("llmkit.js", _SCRIPT),
+    "/markdown.js": ("markdown.js", _SCRIPT),
+    "/nodes.js": ("nodes.js", _SCRIPT),
 }
 # Nothing but the page's own files runs, whatever a model writes.
 _POLICY = (
@@ -33,3 +37,24 @@ def page(path: str) -> Answer:
     if path == "/":
         headers["content-security-policy"] = _POLICY
     return Answer.of(200, headers, files("llmkit").joinpath("static", name).read_bytes())
+
+
+def for_visitor(page: Answer, *, token: str | None, header: str, login_url: str | None) -> Answer:
+    """Put into the chat page what its script has to know of the host.
+
+    Args:
+        page: the chat page.
+        token: this visitor's CSRF token, if the host checks one.
+        header: the header in which the host wants it.
+        login_url: where to log in, if the host has such a page.
+    """
+    tags, headers = [], dict(page.headers)
+    if token is not None:
+        tags.append(
+            f'<meta name="csrf-token" content="{escape(token)}" data-header="{escape(header)}">'
+        )
+        headers["vary"] = "Cookie"
+    if login_url is not None:
+        tags.append(f'<meta name="login-url" content="{escape(login_url)}">')
+    head = "".join(f"  {tag}\n" for tag in tags) + "</head>"
+    return Answer.of(page.status, headers, page.body.replace(b"</head>", head.encode(), 1))

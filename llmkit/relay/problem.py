@@ -33,12 +33,23 @@ CLIENT_LEFT = 499
 
 
 class Refusal(LLMKitError):
-    """The relay does not take this request. `status` is the HTTP status."""
+    """The relay does not take this request.
 
-    def __init__(self, status: int, type_: str, message: str, *, hint: str) -> None:
+    Args:
+        status: the HTTP status.
+        type_: the word for it.
+        message: what happened, for whoever asked.
+        hint: what they can do.
+        advice: what the app's developer can do, for the log alone.
+    """
+
+    def __init__(
+        self, status: int, type_: str, message: str, *, hint: str, advice: str | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.type = type_
+        self.advice = advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,9 @@ class Problem:
         return Answer.of(self.status, headers, self.body)
 
 
+# The types of refusal that the log has its advice for: said once a process, for anybody can be refused at any rate.
+_advised: set[str] = set()
+
 INTERNAL = Problem(
     500, "internal_error", "this app failed", "The app's log says what its operator has to mend."
 )
@@ -75,11 +89,14 @@ def problem_of(error: LLMKitError) -> Problem:
     """Turn an error into what the browser may know; the log gets the rest."""
     match error:
         case Refusal():
+            _advise(error)
             return Problem(error.status, error.type, error.message, error.hint)
         case InvalidRequest():
             return Problem(400, error.type, error.message, error.hint)
         case QueueFull():
-            return Problem(429, error.type, error.message, error.hint, error.retry_after)
+            log.warning("a call was refused: %s", error)
+            message, hint = "too many calls at once", "Try again in a moment."
+            return Problem(429, error.type, message, hint, error.retry_after)
         case ConfigError() | LedgerUnavailable():
             log.error("a call could not be made: %s", error)
             return _operators(503, error)
@@ -92,6 +109,17 @@ def problem_of(error: LLMKitError) -> Problem:
         case _:
             log.error("a call failed: %s", error)
             return INTERNAL
+
+
+def _advise(refusal: Refusal) -> None:
+    if refusal.advice is not None and refusal.type not in _advised:
+        _advised.add(refusal.type)
+        log.warning(
+            "a request was refused (%s): %s. %s This is said once.",
+            refusal.type,
+            refusal.message,
+            refusal.advice,
+        )
 
 
 def _operators(status: int, error: LLMKitError) -> Problem:

@@ -1,15 +1,30 @@
 import { stream } from "./llmkit.js";
+import { Markdown } from "./markdown.js";
 
 const [scroller, messages, form, prompt, send, stop, newChat] = [
   "scroller", "messages", "form", "prompt", "send", "stop", "new",
 ].map((id) => document.getElementById(id));
 
-/** What was asked, in order; `answer` is the text that came, "" if none has. */
-let turns = [];
+/** Where this tab keeps the conversation of this page. */
+const KEPT = `llmkit:${location.pathname}`;
+/**
+ * What was asked, in order: `answer` is the text that came, "" if none has, `state` how it ended ("done", "stopped", "failed"), and
+ * `error` what went wrong.
+ */
+let turns = recall();
 /** Stops the answer that is being written, null if none is. */
 let running = null;
 /** Whether the reader is at the end, and so wants to stay there. */
 let following = true;
+
+for (const turn of turns) {
+  add("user", "You").textContent = turn.question;
+  const { bubble, text } = begin();
+  text.append(turn.answer);
+  end(turn, bubble, text);
+}
+show(null);
+addEventListener("pagehide", keep); // an answer that is being written is kept as far as it came
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -32,6 +47,7 @@ document.addEventListener("keydown", (event) => {
 newChat.addEventListener("click", () => {
   running?.abort();
   turns = [];
+  keep();
   messages.replaceChildren();
   show(null);
 });
@@ -47,8 +63,7 @@ keepUp.observe(scroller); // it shrinks when the field grows or a keyboard comes
 
 function ask(question) {
   if (!question || running) return;
-  for (const retry of messages.querySelectorAll(".retry")) retry.remove();
-  const turn = { question, answer: "" };
+  const turn = { question, answer: "", state: "stopped", error: null };
   turns.push(turn);
   add("user", "You").textContent = question;
   prompt.value = "";
@@ -58,25 +73,71 @@ function ask(question) {
 }
 
 async function answer(turn) {
-  const bubble = add("assistant", "Answer");
-  const text = bubble.appendChild(document.createTextNode("")); // what a model writes is text, never markup
+  const { bubble, text } = begin();
   bubble.setAttribute("aria-busy", "true"); // to be read aloud when it is whole, not piece by piece
   const stopper = new AbortController();
+  Object.assign(turn, { answer: "", state: "stopped", error: null }); // which it is if the page is left now
   show(stopper);
+  keep();
   const result = await stream(conversation(turn), {
-    onText: (piece) => text.appendData(piece),
-    onReset: () => text.replaceData(0, text.length, ""),
+    onText: (piece) => {
+      turn.answer += piece;
+      text.append(piece);
+    },
+    onReset: () => {
+      turn.answer = "";
+      text.reset();
+    },
     onError: () => {}, // the result says it too
     signal: stopper.signal,
   });
   if (running !== stopper) return; // a new chat has begun
+  turn.state = result.error ? "failed" : result.stopped ? "stopped" : "done";
+  turn.error = result.error;
   show(null);
-  turn.answer = result.text;
+  keep();
+  end(turn, bubble, text);
+}
+
+/** Show that an answer begins. */
+function begin() {
+  for (const retry of messages.querySelectorAll(".retry")) retry.remove();
+  const bubble = add("assistant", "Answer");
+  return { bubble, text: new Markdown(bubble) };
+}
+
+/** Show how an answer ended. */
+function end(turn, bubble, text) {
+  text.end();
   bubble.setAttribute("aria-busy", "false");
-  bubble.dataset.state = result.error ? "failed" : result.stopped ? "stopped" : "done";
-  if (result.error) fail(result.error, turn, bubble);
-  else if (result.stopped) note("Stopped");
-  else if (!result.text) note("The answer is empty");
+  bubble.dataset.state = turn.state;
+  if (turn.state === "failed") fail(turn.error, turn, bubble);
+  else if (turn.state === "stopped") note("Stopped");
+  else if (!turn.answer) note("The answer is empty");
+}
+
+/** Keep the conversation for when the page is loaded again. */
+function keep() {
+  try {
+    if (turns.length) sessionStorage.setItem(KEPT, JSON.stringify(turns));
+    else sessionStorage.removeItem(KEPT);
+  } catch {
+    // It is full or forbidden: then a reload begins a new chat.
+  }
+}
+
+/** Return the conversation that was kept, [] if none was. */
+function recall() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? "[]").map(({ question, answer, state, error }) => ({
+      question: String(question),
+      answer: String(answer),
+      state,
+      error: state === "failed" ? { ...error, retryAfter: null } : null, // the wait is over
+    }));
+  } catch {
+    return [];
+  }
 }
 
 /** What the model is to know: this question, and those before it that have an answer. */
@@ -116,7 +177,20 @@ function fail(error, turn, bubble) {
     answer(turn);
     goBack();
   });
+  const url = document.querySelector('meta[name="login-url"]')?.content;
+  if (url && ["not_logged_in", "unexpected_answer"].includes(error.type)) {
+    const login = box.querySelector(".login");
+    login.href = withNext(url);
+    login.hidden = false;
+  }
   messages.append(box);
+}
+
+/** Say where to log in, and that this page is where to go then. */
+function withNext(loginUrl) {
+  const url = new URL(loginUrl, location);
+  url.searchParams.set("next", location.pathname + location.search);
+  return url.href;
 }
 
 function sentence(text) {

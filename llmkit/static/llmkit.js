@@ -53,6 +53,10 @@ export async function stream(messages, options = {}) {
   signal?.addEventListener("abort", stop);
   // A page that is left may live on behind the Back button, and its connection with it.
   globalThis.addEventListener?.("pagehide", stop);
+  // Before that a browser may break the connection by itself.
+  let goes = false;
+  const go = () => (goes = true);
+  globalThis.addEventListener?.("beforeunload", go);
   if (signal?.aborted) stop();
 
   function take({ event, data }) {
@@ -85,7 +89,7 @@ export async function stream(messages, options = {}) {
     }
     finish(body);
   } catch (error) {
-    result.stopped = leaving.signal.aborted;
+    result.stopped = leaving.signal.aborted || (goes && [UNREACHABLE.type, TRUNCATED.type].includes(error.type));
     stop();
     if (!(error instanceof Failure)) throw error;
     if (!result.stopped) result.error = error.problem;
@@ -93,6 +97,7 @@ export async function stream(messages, options = {}) {
   } finally {
     signal?.removeEventListener("abort", stop);
     globalThis.removeEventListener?.("pagehide", stop);
+    globalThis.removeEventListener?.("beforeunload", go);
   }
   if (result.error) onError(result.error);
   else if (!result.stopped) onDone?.(result);

@@ -28,7 +28,10 @@ _NOT_WANTED = ["--disable-back-forward-cache"]
 _VIEWPORT: ViewportSize = {"width": 900, "height": 700}
 _FILES = {
     "/blank": ("text/html", b"<!doctype html><title>blank</title>"),
-    "/replay.js": ("text/javascript", Path(__file__).with_name("replay.js").read_bytes()),
+    **{
+        f"/{name}": ("text/javascript", Path(__file__).with_name(name).read_bytes())
+        for name in ("replay.js", "render.js")
+    },
 }
 
 
@@ -87,6 +90,8 @@ def page(_tab: tuple[Page, list[str]], host: ScriptedHost) -> Iterator[Page]:
     """
     page, faults = _tab
     yield page
+    page.goto("/blank")
+    page.evaluate("sessionStorage.clear()")
     page.context.clear_cookies()
     if page.viewport_size != _VIEWPORT:
         page.set_viewport_size(_VIEWPORT)

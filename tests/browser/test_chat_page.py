@@ -9,7 +9,7 @@ import pytest
 from support.scripted_host import PATIENCE, Exchange, ScriptedHost
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 sync_api.expect.set_options(timeout=PATIENCE * 1000)
@@ -91,14 +91,57 @@ def test_markup_never_runs(chat: Page, host: ScriptedHost) -> None:
     answer(chat, host, markup, markup)
     assert newest(chat).text_content() == markup
     assert chat.locator('[data-role="user"]').text_content() == markup
-    assert chat.locator("[data-role] *").count() == 0
+    kinds = "els => els.map((el) => el.tagName)"
+    assert chat.locator("[data-role] *").evaluate_all(kinds) == ["P"]
     assert chat.title() == "Chat"
 
 
 def test_whitespace_is_kept(chat: Page, host: ScriptedHost) -> None:
     """Line breaks and indentation are shown as they came."""
-    answer(chat, host, "Hi", "a\n\n    b  c\n")
-    assert newest(chat).inner_text() == "a\n\n    b  c\n"
+    answer(chat, host, "Hi\n  you", "a\nd\n\n    b  c\n")
+    assert newest(chat).inner_text() == "a\nd\n\n    b  c"
+    assert chat.locator('[data-role="user"]').inner_text() == "Hi\n  you"
+
+
+def test_an_answer_is_shown_as_markdown(chat: Page, host: ScriptedHost) -> None:
+    """Each block is there before the next is sent; the conversation keeps the text as it was written."""
+    written = "## Title\n\n- **one**\n- `two`\n\n```py\nprint()\n```"
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("## Ti")
+    expect(newest(chat).get_by_role("heading", level=3)).to_have_text("Ti")
+    asked.text("tle\n\n- **one**\n")
+    expect(newest(chat).locator("li strong")).to_have_text("one")
+    asked.text("- `two`\n\n```py\nprint()\n```")
+    asked.done()
+    expect(newest(chat)).to_have_attribute("data-state", "done")
+    expect(newest(chat).locator("pre code")).to_have_text("print()")
+    assert ask(chat, host, "More").json == said("Hi", written, "More")
+
+
+def test_a_block_of_code_can_be_copied(chat: Page, host: ScriptedHost) -> None:
+    """The button copies the code alone, and says that it did."""
+    chat.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    answer(chat, host, "Hi", "Run\n```sh\nllmkit demo\nllmkit usage\n```\n")
+    chat.hover(".code")
+    chat.click(".copy")
+    expect(chat.locator(".copy")).to_have_text("Copied")
+    assert chat.evaluate("navigator.clipboard.readText()") == "llmkit demo\nllmkit usage"
+
+
+def test_what_is_selected_stays_selected(chat: Page, host: ScriptedHost) -> None:
+    """Text that comes leaves a selection above it alone, also in the same paragraph."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    asked.text("first\n\nsecond **part**")
+    expect(newest(chat).locator("strong")).to_have_text("part")
+    chat.evaluate("""() => {
+        const [first, second] = document.querySelectorAll("[data-role=assistant] p");
+        getSelection().setBaseAndExtent(first.firstChild, 1, second.querySelector("strong").firstChild, 2);
+    }""")
+    asked.text(" and a *third*\n\nfourth")
+    expect(newest(chat)).to_contain_text("fourth")
+    assert chat.evaluate("getSelection().toString()") == "irst\n\nsecond pa"
 
 
 def test_shift_enter_starts_a_line(chat: Page, host: ScriptedHost) -> None:
@@ -173,6 +216,44 @@ def test_refusal_is_shown_and_can_be_tried_again(chat: Page, host: ScriptedHost)
     assert chat.locator("[data-role]").all_text_contents() == ["one", "1", "two", "2"]
 
 
+LOGIN = (
+    b'{"error":{"type":"not_logged_in","message":"you are not logged in","hint":"Please log in."}}'
+)
+
+
+@pytest.mark.parametrize("url", [None, "/accounts/login/?from=chat", "https://login.example/in"])
+def test_who_is_not_logged_in_can_log_in(chat: Page, host: ScriptedHost, url: str | None) -> None:
+    """Where the host says where its login is, the page leads there, and back to the conversation."""
+    if url is not None:
+        chat.evaluate(
+            """(url) => {
+                const tag = document.createElement("meta");
+                [tag.name, tag.content] = ["login-url", url];
+                document.head.append(tag);
+            }""",
+            url,
+        )
+    asked = ask(chat, host, "Hi")
+    asked.start(401, {"content-type": "application/json"})
+    asked.send(LOGIN)
+    asked.end()
+    expect(chat.locator(".failure .hint")).to_have_text("Please log in.")
+    link = chat.get_by_role("link", name="Log in")
+    if url is None:
+        expect(link).to_have_count(0)
+    else:
+        target = url if url.startswith("https:") else host.url + url
+        back = ("&" if "?" in url else "?") + "next=%2Fllm%2F"
+        expect(link).to_have_attribute("href", target + back)
+
+
+def test_other_failures_have_no_login(chat: Page, host: ScriptedHost) -> None:
+    """The link is for who is not logged in."""
+    refuse(ask(chat, host, "Hi"))
+    expect(chat.locator(".failure")).to_be_visible()
+    expect(chat.locator(".login")).to_be_hidden()
+
+
 def test_answer_that_breaks_off_says_so(chat: Page, host: ScriptedHost) -> None:
     """A truncated answer keeps its text and is marked as failed."""
     asked = ask(chat, host, "Hi")
@@ -226,6 +307,88 @@ def test_new_chat_stops_and_forgets(chat: Page, host: ScriptedHost) -> None:
     assert ask(chat, host, "three").json == said("three")
 
 
+def shown(chat: Page) -> list[str]:
+    """Return all that the conversation shows, in order."""
+    return chat.locator("#messages > *").all_inner_texts()
+
+
+def test_a_reload_keeps_the_conversation(chat: Page, host: ScriptedHost) -> None:
+    """What was asked and answered is there again, as Markdown, and goes along with the next question."""
+    answer(chat, host, "one", "**1**")
+    asked = ask(chat, host, "two")
+    asked.start()
+    asked.done()
+    expect(chat.get_by_text("The answer is empty")).to_be_visible()
+    chat.reload()
+    assert shown(chat) == ["one", "1", "two", "", "The answer is empty"]
+    expect(chat.locator('[data-role="assistant"] strong')).to_have_text("1")
+    expect(chat.get_by_role("button", name="New chat")).to_be_visible()
+    assert ask(chat, host, "three").json == said("one", "**1**", "three")
+
+
+def test_a_reload_in_the_midst_of_an_answer_stops_it(chat: Page, host: ScriptedHost) -> None:
+    """The answer is kept as far as it came, and marked; its model is stopped."""
+    asked = ask(chat, host, "one")
+    asked.start()
+    asked.text("Hel")
+    expect(newest(chat)).to_have_text("Hel")
+    chat.reload()
+    assert asked.left()
+    assert shown(chat) == ["one", "Hel", "Stopped"]
+    expect(newest(chat)).to_have_attribute("aria-busy", "false")
+    assert ask(chat, host, "two").json == said("one", "Hel", "two")
+
+
+def test_a_reload_keeps_what_went_wrong(chat: Page, host: ScriptedHost) -> None:
+    """The last question can be tried again after the reload; what was to be waited for is over."""
+    refuse(ask(chat, host, "one"))
+    expect(chat.locator(".failure")).to_be_visible()
+    refuse(ask(chat, host, "two"))
+    expect(chat.locator(".failure")).to_have_count(2)
+    chat.reload()
+    expect(chat.locator(".failure .hint").last).to_have_text("Try again.")
+    expect(chat.locator(".retry")).to_have_count(1)
+    chat.click(".retry")
+    assert host.asked().json == said("two")
+
+
+def test_a_new_chat_is_new_after_a_reload_too(chat: Page, host: ScriptedHost) -> None:
+    """A new chat forgets what was kept, also while an answer is being written."""
+    asked = ask(chat, host, "one")
+    asked.start()
+    chat.get_by_role("button", name="New chat").click()
+    assert asked.left()
+    chat.reload()
+    expect(chat.locator("#welcome")).to_be_visible()
+    assert shown(chat) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }",
+        "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError'); } })",
+        "sessionStorage.setItem('llmkit:/llm/', '{\"not\": [\"ours\"]}')",
+        "sessionStorage.setItem('llmkit:/llm/', '[null]')",
+    ],
+    ids=["full", "forbidden", "another's", "broken"],
+)
+def test_the_page_works_without_a_storage(
+    browser: Browser, host: ScriptedHost, broken: str
+) -> None:
+    """A storage that is full, forbidden or spoilt costs the conversation at a reload, and nothing else."""
+    with browser.new_context(base_url=host.url) as context:
+        context.add_init_script(broken)
+        page = context.new_page()
+        faults: list[object] = []
+        page.on("pageerror", lambda error: faults.append(error))
+        page.goto("/llm/")
+        answer(page, host, "one", "1")
+        page.reload()
+        assert shown(page) == []
+        assert faults == []
+
+
 def test_follows_the_end_unless_the_reader_scrolled_up(chat: Page, host: ScriptedHost) -> None:
     """New text is scrolled into sight; a reader who went up to read is left there."""
     asked = ask(chat, host, "Hi")
@@ -275,7 +438,10 @@ def test_page_loads_nothing_from_elsewhere(page: Page, host: ScriptedHost) -> No
         "/llm/",
         "/llm/chat.css",
         "/llm/chat.js",
+        "/llm/inline.js",
         "/llm/llmkit.js",
+        "/llm/markdown.js",
+        "/llm/nodes.js",
         "/llm/stream",
     }
     assert opened is not None

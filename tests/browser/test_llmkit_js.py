@@ -418,6 +418,24 @@ def test_leaving_the_page_closes_the_connection(blank: Page, host: ScriptedHost)
     assert asked.left()
 
 
+def test_a_page_that_is_left_is_told_of_no_error(blank: Page, host: ScriptedHost) -> None:
+    """The browser breaks the connection of a page that is being left; that is a stop, and nothing to alarm anybody with."""
+    blank.goto("/llm/")
+    blank.evaluate("""async () => {
+        const { stream } = await import("/llm/llmkit.js");
+        const onError = ({ type }) => sessionStorage.setItem("told", type);
+        const onText = (text) => (document.title = text);
+        stream("Hi", { onText, onError }).then(({ stopped }) => sessionStorage.setItem("stopped", stopped));
+    }""")
+    asked = host.asked()
+    asked.start()
+    asked.text("one")
+    wait_for_text(blank, "one")
+    blank.reload()
+    assert asked.left()
+    assert blank.evaluate("({ ...sessionStorage })") == {"stopped": "true"}
+
+
 def test_closing_the_tab_closes_the_connection(blank: Page, host: ScriptedHost) -> None:
     """A closed tab stops its answer."""
     tab = blank.context.new_page()

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from llmkit.cli.demo import ANSWER
 from llmkit.testing import Behaviour, Emulator
 from support.browser import open_page
 
@@ -64,17 +65,19 @@ def demo(*arguments: str, folder: Path, **variables: str) -> Iterator[str]:
 
 
 def test_without_a_key_the_emulator_answers(tmp_path: Path) -> None:
-    """A question is answered, and `llmkit usage` shows its row with tokens and cost."""
+    """A question gets a whole text, once, and `llmkit usage` shows its row with tokens and cost."""
     with demo(folder=tmp_path) as url:
         assert "<title>" in httpx.get(f"{url}/llm/").text
         with open_page(f"{url}/llm/stream") as page:
             page.read_all()
         assert page.done
+        assert page.text == ANSWER
         assert "finished" in httpx.get(url).text
     (row,) = json.loads(llmkit("usage", "--json", folder=tmp_path).stdout)
     assert (row["status"], row["user_key"], row["provider"]) == ("finished", "demo", "anthropic")
+    assert row["stop_reason"] == "end"
     assert row["input_tokens"] > 0
-    assert row["output_tokens"] > 0
+    assert row["output_tokens"] == len(ANSWER.split())
     assert float(row["cost_usd"]) > 0
     shown = llmkit("usage", folder=tmp_path).stdout
     assert "finished" in shown

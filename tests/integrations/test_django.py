@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
 from django.http import HttpRequest
 from django.test import AsyncClient, Client, TestCase
+from django.test.utils import override_script_prefix
 from django.urls import reverse
 
 from llmkit import Caller, ConfigError
@@ -170,6 +171,35 @@ def test_the_pages(project: Any, client: Client) -> None:
     assert b'content="' not in client.get("/llm/llmkit.js").content
     refused = client.get("/llm/stream")
     assert (refused.status_code, refused["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("setting", "url"),
+    [
+        ("admin:login", "/admin/login/"),
+        ("/admin/login/?a=1&b", "/admin/login/?a=1&amp;b"),
+        ("https://login.example/", "https://login.example/"),
+        ("/accounts/login/", None),
+        ("no-such-view", None),
+    ],
+)
+def test_the_page_knows_where_to_log_in(
+    project: Any, client: Client, setting: str, url: str | None
+) -> None:
+    """LOGIN_URL is in the page, unless there is no such page in the project: Django's default is set in all."""
+    project.LOGIN_URL = setting
+    page = client.get("/llm/").content.decode()
+    tag = None if url is None else f'<meta name="login-url" content="{url}">'
+    assert ("login-url" in page) == (tag is not None)
+    assert tag is None or tag in page
+
+
+def test_a_project_under_a_prefix_knows_where_to_log_in(project: Any, client: Client) -> None:
+    """The address has the prefix that the server puts before the project's."""
+    project.LOGIN_URL = "admin:login"
+    with override_script_prefix("/app/"):
+        page = client.get("/llm/").content.decode()
+    assert 'content="/app/admin/login/"' in page
 
 
 @pytest.mark.parametrize("path", ["/llm/stream", "/llm/complete"])

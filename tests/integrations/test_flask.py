@@ -6,14 +6,17 @@ import asyncio
 import functools
 import gc
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import flask
 import flask_login
+import flask_wtf
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 
 from llmkit import Caller, ConfigError
@@ -73,6 +76,64 @@ def test_the_pages(emulator: Emulator) -> None:
     assert browser.get("/llm/").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("view", "url"),
+    [
+        (None, None),
+        ("log_in", "/in"),
+        ("https://login.example/", "https://login.example/"),
+        ("gone", None),
+    ],
+)
+def test_the_page_knows_where_to_log_in(
+    emulator: Emulator, view: str | None, url: str | None
+) -> None:
+    """Flask-Login's login_view is in the page, if the app has it."""
+    app = make_app(settings(emulator))
+    app.add_url_rule("/in", endpoint="log_in", view_func=lambda: "Log in")
+    flask_login.LoginManager(app).login_view = view
+    page = app.test_client().get("/llm/").text
+    assert ("login-url" in page) == (url is not None)
+    assert url is None or f'<meta name="login-url" content="{url}">' in page
+
+
+def test_an_app_without_flask_login_has_no_login_that_we_know(emulator: Emulator) -> None:
+    """Then the page has words alone."""
+    assert b"login-url" not in make_app(settings(emulator)).test_client().get("/llm/").data
+
+
+def page_token(browser: FlaskClient) -> dict[str, str]:
+    """Return the header that the chat page's script sends."""
+    page = browser.get("/llm/")
+    assert "Cookie" in page.headers["vary"]
+    tag = re.search(r'<meta name="csrf-token" content="([^"]+)" data-header="([^"]+)">', page.text)
+    assert tag is not None
+    return {tag[2]: tag[1]}
+
+
+@pytest.mark.parametrize("header", ["X-CSRFToken", "X-Mine"])
+def test_the_page_passes_flask_wtfs_check(emulator: Emulator, header: str) -> None:
+    """Under CSRFProtect the page carries the token, in the app's header; without it the app's own check refuses."""
+    app = make_app(settings(emulator))
+    app.config |= {"SECRET_KEY": "for the session", "WTF_CSRF_HEADERS": [header]}
+    flask_wtf.CSRFProtect(app)
+    browser = app.test_client()
+    assert browser.post("/llm/stream", json=SAY_HI).status_code == 400
+    sent = page_token(browser)
+    assert list(sent) == [header]
+    headers = {"sec-fetch-site": "same-origin", **sent}
+    answer = browser.post("/llm/stream", json=SAY_HI, headers=headers)
+    assert (answer.status_code, SSEDecoder().feed(answer.data)[-1].data) == (200, "[DONE]")
+
+
+def test_the_page_of_an_app_whose_check_is_off(emulator: Emulator) -> None:
+    """Where Flask-WTF's check is off, as in tests, the page carries no token and needs no secret key."""
+    app = make_app(settings(emulator))
+    app.config["WTF_CSRF_ENABLED"] = False
+    flask_wtf.CSRFProtect(app)
+    assert b"csrf-token" not in app.test_client().get("/llm/").data
+
+
 def test_a_failure_before_the_first_text_is_a_status() -> None:
     """The response waits for the first content, so that what fails before it is a real status."""
     with Emulator(behaviour=Behaviour(status=500)) as emulator:
@@ -128,7 +189,7 @@ def test_the_hosts_own_limit_of_a_body(emulator: Emulator) -> None:
     answer = app.test_client().post("/llm/stream", json=SAY_HI)
     assert answer.status_code == 413
     assert answer.json is not None
-    assert answer.json["error"]["message"] == "the body is larger than 10 bytes"
+    assert answer.json["error"]["message"] == "the conversation is larger than 10 bytes"
 
 
 def test_nobody_is_logged_in(emulator: Emulator) -> None:

@@ -15,6 +15,7 @@ from llmkit import (
     LLMKitError,
     Message,
     ProviderError,
+    QueueFull,
     Reset,
     SSEDecoder,
     TextDelta,
@@ -23,6 +24,7 @@ from llmkit import (
 )
 from llmkit.config import RelayConfig
 from llmkit.relay.dialects.text import TextDialect
+from llmkit.relay.door import caller_of, check_origin, forbidden, forged, too_large
 from llmkit.relay.payload import MAX_PARTS, parse
 from llmkit.relay.problem import Problem, Refusal, problem_of
 
@@ -94,6 +96,58 @@ def test_the_set_up_of_the_app_is_not_the_browsers_business(
         assert "key" not in problem.message.lower()
         assert problem.hint
         assert error.message in caplog.text
+
+
+def refusals() -> list[Refusal]:
+    """Return each kind of refusal that a visitor of the chat page may read."""
+    found: list[Refusal] = [forged("CSRF cookie not set."), too_large(10), forbidden()]
+    for refused in (
+        lambda: caller_of(None, anonymous=False),
+        lambda: check_origin({"cookie": "a=b", "sec-fetch-site": "cross-site"}),
+    ):
+        with pytest.raises(Refusal) as caught:
+            refused()
+        found.append(caught.value)
+    return found
+
+
+def test_a_visitor_reads_what_a_visitor_can_do() -> None:
+    """No hint names a setting, a function, a header or a host's reason: those are the developer's, and go to the log."""
+    developers = (
+        "relay.",
+        "get_user",
+        "llmkit",
+        "token",
+        "csrf",
+        "cookie",
+        "header",
+        "concurrency",
+        "()",
+    )
+    problems = [
+        *map(problem_of, refusals()),
+        problem_of(QueueFull("x", hint="Raise concurrency.queue.")),
+    ]
+    for problem in problems:
+        assert problem.hint
+        if problem.type == "cross_origin":
+            continue  # a page of the app never gets it: whoever writes another page reads how to call
+        said = f"{problem.message} {problem.hint}".lower()
+        assert [word for word in developers if word in said] == []
+
+
+def test_the_log_advises_the_developer_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says how to let people in, once a process and not for each of them."""
+    monkeypatch.setattr("llmkit.relay.problem._advised", set())
+    for _ in range(3):
+        for refusal in refusals():
+            problem_of(refusal)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 4
+    for advice in ("relay.anonymous", "CSRF cookie not set", "relay.max_body", "Host header"):
+        assert advice in caplog.text
 
 
 @pytest.mark.parametrize(

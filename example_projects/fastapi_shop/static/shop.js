@@ -1,3 +1,4 @@
+// Added for llmkit.
 import { stream } from "/llm/llmkit.js";
 
 for (const form of document.querySelectorAll("form[data-url]")) {

@@ -1,3 +1,4 @@
+// Added for llmkit.
 import { stream } from "/llm/llmkit.js";
 
 const answer = document.querySelector("#answer");

@@ -1,0 +1,98 @@
+"""The list of calls in the admin: who called, by name, and what all that is listed cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.utils import quote
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.db.models import BigIntegerField, Count, F, QuerySet, Sum
+from django.db.models.functions import Cast, Round
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from llmkit.ledger.columns import DECIMAL_PLACES
+from llmkit_django.models import UsageRecord
+
+# More rows than this are not added up: it would take seconds, at each look.
+MOST_SUMMED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What rows add up to. `unknown` are those whose cost nobody knows."""
+
+    rows: int
+    input: int
+    output: int
+    cost: Decimal
+    unknown: int
+
+
+class CallList(ChangeList):
+    """A page of the list; `sums` is of all its pages, None if they are too many."""
+
+    most_summed = MOST_SUMMED
+    sums: Sums | None
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Find the rows."""
+        super().get_results(request)
+        name_callers(self.result_list, request, self.model_admin.admin_site)
+        self.sums = add_up(self.queryset) if self.result_count <= self.most_summed else None
+
+
+def add_up(rows: QuerySet) -> Sums:
+    """Add up rows exactly: costs in whole units of their last digit, for SQLite would add fractions as floats."""
+    units = Cast(Round(F("cost_usd") * 10**DECIMAL_PLACES), BigIntegerField())
+    found = rows.aggregate(
+        rows=Count("pk"),
+        known=Count("cost_usd"),
+        input=Sum("input_tokens", default=0),
+        output=Sum("output_tokens", default=0),
+        units=Sum(units, default=0),
+    )
+    return Sums(
+        rows=found["rows"],
+        input=found["input"],
+        output=found["output"],
+        cost=Decimal(found["units"]).scaleb(-DECIMAL_PLACES),
+        unknown=found["rows"] - found["known"],
+    )
+
+
+def name_callers(rows: Iterable[UsageRecord], request: HttpRequest, site: AdminSite) -> None:
+    """Note on rows who called, by one query: the users may be in another database, and some of them gone."""
+    users = get_user_model()
+    keys = {row.user_id for row in rows if row.user_id is not None}
+    found = users._base_manager.in_bulk(keys) if keys else {}  # noqa: SLF001  # documented
+    linked = found and _may_look_at_users(request, site)
+    for row in rows:
+        user = found.get(row.user_id)
+        if user is None:
+            row.named_caller = row.user_key
+        elif linked:
+            row.named_caller = format_html('<a href="{}">{}</a>', _page_of(user, site), user)
+        else:
+            row.named_caller = str(user)
+
+
+def _may_look_at_users(request: HttpRequest, site: AdminSite) -> bool:
+    users = get_user_model()
+    if not site.is_registered(users):
+        return False
+    may: bool = site.get_model_admin(users).has_view_or_change_permission(request)
+    return may
+
+
+def _page_of(user: Any, site: AdminSite) -> str:
+    meta = user._meta  # noqa: SLF001  # documented
+    name = f"admin:{meta.app_label}_{meta.model_name}_change"
+    url: str = reverse(name, args=[quote(user.pk)], current_app=site.name)
+    return url
