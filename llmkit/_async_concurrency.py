@@ -6,6 +6,7 @@ The drivers in `_async/` use these, the generated ones in `_sync/` those.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -105,7 +106,9 @@ def async_run_soon(
 
 async def async_finished(tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
     """Wait for what still runs in a loop, however it ends."""
-    mine = [task for task in tasks if task.get_loop() is loop]
+    mine = [
+        task for task in list(tasks) if task.get_loop() is loop
+    ]  # loops of other threads add theirs
     await asyncio.gather(*mine, return_exceptions=True)
 
 
@@ -115,7 +118,7 @@ def thread_safe(
     """Make a callback that may come from any thread, also when the loop is closed."""
 
     def wake() -> None:
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # it is closed, maybe just now
             loop.call_soon_threadsafe(callback)
 
     return wake

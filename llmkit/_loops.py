@@ -29,7 +29,9 @@ class LoopTransports:
     ) -> None:
         self._make = make
         self._ending = ending
-        self._lock = threading.Lock()  # loops run in several threads
+        self._lock = (
+            threading.RLock()
+        )  # loops run in several threads; a collector may end one within
         self._held: WeakKeyDictionary[Loop, _Held] = WeakKeyDictionary()
 
     def get(self) -> AsyncTransport:
@@ -43,9 +45,13 @@ class LoopTransports:
                 self._held[loop] = held
         return held.transport
 
+    def _pop(self, loop: Loop) -> _Held | None:
+        with self._lock:
+            return self._held.pop(loop, None)
+
     async def aclose(self) -> None:
         """Close the transport of the running loop."""
-        held = self._held.pop(asyncio.get_running_loop(), None)
+        held = self._pop(asyncio.get_running_loop())
         if held is not None:
             await held.end.aclose()
             await held.transport.aclose()
@@ -54,7 +60,7 @@ class LoopTransports:
         try:
             yield
         finally:
-            held = self._held.pop(loop, None)
+            held = self._pop(loop)
             if held is not None:
                 await self._ending(loop)
                 await held.transport.aclose()

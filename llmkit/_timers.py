@@ -65,7 +65,8 @@ class Timers:
         with self._changed:
             self._cancelled += 1
             if self._cancelled > _SWEEP_FROM and self._cancelled * 2 > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+                # In place: this may come from a destructor in the midst of `call_later`, which has the list in its hands.
+                self._heap[:] = [entry for entry in self._heap if entry[2].callback is not None]
                 heapq.heapify(self._heap)
                 self._cancelled = 0
 

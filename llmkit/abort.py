@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import ClassVar
 
 
 class AbortSignal:
-    """Stops one call, once, from any thread. It never blocks and never raises."""
+    """Stops one call, once, from any thread, and from a destructor too. It never blocks and never raises.
+
+    It has no lock: a destructor may come in the midst of anything, and would wait for itself. Each step below is one that Python does
+    not interrupt, and who takes a callback out is who runs it.
+    """
 
     __slots__ = ("_callbacks", "aborted")
-    # One for all, since it is held for a few lines.
-    _lock: ClassVar = threading.Lock()
 
     def __init__(self) -> None:
-        self._callbacks: tuple[Callable[[], None], ...] = ()
+        self._callbacks: dict[Callable[[], None], None] = {}
         self.aborted = False
 
     def abort(self) -> None:
         """Stop the call: what waits is woken, what is open is cut."""
-        with self._lock:
-            if self.aborted:
-                return
-            self.aborted = True
-            callbacks, self._callbacks = self._callbacks, ()
-        for callback in callbacks:
+        self.aborted = True
+        while self._callbacks:
+            try:
+                callback, _ = self._callbacks.popitem()
+            except KeyError:
+                return  # another has come between
             callback()
 
     def add(self, callback: Callable[[], None]) -> None:
         """Run this when the call is aborted; at once, if it already is."""
-        with self._lock:
-            if not self.aborted:
-                self._callbacks = (*self._callbacks, callback)
-                return
-        callback()
+        self._callbacks[callback] = None
+        if self.aborted:
+            self.abort()
 
     def remove(self, callback: Callable[[], None]) -> None:
         """Forget a callback, if it is still there."""
-        with self._lock:
-            self._callbacks = tuple(kept for kept in self._callbacks if kept != callback)
+        self._callbacks.pop(callback, None)

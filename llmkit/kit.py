@@ -187,6 +187,12 @@ class Kit:
         """Make the row of a call that is refused now."""
         return refused(call, error, at=self.now())
 
+    @property
+    def limit(self) -> ConcurrencyLimit:
+        """The places of this process; a fork has its own."""
+        self._check_process()
+        return self._limit
+
     def transport(self) -> Transport:
         """Return the connections of the threads."""
         self._check_process()
@@ -253,7 +259,7 @@ class Kit:
     def _start(self) -> None:
         self._pid = os.getpid()
         limits = self.config.concurrency
-        self.limit = ConcurrencyLimit(
+        self._limit = ConcurrencyLimit(
             per_process=limits.per_process, per_provider=limits.per_provider, queue=limits.queue
         )
         self._threads_transport = None

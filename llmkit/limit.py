@@ -26,6 +26,7 @@ class ConcurrencyLimit:
         self._per_provider = per_provider
         self._queue_length = queue
         self._lock = threading.Lock()
+        self._left: deque[str] = deque()
         self._running: Counter[str] = Counter()
         self._total = 0
         self._waiting: deque[tuple[str, Callable[[], None]]] = deque()
@@ -33,7 +34,7 @@ class ConcurrencyLimit:
     @property
     def running(self) -> int:
         """How many calls run now."""
-        return self._total
+        return self._total - len(self._left)
 
     @property
     def waiting(self) -> int:
@@ -43,10 +44,12 @@ class ConcurrencyLimit:
     def try_enter(self, provider: str) -> bool:
         """Take a place if one is free."""
         with self._lock:
-            if not self._has_room(provider):
-                return False
-            self._take(provider)
-            return True
+            woken = self._admit()
+            entered = self._has_room(provider)
+            if entered:
+                self._take(provider)
+        self._wake(woken)
+        return entered
 
     def enter(self, provider: str, wake: Callable[[], None]) -> bool:
         """Take a place. False means: wait until `wake` is called, the place is then yours.
@@ -54,39 +57,62 @@ class ConcurrencyLimit:
         Raises:
             QueueFull: as many wait already as may.
         """
+        full = False
         with self._lock:
-            if self._has_room(provider):
+            woken = self._admit()
+            entered = self._has_room(provider)
+            if entered:
                 self._take(provider)
-                return True
-            if len(self._waiting) >= self._queue_length:
-                raise queue_full()
-            self._waiting.append((provider, wake))
-            return False
+            elif len(self._waiting) >= self._queue_length:
+                full = True
+            else:
+                self._waiting.append((provider, wake))
+        self._wake(woken)
+        if full:
+            raise queue_full()
+        return entered
 
     def withdraw(self, provider: str, wake: Callable[[], None]) -> bool:
         """Stop waiting. False means that the place was given meanwhile; it has to be left then."""
+        entry = (provider, wake)
         with self._lock:
-            try:
-                self._waiting.remove((provider, wake))
-            except ValueError:
-                return False
-            return True
+            waited = entry in self._waiting
+            if waited:
+                self._waiting.remove(entry)
+        self._wake([])
+        return waited
 
     def leave(self, provider: str) -> None:
-        """Give the place back to whoever waited longest and may have it."""
-        woken = []
-        with self._lock:
-            self._running[provider] -= 1
-            self._total -= 1
-            for entry in list(self._waiting):
-                if self._total == self._per_process:
-                    break
-                if self._has_room(entry[0]):
-                    self._take(entry[0])
-                    self._waiting.remove(entry)
-                    woken.append(entry[1])
+        """Give the place back to whoever waited longest and may have it. It never waits: a destructor may leave, too."""
+        self._left.append(provider)
+        self._wake([])
+
+    def _wake(self, woken: list[Callable[[], None]]) -> None:
+        """Tell those who have a place now, and give on what was left meanwhile; whoever holds the lock does that after."""
         for wake in woken:
             wake()
+        while self._left and self._lock.acquire(blocking=False):
+            try:
+                woken = self._admit()
+            finally:
+                self._lock.release()
+            for wake in woken:
+                wake()
+
+    def _admit(self) -> list[Callable[[], None]]:
+        """Take back the places that were left, and give free ones to those who wait."""
+        while self._left:
+            self._running[self._left.popleft()] -= 1
+            self._total -= 1
+        woken = []
+        for entry in list(self._waiting):
+            if self._total == self._per_process:
+                break
+            if self._has_room(entry[0]):
+                self._take(entry[0])
+                self._waiting.remove(entry)
+                woken.append(entry[1])
+        return woken
 
     def _has_room(self, provider: str) -> bool:
         if self._per_process is not None and self._total >= self._per_process:

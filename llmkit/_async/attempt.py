@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.kit import Kit
     from llmkit.ledger.row import Closing
+    from llmkit.limit import ConcurrencyLimit
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
 
@@ -45,7 +46,7 @@ class AsyncAttempt:
         self._record = kit.record(call, step, self._clocks)
         self._upstream: AsyncUpstream | None = None
         self._decoder: Decoder | None = None
-        self._has_place = False
+        self._place: ConcurrencyLimit | None = None
         self._stopping = False
         self.has_row = False
 
@@ -75,9 +76,10 @@ class AsyncAttempt:
         kit, call, route = self._kit, self._call, self._route
         request = route.provider.build_request(call, route.model)
         limits = kit.config.concurrency
-        if not kit.limit.try_enter(route.provider.name):
-            await async_enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
-        self._has_place = True
+        limit = kit.limit
+        if not limit.try_enter(route.provider.name):
+            await async_enter(limit, route.provider.name, limits.queue_timeout, call.signal)
+        self._place = limit
         if kit.ledger is not None:
             await kit.ledger.abegin(self._record.opening())
             self.has_row = True
@@ -220,9 +222,9 @@ class AsyncAttempt:
             return reduced(self._record.closing(status, error, None, Accumulator()))
 
     def _leave(self) -> None:
-        if self._has_place:
-            self._has_place = False
-            self._kit.limit.leave(self._route.provider.name)
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave(self._route.provider.name)
 
     def response(self) -> Response:
         """Return the answer so far, with what it cost."""

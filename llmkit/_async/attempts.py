@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from llmkit._async.attempt import AsyncAttempt
 from llmkit._async.stream import AsyncStream
 from llmkit._async_concurrency import async_sleep
-from llmkit.errors import ProviderError
+from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.policy.plan import GiveUp
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class AsyncAttempts:
                 first = await attempt.open()
             except ProviderError as error:
                 plan.failed(error)
+            except InvalidRequest as error:
+                plan.passed_over(error)
             else:
                 plan.committed()
                 return AsyncStream(call, attempt, first)

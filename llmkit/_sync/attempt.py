@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.kit import Kit
     from llmkit.ledger.row import Closing
+    from llmkit.limit import ConcurrencyLimit
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
 
@@ -46,7 +47,7 @@ class Attempt:
         self._record = kit.record(call, step, self._clocks)
         self._upstream: Upstream | None = None
         self._decoder: Decoder | None = None
-        self._has_place = False
+        self._place: ConcurrencyLimit | None = None
         self._stopping = False
         self.has_row = False
 
@@ -76,9 +77,10 @@ class Attempt:
         kit, call, route = self._kit, self._call, self._route
         request = route.provider.build_request(call, route.model)
         limits = kit.config.concurrency
-        if not kit.limit.try_enter(route.provider.name):
-            enter(kit.limit, route.provider.name, limits.queue_timeout, call.signal)
-        self._has_place = True
+        limit = kit.limit
+        if not limit.try_enter(route.provider.name):
+            enter(limit, route.provider.name, limits.queue_timeout, call.signal)
+        self._place = limit
         if kit.ledger is not None:
             kit.ledger.begin(self._record.opening())
             self.has_row = True
@@ -221,9 +223,9 @@ class Attempt:
             return reduced(self._record.closing(status, error, None, Accumulator()))
 
     def _leave(self) -> None:
-        if self._has_place:
-            self._has_place = False
-            self._kit.limit.leave(self._route.provider.name)
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave(self._route.provider.name)
 
     def response(self) -> Response:
         """Return the answer so far, with what it cost."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmkit._sync.attempt import Attempt
 from llmkit._sync.stream import Stream
 from llmkit._concurrency import sleep
-from llmkit.errors import ProviderError
+from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.policy.plan import GiveUp
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Attempts:
                 first = attempt.open()
             except ProviderError as error:
                 plan.failed(error)
+            except InvalidRequest as error:
+                plan.passed_over(error)
             else:
                 plan.committed()
                 return Stream(call, attempt, first)

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import ModuleType
 from typing import Any
 
 import httpx
@@ -86,10 +88,11 @@ class HttpxTransport:
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
-    __slots__ = ("_copy", "client", "origin", "socket")
+    __slots__ = ("_copy", "client", "library", "origin", "socket")
 
     def __init__(self, client: httpx.Client, origin: str) -> None:
         self.client = client
+        self.library = _library_of(client)
         self.origin = origin
         self.socket: socket.socket | None = None
         self._copy: socket.socket | None = None
@@ -140,7 +143,7 @@ class HttpxExchange:
             self._request.url,
             headers={**self._request.headers, "accept-encoding": "identity"},
             content=self._request.content,
-            timeout=httpx.Timeout(None, connect=self._connect_timeout),
+            timeout=self._line.library.Timeout(None, connect=self._connect_timeout),
             extensions={"trace": self._trace},
         )
         if "cookie" not in self._request.headers:
@@ -215,7 +218,7 @@ class HttpxExchange:
                 answer.close()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
                 answer.request.extensions = {}
-                answer.stream = httpx.ByteStream(b"")
+                answer.stream = self._line.library.ByteStream(b"")
             kept = self._at_end and not self._aborted
         finally:
             self._line.release()
@@ -236,6 +239,15 @@ class HttpxExchange:
             self._line.hold(found)
         if self._aborted:
             self.abort()
+
+
+def _library_of(client: object) -> ModuleType:
+    """Return httpx, or httpx2 where the app's client is of that: neither takes what is the other's."""
+    for kind in type(client).__mro__:
+        name = kind.__module__.partition(".")[0]
+        if name in ("httpx", "httpx2"):
+            return sys.modules[name]
+    return httpx
 
 
 def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket

@@ -7,10 +7,13 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected, Store, reduced
+from llmkit.ledger.row import Closing, Opening, RowRejected, Store, reduced, unsent
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -58,7 +61,19 @@ class HostLedger:
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
-        await self._from_async(partial(self._write, [opening], []))
+        import asyncio  # noqa: PLC0415  # sync hosts need not pay for it
+
+        # The thread writes the row also when nobody waits for it any more: it is closed then.
+        writing = asyncio.ensure_future(self._from_async(partial(self._write, [opening], [])))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writing.add_done_callback(partial(self._disown, opening))
+            raise
+
+    def _disown(self, opening: Opening, writing: Future[None]) -> None:
+        if not writing.cancelled() and writing.exception() is None:
+            self._keep(unsent(opening, "cancelled", 0.0), None)
 
     def finish(self, closing: Closing) -> None:
         """Close a row. Closing it again changes nothing.
@@ -126,7 +141,7 @@ class HostLedger:
             self._store.write(openings, [*waiting, *closings])
         except RowRejected as error:
             self._one_by_one(openings, waiting, closings, error)
-        except LedgerUnavailable:
+        except BaseException:
             with self._lock:
                 self._waiting = [*waiting, *self._waiting]
             raise

@@ -37,7 +37,7 @@ class Entry:
 class Run:
     """The life of one writer thread, in one process."""
 
-    __slots__ = ("kept", "lock", "queue", "stopped", "thread")
+    __slots__ = ("kept", "lock", "queue", "starting", "stopped", "thread")
 
     def __init__(self) -> None:
         # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
@@ -46,6 +46,7 @@ class Run:
         self.queue: SimpleQueue[Entry | None] = SimpleQueue()
         self.kept: list[Entry] = []  # what the store cannot take yet; the thread's own
         self.thread: threading.Thread | None = None
+        self.starting = False
         self.stopped = False
 
     def set_aside(self, group: list[Entry]) -> list[Entry]:

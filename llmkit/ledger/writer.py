@@ -208,9 +208,14 @@ class LedgerWriter:
             with run.lock:
                 if run.stopped:
                     continue
-                if run.thread is None:
-                    run.thread = self._start(run)
-                if run.queue.qsize() >= self._limit:
+                if run.thread is None and not run.starting:
+                    run.starting = True  # a destructor may submit in the midst of the start
+                    try:
+                        run.thread = self._start(run)
+                    finally:
+                        run.starting = False
+                kept = len(run.kept) if entry.until is not None else 0
+                if run.queue.qsize() + kept >= self._limit:
                     raise LedgerUnavailable(
                         f"{self._limit} rows wait for the ledger already",
                         hint="Its database is down, or too slow for this many calls.",

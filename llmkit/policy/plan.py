@@ -40,9 +40,9 @@ Step = Try | GiveUp
 class Plan:
     """Decides the attempts of one call: which route, after what wait, and when to stop.
 
-    The route that is ready first is tried, the more preferred one of two that are. A route that failed is ready again after
-    its backoff, or when its provider said; one whose failure cannot mend, or not soon, is never tried again. One budget of attempts and one
-    deadline hold for the whole call.
+    The route that is ready first is tried; of those that are, one that was not tried yet before one that failed, and the more preferred
+    one before the other. A route that failed is ready again after its backoff, or when its provider said; one whose failure cannot mend, or
+    not soon, is never tried again. One budget of attempts and one deadline hold for the whole call.
 
     Args:
         routes: in order of preference, at least one.
@@ -79,7 +79,7 @@ class Plan:
         if self._error is not None and not self._may_go_on():
             return GiveUp(self._error)
         now = self._clock()
-        at = min(self._ready_at, key=lambda index: (max(now, self._ready_at[index]), index))
+        at = min(self._ready_at, key=lambda index: self._order(index, now))
         wait = max(0.0, self._ready_at[at] - now)
         if self._error is not None and now + wait >= self.deadline:
             return GiveUp(self._error)
@@ -102,9 +102,18 @@ class Plan:
         else:
             self._ready_at[at] = self._clock() + wait
 
+    def passed_over(self, error: LLMKitError) -> None:
+        """Take note that the route has no way to say this call: nothing was sent, and only if no route has is this the call's error."""
+        del self._ready_at[self._now_trying]
+        self._attempts -= 1
+        self._error = self._error or error
+
     def committed(self) -> None:
         """Take note that content was handed on: from now on no attempt can be made unseen."""
         self._committed = True
+
+    def _order(self, index: int, now: float) -> tuple[float, bool, int]:
+        return max(now, self._ready_at[index]), self._failures[index] > 0, index
 
     def _may_go_on(self) -> bool:
         return (

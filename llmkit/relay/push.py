@@ -26,6 +26,10 @@ class Sink(Protocol):
         """Write a part of the body. OSError says that nobody reads it any more."""
 
 
+class _Gone(Exception):
+    """Nobody reads the response any more. An error of its own, for the app's code may raise any other."""
+
+
 class PushRelay:
     """Relays one answer into a sink.
 
@@ -60,7 +64,10 @@ class PushRelay:
                     if self._started and self._beat is None and not self._dialect.finished:
                         if frames:  # as _write does, without its coroutine for every token
                             self._writing = True
-                            await self._sink.send(frames, more=True)
+                            try:
+                                await self._sink.send(frames, more=True)
+                            except OSError as error:
+                                raise _Gone from error
                             self._writing = False
                             self._last_write = self._loop.time()
                     elif frames:
@@ -68,12 +75,14 @@ class PushRelay:
         except StreamClosed:
             await self._leave()
         except LLMKitError as error:
-            await self._fail(error)
-        except OSError:
+            with contextlib.suppress(_Gone):
+                await self._fail(error)
+        except _Gone:
             log.debug("the browser left while it was written to")
         except Exception:
             if self._started and not self._ended:
-                await self._write(self._dialect.error(INTERNAL), more=False)
+                with contextlib.suppress(_Gone):
+                    await self._write(self._dialect.error(INTERNAL), more=False)
             raise  # the host's own handlers and logs come next
         finally:
             self._timer.cancel()
@@ -89,11 +98,8 @@ class PushRelay:
         if self._beat is not None:
             await self._beat
         self._writing = True
-        if not self._started:
-            self._started = True
-            await self._sink.start(200, HEADERS)
         self._ended = self._ended or not more
-        await self._sink.send(data, more=more)
+        await self._send(200, HEADERS, data, more=more)
         self._writing = False
         self._last_write = self._loop.time()
 
@@ -106,26 +112,34 @@ class PushRelay:
         if self._started:
             await self._write(self._dialect.error(problem), more=False)
             return
-        self._started = self._ended = True
+        self._ended = True
         answer = problem.answer
-        await self._sink.start(answer.status, answer.headers)
-        await self._sink.send(answer.body, more=False)
+        await self._send(answer.status, answer.headers, answer.body, more=False)
+
+    async def _send(
+        self, status: int, headers: Mapping[str, str], data: bytes, *, more: bool
+    ) -> None:
+        """Write, with the head if that was not written yet."""
+        try:
+            if not self._started:
+                self._started = True
+                await self._sink.start(status, headers)
+            await self._sink.send(data, more=more)
+        except OSError as error:
+            raise _Gone from error
 
     async def _leave(self) -> None:
         """End a response that nobody reads any more: a host's own middleware wants to see an end."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(_Gone):
             if self._beat is not None:
                 await self._beat
-            if not self._started:
-                self._started = True
-                await self._sink.start(CLIENT_LEFT, {"content-length": "0"})
-            await self._sink.send(b"", more=False)
+            await self._send(CLIENT_LEFT, {"content-length": "0"}, b"", more=False)
 
     def _on_timer(self) -> None:
         if self._ended:
             return
         now = self._loop.time()
-        if self._writing:
+        if self._writing or self._beat is not None:
             self._last_write = now  # a slow reader is not a silent one
         elif now >= self._last_write + self._heartbeat:
             self._last_write = now
@@ -134,11 +148,8 @@ class PushRelay:
 
     async def _send_heartbeat(self) -> None:
         try:
-            if not self._started:
-                self._started = True
-                await self._sink.start(200, HEADERS)
-            await self._sink.send(HEARTBEAT, more=True)
-        except OSError:
+            await self._send(200, HEADERS, HEARTBEAT, more=True)
+        except _Gone:
             self.abort()
         finally:
             self._beat = None

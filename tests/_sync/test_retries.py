@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Kit, ProviderError
+from llmkit import InvalidRequest, Kit, ProviderError, ServerFailed
 from llmkit.testing import Behaviour, Emulator
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
@@ -128,3 +128,52 @@ def test_the_next_model_answers_for_the_first(tmp_path: Path) -> None:
         ("near", "failed"),
         ("far", "finished"),
     ]
+
+
+def test_every_route_is_asked(tmp_path: Path) -> None:
+    """Two routes fail slowly, so that the first one's wait is over by then: the third, which is sound, is asked all the same."""
+    failing = Behaviour(status=503, head_delay=0.05)
+    with (
+        Emulator(behaviour=failing) as one,
+        Emulator(behaviour=failing) as two,
+        Emulator() as three,
+    ):
+        sound = three.base_url
+        kit = Kit(
+            {
+                "providers": {
+                    name: {"wire": "anthropic", "base_url": url, "api_key": "test-key"}
+                    for name, url in (("a", one.base_url), ("b", two.base_url), ("c", sound))
+                },
+                "models": {"default": ["a:m", "b:m", "c:m"]},
+                "retry": {"wait_initial": 0.001, "wait_max": 0.002},
+            }
+        )
+        assert (kit.client.complete("Say hi")).provider == "c"
+        kit.close()
+        assert [len(each.requests) for each in (one, two, three)] == [1, 1, 1]
+
+
+def test_an_option_that_the_next_route_does_not_know(tmp_path: Path) -> None:
+    """A route that has no word for `seed` is passed over: the failure of the first one stays what it is, with its one row."""
+    with Emulator(behaviour=Behaviour(status=503)) as emulator:
+        kit = Kit(
+            {
+                "providers": {
+                    "openai": {"base_url": emulator.openai_base_url, "api_key": "test-key"},
+                    "anthropic": {"base_url": emulator.base_url, "api_key": "test-key"},
+                },
+                "models": {"default": ["openai:gpt-5-mini", "anthropic:claude-sonnet-4-5"]},
+                "retry": {"attempts": 2, "wait_initial": 0.001, "wait_max": 0.002},
+                "ledger": {"database": database(tmp_path)},
+            }
+        )
+        with pytest.raises(ServerFailed):
+            kit.client.complete("Say hi", seed=7)
+        with pytest.raises(InvalidRequest):
+            kit.client.complete(
+                "Say hi", seed=7, model="anthropic:claude-sonnet-4-5", user="alone"
+            )
+        kit.close()
+    found = [(row["status"], row["provider"], row["attempt"]) for row in rows(tmp_path)]
+    assert found == [("failed", "openai", 1), ("failed", "openai", 2), ("refused", None, 0)]

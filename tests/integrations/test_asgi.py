@@ -295,6 +295,28 @@ def test_what_get_user_gives_is_looked_at(emulator: Emulator, who: Any, status: 
     assert emulator.requests == []
 
 
+class Careless:
+    """A middleware of the app's own that stumbles over a file."""
+
+    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+        raise FileNotFoundError("prompts/summary.txt")
+
+
+def _no_directory(scope: Any) -> str:
+    raise ConnectionRefusedError("the LDAP server")
+
+
+@pytest.mark.parametrize("path", ["stream", "complete"])
+def test_the_apps_own_oserror_is_no_browser_that_left(emulator: Emulator, path: str) -> None:
+    """A get_user that cannot reach its directory and a middleware that misses a file are errors of the app: 500."""
+    config = settings(emulator)
+    kit = Kit(config, middleware=[Careless()])
+    for app in (make_app(config, get_user=_no_directory), make_app(config, kit=kit)):
+        with asgi_host(app) as url:
+            assert httpx.post(f"{url}/llm/{path}", json=SAY_HI).status_code == 500
+    assert emulator.requests == []
+
+
 def test_get_user_may_be_async_and_say_more(emulator: Emulator, tmp_path: Path) -> None:
     """An async get_user may give a Caller, whose tenant and tags are on the row."""
 

@@ -21,7 +21,7 @@ from django.test import AsyncClient, Client, TestCase
 from django.test.utils import override_script_prefix
 from django.urls import reverse
 
-from llmkit import Caller, ConfigError
+from llmkit import Caller, ConfigError, Kit
 from llmkit.ledger.columns import (
     COLUMNS,
     DECIMAL_DIGITS,
@@ -394,6 +394,52 @@ HOOKS = [
     ("get_user", {"id": "8"}, 503),
     ("get_user", "8", 200),
 ]
+
+
+def no_directory(request: HttpRequest) -> str:
+    """Fail to reach whoever knows the user."""
+    raise ConnectionRefusedError("the LDAP server")
+
+
+class Careless:
+    """A middleware of the project's own that stumbles over a file."""
+
+    def handle(self, call: Any, call_next: Any) -> Any:
+        """Stumble."""
+        raise FileNotFoundError("prompts/summary.txt")
+
+    async def handle_async(self, call: Any, call_next: Any) -> Any:
+        """Stumble."""
+        raise FileNotFoundError("prompts/summary.txt")
+
+
+@pytest.mark.parametrize("path", ["/llm/stream", "/llm/complete"])
+def test_the_projects_own_oserror(
+    project: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It is the project's to handle, and not a browser that left."""
+    browser = Client(raise_request_exception=False)
+    change(project, get_user=no_directory)
+    assert post(browser, path).status_code == 500
+    change(project, get_user=None)
+    kit = Kit({**llmkit_settings(emulator), "ledger": False}, middleware=[Careless()])
+    monkeypatch.setattr(conf.current(), "_kit", kit)
+    assert post(browser, path).status_code == 500
+
+
+@pytest.mark.parametrize("path", ["/llm/stream", "/llm/complete"])
+@as_django_does
+async def test_the_projects_own_oserror_under_asgi(
+    project: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The same in the event loop: no 499, and no empty 200."""
+    browser = AsyncClient(raise_request_exception=False)
+    change(project, get_user=no_directory)
+    assert (await apost(browser, path)).status_code == 500
+    change(project, get_user=None)
+    kit = Kit({**llmkit_settings(emulator), "ledger": False}, middleware=[Careless()])
+    monkeypatch.setattr(conf.current(), "_kit", kit)
+    assert (await apost(browser, path)).status_code == 500
 
 
 def test_permission_of_nobody(project: Any, client: Client) -> None:

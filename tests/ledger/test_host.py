@@ -23,6 +23,7 @@ from llmkit.relay.pull import PullRelay
 from llmkit.testing import Behaviour, Emulator
 from support.kits import settings
 from support.ledger import closing, opening
+from support.waits import wait_for
 
 
 def make_ledger(engine: Engine) -> HostLedger:
@@ -167,3 +168,49 @@ def test_without_a_host_there_is_no_connection_of_the_hosts(tmp_path: Path) -> N
     """The setting needs an adapter that has a connection to give."""
     with pytest.raises(ConfigError, match="no host gave"):
         Kit({"ledger": {"database": f"sqlite:///{tmp_path}/a.db", "connection": "host"}})
+
+
+@pytest.mark.anyio
+async def test_a_row_that_nobody_waits_for_any_more(file: Engine) -> None:
+    """Its call was cancelled while the thread wrote it: the row is closed, for the call was not made."""
+    go_on = threading.Event()
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slowly(work: Any) -> None:
+        loop.call_soon(began.set)
+        await asyncio.to_thread(lambda: (go_on.wait(10), work()))
+
+    ledger = HostLedger(EngineStore(file, worker=WorkerName()), from_async=slowly)
+    task = asyncio.create_task(ledger.abegin(opening("left")))
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await asyncio.to_thread(wait_for, lambda: statuses(file), ["started"])
+    await ledger.arecord(opening("next"), closing("next"))
+    assert statuses(file) == ["cancelled", "finished"]
+
+
+def test_what_waits_outlives_an_error_of_any_kind(file: Engine) -> None:
+    """A closing that waits for the next write is not lost with whatever that fails of."""
+
+    class Fails(EngineStore):
+        fails = False
+
+        def write(self, openings: Any, closings: Any) -> None:
+            if self.fails:
+                raise MemoryError
+            super().write(openings, closings)
+
+    store = Fails(file, worker=WorkerName())
+    ledger = HostLedger(store, from_async=asyncio.to_thread)
+    ledger.begin(opening("one"))
+    ledger.finish_soon(closing("one"))
+    store.fails = True
+    with pytest.raises(MemoryError):
+        ledger.begin(opening("two"))
+    store.fails = False
+    ledger.begin(opening("three"))
+    assert statuses(file) == ["finished", "started"]

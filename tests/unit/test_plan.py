@@ -7,6 +7,7 @@ import pytest
 from llmkit.errors import (
     AuthenticationFailed,
     ConnectionFailed,
+    InvalidRequest,
     LLMKitError,
     ProviderTimeout,
     RateLimited,
@@ -164,3 +165,42 @@ def test_delay(failures: int, retry_after: float | None, chance: float, wait: fl
     """The wait doubles up to its limit and jitters both ways; it never undercuts Retry-After, and ends at the limit."""
     policy = RetryPolicy(wait_initial=1, wait_max=8, wait_jitter=0.5)
     assert policy.delay(failures, retry_after=retry_after, chance=chance) == wait
+
+
+def test_an_untried_route_comes_before_one_that_failed() -> None:
+    """Also when the wait of the failed one is over, for its failure took longer than that: each route is asked once first."""
+    time = Time()
+    plan = make_plan("a", "b", "c", time=time)
+    asked = []
+    for _ in range(3):
+        step = plan.next()
+        assert isinstance(step, Try)
+        asked.append((step.route.provider.name, step.wait))
+        time.now += 1.5  # how long each of them takes to fail
+        plan.failed(ServerFailed("x"))
+    assert asked == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
+    step = plan.next()
+    assert isinstance(step, Try)
+    assert step.route.provider.name == "a"
+
+
+def test_a_route_that_cannot_say_the_call_is_passed_over() -> None:
+    """It is no attempt, and its error is the call's only if nothing else went wrong."""
+    plan = make_plan("a", "b", attempts=2)
+    plan.next()
+    plan.failed(ServerFailed("x"))
+    plan.next()
+    plan.passed_over(InvalidRequest("b does not know seed"))
+    step = plan.next()
+    assert isinstance(step, Try)
+    assert (step.route.provider.name, step.attempt) == ("a", 2)
+    plan.failed(ServerFailed("y"))
+    step = plan.next()
+    assert isinstance(step, GiveUp)
+    assert isinstance(step.error, ServerFailed)
+    alone = make_plan("a")
+    alone.next()
+    alone.passed_over(InvalidRequest("a does not know seed"))
+    step = alone.next()
+    assert isinstance(step, GiveUp)
+    assert isinstance(step.error, InvalidRequest)

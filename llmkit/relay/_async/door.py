@@ -60,14 +60,18 @@ class AsyncDoor:
             await request.check_origin()
             caller = caller_of(await request.user(), anonymous=settings.anonymous)
             check_length(request.headers, settings.max_body)
-            payload = parse(await request.body(settings.max_body), settings)
+            try:
+                body = await request.body(settings.max_body)
+            except (
+                ConnectionError
+            ):  # of the request alone: what the app's own code raises is the app's
+                return Answer.of(CLIENT_LEFT, {})
+            payload = parse(body, settings)
             return self._kit.async_client.prepare(
                 payload.messages, payload.options(settings, caller), streaming=streaming
             )
         except LLMKitError as error:
             return problem_of(error).answer
-        except ConnectionError:
-            return Answer.of(CLIENT_LEFT, {})
 
 
 async def async_answer_whole(manager: AsyncStreamManager) -> Answer:

@@ -61,14 +61,18 @@ class Door:
             request.check_origin()
             caller = caller_of(request.user(), anonymous=settings.anonymous)
             check_length(request.headers, settings.max_body)
-            payload = parse(request.body(settings.max_body), settings)
+            try:
+                body = request.body(settings.max_body)
+            except (
+                ConnectionError
+            ):  # of the request alone: what the app's own code raises is the app's
+                return Answer.of(CLIENT_LEFT, {})
+            payload = parse(body, settings)
             return self._kit.client.prepare(
                 payload.messages, payload.options(settings, caller), streaming=streaming
             )
         except LLMKitError as error:
             return problem_of(error).answer
-        except ConnectionError:
-            return Answer.of(CLIENT_LEFT, {})
 
 
 def answer_whole(manager: StreamManager) -> Answer:

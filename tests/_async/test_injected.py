@@ -1,0 +1,122 @@
+"""A client of the app's own, of httpx or of httpx2: it works, its errors are ours, and it stays the app's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from llmkit import AsyncClient, ConnectionFailed, ProviderTimeout, ServerFailed, StreamClosed
+from llmkit.testing import Behaviour, Emulator
+from support.dead_ends import needs_full_queue, unanswered
+from support.kits import make_kit
+
+LIBRARIES = ("httpx", "httpx2")
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> Any:
+    """Return each of the two; httpx2 comes with genai-prices."""
+    return pytest.importorskip(request.param)
+
+
+@pytest.mark.anyio
+async def test_a_client_of_the_apps_own(library: Any) -> None:
+    """Whole and streamed answers, over its connections, which live on."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        async with library.AsyncClient(headers={"x-app": "1"}) as client:
+            kit = make_kit(emulator, async_http_client=client)
+            assert (await kit.async_client.complete("Say hi")).text
+            async with kit.async_client.stream("Say hi") as stream:
+                assert [text async for text in stream.text()]
+            await kit.aclose()
+            assert not client.is_closed
+        assert {request.headers["x-app"] for request in emulator.requests} == {"1"}
+
+
+class Derived(httpx.AsyncClient):
+    """A class of the app's own."""
+
+
+@pytest.mark.anyio
+async def test_a_class_of_the_apps_own() -> None:
+    """It counts by what it is derived from."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        async with (
+            Derived() as client,
+            AsyncClient(
+                "anthropic:claude-sonnet-4-5",
+                api_key="test-key",
+                base_url=emulator.base_url,
+                http_client=client,
+            ) as ours,
+        ):
+            assert (await ours.complete("Say hi")).text
+
+
+@pytest.mark.anyio
+async def test_its_errors_are_ours(library: Any) -> None:
+    """A status, a refused connection, a cut, a provider that is silent."""
+    behaviours = (Behaviour(status=500), Behaviour(hang_up=True), Behaviour(head_delay=60))
+    expected = (ServerFailed, ConnectionFailed, ProviderTimeout)
+    with Emulator() as emulator:
+        emulator.script(*behaviours)
+        async with library.AsyncClient() as client:
+            kit = make_kit(
+                emulator,
+                async_http_client=client,
+                retry={"attempts": 1},
+                timeouts={"first_content": 0.3},
+            )
+            for error in expected:
+                with pytest.raises(error):
+                    async with kit.async_client.stream("Say hi"):
+                        pass
+            nowhere = make_kit(
+                emulator,
+                async_http_client=client,
+                retry={"attempts": 1},
+                providers={"anthropic": {"base_url": "http://127.0.0.1:1", "api_key": "test-key"}},
+            )
+            with pytest.raises(ConnectionFailed, match="no connection"):
+                await nowhere.async_client.complete("Say hi")
+            await nowhere.aclose()
+            await kit.aclose()
+
+
+@pytest.mark.anyio
+@needs_full_queue
+async def test_its_connect_clock_is_ours(library: Any) -> None:
+    """An address that does not answer is given up by our own clock."""
+    with unanswered() as url, Emulator() as emulator:
+        async with library.AsyncClient() as client:
+            kit = make_kit(
+                emulator,
+                async_http_client=client,
+                retry={"attempts": 1},
+                timeouts={"connect": 0.2},
+                providers={"anthropic": {"base_url": url, "api_key": "test-key"}},
+            )
+            with pytest.raises(ProviderTimeout) as caught:
+                await kit.async_client.complete("Say hi")
+            assert caught.value.clock == "connect"
+            await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_leaving_its_stream_stops_the_provider(library: Any) -> None:
+    """A stream that is left is cut, and one that is stopped says so."""
+    with Emulator(behaviour=Behaviour(tokens=5, delay=0, hold_at=2)) as emulator:
+        async with library.AsyncClient() as client:
+            kit = make_kit(emulator, async_http_client=client)
+            async with kit.async_client.stream("Say hi") as stream:
+                await stream.read()
+            emulator.wait_until_gone(0)
+            with pytest.raises(StreamClosed):
+                async with kit.async_client.stream("Say hi") as stream:
+                    await stream.read()
+                    stream.abort()
+                    while True:
+                        await stream.read()
+            await kit.aclose()
