@@ -53,6 +53,19 @@ class Caller:
             object.__setattr__(self, "user", user_id(self.user))
 
 
+class Trace:
+    """What became of a call so far. Its copies share it.
+
+    Attributes:
+        has_row: whether it is on the books.
+    """
+
+    __slots__ = ("has_row",)
+
+    def __init__(self) -> None:
+        self.has_row = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One logical call. Middleware may pass on a changed copy (`dataclasses.replace`).
@@ -76,6 +89,7 @@ class Call:
     conversation: str | None = None
     streaming: bool = True
     signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
+    trace: Trace = field(default_factory=Trace, repr=False, compare=False)
 
 
 class CallOptions(TypedDict, total=False):

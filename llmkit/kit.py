@@ -23,7 +23,7 @@ from llmkit.policy.clocks import Clocks, Timeouts
 from llmkit.policy.plan import Plan, Try
 from llmkit.policy.pricing import Prices
 from llmkit.providers.base import Provider
-from llmkit.record import AttemptRecord, refused
+from llmkit.record import AttemptRecord, unmade
 from llmkit.routes import Routes
 from llmkit.tracebacks import forgetful
 
@@ -183,9 +183,9 @@ class Kit:
             call, step, clocks=clocks, prices=self.prices, clock=self.clock, now=self.now
         )
 
-    def refused(self, call: Call, error: Exception) -> tuple[Opening, Closing]:
-        """Make the row of a call that is refused now."""
-        return refused(call, error, at=self.now())
+    def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:
+        """Make the row of a call that ends now without an attempt."""
+        return unmade(call, error, at=self.now())
 
     @property
     def limit(self) -> ConcurrencyLimit:

@@ -13,7 +13,7 @@ from llmkit.events import Finish
 from llmkit.ledger.row import Closing, Opening, unsent
 from llmkit.policy.estimate import estimate_tokens
 from llmkit.policy.pricing import Priced
-from llmkit.response import Accumulator, Response, Status
+from llmkit.response import Accumulator, Response, Status, status_of
 from llmkit.usage import PLAIN, Usage
 
 if TYPE_CHECKING:
@@ -202,10 +202,11 @@ def opening(
     )
 
 
-def refused(call: Call, error: Exception, *, at: datetime) -> tuple[Opening, Closing]:
-    """Make the one row of a call that no attempt was made for."""
+def unmade(call: Call, error: BaseException, *, at: datetime) -> tuple[Opening, Closing]:
+    """Make the one row of a call that no attempt was made for: refused, or cancelled before it could be made."""
     row = opening(call, attempt=0, provider=None, model=None, at=at)
-    return row, unsent(row, "refused", 0.0, error_type=error_type(error))
+    status: Status = "cancelled" if status_of(error, complete=False) == "cancelled" else "refused"
+    return row, unsent(row, status, 0.0, error_type=error_type(error))
 
 
 def error_type(error: BaseException | None) -> str | None:

@@ -81,6 +81,7 @@ class AsyncAttempt:
             await async_enter(limit, route.provider.name, limits.queue_timeout, call.signal)
         self._place = limit
         if kit.ledger is not None:
+            call.trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
             await kit.ledger.abegin(self._record.opening())
             self.has_row = True
         kit.open_attempts[self] = async_home()

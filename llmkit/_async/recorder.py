@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LedgerUnavailable, ProviderError, StreamClosed
+from llmkit._async_concurrency import async_run_to_end
+from llmkit.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStream
     from llmkit.call import Call
     from llmkit.kit import Kit
+    from llmkit.ledger.base import Ledger
     from llmkit.middleware import AsyncCallNext
+
+log = logging.getLogger("llmkit.ledger")
 
 
 class AsyncRecorder:
     """Sees to it that no call goes unrecorded.
 
-    Every attempt writes its own row. A call that was refused before any attempt, by the limits, by a wrong argument or by the
-    app's own middleware, gets its one row here, as attempt 0.
+    Every attempt writes its own row. A call that ends before any attempt, by the limits, by a wrong argument, by the app's own
+    middleware or because nobody waits for it any more, gets its one row here, as attempt 0.
     """
 
     def __init__(self, kit: Kit, call_next: AsyncCallNext) -> None:
@@ -25,12 +31,21 @@ class AsyncRecorder:
         self._call_next = call_next
 
     async def __call__(self, call: Call) -> AsyncStream:
-        """Pass the call on, and record it if it is refused."""
+        """Pass the call on, and record it if no attempt did."""
         try:
             return await self._call_next(call)
-        except (ProviderError, LedgerUnavailable, StreamClosed):
+        except LedgerUnavailable:
             raise
-        except Exception as error:
-            if self._kit.ledger is not None:
-                await self._kit.ledger.arecord(*self._kit.refused(call, error))
+        except BaseException as error:
+            if self._kit.ledger is not None and not call.trace.has_row:
+                await self._record(self._kit.ledger, call, error)
             raise
+
+    async def _record(self, ledger: Ledger, call: Call, error: BaseException) -> None:
+        work = partial(ledger.arecord, *self._kit.unmade(call, error))
+        try:
+            await async_run_to_end(work, self._kit.tasks)
+        except LedgerUnavailable as unavailable:
+            if isinstance(error, Exception):
+                raise
+            log.warning("a call that was cancelled is not written down: %s", unavailable)

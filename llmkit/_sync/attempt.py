@@ -82,6 +82,7 @@ class Attempt:
             enter(limit, route.provider.name, limits.queue_timeout, call.signal)
         self._place = limit
         if kit.ledger is not None:
+            call.trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
             kit.ledger.begin(self._record.opening())
             self.has_row = True
         kit.open_attempts[self] = home()

@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LedgerUnavailable, ProviderError, StreamClosed
+from llmkit._concurrency import run_to_end
+from llmkit.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
     from llmkit._sync.stream import Stream
     from llmkit.call import Call
     from llmkit.kit import Kit
+    from llmkit.ledger.base import Ledger
     from llmkit.middleware import CallNext
+
+log = logging.getLogger("llmkit.ledger")
 
 
 class Recorder:
     """Sees to it that no call goes unrecorded.
 
-    Every attempt writes its own row. A call that was refused before any attempt, by the limits, by a wrong argument or by the
-    app's own middleware, gets its one row here, as attempt 0.
+    Every attempt writes its own row. A call that ends before any attempt, by the limits, by a wrong argument, by the app's own
+    middleware or because nobody waits for it any more, gets its one row here, as attempt 0.
     """
 
     def __init__(self, kit: Kit, call_next: CallNext) -> None:
@@ -26,12 +32,21 @@ class Recorder:
         self._call_next = call_next
 
     def __call__(self, call: Call) -> Stream:
-        """Pass the call on, and record it if it is refused."""
+        """Pass the call on, and record it if no attempt did."""
         try:
             return self._call_next(call)
-        except (ProviderError, LedgerUnavailable, StreamClosed):
+        except LedgerUnavailable:
             raise
-        except Exception as error:
-            if self._kit.ledger is not None:
-                self._kit.ledger.record(*self._kit.refused(call, error))
+        except BaseException as error:
+            if self._kit.ledger is not None and not call.trace.has_row:
+                self._record(self._kit.ledger, call, error)
             raise
+
+    def _record(self, ledger: Ledger, call: Call, error: BaseException) -> None:
+        work = partial(ledger.record, *self._kit.unmade(call, error))
+        try:
+            run_to_end(work, self._kit.tasks)
+        except LedgerUnavailable as unavailable:
+            if isinstance(error, Exception):
+                raise
+            log.warning("a call that was cancelled is not written down: %s", unavailable)

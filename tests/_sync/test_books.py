@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import json
+import threading
 import warnings
 from dataclasses import replace
 from decimal import Decimal
@@ -13,17 +14,23 @@ from pathlib import Path
 import pytest
 
 from llmkit import (
+    CallNext,
+    Stream,
+    StreamManager,
+    Call,
     Caller,
     ConfigError,
+    Kit,
     LedgerUnavailable,
     ProviderError,
+    RateLimited,
     StreamClosed,
     StreamTruncated,
 )
 from llmkit.testing import Behaviour, Emulator
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
-from support.waits import call
+from support.waits import call, wait_for
 
 TEXT = Behaviour(text="Hello there, dear reader.", delay=0)
 
@@ -284,3 +291,48 @@ def test_errors_carry_no_prompt_and_no_key(tmp_path: Path) -> None:
     for text in (str(caught.value), repr(caught.value), repr(rows(tmp_path))):
         assert "secret prompt" not in text
         assert "test-key" not in text
+
+
+class Refuses:
+    """A middleware of the app's own that answers as a provider would."""
+
+    def handle(self, call: Call, call_next: CallNext) -> Stream:
+        raise RateLimited("the app's own limit")
+
+
+def test_a_middlewares_provider_error_is_on_the_books(tmp_path: Path) -> None:
+    """No attempt was made for it, so that the call itself has the row."""
+    with Emulator(behaviour=TEXT) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)}, middleware=[Refuses()])
+        with pytest.raises(RateLimited):
+            kit.client.complete("Say hi")
+        kit.close()
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["attempt"], row["error_type"]) == ("refused", 0, "rate_limited")
+
+
+def test_a_call_that_is_stopped_in_the_queue_is_on_the_books(tmp_path: Path) -> None:
+    """It waited for a place and was stopped there: cancelled, at no cost."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0, hold_at=2)) as emulator:
+        kit = make_kit(
+            emulator,
+            ledger={"database": database(tmp_path)},
+            concurrency={"per_process": 1, "queue_timeout": 30},
+        )
+        with kit.client.stream("Say hi") as running:
+            waiting = kit.client.stream("Say hi")
+            stopper = threading.Thread(target=_stop, args=(kit, waiting))
+            stopper.start()
+            with pytest.raises(StreamClosed):
+                waiting.open()
+            call(stopper.join)
+            running.abort()
+        kit.close()
+    found = {(row["status"], row["attempt"]) for row in rows(tmp_path)}
+    assert found == {("cancelled", 0), ("cancelled", 1)}
+
+
+def _stop(kit: Kit, waiting: StreamManager) -> None:
+    """Stop a call once it waits for its place."""
+    wait_for(lambda: kit.limit.waiting, 1)
+    waiting.abort()
