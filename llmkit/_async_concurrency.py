@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from llmkit._concurrency import Home, closed
 from llmkit.abort import AbortSignal
@@ -27,6 +27,14 @@ FINALISER_LIMIT = 10.0
 def async_home() -> Home:
     """Name the running event loop of this process."""
     return Home(os.getpid(), asyncio.get_running_loop())
+
+
+AsyncTimer: TypeAlias = asyncio.TimerHandle
+
+
+def async_call_later(seconds: float, callback: Callable[[], object]) -> AsyncTimer:
+    """Call back in the running event loop after so many seconds."""
+    return asyncio.get_running_loop().call_later(seconds, callback)
 
 
 async def async_sleep(seconds: float, signal: AbortSignal) -> None:

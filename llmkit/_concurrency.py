@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from llmkit._timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
 from llmkit._timers import timers
 from llmkit.abort import AbortSignal
 from llmkit.errors import StreamClosed
@@ -31,6 +32,11 @@ class Home(NamedTuple):
 def home() -> Home:
     """Name the threads of this process."""
     return Home(os.getpid())
+
+
+def call_later(seconds: float, callback: Callable[[], object]) -> Timer:
+    """Call back in the timers' thread after so many seconds."""
+    return timers.call_later(seconds, callback)
 
 
 def sleep(seconds: float, signal: AbortSignal) -> None:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
+from llmkit._concurrency import Home
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import system_error
 
+if TYPE_CHECKING:
+    import asyncio
+
+    from llmkit._async_concurrency import AsyncTimer
+
+# How long a connection is kept that nobody uses, in seconds; aiohttp's are kept as long.
+KEEP_IDLE = 60.0
 # Takes none, and so sends none back.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
@@ -31,14 +42,26 @@ class AsyncHttpxTransport:
 
     Args:
         client: an httpx or httpx2 client to use instead; it stays the caller's to close.
+        keep_idle: how long a connection is kept that nobody uses, in seconds.
+        clock: gives the time in seconds.
     """
 
-    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient | None = None,
+        *,
+        keep_idle: float = KEEP_IDLE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._injected = client
+        self._keep_idle = keep_idle
+        self._clock = clock
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Line]] = defaultdict(list)
         self._ssl_context = tls_context() if client is None else None
         self._closed = False
+        self._trimmer: AsyncTimer | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
         """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
@@ -63,11 +86,32 @@ class AsyncHttpxTransport:
         """Keep a line whose last answer was read to its end."""
         if self._injected is not None:
             return
+        line.idle_since = self._clock()
         with self._lock:
-            if not self._closed:
+            closed = self._closed
+            if not closed:
                 self._idle[line.origin].append(line)
-                return
-        await line.client.aclose()
+                if self._trimmer is None:
+                    trim = partial(self._trim, async_home())
+                    self._trimmer = async_call_later(self._keep_idle, trim)
+        if closed:
+            await line.client.aclose()
+
+    def _trim(self, home: Home) -> None:
+        """Close what nobody has used for long: its provider may have closed it, which nobody looks at."""
+        oldest = self._clock() - self._keep_idle
+        stale: list[_Line] = []
+        with self._lock:
+            for origin, lines in self._idle.items():
+                stale += [line for line in lines if line.idle_since <= oldest]
+                self._idle[origin] = [line for line in lines if line.idle_since > oldest]
+            kept = [line.idle_since for lines in self._idle.values() for line in lines]
+            self._trimmer = None
+            if kept and not self._closed:
+                trim = partial(self._trim, home)
+                self._trimmer = async_call_later(min(kept) - oldest, trim)
+        if stale:
+            async_run_soon(home, partial(_close_lines, stale), self._tasks)
 
     async def drop(self, line: _Line) -> None:
         """Close a line that cannot be used again."""
@@ -80,19 +124,27 @@ class AsyncHttpxTransport:
             self._closed = True
             lines = [line for lines in self._idle.values() for line in lines]
             self._idle.clear()
-        for line in lines:
-            await line.client.aclose()
+            trimmer, self._trimmer = self._trimmer, None
+        if trimmer is not None:
+            trimmer.cancel()
+        await _close_lines(lines)
+
+
+async def _close_lines(lines: list[_Line]) -> None:
+    for line in lines:
+        await line.client.aclose()
 
 
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
-    __slots__ = ("_copy", "client", "library", "origin", "socket")
+    __slots__ = ("_copy", "client", "idle_since", "library", "origin", "socket")
 
     def __init__(self, client: httpx.AsyncClient, origin: str) -> None:
         self.client = client
         self.library = _library_of(client)
         self.origin = origin
+        self.idle_since = 0.0
         self.socket: socket.socket | None = None
         self._copy: socket.socket | None = None
 
