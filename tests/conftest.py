@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 
@@ -10,17 +11,26 @@ import pytest
 import llmkit
 from llmkit.errors import LLMKitError
 from support.canary import LeakHandler, leaks
+from support.loops import LOOP
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run async tests on asyncio, the loop of every server that llmkit names."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Run async tests on asyncio, the loop of every server that llmkit names, or on its likeness."""
+    return "asyncio", {"use_uvloop": LOOP == "uvloop"}
+
+
+def pytest_configure() -> None:
+    """Let every loop of the tests be of the kind that is tested."""
+    if LOOP == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def pytest_report_header() -> str:
-    """Say which llmkit is tested: the checkout's or a wheel's."""
-    return f"llmkit {llmkit.__version__} from {llmkit.__file__}"
+    """Say which llmkit is tested, the checkout's or a wheel's, and on which event loop."""
+    return f"llmkit {llmkit.__version__} from {llmkit.__file__}, on {LOOP}"
 
 
 @pytest.fixture(autouse=True)

@@ -42,7 +42,8 @@ class LocalServer(ABC):
         self._address = (host, listener.getsockname()[1])
         ready = threading.Event()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(listener, ready)),
+            target=self._work,
+            args=(listener, ready),
             name=f"llmkit-{self._name}",
             daemon=True,
         )
@@ -98,6 +99,11 @@ class LocalServer(ABC):
 
         self._loop.call_soon_threadsafe(run)
         done.wait()
+
+    def _work(self, listener: socket.socket, ready: threading.Event) -> None:
+        # asyncio's own loop, whatever the host's policy is: uvloop does not let go of a listener as below.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(self._run(listener, ready))
 
     async def _run(self, listener: socket.socket, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ from typing import Any
 from llmkit.testing import Behaviour, Emulator
 from support.canary import leaks
 from support.kits import settings
+from support.loops import LOOP
 from support.waits import wait_for
 
 TESTS = Path(__file__).parents[1]
@@ -35,6 +36,8 @@ _UVICORN = [
     "warning",
     "--timeout-graceful-shutdown",
     "{grace}",
+    "--loop",
+    LOOP,
 ]
 _GUNICORN = [
     "gunicorn",

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from support.loops import LOOP
+
 TESTS = Path(__file__).parents[1]
 
 
@@ -26,7 +28,14 @@ def asgi_host(app: Any, **settings: Any) -> Iterator[str]:
 
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2, ws="none", **settings)
+        uvicorn.Config(
+            app,
+            log_level="error",
+            loop=LOOP,  # type: ignore[arg-type]  # asyncio or uvloop
+            timeout_graceful_shutdown=2,
+            ws="none",
+            **settings,
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -88,7 +97,7 @@ def gunicorn_host(
 def uvicorn_host(config: dict[str, Any], *, send_buffer: int | None = None) -> Iterator[str]:
     """Serve `support.uvicorn_app` in a process of its own; yield its address. It must stop as gunicorn must."""
     command = ["uvicorn", "support.uvicorn_app:app", "--fd", "{fd}", "--log-level", "warning"]
-    command += ["--timeout-graceful-shutdown", "5"]
+    command += ["--timeout-graceful-shutdown", "5", "--loop", LOOP]
     with _process(command, config, send_buffer) as url:
         yield url
 
