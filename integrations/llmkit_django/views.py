@@ -16,6 +16,7 @@ from llmkit.relay._sync.door import Door, answer_whole
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import find
 from llmkit_django.conf import current
+from llmkit_django.connections import agive_back, give_back
 from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_csrf_token
 from llmkit_django.responses import arelay_response, relay_response, to_django_response
 
@@ -67,7 +68,7 @@ class LLMKitView:
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
-            return relay_response(made, conf.kit)
+            return relay_response(made, conf.kit, taken=give_back)
         return to_django_response(answer_whole(made), request)
 
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
@@ -81,7 +82,7 @@ class LLMKitView:
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
-            return await arelay_response(made, conf.kit)
+            return await arelay_response(made, conf.kit, taken=agive_back)
         return to_django_response(await async_answer_whole(made), request)
 
     def _find(self, request: HttpRequest) -> Answer | str:

@@ -98,6 +98,7 @@ class _Request:
         user: Any = self._get_user(_request())
         if inspect.isawaitable(user):
             user = current_app.async_to_sync(awaited)(user)
+        _give_back()
         return user  # type: ignore[no-any-return]  # the door looks what it is
 
     def body(self, limit: int) -> bytes:
@@ -110,6 +111,14 @@ class _Request:
         if len(body) > limit:
             raise too_large(limit)
         return body
+
+
+def _give_back() -> None:
+    host = current_app.extensions.get("sqlalchemy")
+    if host is not None:
+        from llmkit_flask.sessions import give_back  # noqa: PLC0415  # SQLAlchemy, which is there
+
+        give_back(host)
 
 
 def _request() -> flask.Request:
