@@ -12,9 +12,10 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
 
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole
-from llmkit.relay._sync.door import Door, answer_whole
+from llmkit.relay._sync.door import Door
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import find
+from llmkit.relay.presence import answer_while_present
 from llmkit_django.conf import current
 from llmkit_django.connections import agive_back, give_back
 from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_csrf_token
@@ -69,7 +70,9 @@ class LLMKitView:
             return to_django_response(made, request)
         if found == "stream":
             return relay_response(made, conf.kit, taken=give_back)
-        return to_django_response(answer_whole(made), request)
+        heartbeat = conf.config.relay.heartbeat
+        whole = answer_while_present(made, request.META, heartbeat=heartbeat)
+        return to_django_response(whole, request)
 
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         found = self._find(request)

@@ -11,10 +11,11 @@ from flask import Blueprint, Flask, Response, current_app
 from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from llmkit.relay._sync.door import Door, answer_whole
+from llmkit.relay._sync.door import Door
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
+from llmkit.relay.presence import answer_while_present
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 
@@ -68,13 +69,15 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         if isinstance(found, Answer):
             return to_flask_response(found)
         kit = current_state().kit
+        heartbeat = kit.config.relay.heartbeat
         request = _Request(get_user, kit.config.relay.allowed_origins)
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_flask_response(made)
         if found == "stream":
-            return relay_response(made, heartbeat=kit.config.relay.heartbeat)
-        return to_flask_response(answer_whole(made))
+            return relay_response(made, heartbeat=heartbeat)
+        whole = answer_while_present(made, flask.request.environ, heartbeat=heartbeat)
+        return to_flask_response(whole)
 
     return view
 
