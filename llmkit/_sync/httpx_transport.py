@@ -8,10 +8,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
 
+from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
@@ -37,6 +39,7 @@ class HttpxTransport:
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Line]] = defaultdict(list)
         self._ssl_context = tls_context() if client is None else None
+        self._proxies = Proxies()
         self._closed = False
 
     def start(self, request: HTTPRequest, *, connect_timeout: float) -> HttpxExchange:
@@ -53,10 +56,26 @@ class HttpxTransport:
         client = httpx.Client(
             cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
+            trust_env=False,
+            proxy=self._proxy(origin),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         )
         return _Line(client, origin)
+
+    def _proxy(self, origin: str) -> httpx.Proxy | None:
+        proxy = self._proxies.of(origin)
+        if proxy is None:
+            return None
+        if proxy.scheme in SOCKS and find_spec("socksio") is None:
+            raise unusable(
+                proxy, hint="Install httpx[socks], or name the provider's host in NO_PROXY."
+            )
+        try:
+            tls = self._ssl_context if proxy.scheme == "https" else None
+            return httpx.Proxy(proxy.url, ssl_context=tls)
+        except (httpx.InvalidURL, ValueError):
+            raise no_proxy_url(proxy.variable) from None
 
     def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""
