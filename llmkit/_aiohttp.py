@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
+from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, unusable
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import (
-    ConfigError,
     ConnectionFailed,
     MissingExtra,
     ProviderError,
@@ -19,6 +17,7 @@ from llmkit.tracebacks import system_error
 
 try:
     import aiohttp
+    from yarl import URL
 except ImportError:
     raise MissingExtra("aiohttp", "aiohttp") from None
 
@@ -48,19 +47,13 @@ class AiohttpTransport:
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent",),
         )
-        self._proxies: dict[str, str | None] = {}
+        self._proxies = Proxies()
 
     def start(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
         """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        return AiohttpExchange(self._session, request, connect_timeout, self._proxy(request.url))
-
-    def _proxy(self, url: str) -> str | None:
-        origin = "/".join(url.split("/", 3)[:3])
-        try:
-            return self._proxies[origin]
-        except KeyError:
-            self._proxies[origin] = proxy_from_environment(origin)
-            return self._proxies[origin]
+        proxy = self._proxies.of("/".join(request.url.split("/", 3)[:3]))
+        url = None if proxy is None else _url_of(proxy)
+        return AiohttpExchange(self._session, request, connect_timeout, url)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -85,7 +78,7 @@ class AiohttpExchange:
         session: aiohttp.ClientSession,
         request: HTTPRequest,
         connect_timeout: float,
-        proxy: str | None,
+        proxy: URL | None,
     ) -> None:
         self._session = session
         self._request: HTTPRequest | None = request
@@ -147,25 +140,16 @@ class AiohttpExchange:
             self._answer.close()
 
 
-def proxy_from_environment(url: str) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for an address, in either case.
-
-    Raises:
-        ConfigError: it is of a kind that aiohttp does not know.
-    """
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is None or proxy.startswith(("http://", "https://")):
-        return proxy
-    if "://" in proxy:
-        raise ConfigError(
-            f"aiohttp knows no {proxy.partition('://')[0]} proxy, which the environment names",
-            hint='Set "transport": "httpx" and install httpx[socks], or name the host in NO_PROXY.',
+def _url_of(proxy: Proxy) -> URL:
+    if proxy.scheme in SOCKS:
+        raise unusable(
+            proxy,
+            hint='aiohttp knows no SOCKS: set "transport": "httpx" and install httpx[socks], or name the provider\'s host in NO_PROXY.',
         )
-    return f"http://{proxy}"
+    try:
+        return URL(proxy.url)
+    except ValueError:
+        raise no_proxy_url(proxy.variable) from None
 
 
 def _to_error(error: Exception, connect_timeout: float) -> ProviderError:

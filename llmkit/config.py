@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
 )
 
-from llmkit.config_errors import explain
+from llmkit.config_errors import explain, without_provider
 from llmkit.errors import ConfigError
 from llmkit.fields import field_name, field_value
 from llmkit.tracebacks import forgetful
@@ -40,7 +40,7 @@ def _http_url(value: str) -> str:
 def _model_id(value: str) -> str:
     provider, colon, model = value.partition(":")
     if not (provider and colon and model):
-        raise ValueError(f"{value!r} is not of the form provider:model")
+        raise ValueError(without_provider(value))
     return value
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -24,6 +25,40 @@ NOT_BUILT = {
     "time_zone",
 }
 
+# What an adapter takes beside the settings.
+_ARGUMENTS = {"get_user", "kit", "prefix"}
+# Whose a model is that is named without its provider.
+_VENDORS = {
+    r"claude": "anthropic",
+    r"(chat)?gpt|o\d": "openai",
+    r"deepseek": "deepseek",
+    r"(mi|mini|magi)stral|codestral|pixtral": "mistral",
+    r"grok": "xai",
+}
+_EXAMPLES = {
+    "providers": '"anthropic": {"api_key": "..."}',
+    "prices": '"local:smollm2": {"input": "0.1", "output": "0.2"}',
+}
+_NOT_A_DICT = ("dict_type", "model_type", "model_attributes_type")
+
+
+def vendor_of(name: str) -> str | None:
+    """Name the provider of a well-known model, by how its name begins."""
+    found = (vendor for begins, vendor in _VENDORS.items() if re.match(begins, name.lower()))
+    return next(found, None)
+
+
+def without_provider(name: str) -> str:
+    """Say what is wrong with a model that is not named as provider:model, and what was meant if that can be known."""
+    provider, slash, model = name.partition("/")
+    if slash and model and provider in _VENDORS.values():  # as other libraries write it
+        meant = f"{provider}:{model}"
+    elif ":" not in name and (vendor := vendor_of(name)) is not None:
+        meant = f"{vendor}:{name}"
+    else:
+        return f"{name!r} is not of the form provider:model, such as 'anthropic:claude-sonnet-4-5'"
+    return f"{name!r} is not of the form provider:model; did you mean {meant!r}?"
+
 
 def explain(error: ValidationError, shape: type[BaseModel]) -> str:
     """Say everything that is wrong. No value is shown, for it may be a key."""
@@ -40,9 +75,11 @@ def _lines(problems: list[ErrorDetails], shape: type[BaseModel]) -> Iterator[str
         key = ".".join(path)
         later = next((name for name in NOT_BUILT if f"{key}.".startswith(f"{name}.")), None)
         if problem["type"] == "extra_forbidden":
-            yield f"{key} is not a setting{_nearest(path, section)}"
+            yield f"{key} is not a setting{_meant(path, section, shape)}"
         elif later is not None:
             yield f"{later} is not supported by this version; leave it at {defaults[later]!r}"
+        elif problem["type"] in _NOT_A_DICT:
+            yield f"{key} has to be a dict{_keys(path, section)}"
         else:
             yield f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
@@ -74,8 +111,31 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(part)
 
 
-def _nearest(path: list[str], section: type[BaseModel]) -> str:
-    near = get_close_matches(path[-1], section.model_fields, n=1)
-    if near:
-        return f"; did you mean {'.'.join([*path[:-1], near[0]])}?"
+def _meant(path: list[str], section: type[BaseModel], shape: type[BaseModel]) -> str:
+    """Say what a key that does not exist may be meant for: one of a like name, or of the same name in another section."""
+    if len(path) == 1 and path[0] in _ARGUMENTS:
+        return f": give it to the adapter, as in LLMKit(app, {path[0]}=...) or LLMKitMiddleware(app, {path[0]}=...)"
+    near = get_close_matches(path[-1].lower(), section.model_fields, n=1)
+    meant = [".".join([*path[:-1], *near])] if near else []
+    meant += [found for found in _elsewhere(path[-1], shape) if found not in meant]
+    if meant:
+        return f"; did you mean {' or '.join(meant)}?"
     return f" (there are {', '.join(sorted(section.model_fields))})"
+
+
+def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
+    for section, field in shape.model_fields.items():
+        for inner in _models(field.annotation):
+            if name in inner.model_fields:
+                is_by_name = get_origin(field.annotation) is dict
+                yield f"{section}.<name>.{name}" if is_by_name else f"{section}.{name}"
+
+
+def _keys(path: list[str], section: type[BaseModel]) -> str:
+    """Show what a section that is no dict looks like."""
+    if path == ["models"]:
+        return ' of aliases; did you mean {"models": {"default": "anthropic:claude-sonnet-4-5"}}?'
+    if len(path) == 1 and path[0] in ("providers", "prices"):
+        return f", such as {{{_EXAMPLES[path[0]]}}}"
+    otherwise = ", or False, which keeps no books" if path == ["ledger"] else ""
+    return f" with some of the keys {', '.join(sorted(section.model_fields))}{otherwise}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from llmkit.config_errors import vendor_of
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
@@ -60,22 +62,35 @@ class Routes:
     def _route(self, model_id: str) -> Route:
         name, colon, model = model_id.partition(":")
         if not (name and colon and model):
-            aliases = ", ".join(sorted(self._config.models)) or "none"
             raise ConfigError(
                 f"{model_id!r} is neither an alias nor a provider:model id",
-                hint=f"The aliases in models are: {aliases}.",
+                hint=self._meant(model_id),
             )
         if name not in self._providers:
             self._check_known(name, f"the model {model_id!r}")
             self._providers[name] = self._make(name)
         return Route(self._providers[name], model)
 
+    def _meant(self, name: str) -> str:
+        aliases = sorted(self._config.models)
+        vendor = vendor_of(name)
+        if near := get_close_matches(name, aliases, n=1):
+            meant = f"Did you mean {near[0]!r}? "
+        else:
+            meant = "" if vendor is None else f"Did you mean '{vendor}:{name}'? "
+        if aliases:
+            return f"{meant}The aliases in models are: {', '.join(aliases)}."
+        return f'{meant}No model has an alias yet: {{"models": {{"default": "anthropic:claude-sonnet-4-5"}}}} names one.'
+
     def _check_known(self, name: str, where: str) -> None:
         if name in self._providers or name in KNOWN or name in self._config.providers:
             return
+        known = {*KNOWN, *self._providers, *self._config.providers}
+        near = [*get_close_matches(name, known, n=1), vendor_of(name)][0]
+        meant = "" if near is None else f"Did you mean {near}? "
         raise ConfigError(
             f"{where} names the unknown provider {name!r}",
-            hint=f"Known are {', '.join(sorted(KNOWN))}; "
+            hint=f"{meant}Known are {', '.join(sorted(KNOWN))}; "
             f"any other needs providers.{name} with a wire and a base_url.",
         )
 

@@ -83,7 +83,8 @@ def llmkit_app(
 ) -> LLMKitMiddleware:
     """Make an app of llmkit's routes alone, to mount: `app.mount("/llm", llmkit_app(config=...))`.
 
-    Takes what `LLMKitMiddleware` takes but `app` and `prefix`. A mounted app sees no lifespan: close its `kit` yourself
+    Views of the app it is mounted in may use `get_client` and `stream_response`, however deep either is mounted. Takes what
+    `LLMKitMiddleware` takes but `app` and `prefix`. A mounted app sees no lifespan: close its `kit` yourself
     (`await mounted.kit.aclose()`), or pass one in.
     """
     return LLMKitMiddleware(_not_found, config, prefix="", **options)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmkit.errors import ConfigError, MissingExtra
-from llmkit.kit import Kit
+from llmkit.errors import MissingExtra
 from llmkit.relay.dialects.text import HEADERS
 from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send
+from llmkit_asgi.mounts import kit_of
 from llmkit_asgi.routes import relay
 
 try:
@@ -25,9 +25,9 @@ def get_client(request: HTTPConnection) -> AsyncClient:
     """Return the app's client. In FastAPI: `client: AsyncClient = Depends(get_client)`.
 
     Raises:
-        ConfigError: LLMKitMiddleware is not installed.
+        ConfigError: llmkit is neither the middleware of this app nor mounted in it.
     """
-    return _kit(request).async_client
+    return kit_of(request.scope).async_client
 
 
 def stream_response(request: HTTPConnection, stream: AsyncStreamManager) -> Response:
@@ -35,7 +35,7 @@ def stream_response(request: HTTPConnection, stream: AsyncStreamManager) -> Resp
 
     The stream is opened when the response is sent; a closed tab stops it.
     """
-    return StreamResponse(stream, heartbeat=_kit(request).config.relay.heartbeat)
+    return StreamResponse(stream, heartbeat=kit_of(request.scope).config.relay.heartbeat)
 
 
 class StreamResponse(Response):
@@ -58,13 +58,3 @@ class StreamResponse(Response):
         await relay(self._stream, receive, ASGISink(send), heartbeat=self._heartbeat)
         if self.background is not None:
             await self.background()
-
-
-def _kit(request: HTTPConnection) -> Kit:
-    kit = request.scope.get("llmkit")
-    if not isinstance(kit, Kit):
-        raise ConfigError(
-            "llmkit is not installed in this app",
-            hint="Add it: app.add_middleware(LLMKitMiddleware, config=...).",
-        )
-    return kit

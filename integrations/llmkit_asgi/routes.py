@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llmkit.errors import ConfigError
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import Ask, User, check_origin, find, too_large
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
     from llmkit.config import RelayConfig
     from llmkit.kit import Kit
+
+# What Starlette's middleware puts into the scope, for who stands inside.
+_PUT_IN = {
+    "session": "SessionMiddleware",
+    "user": "AuthenticationMiddleware",
+    "auth": "AuthenticationMiddleware",
+}
 
 GetUser = Callable[[Scope], User | Awaitable[User]]
 
@@ -82,8 +90,15 @@ class _Request:
         check_origin(self.headers, self._settings.allowed_origins)
 
     async def user(self) -> User:
-        user: User = await awaited(self._get_user(self._scope))
-        return user
+        try:
+            user: User = await awaited(self._get_user(self._scope))
+        except (KeyError, AssertionError) as error:
+            missing = _missing(error, self._scope)
+            if missing is None:
+                raise
+        else:
+            return user
+        raise _stands_outside(missing, self._scope)
 
     async def body(self, limit: int) -> bytes:
         body: bytes = b""
@@ -96,6 +111,28 @@ class _Request:
                 raise too_large(limit)
             if not message.get("more_body"):
                 return body
+
+
+def _missing(error: Exception, scope: Scope) -> str | None:
+    """Name what get_user did not find in the scope, if that is what its error says: by itself, or by way of a Starlette request."""
+    for name in _PUT_IN:
+        asked = error.args == (name,) or str(error).endswith(f"request.{name}")
+        if asked and name not in scope:
+            return name
+    return None
+
+
+def _stands_outside(name: str, scope: Scope) -> ConfigError:
+    middleware = _PUT_IN[name]
+    hint = (
+        f"{middleware} puts it there. Add LLMKitMiddleware before {middleware}: Starlette puts what is added last outermost, "
+        "and llmkit has to stand inside to see who is logged in."
+    )
+    if name != "session" and "session" in scope:
+        hint += (
+            f' If it is a key of the session that may be missing: scope["session"].get("{name}").'
+        )
+    return ConfigError(f'get_user found no "{name}" in the scope', hint=hint)
 
 
 def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -66,6 +66,9 @@ def _models(config: Config) -> Iterator[CheckMessage]:
     except ConfigError as error:
         yield Error(error.message, hint=error.hint, id="llmkit.E002")
         return
+    if config.relay.model == "default" and "default" not in config.models:
+        yield _without_default(config)
+        return
     asked = dict.fromkeys((config.relay.model, *config.relay.models, *config.models))
     for alias in asked:
         try:
@@ -73,6 +76,20 @@ def _models(config: Config) -> Iterator[CheckMessage]:
         except ConfigError as error:
             # A machine that only builds or tests the project may have no key.
             yield Warning(f"{alias!r}: {error.message}", hint=error.hint, id="llmkit.W001")
+
+
+def _without_default(config: Config) -> CheckMessage:
+    problem, hint = (
+        "is not set",
+        'LLMKIT = {"models": {"default": "anthropic:claude-sonnet-4-5"}} names one.',
+    )
+    if config.models:
+        other = next(iter(config.models))
+        problem = 'has no model called "default", which is the one that the browser gets'
+        hint = f'Call one so, or choose another: LLMKIT["relay"] = {{"model": "{other}"}}.'
+    elif hasattr(settings, "LLMKIT"):
+        problem = "names no model"
+    return Warning(f"settings.LLMKIT {problem}", hint=hint, id="llmkit.W001")
 
 
 def _books(config: Config) -> Iterator[CheckMessage]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.http import HttpRequest
@@ -22,6 +24,8 @@ GetUser = Callable[[HttpRequest], User | Awaitable[User]]
 
 # What only this adapter reads. Each is a function of the request, or its dotted path; sync or async.
 _HOOKS = ("permission", "get_user")
+_MEND = "Mend settings.LLMKIT; the README shows all that it may hold."
+NOT_INSTALLED = 'INSTALLED_APPS does not name "llmkit_django": add it, then run manage.py migrate'
 
 
 class Conf:
@@ -42,6 +46,10 @@ class Conf:
             raise ConfigError(
                 f"settings.LLMKIT is a {type(given).__name__}", hint="It is a dict: see the README."
             )
+        for key in given:
+            near = get_close_matches(str(key), _HOOKS, n=1, cutoff=0.8)
+            if near and key not in _HOOKS:
+                raise ConfigError(f"{key} is not a setting; did you mean {near[0]}?", hint=_MEND)
         self.config = Config.of({key: given[key] for key in given if key not in _HOOKS})
         self.permission: Permission | None = _hook(given, "permission")
         self.get_user: GetUser | None = _hook(given, "get_user")
@@ -57,6 +65,8 @@ class Conf:
         """
         with self._lock:
             if self._kit is None:
+                if not apps.is_installed("llmkit_django"):
+                    raise ConfigError(NOT_INSTALLED)
                 from llmkit_django.ledger import make_ledger  # noqa: PLC0415  # needs the app registry
 
                 self._kit = Kit(self.config, ledger=make_ledger(self.config))

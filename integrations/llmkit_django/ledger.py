@@ -26,6 +26,7 @@ from llmkit.ledger.row import Closing, Opening, RowRejected
 from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit_column, fit_tags
 from llmkit.ledger.worker import WorkerName
 from llmkit.ledger.writer import LedgerWriter
+from llmkit_django.connections import is_free
 from llmkit_django.models import UsageRecord
 
 log = logging.getLogger("llmkit.ledger")
@@ -160,6 +161,7 @@ class DjangoStore:
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
         connection = _connection()
+        was_open = connection.connection is not None
         try:
             try:
                 self._write(connection, openings, closings)
@@ -189,6 +191,8 @@ class DjangoStore:
         finally:
             if self._own and _is_testing():
                 connection.close()  # or the test's database could not be dropped
+            if not (self._own or was_open) and is_free(connection):
+                connection.close()  # left as it was found: given back while tokens stream
 
     def close(self) -> None:
         """Close the writer's connection; the host's is the host's."""

@@ -22,6 +22,7 @@ from llmkit.relay.door import User, caller_of, check_origin, forbidden, forged, 
 from llmkit.relay.hooks import awaited, is_yes
 from llmkit.relay.pages import for_visitor
 from llmkit_django.conf import Conf
+from llmkit_django.connections import agive_back, give_back
 
 
 class _Base:
@@ -59,6 +60,7 @@ class DjangoRequest(_Base):
         caller = self._caller(_called(self._conf.get_user or _logged_in, self._request))
         if self._conf.permission is not None:
             _permitted(_called(self._conf.permission, self._request))
+        give_back()
         return caller
 
     def body(self, limit: int) -> bytes:
@@ -84,6 +86,7 @@ class AsyncDjangoRequest(_Base):
             caller = self._caller(await _acalled(self._conf.get_user, self._request))
         if self._conf.permission is not None:
             _permitted(await _acalled(self._conf.permission, self._request))
+        await agive_back()
         return caller
 
     async def body(self, limit: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from django.core.handlers.asgi import ASGIRequest
@@ -79,15 +80,20 @@ async def astream_response(request: HttpRequest, stream: AsyncStreamManager) -> 
     return await arelay_response(stream, current().kit)
 
 
-def relay_response(manager: StreamManager, kit: Kit) -> HttpResponseBase:
-    """Open a call and make the response that relays it under WSGI."""
-    relay = PullRelay(manager, heartbeat=kit.config.relay.heartbeat)
+def relay_response(
+    manager: StreamManager, kit: Kit, *, taken: Callable[[], None] | None = None
+) -> HttpResponseBase:
+    """Open a call and make the response that relays it under WSGI; see `PullRelay`."""
+    relay = PullRelay(manager, heartbeat=kit.config.relay.heartbeat, taken=taken)
     return StreamingHttpResponse(relay, status=relay.status, headers=dict(relay.headers))
 
 
-async def arelay_response(manager: AsyncStreamManager, kit: Kit) -> HttpResponseBase:
-    """Open a call and make the response that relays it under ASGI."""
-    body = AsyncBody(manager, heartbeat=kit.config.relay.heartbeat, tasks=kit.tasks)
+async def arelay_response(
+    manager: AsyncStreamManager, kit: Kit, *, taken: Callable[[], Awaitable[None]] | None = None
+) -> HttpResponseBase:
+    """Open a call and make the response that relays it under ASGI; see `AsyncBody`."""
+    heartbeat = kit.config.relay.heartbeat
+    body = AsyncBody(manager, heartbeat=heartbeat, tasks=kit.tasks, taken=taken)
     await body.open()
     return StreamingHttpResponse(body, status=body.status, headers=dict(body.headers))
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
 from llmkit.relay.door import PATHS
+from llmkit_django.conf import NOT_INSTALLED
 from llmkit_django.views import LLMKitView
+
+if not apps.is_installed(
+    "llmkit_django"
+):  # without it none of the checks would run that could say so
+    raise ImproperlyConfigured(NOT_INSTALLED)
 
 app_name = "llmkit"
 urlpatterns = [

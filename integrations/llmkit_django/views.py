@@ -12,10 +12,12 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
 
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole
-from llmkit.relay._sync.door import Door, answer_whole
+from llmkit.relay._sync.door import Door
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import find
+from llmkit.relay.presence import answer_while_present
 from llmkit_django.conf import current
+from llmkit_django.connections import agive_back, give_back
 from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_tags
 from llmkit_django.responses import arelay_response, relay_response, to_django_response
 
@@ -67,8 +69,10 @@ class LLMKitView:
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
-            return relay_response(made, conf.kit)
-        return to_django_response(answer_whole(made), request)
+            return relay_response(made, conf.kit, taken=give_back)
+        heartbeat = conf.config.relay.heartbeat
+        whole = answer_while_present(made, request.META, heartbeat=heartbeat)
+        return to_django_response(whole, request)
 
     async def _aanswer(self, request: HttpRequest) -> HttpResponseBase:
         found = self._find(request)
@@ -81,7 +85,7 @@ class LLMKitView:
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
-            return await arelay_response(made, conf.kit)
+            return await arelay_response(made, conf.kit, taken=agive_back)
         return to_django_response(await async_answer_whole(made), request)
 
     def _find(self, request: HttpRequest) -> Answer | str:

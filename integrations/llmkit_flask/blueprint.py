@@ -12,11 +12,12 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from llmkit.relay._sync.door import Door, answer_whole
+from llmkit.relay._sync.door import Door
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
 from llmkit.relay.pages import for_visitor
+from llmkit.relay.presence import answer_while_present
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 
@@ -71,13 +72,15 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
             is_page = path == "/" and found.status == 200
             return to_flask_response(_with_tags(found) if is_page else found)
         kit = current_state().kit
+        heartbeat = kit.config.relay.heartbeat
         request = _Request(get_user, kit.config.relay.allowed_origins)
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_flask_response(made)
         if found == "stream":
-            return relay_response(made, heartbeat=kit.config.relay.heartbeat)
-        return to_flask_response(answer_whole(made))
+            return relay_response(made, heartbeat=heartbeat)
+        whole = answer_while_present(made, flask.request.environ, heartbeat=heartbeat)
+        return to_flask_response(whole)
 
     return view
 
@@ -125,6 +128,7 @@ class _Request:
         user: Any = self._get_user(_request())
         if inspect.isawaitable(user):
             user = current_app.async_to_sync(awaited)(user)
+        _give_back()
         return user  # type: ignore[no-any-return]  # the door looks what it is
 
     def body(self, limit: int) -> bytes:
@@ -137,6 +141,14 @@ class _Request:
         if len(body) > limit:
             raise too_large(limit)
         return body
+
+
+def _give_back() -> None:
+    host = current_app.extensions.get("sqlalchemy")
+    if host is not None:
+        from llmkit_flask.sessions import give_back  # noqa: PLC0415  # SQLAlchemy, which is there
+
+        give_back(host)
 
 
 def _request() -> flask.Request:

@@ -85,6 +85,7 @@ class AsyncAttempt:
             await kit.ledger.abegin(self._record.opening())
             self.has_row = True
         kit.open_attempts[self] = async_home()
+        self._clocks.sent(kit.clock())
         exchange = kit.async_transport().start(
             request, connect_timeout=self._clocks.connect_limit(kit.clock())
         )

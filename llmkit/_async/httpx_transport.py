@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import httpx
 
 from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
 from llmkit._concurrency import Home
+from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
@@ -59,6 +61,7 @@ class AsyncHttpxTransport:
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Line]] = defaultdict(list)
         self._ssl_context = tls_context() if client is None else None
+        self._proxies = Proxies()
         self._closed = False
         self._trimmer: AsyncTimer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -77,10 +80,26 @@ class AsyncHttpxTransport:
         client = httpx.AsyncClient(
             cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
+            trust_env=False,
+            proxy=self._proxy(origin),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         )
         return _Line(client, origin)
+
+    def _proxy(self, origin: str) -> httpx.Proxy | None:
+        proxy = self._proxies.of(origin)
+        if proxy is None:
+            return None
+        if proxy.scheme in SOCKS and find_spec("socksio") is None:
+            raise unusable(
+                proxy, hint="Install httpx[socks], or name the provider's host in NO_PROXY."
+            )
+        try:
+            tls = self._ssl_context if proxy.scheme == "https" else None
+            return httpx.Proxy(proxy.url, ssl_context=tls)
+        except (httpx.InvalidURL, ValueError):
+            raise no_proxy_url(proxy.variable) from None
 
     async def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import httpx
 
 from llmkit._concurrency import call_later, home, run_soon
 from llmkit._concurrency import Home
+from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
@@ -60,6 +62,7 @@ class HttpxTransport:
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Line]] = defaultdict(list)
         self._ssl_context = tls_context() if client is None else None
+        self._proxies = Proxies()
         self._closed = False
         self._trimmer: Timer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -78,10 +81,26 @@ class HttpxTransport:
         client = httpx.Client(
             cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
+            trust_env=False,
+            proxy=self._proxy(origin),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         )
         return _Line(client, origin)
+
+    def _proxy(self, origin: str) -> httpx.Proxy | None:
+        proxy = self._proxies.of(origin)
+        if proxy is None:
+            return None
+        if proxy.scheme in SOCKS and find_spec("socksio") is None:
+            raise unusable(
+                proxy, hint="Install httpx[socks], or name the provider's host in NO_PROXY."
+            )
+        try:
+            tls = self._ssl_context if proxy.scheme == "https" else None
+            return httpx.Proxy(proxy.url, ssl_context=tls)
+        except (httpx.InvalidURL, ValueError):
+            raise no_proxy_url(proxy.variable) from None
 
     def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""

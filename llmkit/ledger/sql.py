@@ -156,8 +156,10 @@ class EngineStore:
             with connection.begin():
                 metadata.create_all(connection)
         except exc.DBAPIError:
-            if not sa.inspect(connection).has_table(usage.name):
-                raise
+            with connection.begin():  # ended, for the rows begin one of their own
+                if sa.inspect(connection).has_table(usage.name):
+                    return
+            raise
 
 
 class _Statements:

@@ -45,6 +45,10 @@ class Clocks:
         self._stopping = False
         self.first_content_at: float | None = None
 
+    def sent(self, now: float) -> None:
+        """Take note that the request goes out: what was waited for until now was not the provider."""
+        self.silent_since = now
+
     def content(self, now: float) -> None:
         """Take note of content."""
         self.silent_since = now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -30,14 +30,21 @@ class AsyncBody:
         manager: the call, not opened yet.
         heartbeat: seconds of silence before a comment is sent.
         tasks: keeps the call's task alive, and is where its owner finds what still runs.
+        taken: awaited before the first piece is taken: the host's middleware has the response behind it by then.
     """
 
     def __init__(
-        self, manager: AsyncStreamManager, *, heartbeat: float, tasks: set[asyncio.Task[Any]]
+        self,
+        manager: AsyncStreamManager,
+        *,
+        heartbeat: float,
+        tasks: set[asyncio.Task[Any]],
+        taken: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._sink = _Sink(manager)
         self._heartbeat = heartbeat
         self._tasks = tasks
+        self._taken = taken
         self._iterated = False
 
     @property
@@ -76,8 +83,11 @@ class AsyncBody:
         return self
 
     async def __anext__(self) -> bytes:
-        self._iterated = True
         try:
+            if not self._iterated:
+                self._iterated = True
+                if self._taken is not None:
+                    await self._taken()
             data = await self._sink.take()
         except asyncio.CancelledError:
             self.close()

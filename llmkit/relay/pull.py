@@ -36,6 +36,7 @@ class PullRelay:
     Args:
         manager: the call, not opened yet.
         heartbeat: seconds of silence before a comment is sent.
+        taken: called when the first piece is taken: the host's middleware has the response behind it by then.
         clock: gives the time in seconds.
     """
 
@@ -44,11 +45,13 @@ class PullRelay:
         manager: StreamManager,
         *,
         heartbeat: float,
+        taken: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.status = 200
         self.headers: Mapping[str, str] = HEADERS
         self._heartbeat = heartbeat
+        self._taken = taken
         self._dialect = TextDialect(manager.call.call_id)
         self._first = b""
         self._ended = False
@@ -84,6 +87,8 @@ class PullRelay:
     def __next__(self) -> bytes:
         if self._first:
             first, self._first = self._first, b""
+            if self._taken is not None:
+                self._taken()
             return first
         if self._ended:
             raise StopIteration

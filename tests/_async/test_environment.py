@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import socketserver
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from llmkit import Kit, ServerFailed
+from llmkit import ConfigError, Kit, ServerFailed
 from llmkit.testing import Behaviour, Emulator
 from support.environment import forget_network
 from support.kits import ASYNC_TRANSPORTS, make_kit
@@ -29,7 +32,9 @@ class Refusing(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         line = self.rfile.readline().decode()
         length = 0
+        self.server.said = []  # type: ignore[attr-defined]
         while (header := self.rfile.readline().decode().lower()) not in ("\r\n", ""):
+            self.server.said.append(header.strip())  # type: ignore[attr-defined]
             if header.startswith("content-length:"):
                 length = int(header.partition(":")[2])
         self.rfile.read(length)
@@ -57,14 +62,7 @@ async def test_the_environments_proxy_is_used(
 ) -> None:
     """A provider behind a proxy is asked through it."""
     monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_address[1]}")
-    kit = Kit(
-        {
-            "providers": {"far": {"wire": "openai", "base_url": "http://model.invalid/v1"}},
-            "models": {"default": "far:m"},
-            "retry": {"attempts": 1},
-            "transport": transport,
-        }
-    )
+    kit = far_away(transport=transport)
     with pytest.raises(ServerFailed, match="502"):
         await kit.async_client.complete("Say hi")
     await kit.aclose()
@@ -85,6 +83,94 @@ async def test_what_needs_no_proxy_is_asked_directly(
         kit = make_kit(emulator, transport=transport)
         assert (await kit.async_client.complete("Say hi")).text == "Hi"
         await kit.aclose()
+
+
+def far_away(scheme: str = "http", **more: Any) -> Kit:
+    """Make a kit whose provider nobody reaches without a proxy."""
+    return Kit(
+        {
+            "providers": {"far": {"wire": "openai", "base_url": f"{scheme}://model.invalid/v1"}},
+            "models": {"default": "far:m"},
+            "retry": {"attempts": 1},
+            **more,
+        }
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_who_we_are_to_the_proxy(
+    proxy: socketserver.TCPServer, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    """The user and password of its URL, with what is escaped in them, in a header for the proxy."""
+    address = f"127.0.0.1:{proxy.server_address[1]}"
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:p%23%40ss@{address}")
+    kit = far_away(transport=transport)
+    with pytest.raises(ServerFailed, match="502"):
+        await kit.async_client.complete("Say hi")
+    await kit.aclose()
+    given = base64.b64encode(b"me:p#@ss").decode().lower()
+    assert f"proxy-authorization: basic {given}" in proxy.said  # type: ignore[attr-defined]
+
+
+NOT_ALL_UNDERSTAND = "fd07:b51a:cc66:f0::/64,::1,[::2]:80,10.0.0.0/8,*.example,http://[,model.other"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_addresses_and_networks_in_no_proxy(
+    proxy: socketserver.TCPServer, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    """They are no error, with a proxy and without one, and the proxy is used for all that they do not mean."""
+    monkeypatch.setenv("NO_PROXY", NOT_ALL_UNDERSTAND)
+    with Emulator(behaviour=Behaviour(text="Hi", delay=0)) as emulator:
+        kit = make_kit(emulator, transport=transport)
+        assert (await kit.async_client.complete("Say hi")).text == "Hi"
+        await kit.aclose()
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+        monkeypatch.setenv("NO_PROXY", f"{NOT_ALL_UNDERSTAND},127.0.0.0/8")
+        kit = make_kit(emulator, transport=transport)
+        assert (await kit.async_client.complete("Say hi")).text == "Hi"
+        await kit.aclose()
+    kit = far_away(transport=transport)
+    with pytest.raises(ServerFailed, match="502"):
+        await kit.async_client.complete("Say hi")
+    await kit.aclose()
+    assert len(proxy.asked) == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize(
+    "value", ["socks4://127.0.0.1:9", "http://127.0.0.1:port", "http://me:se#cret@127.0.0.1:9"]
+)
+async def test_a_proxy_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, transport: str, value: str
+) -> None:
+    """It is an error of the settings that names the variable; what does not go there is called all the same."""
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    kit = far_away("https", transport=transport)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY") as raised:
+        await kit.async_client.complete("Say hi")
+    assert "cret" not in str(raised.value)
+    await kit.aclose()
+    with Emulator(behaviour=Behaviour(text="Hi", delay=0)) as emulator:
+        kit = make_kit(emulator, transport=transport)
+        assert (await kit.async_client.complete("Say hi")).text == "Hi"
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_a_socks_proxy(monkeypatch: pytest.MonkeyPatch, transport: str) -> None:
+    """Over httpx it needs an extra of httpx's, over aiohttp there is none: the error says which it is."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    kit = far_away(transport=transport)
+    if transport == "httpx" and find_spec("socksio") is not None:
+        pytest.skip("it is installed here")
+    with pytest.raises(ConfigError, match=r"ALL_PROXY names a socks5 proxy.*httpx\[socks\]"):
+        await kit.async_client.complete("Say hi")
+    await kit.aclose()
 
 
 @pytest.mark.anyio

@@ -196,3 +196,26 @@ async def test_a_proxy_before_tls_sees_no_key(
     ]
     assert "test-key" not in heads[0]
     assert emulator.requests[0].status == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("trusting")
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_a_proxy_that_speaks_tls_itself(
+    company: trustme.CA,
+    emulator: Emulator,
+    proxy: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    transport: str,
+) -> None:
+    """An https:// proxy is trusted as the provider is: by the CA that the environment names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    company.issue_cert("127.0.0.1").configure_cert(context)
+    with tunnelling() as (url, heads), FaultProxy(url, tls=context) as outer:
+        monkeypatch.setenv("HTTPS_PROXY", outer.url)
+        kit = make_kit(emulator, transport=transport, through=proxy)
+        assert len((await kit.async_client.complete("Say hi")).text.split()) == 5
+        await kit.aclose()
+    assert [head.partition(" HTTP")[0] for head in heads] == [
+        proxy.url.replace("https://", "CONNECT ")
+    ]

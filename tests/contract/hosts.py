@@ -125,10 +125,11 @@ def running(
     cut: bool = False,
     threads: int = 16,
     databases: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Iterator[Host]:
     """Start a host; at the end it stops when it is told to, and its log has no secret and, unless it was cut, no traceback.
 
-    `databases` are a Django project's; its rows are then the test's to read.
+    `databases` are a Django project's; its rows are then the test's to read. `more` are settings.
     """
     command, app = HOSTS[name]
     database = folder / "ledger.db"
@@ -140,6 +141,7 @@ def running(
             relay={"heartbeat": HEARTBEAT, "max_body": 100_000},
             retry={"attempts": 1},
         )
+        config |= more
         listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         environ = _environ(config, database, databases)
         if name.startswith("django"):

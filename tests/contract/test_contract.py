@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,8 +75,10 @@ class Tab:
             data += more
         return data
 
-    def close(self) -> None:
-        """Leave."""
+    def close(self, *, reset: bool = False) -> None:
+        """Leave: with a FIN, or with a reset."""
+        if reset:
+            self._line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._line.close()
 
 
@@ -160,6 +163,34 @@ def test_a_closed_tab_stops_the_model(host: Host, silence: str) -> None:
     (row,) = host.wait_for_rows("cancelled")
     assert row["output_source"] in ("reported", "estimated")
     assert row["finished_at"] is not None
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_a_closed_tab_stops_a_plain_answer(host: Host, how: str) -> None:
+    """There is nothing to write by which a WSGI server would notice: it is looked whether the browser is still there."""
+    host.emulator.behaviour = Behaviour(head_delay=60)
+    tab = Tab(host, "/llm/complete")
+    host.emulator.wait_for_requests(1)
+    tab.close(reset=how == "reset")
+    host.emulator.wait_until_gone(0, timeout=2 * HEARTBEAT + 1 + 4)
+    (row,) = host.wait_for_rows("cancelled")
+    assert row["streamed"] == 0
+    assert row["finished_at"] is not None
+
+
+def test_a_next_request_is_no_closed_tab(host: Host) -> None:
+    """A browser that has sent its next request already waits for the answer to its first."""
+    host.emulator.script(Behaviour(tokens=6, delay=0, head_delay=3 * HEARTBEAT))
+    body = json.dumps(SAY_HI).encode()
+    head = (
+        b"POST /llm/complete HTTP/1.1\r\nHost: x\r\nX-User: 7\r\nContent-Type: application/json\r\n"
+    )
+    length = b"Content-Length: %d\r\n" % len(body)
+    answers = exchange(
+        host, head + length + b"\r\n" + body + head + length + b"Connection: close\r\n\r\n", body
+    )
+    assert b" 200 " in answers.splitlines()[0]
+    host.wait_for_rows(*["finished"] * answers.count(b"HTTP/1.1 200"))
 
 
 def test_a_tab_closed_while_a_middleware_holds_the_response(host: Host) -> None:

@@ -157,6 +157,21 @@ def test_what_waits_is_written_at_the_end(memory: Engine) -> None:
     assert statuses(memory) == ["finished"]
 
 
+def test_a_table_that_another_makes_meanwhile(file: Engine) -> None:
+    """Whoever comes second to make it writes its row all the same."""
+    ledger, other = make_ledger(file), sa.create_engine(file.url)
+
+    def make(target: Any, connection: Any, **_: Any) -> None:
+        if connection.engine is file:
+            usage.create(other)
+
+    sa.event.listen(usage, "before_create", make)
+    ledger.begin(opening())
+    sa.event.remove(usage, "before_create", make)
+    other.dispose()
+    assert statuses(file) == ["started"]
+
+
 def test_a_database_that_is_not_supported() -> None:
     """Another kind of database is a clear error."""
     engine = sa.create_mock_engine("mysql://", executor=print)

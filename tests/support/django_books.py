@@ -24,13 +24,14 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import connections, router, transaction
-from django.test import RequestFactory
+from django.db import connection, connections, router, transaction
+from django.test import Client, RequestFactory
 
 from llmkit.testing import Behaviour, Emulator
 from llmkit_django import aget_client, get_client, stream_response
 from llmkit_django.conf import current
 from llmkit_django.models import UsageRecord
+from support.browser import SAY_HI
 from support.kits import settings as llmkit_settings
 
 User = get_user_model()
@@ -139,6 +140,37 @@ def from_a_thread_of_async_code() -> None:
     asyncio.run(main())
 
 
+def ask_our_own_routes() -> None:
+    """Post as a browser does, a plain answer and a stream."""
+    browser = Client(headers={"x-user": "7"})
+    for path in ("/llm/complete", "/llm/stream"):
+        answer = browser.post(path, SAY_HI, content_type="application/json")
+        assert answer.status_code == 200
+        assert b"".join(answer)
+
+
+def our_routes_in_a_transaction_of_a_middleware() -> None:
+    """Ask them inside one, which is still the project's to commit: its connection is not given back."""
+    with transaction.atomic():
+        User.objects.create(username="kept")
+        ask_our_own_routes()
+        assert User.objects.filter(username="kept").exists()
+    assert User.objects.filter(username="kept").exists()
+
+
+def our_routes_without_autocommit() -> None:
+    """Do the same where the project begins and commits by hand."""
+    if connection.vendor != "postgresql":  # where our row would wait for its end
+        ask_our_own_routes()
+        return
+    transaction.set_autocommit(False)
+    User.objects.create(username="by hand")
+    ask_our_own_routes()
+    transaction.commit()
+    transaction.set_autocommit(True)
+    assert User.objects.filter(username="by hand").exists()
+
+
 CASES: dict[Callable[[], None], int] = {
     plain: 2,
     in_a_transaction: 2,
@@ -148,6 +180,8 @@ CASES: dict[Callable[[], None], int] = {
     for_a_user_who_is_not_there_yet: 1,
     from_async_code: 2,
     from_a_thread_of_async_code: 2,
+    our_routes_in_a_transaction_of_a_middleware: 2,
+    our_routes_without_autocommit: 2,
 }
 
 
@@ -180,9 +214,9 @@ def main() -> None:
         current().close()
     assert router.db_for_write(UsageRecord) == ALIAS
     connections.close_all()
-    for connection in connections.all():
-        if getattr(connection, "pool", None):
-            connection.close_pool()
+    for used in connections.all():
+        if getattr(used, "pool", None):
+            used.close_pool()
     json.dump(outcome, sys.stdout)
 
 

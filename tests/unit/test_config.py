@@ -71,6 +71,48 @@ def test_price_zero_is_free() -> None:
         ({"providers": {"x": {"price": 3}}}, "providers.x.price: a price is 0, or"),
         ({"zzz": 1}, "there are budgets, cache, concurrency"),
         ({"ledger": True}, "ledger"),
+        (
+            {"ledger": "sqlite:///llm.db"},
+            "ledger has to be a dict with some of the keys connection, database",
+        ),
+        ({"ledger": None}, "or False, which keeps no books"),
+        ({"retry": 3}, "retry has to be a dict with some of the keys attempts, wait_initial"),
+        (
+            {"models": "anthropic:x"},
+            'did you mean {"models": {"default": "anthropic:claude-sonnet-4-5"}}?',
+        ),
+        ({"models": ["anthropic:x"]}, "models has to be a dict of aliases"),
+        (
+            {"providers": "anthropic"},
+            'providers has to be a dict, such as {"anthropic": {"api_key"',
+        ),
+        ({"prices": 3}, "prices has to be a dict, such as"),
+        (
+            {"providers": {"anthropic": "sk-1"}},
+            "providers.anthropic has to be a dict with some of the keys api_key",
+        ),
+        (
+            {"models": {"default": "claude-sonnet-4-5"}},
+            "did you mean 'anthropic:claude-sonnet-4-5'?",
+        ),
+        ({"models": {"default": ["GPT-5-mini"]}}, "did you mean 'openai:GPT-5-mini'?"),
+        ({"models": {"default": "o4-mini"}}, "did you mean 'openai:o4-mini'?"),
+        ({"models": {"default": "mistral-large"}}, "did you mean 'mistral:mistral-large'?"),
+        ({"models": {"default": "openai/gpt-5"}}, "did you mean 'openai:gpt-5'?"),
+        ({"models": {"default": "smollm2"}}, "not of the form provider:model, such as"),
+        (
+            {"models": {"default": "openai:"}},
+            "'openai:' is not of the form provider:model, such as",
+        ),
+        ({"model": "anthropic:x"}, "did you mean models or relay.model?"),
+        ({"MODELS": {}}, "did you mean models?"),
+        ({"api_key": "sk-1"}, "api_key is not a setting; did you mean providers.<name>.api_key?"),
+        ({"base_url": "http://x"}, "did you mean providers.<name>.base_url?"),
+        ({"max_tokens": 3}, "did you mean defaults.max_tokens or relay.max_tokens?"),
+        ({"heartbeat": 3}, "did you mean relay.heartbeat?"),
+        ({"database": "x"}, "did you mean ledger.database?"),
+        ({"relay": {"database": "x"}}, "did you mean ledger.database?"),
+        ({"get_user": print}, "give it to the adapter, as in LLMKit(app, get_user=...)"),
     ],
 )
 def test_wrong_settings_are_named(settings: dict[str, Any], said: str) -> None:
@@ -83,7 +125,7 @@ def test_wrong_settings_are_named(settings: dict[str, Any], said: str) -> None:
 def test_keys_are_never_shown() -> None:
     """Neither an error nor the representation of the settings shows an API key."""
     with pytest.raises(ConfigError) as caught:
-        Config.of({"providers": {"anthropic": {"api_key": ["sk-secret"]}}})
+        Config.of({"providers": {"anthropic": {"api_key": ["sk-secret"]}, "openai": "sk-secret"}})
     assert "sk-secret" not in str(caught.value)
     config = Config.of({"providers": {"anthropic": {"api_key": "sk-secret"}}})
     assert "sk-secret" not in repr(config)

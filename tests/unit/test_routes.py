@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -91,6 +92,24 @@ def test_a_name_that_leads_nowhere_is_refused(model: str, said: str) -> None:
         Routes(Config()).of(model)
     assert said in str(caught.value)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("models", "model", "meant"),
+    [
+        ({}, "default", '{"models": {"default": "anthropic:claude-sonnet-4-5"}} names one'),
+        ({}, "claude-sonnet-4-5", "Did you mean 'anthropic:claude-sonnet-4-5'?"),
+        ({"fast": "ollama:m"}, "fats", "Did you mean 'fast'?"),
+        ({"fast": "ollama:m"}, "default", "The aliases in models are: fast."),
+        ({}, "antropic:m", "Did you mean anthropic?"),
+        ({}, "claude:m", "Did you mean anthropic?"),
+    ],
+)
+def test_what_may_have_been_meant(models: dict[str, Any], model: str, meant: str) -> None:
+    """The hint names what is like it, or how to name one."""
+    with pytest.raises(ConfigError) as caught:
+        Routes(Config.of({"models": models})).of(model)
+    assert meant in str(caught.value)
 
 
 def test_only_the_first_colon_splits() -> None:

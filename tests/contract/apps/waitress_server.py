@@ -15,5 +15,6 @@ if __name__ == "__main__":
         sockets=[socket.socket(fileno=int(sys.argv[2]))],
         threads=16,
         send_bytes=1,
+        channel_request_lookahead=1,  # or it does not look whether the browser is there
         _quiet=True,
     )

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.http import HttpRequest
 from django.utils.decorators import sync_and_async_middleware
 
@@ -37,6 +38,33 @@ def known_by_header(get_response: Callable[[HttpRequest], Any]) -> Callable[[Htt
     def middleware(request: HttpRequest) -> Any:
         _know(request)
         return get_response(request)
+
+    return middleware
+
+
+def _ask() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+@sync_and_async_middleware
+def ask_the_database(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Ask before the view and after it, as a session that is saved at every request does."""
+    if iscoroutinefunction(get_response):
+
+        async def amiddleware(request: HttpRequest) -> Any:
+            await sync_to_async(_ask)()
+            response = await get_response(request)
+            await sync_to_async(_ask)()
+            return response
+
+        return amiddleware
+
+    def middleware(request: HttpRequest) -> Any:
+        _ask()
+        response = get_response(request)
+        _ask()
+        return response
 
     return middleware
 

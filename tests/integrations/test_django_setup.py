@@ -1,0 +1,102 @@
+"""What a Django project is told that has set llmkit up in a wrong way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core import checks
+
+from llmkit import ConfigError
+from llmkit_django import conf
+
+TESTS = Path(__file__).parents[1]
+BARE = ["django.contrib.auth", "django.contrib.contenttypes"]
+
+
+def manage(words: str, **changed: Any) -> str:
+    """Run a command of the project with other settings; return what it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "django", *words.split()],
+        env={
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
+            "LLMKIT_TEST_SETTINGS": json.dumps(changed),
+            "PYTHONPATH": str(TESTS),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", ["check", "migrate --plan"])
+def test_another_name_in_installed_apps(words: str) -> None:
+    """The library's name is not the app's: whatever command is run says so."""
+    said = manage(words, INSTALLED_APPS=[*BARE, "llmkit"])
+    assert 'INSTALLED_APPS names "llmkit", which is no Django app' in said
+    assert 'Its app is "llmkit_django"' in said
+
+
+def test_routes_without_the_app() -> None:
+    """No check of ours runs then, and so the routes say it."""
+    said = manage("check", INSTALLED_APPS=BARE, ROOT_URLCONF="llmkit_django.urls")
+    assert "ImproperlyConfigured: INSTALLED_APPS does not name" in said
+    assert "manage.py migrate" in said
+
+
+def test_a_client_without_the_app(settings: Any) -> None:
+    """A view that has only imported it is told the same."""
+    settings.LLMKIT = {"ledger": False}
+    made = conf.Conf(settings.LLMKIT)
+    settings.INSTALLED_APPS = BARE
+    with pytest.raises(ConfigError, match='INSTALLED_APPS does not name "llmkit_django"'):
+        _ = made.kit
+
+
+def said_of(settings: Any, **changed: Any) -> dict[str, str]:
+    """Return what the checks say of settings, by id."""
+    for name, value in changed.items():
+        setattr(settings, name, value)
+    return {
+        message.id: f"{message.msg} {message.hint}"
+        for message in checks.run_checks(tags=["llmkit"])
+    }
+
+
+def test_no_settings_at_all(settings: Any) -> None:
+    """The check says what to write, and looks at the login all the same."""
+    del settings.LLMKIT
+    said = said_of(settings, MIDDLEWARE=[])
+    assert "settings.LLMKIT is not set" in said["llmkit.W001"]
+    assert 'LLMKIT = {"models": {"default": "anthropic:claude-sonnet-4-5"}}' in said["llmkit.W001"]
+    assert "AuthenticationMiddleware" in said["llmkit.W004"]
+
+
+@pytest.mark.parametrize(
+    ("given", "word", "says"),
+    [
+        ({}, "llmkit.W001", "settings.LLMKIT names no model"),
+        ({"models": {"fast": "ollama:m"}}, "llmkit.W001", 'LLMKIT["relay"] = {"model": "fast"}'),
+        ({"models": "anthropic:m"}, "llmkit.E001", 'did you mean {"models": {"default":'),
+        ({"models": {"default": "claude-sonnet-4-5"}}, "llmkit.E001", "did you mean 'anthropic:"),
+        ({"api_key": "sk-canary"}, "llmkit.E001", "did you mean providers.<name>.api_key?"),
+        ({"models": {"default": "antropic:m"}}, "llmkit.E002", "Did you mean anthropic?"),
+        ({"permision": "a.b"}, "llmkit.E001", "did you mean permission?"),
+        ({"getuser": "a.b"}, "llmkit.E001", "did you mean get_user?"),
+        ("anthropic:m", "llmkit.E001", "settings.LLMKIT is a str"),
+    ],
+)
+def test_settings_that_were_meant_otherwise(
+    settings: Any, given: Any, word: str, says: str
+) -> None:
+    """The check names the mistake, and what was meant; never a key."""
+    said = said_of(settings, LLMKIT=given)
+    assert says in said[word]
+    assert "canary" not in str(said)
