@@ -137,7 +137,7 @@ def _means(entry: str, scheme: str, host: str, port: int | None) -> bool:
         return True
     address = _address(host)
     if "/" in entry:
-        return address is not None and _is_in(address, entry)
+        return address is not None and (_is_in(address, entry) or _is_in(ip_address(host), entry))
     name, wanted = _split(entry.lower())
     if not name or (wanted and wanted != str(port)):
         return False
@@ -175,6 +175,10 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
 
 def _is_in(address: IPv4Address | IPv6Address, network: str) -> bool:
     try:
-        return address in ip_network(network.replace("[", "").replace("]", ""), strict=False)
+        found = ip_network(network.replace("[", "").replace("]", ""), strict=False)
     except ValueError:
         return False
+    mapped = getattr(found.network_address, "ipv4_mapped", None)
+    if mapped is not None and found.prefixlen >= 96:
+        found = ip_network((mapped, found.prefixlen - 96))
+    return address in found

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.hosts import HOSTS, running
-from contract.test_contract import Tab
+from contract.tab import Tab
 from llmkit.testing import Behaviour
 
 

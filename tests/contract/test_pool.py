@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from contract.hosts import HOSTS, running
-from contract.test_contract import Tab
+from contract.tab import Tab
 from llmkit.testing import Behaviour
 from support.django_databases import postgres
 from support.waits import wait_for

@@ -30,6 +30,16 @@ def test_content_resets_idle() -> None:
     assert clocks.first_content_at == 1005.0
 
 
+def test_what_is_waited_for_before_it_is_sent() -> None:
+    """A place in the queue and the row of the books are waited for, and the provider is not silent meanwhile; the total clock runs."""
+    clocks = make()
+    clocks.sent(1015.0)
+    assert clocks.ran_out(1034.9) is None
+    assert clocks.ran_out(1035.0) == "first_content"
+    clocks.sent(1095.0)
+    assert clocks.ran_out(1100.0) == "total"
+
+
 def test_total_wins_when_it_is_over() -> None:
     """The total clock is never reset and is named when it has run out."""
     clocks = make()
