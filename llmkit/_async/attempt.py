@@ -75,6 +75,7 @@ class AsyncAttempt:
     async def _send(self) -> None:
         kit, call, route = self._kit, self._call, self._route
         request = route.provider.build_request(call, route.model)
+        transport = kit.async_transport()  # a worker's first call loads the HTTP library here
         limits = kit.config.concurrency
         limit = kit.limit
         if not limit.try_enter(route.provider.name):
@@ -86,9 +87,7 @@ class AsyncAttempt:
             self.has_row = True
         kit.open_attempts[self] = async_home()
         self._clocks.sent(kit.clock())
-        exchange = kit.async_transport().start(
-            request, connect_timeout=self._clocks.connect_limit(kit.clock())
-        )
+        exchange = transport.start(request, connect_timeout=self._clocks.connect_limit(kit.clock()))
         self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)
         await self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers

@@ -76,6 +76,7 @@ class Attempt:
     def _send(self) -> None:
         kit, call, route = self._kit, self._call, self._route
         request = route.provider.build_request(call, route.model)
+        transport = kit.transport()  # a worker's first call loads the HTTP library here
         limits = kit.config.concurrency
         limit = kit.limit
         if not limit.try_enter(route.provider.name):
@@ -86,9 +87,8 @@ class Attempt:
             kit.ledger.begin(self._record.opening())
             self.has_row = True
         kit.open_attempts[self] = home()
-        exchange = kit.transport().start(
-            request, connect_timeout=self._clocks.connect_limit(kit.clock())
-        )
+        self._clocks.sent(kit.clock())
+        exchange = transport.start(request, connect_timeout=self._clocks.connect_limit(kit.clock()))
         self._upstream = Upstream(exchange, self._clocks, call.signal, kit.clock)
         self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers

@@ -23,7 +23,6 @@ from llmkit.relay.pull import PullRelay
 from llmkit.testing import Behaviour, Emulator
 from support.kits import settings
 from support.ledger import closing, opening
-from support.waits import wait_for
 
 
 def make_ledger(engine: Engine) -> HostLedger:
@@ -203,7 +202,10 @@ async def test_a_row_that_nobody_waits_for_any_more(file: Engine) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     go_on.set()
-    await asyncio.to_thread(wait_for, lambda: statuses(file), ["started"])
+    async with asyncio.timeout(10):
+        while not ledger._waiting:
+            await asyncio.sleep(0)
+    assert statuses(file) == ["started"]
     await ledger.arecord(opening("next"), closing("next"))
     assert statuses(file) == ["cancelled", "finished"]
 
