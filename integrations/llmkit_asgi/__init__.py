@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmkit_asgi.middleware import LLMKitMiddleware, llmkit_app
+    from llmkit_asgi.openapi import openapi_paths
     from llmkit_asgi.responses import get_client, stream_response
 
 _HOMES = {
     "LLMKitMiddleware": "llmkit_asgi.middleware",
     "get_client": "llmkit_asgi.responses",
     "llmkit_app": "llmkit_asgi.middleware",
+    "openapi_paths": "llmkit_asgi.openapi",
     "stream_response": "llmkit_asgi.responses",
 }
 
-__all__ = ["LLMKitMiddleware", "get_client", "llmkit_app", "stream_response"]
+__all__ = ["LLMKitMiddleware", "get_client", "llmkit_app", "openapi_paths", "stream_response"]
 
 
 def __getattr__(name: str) -> object:

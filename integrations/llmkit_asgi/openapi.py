@@ -1,0 +1,100 @@
+"""The routes for an app's OpenAPI document: FastAPI does not see what a middleware answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": ["integer", "null"]}
+_MESSAGE = {
+    "type": "object",
+    "required": ["role", "content"],
+    "properties": {"role": {"enum": ["user", "assistant"]}, "content": _TEXT},
+}
+_BODY = {
+    "type": "object",
+    "required": ["messages"],
+    "additionalProperties": False,
+    "properties": {
+        "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
+        "model": {**_TEXT, "description": "An alias that the app offers."},
+    },
+}
+_USAGE = {
+    "type": "object",
+    "properties": {"input_tokens": _COUNT, "output_tokens": _COUNT},
+}
+_WHOLE = {
+    "type": "object",
+    "required": ["text", "stop_reason", "usage", "cost_usd"],
+    "properties": {
+        "text": _TEXT,
+        "stop_reason": _TEXT,
+        "usage": _USAGE,
+        "cost_usd": {"type": ["string", "null"], "description": "A decimal number."},
+    },
+}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["type", "message", "hint"],
+            "properties": {"type": _TEXT, "message": _TEXT, "hint": {"type": ["string", "null"]}},
+        }
+    },
+}
+_FAILURES = {
+    "400": "The messages are wrong, or too long for the model.",
+    "401": "Nobody is logged in.",
+    "403": "This user may not call, or the request comes from another site.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON.",
+    "429": "Too many calls run at once.",
+    "502": "The language model failed.",
+    "503": "The language model is busy, or the app cannot reach it.",
+    "504": "The language model did not answer in time.",
+}
+
+
+def openapi_paths(prefix: str = "/llm") -> dict[str, Any]:
+    """Return llmkit's two calls as the `paths` of an OpenAPI 3.1 document, to add to an app's own.
+
+    Args:
+        prefix: where the routes are.
+    """
+    prefix = prefix.rstrip("/")
+    return {
+        f"{prefix}/stream": {
+            "post": _operation(
+                "Stream an answer",
+                'Server-sent events: `data: {"text": ...}` with more text, `event: reset` where the answer begins anew, '
+                "`event: error` where it failed, and `data: [DONE]` at the end of a complete one.",
+                {"text/event-stream": {"schema": _TEXT}},
+            )
+        },
+        f"{prefix}/complete": {
+            "post": _operation(
+                "Answer whole",
+                "The whole answer, with its tokens and its cost.",
+                {"application/json": {"schema": _WHOLE}},
+            )
+        },
+    }
+
+
+def _operation(summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:
+    failure = {"application/json": {"schema": _ERROR}}
+    return {
+        "summary": summary,
+        "tags": ["llmkit"],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
+        "responses": {
+            "200": {"description": description, "content": content},
+            **{
+                status: {"description": words, "content": failure}
+                for status, words in _FAILURES.items()
+            },
+        },
+    }

@@ -1,0 +1,82 @@
+"""llmkit in a FastAPI app with bearer tokens, as the README has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.security import OAuth2PasswordBearer
+
+from llmkit.relay.door import CALLS
+from llmkit.testing import Emulator
+from llmkit_asgi import LLMKitMiddleware, openapi_paths
+from support.browser import SAY_HI
+from support.hosts import asgi_host
+from support.kits import settings
+from support.rows import database, rows
+
+oauth2_scheme = OAuth2PasswordBearer(tokenUrl="token")
+
+
+async def get_current_user(token: Annotated[str, Depends(oauth2_scheme)]) -> str:
+    """Know one token."""
+    if token != "of-ann":
+        raise HTTPException(401)
+    return "ann"
+
+
+async def who(scope: Any) -> str | None:
+    """Say who calls, by what the app's own views depend on."""
+    try:
+        token = await oauth2_scheme(Request(scope))
+        return await get_current_user(token or "")
+    except HTTPException:
+        return None
+
+
+def make_app(config: dict[str, Any]) -> FastAPI:
+    """Make an app with a login by bearer token, and llmkit's routes in its document."""
+    app = FastAPI()
+    app.add_middleware(LLMKitMiddleware, config=config, get_user=who)
+
+    @app.get("/me")
+    async def me(user: Annotated[str, Depends(get_current_user)]) -> str:
+        return user
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            FastAPI.openapi(app)["paths"].update(openapi_paths("/llm"))
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def test_a_bearer_token(emulator: Emulator, tmp_path: Path) -> None:
+    """Who the app's own dependency knows may call, from a page of any origin, and is on the books."""
+    config = settings(emulator, ledger={"database": database(tmp_path)})
+    with asgi_host(make_app(config)) as url:
+        for said, status in (("Bearer of-ann", 200), ("Bearer wrong", 401), (None, 401)):
+            headers = {"origin": "http://localhost:3000"}
+            answer = httpx.post(
+                f"{url}/llm/complete",
+                json=SAY_HI,
+                headers=headers if said is None else {**headers, "authorization": said},
+            )
+            assert answer.status_code == status
+    assert [row["user_key"] for row in rows(tmp_path)] == ["ann"]
+
+
+def test_the_routes_are_in_the_document(emulator: Emulator) -> None:
+    """Beside the app's own, with what they take and give; it is there on the page that shows it, too."""
+    with asgi_host(make_app(settings(emulator))) as url:
+        document = httpx.get(f"{url}/openapi.json").json()
+        assert httpx.get(f"{url}/docs").status_code == 200
+    assert set(document["paths"]) == {"/me", "/llm/stream", "/llm/complete"}
+    for path in CALLS:
+        operation = document["paths"][f"/llm{path}"]["post"]
+        assert {"200", "401", "429", "503"} <= operation["responses"].keys()
+        assert "messages" in str(operation["requestBody"])
+    assert set(openapi_paths("/ai/")) == {"/ai/stream", "/ai/complete"}
