@@ -21,7 +21,7 @@ from support.kits import settings
 from support.waits import wait_for
 
 TESTS = Path(__file__).parents[1]
-HEARTBEAT = 0.4
+HEARTBEAT = 1.0
 DJANGO = {
     "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
 }
