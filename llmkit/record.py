@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
+from llmkit.errors import ProviderError
 from llmkit.events import Finish
 from llmkit.ledger.row import Closing, Opening, unsent
 from llmkit.policy.estimate import estimate_tokens
@@ -167,9 +167,9 @@ class AttemptRecord:
 
     def _may_be_billed(self, error: BaseException | None) -> bool:
         # A provider that answered with an error status, or was never reached, has read no prompt.
-        if self._http_status is not None or isinstance(error, ConnectionFailed):
-            return False
-        return not (isinstance(error, ProviderTimeout) and error.clock == "connect")
+        return self._http_status is None and not (
+            isinstance(error, ProviderError) and not error.sent
+        )
 
     def _filled(self, usage: Usage, answer: Accumulator, *, seen: bool) -> Usage:
         if usage.input_tokens is None:

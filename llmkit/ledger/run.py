@@ -78,8 +78,9 @@ class Run:
 
     def ready(self, limit: int, *, at_last: bool) -> list[Entry]:
         """Choose the next of what is kept that may be written now, in order; at last all of it may."""
-        chosen = [entry for entry in self.kept if entry.until is None or at_last or entry.until()]
-        return chosen[:limit]
+        # A transaction may end while they are asked: the closing of a row must not go where its opening had to wait.
+        held = {entry.until for entry in self.kept if entry.until is not None and not entry.until()}
+        return [entry for entry in self.kept if at_last or entry.until not in held][:limit]
 
     def done(self, entries: Iterable[Entry]) -> None:
         """Forget what needs no more to be kept."""

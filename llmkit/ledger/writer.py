@@ -271,7 +271,7 @@ class LedgerWriter:
         if not group:
             return True
         results = self._write(group)
-        run.kept += to_keep(results)[: self._limit - len(run.kept)]
+        run.kept += to_keep(results)[: max(0, self._limit - len(run.kept))]
         settle(results)
         failures = [failure for _, failure in results if failure is not None]
         if failures:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from llmkit import ConfigError, ConnectionFailed, ProviderError, StreamTruncated
+from llmkit import ConfigError, ConnectionFailed, ProviderError, StreamTruncated, TextDelta
 from llmkit.testing import Behaviour, Emulator, Fault, FaultProxy
 from support.environment import forget_network
 from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
@@ -109,14 +109,20 @@ async def test_a_ca_of_ones_own(emulator: Emulator, proxy: FaultProxy, transport
 @pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 async def test_a_stream_over_tls_is_cut_at_once(
-    emulator: Emulator, proxy: FaultProxy, transport: str
+    emulator: Emulator, proxy: FaultProxy, tmp_path: Path, transport: str
 ) -> None:
-    """Leaving early stops the model behind TLS too."""
+    """Leaving early stops the model behind TLS too, before the kit is closed and before its next word; the row says so."""
     emulator.script(Behaviour(tokens=5, delay=0, hold_at=2))
-    kit = make_kit(emulator, transport=transport, through=proxy)
+    kit = make_kit(
+        emulator, transport=transport, through=proxy, ledger={"database": database(tmp_path)}
+    )
     async with kit.async_client.stream("Say hi") as stream:
-        await stream.read()
+        (word,) = await stream.read() or []
     emulator.wait_until_gone(0)
+    emulator.wait_for_connections(0)
+    assert isinstance(word, TextDelta)
+    assert emulator.requests[0].tokens_sent == 1
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
     await kit.aclose()
 
 

@@ -39,7 +39,7 @@ def kit_for(llmock: Any, wire: str, transport: str, **more: Any) -> Kit:
         {
             "providers": {wire: {"base_url": llmock.base_url(wire), "api_key": "test-key"}},
             "models": {"default": f"{wire}:{MODELS[wire]}"},
-            "timeouts": {"idle": 0.5, "first_content": 0.5},
+            "timeouts": {"idle": 2, "first_content": 2},
             "retry": {"wait_initial": 0.1, "wait_max": 2},
             "transport": transport,
             "ledger": False,

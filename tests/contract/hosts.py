@@ -22,7 +22,7 @@ from support.loops import LOOP
 from support.waits import wait_for
 
 TESTS = Path(__file__).parents[1]
-HEARTBEAT = 0.4
+HEARTBEAT = 1.0
 DJANGO = {
     "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
 }

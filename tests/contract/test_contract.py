@@ -212,6 +212,21 @@ def test_the_status_waits_for_one_heartbeat_at_most(host: Host) -> None:
         host.emulator.release(None)
         page.read_all()
         assert page.done
+        assert len(page.text.split()) == 2
+    with open_page(f"{host.url}/llm/stream", headers=host.user) as page:
+        while b": \n\n" not in page.raw:
+            assert page.read()
+        assert page.status == 200
+        host.emulator.release(None)
+        page.read_all()
+    assert page.error is not None
+    assert page.error["type"] == "overloaded"
+    assert page.text == ""
+    assert not page.done
+    assert [row["status"] for row in host.wait_for_rows("finished", "failed")] == [
+        "finished",
+        "failed",
+    ]
 
 
 def test_a_browser_that_does_not_read(host: Host) -> None:

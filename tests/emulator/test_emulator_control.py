@@ -121,7 +121,7 @@ def test_reset(emulator: Emulator) -> None:
         client.send("openai").read_until(b"assistant")
         emulator.reset()
         assert emulator.requests == []
-        assert not client.is_silent()
+        assert not client.is_silent(5)
     assert ask(emulator, "openai")[0][":status"] == "200"
     assert emulator.requests[0].index == 0
 

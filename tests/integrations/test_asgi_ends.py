@@ -44,7 +44,8 @@ def test_failures_before_content_are_statuses(
 ) -> None:
     """Until something was sent, a failure is a real status with the JSON error body."""
     emulator.behaviour = behaviour
-    more = {"retry": {"attempts": 1}, "timeouts": {"first_content": 0.2}}
+    timeouts = {"first_content": 0.2} if type_ == "timeout" else {}
+    more = {"retry": {"attempts": 1}, "timeouts": timeouts}
     with serving(emulator, **more) as url, open_page(f"{url}/llm/stream") as page:
         answer = page.response
         answer.read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,9 @@ async def test_heartbeats() -> None:
         kit = make_kit(emulator)
         body = await body_of(kit, heartbeat=0.02).open()
         assert body.status == 200
-        assert await anext(body) == b": \n\n"
+        assert (await anext(body)).replace(
+            b": \n\n", b""
+        ) == b""  # one, or what a slow machine gathers
         emulator.release(10)
         assert b"[DONE]" in b"".join([part async for part in body])
         await kit.aclose()
@@ -184,16 +185,30 @@ async def test_what_a_middleware_raises_is_the_hosts(tmp_path: Path) -> None:
         await kit.aclose()
 
 
-async def test_closing_is_idempotent() -> None:
-    """From several threads, before, in the midst and after."""
-    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
-        kit = make_kit(emulator)
-        body = await body_of(kit).open()
-        threads = [threading.Thread(target=body.close) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        body.close()
-        await body.aclose()
+async def test_closing_is_idempotent(tmp_path: Path) -> None:
+    """Before anybody reads, in the midst and after the end, from several threads at once: the model is left once, with one row."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0, hold_at=2)) as emulator:
+        emulator.script(Behaviour(tokens=3, delay=0))
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        whole = await body_of(kit).open()
+        assert b"[DONE]" in b"".join([part async for part in whole])
+        await close_from_everywhere(whole)
+        unread = await body_of(kit).open()
+        await close_from_everywhere(unread)
+        await asyncio.to_thread(emulator.wait_until_gone, 1)
+        read = await body_of(kit).open()
+        assert b'"text"' in await anext(read)
+        await close_from_everywhere(read)
+        await asyncio.to_thread(emulator.wait_until_gone, 2)
         await kit.aclose()
+        assert kit.limit.running == 0
+        assert len(emulator.requests) == 3
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "cancelled", "cancelled"]
+
+
+async def close_from_everywhere(body: AsyncBody) -> None:
+    """Close a body in four threads, and twice in its own; who iterates then comes to an end, and to no exception."""
+    await asyncio.gather(*(asyncio.to_thread(body.close) for _ in range(4)))
+    body.close()
+    await body.aclose()
+    assert b"[DONE]" not in b"".join([part async for part in body])

@@ -55,6 +55,7 @@ def test_every_state_of_the_projects_connection(kind: str, tmp_path: Path) -> No
         routers = {"DATABASE_ROUTERS": ["support.django_books.Router"]}
         environ = {"LLMKIT_TEST_ALIAS": "books", "LLMKIT_TEST_SETTINGS": json.dumps(routers)}
     outcome = run(databases, **environ)
+    assert outcome
     for statuses, is_quick in outcome.values():
         assert set(statuses) == {"finished"}, outcome
         assert is_quick, outcome

@@ -72,9 +72,9 @@ def test_a_closed_tab_stops_the_model(tmp_path: Path, worker: str, silent: str) 
 
 
 CLOCKS: dict[str, tuple[Behaviour, dict[str, Any]]] = {
-    "first_content": (Behaviour(ttft=60, pings=0.05), {"first_content": 0.3}),
+    "first_content": (Behaviour(ttft=60, pings=0.05), {"first_content": 1}),
     "idle": (Behaviour(tokens=9, delay=0, stall_at=3, pings=0.05), {"idle": 0.3}),
-    "total": (Behaviour(tokens=9999, delay=0.01), {"total": 0.5}),
+    "total": (Behaviour(tokens=9999, delay=0.01), {"total": 2}),
 }
 
 
@@ -83,19 +83,19 @@ CLOCKS: dict[str, tuple[Behaviour, dict[str, Any]]] = {
 def test_clocks_run(tmp_path: Path, worker: str, clock: str) -> None:
     """Each clock fires; before the first content it is a 504, later an event; the row names it."""
     behaviour, timeouts = CLOCKS[clock]
-    with Emulator(behaviour=behaviour) as emulator:
+    with Emulator(behaviour=Behaviour(tokens=1)) as emulator:
         config = settings(
             emulator,
             timeouts=timeouts,
             retry={"attempts": 1},
             ledger={"database": database(tmp_path)},
         )
-        emulator.script(Behaviour(tokens=1))
         with gunicorn_host(worker, config) as url:
             with open_page(
                 f"{url}/stream"
             ) as first:  # what the worker has to load is not the clock's
                 first.read_all()
+            emulator.behaviour, before = behaviour, len(emulator.requests)
             with open_page(f"{url}/stream") as page:
                 if clock == "first_content":
                     page.response.read()
@@ -104,7 +104,7 @@ def test_clocks_run(tmp_path: Path, worker: str, clock: str) -> None:
                     page.read_all()
                     assert page.error is not None
                     assert page.error["type"] == "timeout"
-        emulator.wait_until_gone(1)
+        emulator.wait_until_gone(before, timeout=30)
     _, row = rows(tmp_path)
     assert (row["status"], row["error_type"], row["error_code"]) == ("failed", "timeout", clock)
 

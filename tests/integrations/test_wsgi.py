@@ -56,7 +56,7 @@ def test_heartbeats_while_the_model_is_silent() -> None:
     """Comments flow before the head of the answer and between its tokens, also past the provider's own pings."""
     with Emulator(behaviour=Behaviour(tokens=3, delay=0, hold_at=2, pings=0.02)) as emulator:
         kit = make_kit(emulator, relay={"heartbeat": 0.05})
-        emulator.script(Behaviour(tokens=3, delay=0, head_delay=0.3))
+        emulator.script(Behaviour(tokens=3, delay=0, head_delay=2))
         with wsgi_host(WSGIApp(kit)) as url:
             with open_page(f"{url}/stream") as page:
                 page.read_all()
@@ -111,7 +111,7 @@ def test_failures_before_content_are_statuses(
     [
         (Behaviour(tokens=5, delay=0, terminal=False), {}, "stream_truncated"),
         (Behaviour(tokens=9, delay=0, stall_at=3, pings=0.02), {"idle": 0.2}, "timeout"),
-        (Behaviour(tokens=9999, delay=0.01), {"total": 0.4}, "timeout"),
+        (Behaviour(tokens=9999, delay=0.01), {"total": 2}, "timeout"),
     ],
 )
 def test_failures_after_content_are_events(

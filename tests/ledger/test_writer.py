@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,45 +12,7 @@ from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected
 from llmkit.ledger.writer import LedgerWriter
 from support.ledger import closing, opening
-
-
-class MemoryStore:
-    """Keeps what it was asked to write, a group each time; `fail` may raise, `gate` holds it up."""
-
-    def __init__(self, fail: Callable[[Sequence[str]], None] = lambda call_ids: None) -> None:
-        self.groups: list[tuple[list[Opening], list[Closing]]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Semaphore(0)
-        self.closed = 0
-        self._fail = fail
-
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
-        self.entered.release()
-        assert self.gate.wait(10)
-        self._fail([row.call_id for row in (*openings, *closings)])
-        self.groups.append((list(openings), list(closings)))
-
-    def close(self) -> None:
-        self.closed += 1
-
-    @property
-    def sizes(self) -> list[int]:
-        return [len(openings) + len(closings) for openings, closings in self.groups]
-
-    @property
-    def closings(self) -> list[Closing]:
-        return [row for _, closings in self.groups for row in closings]
-
-
-@contextmanager
-def writing(store: MemoryStore, **options: float) -> Iterator[LedgerWriter]:
-    writer = LedgerWriter(store, **options)  # type: ignore[arg-type]  # max_group, limit: int
-    try:
-        yield writer
-    finally:
-        store.gate.set()
-        writer.close()
+from support.memory_store import Down, MemoryStore, writing
 
 
 async def hold_up(store: MemoryStore, writer: LedgerWriter) -> asyncio.Task[None]:
@@ -298,19 +259,6 @@ async def test_a_late_finish_is_written_all_the_same() -> None:
     assert store.closings == [closing()]
 
 
-class Down:
-    """Fails while `down` is set, as a store whose server has gone."""
-
-    def __init__(self) -> None:
-        self.down = threading.Event()
-        self.tried = threading.Semaphore(0)
-
-    def __call__(self, call_ids: Sequence[str]) -> None:
-        self.tried.release()
-        if self.down.is_set():
-            raise LedgerUnavailable("the server is gone")
-
-
 @pytest.mark.parametrize("comes", ["another row", "nothing"])
 def test_a_closing_that_failed_is_kept(caplog: pytest.LogCaptureFixture, comes: str) -> None:
     """It is written with the next row that the store takes, or by itself; its opening is not made up."""
@@ -330,7 +278,7 @@ def test_a_closing_that_failed_is_kept(caplog: pytest.LogCaptureFixture, comes: 
         fail.down.clear()
         if comes == "another row":
             writer.begin(opening("three"))
-        assert fail.tried.acquire(timeout=10)
+        assert fail.tried.acquire(timeout=30)
     begun = [row.call_id for openings, _ in store.groups for row in openings]
     assert begun == ["one"] + (["three"] if comes == "another row" else [])
     assert store.closings == [closing("one")]
@@ -348,8 +296,7 @@ def test_a_row_that_waits_for_its_callers_transaction() -> None:
         writer.begin(opening("another"))
         assert store.groups == [([opening("another")], [])]
         ended.set()
-        while len(store.closings) < 2:
-            assert store.entered.acquire(timeout=10)
+        store.wait_for_closings(2)
     assert store.groups[1:] == [
         ([opening("mine"), opening("refused")], [closing("mine"), closing("refused")])
     ]
@@ -434,7 +381,7 @@ def test_a_new_thread_waits_for_the_old_one() -> None:
     with writing(store) as writer:
         store.gate.clear()
         writer.finish_soon(closing("old"))
-        assert store.entered.acquire(timeout=10)
+        assert store.entered.acquire(timeout=30)
         writer.close(timeout=0)
         writer.finish_soon(closing("new"))
         assert len(ledger_threads()) == 2

@@ -91,12 +91,12 @@ def leave(url: str, emulator: Emulator, *, reading: bool = False) -> None:
     """Ask, close the tab once the provider is asked (or has been heard), and wait until the provider sees that."""
     host = urlsplit(url)
     body = json.dumps(SAY_HI).encode()
-    with socket.create_connection((host.hostname, host.port), timeout=5) as tab:
+    with socket.create_connection((host.hostname, host.port), timeout=30) as tab:
         tab.sendall(
             b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n%s" % (host.path.encode(), len(body), body)
         )
-        emulator.wait_for_requests(1)
+        emulator.wait_for_requests(1, timeout=30)
         if reading:
             assert tab.recv(100)
-    emulator.wait_until_gone(0)
+    emulator.wait_until_gone(0, timeout=30)

@@ -359,3 +359,54 @@ def test_blocks_that_nobody_reads_may_have_any_form() -> None:
     content = [{"type": "new", "text": {"a": 1}}, {"type": "text", "text": "a"}, 7]
     body = json.dumps({"type": "message", "content": content, "stop_reason": "end_turn"})
     assert decode(whole_decoder("anthropic"), [body.encode()]).text == "a"
+
+
+M5, H1 = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
+
+
+@pytest.mark.parametrize(
+    ("reports", "total", "split"),
+    [
+        ([({M5: 3}, None)], 3, (3, None)),
+        ([({H1: 4}, None)], 4, (None, 4)),
+        ([({M5: 3}, 3)], 3, (3, None)),
+        ([({H1: 4}, 4)], 4, (None, 4)),
+        ([({M5: 0, H1: 4}, 4)], 4, (0, 4)),
+        ([({M5: 3}, 7)], 7, (None, None)),
+        ([({H1: 4}, 7)], 7, (None, None)),
+        ([(None, 7)], 7, (None, None)),
+        ([(None, None)], None, (None, None)),
+        ([({}, None)], None, (None, None)),
+        ([({M5: 3}, 3), (None, 5)], 5, (None, None)),
+        ([({M5: 3}, 3), ({M5: 5}, 5)], 5, (5, None)),
+        ([({M5: 3}, 3), ({M5: 3, H1: 2}, 5)], 5, (3, 2)),
+        ([({M5: 3, H1: 4}, 7), ({H1: 6}, 9)], 9, (None, None)),
+        ([({M5: 3, H1: 4}, 7), (None, None)], 7, (3, 4)),
+    ],
+)
+def test_a_split_counts_only_while_it_adds_up(
+    reports: list[tuple[dict[str, int] | None, int | None]],
+    total: int | None,
+    split: tuple[int | None, int | None],
+) -> None:
+    """One part alone is a split too; a later total without a split of its own is a total without one."""
+    fields = [
+        {"cache_creation": parts, "cache_creation_input_tokens": written}
+        for parts, written in reports
+    ]
+    usage = usage_of(start(input_tokens=10, **fields[0]), end(output_tokens=1, **dict(*fields[1:])))
+    assert usage.cache_write_tokens == total
+    assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == split
+    assert usage.input_tokens == 10 + (total or 0)
+
+
+def test_silence_never_ends_an_answer() -> None:
+    """A stop reason is not the end here: message_stop is."""
+    decoder = stream_decoder("anthropic")
+    reason = end().removesuffix(ANTHROPIC_STOP)
+    for chunk in (start(input_tokens=1), delta("a"), b": ping\n\n", reason):
+        decoder.feed(chunk)
+        assert not decoder.stopping
+        assert not decoder.finished
+    decoder.feed(ANTHROPIC_STOP)
+    assert decoder.finished

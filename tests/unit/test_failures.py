@@ -358,3 +358,34 @@ def test_a_prompt_that_is_too_long(error: dict[str, object]) -> None:
     caught = fail(400, {"error": error})
     assert type(caught) is PromptTooLong
     assert "send less" in (caught.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("399", ServerFailed),
+        ("400", RequestRejected),
+        ("401", AuthenticationFailed),
+        ("429", RateLimited),
+        ("599", ServerFailed),
+    ],
+)
+def test_a_status_inside_a_report(word: str, kind: type[ProviderError]) -> None:
+    """Where a 200 holds an error whose code is an HTTP status, that status decides."""
+    origin = Origin.of("anthropic", "m", {}, 200)
+    error = from_report(origin, json.dumps({"error": {"message": SECRET, "code": word}}))
+    assert type(error) is kind
+
+
+@pytest.mark.parametrize(("had_key", "said"), [(False, True), (True, False)])
+def test_a_key_that_was_not_sent(*, had_key: bool, said: bool) -> None:
+    """A 401 says whether a key was sent at all."""
+    origin = Origin.of("anthropic", "m", {}, 401, had_key=had_key)
+    error = from_status(origin, {}, b"", now=NOW)
+    assert ("No API key was sent" in str(error.hint)) == said
+
+
+def test_an_address_that_is_not_there() -> None:
+    """A 404 points at the model's name and at the base URL, another refusal does not."""
+    assert "base URL" in str(fail(404).hint)
+    assert "base URL" not in str(fail(405).hint)

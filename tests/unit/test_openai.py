@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -356,3 +357,50 @@ def test_whole_answers_that_are_none(body: bytes, failure: type[ProviderError]) 
     decoder.feed(body)
     assert decoder.close() == []
     assert type(decoder.failure) is failure
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "as usual": lambda chunk: chunk,
+    "with CRLF": lambda chunk: chunk.replace(b"\n", b"\r\n"),
+    "behind a comment": lambda chunk: b": ping\n\n" + chunk,
+    "without a space": lambda chunk: chunk.replace(b"data: ", b"data:"),
+}
+NO_REASON = {
+    "text": text("a"),
+    "nothing": openai_chunk(openai_delta()),
+    "an empty reason": openai_chunk(openai_delta("", content="a")),
+    "the word null": openai_chunk(openai_delta("null", content="a")),
+    "another choice's reason": openai_chunk(
+        openai_delta(), {"index": 1, "delta": {}, "finish_reason": "stop"}
+    ),
+    "no choices": openai_chunk(),
+    "usage": openai_chunk(usage=OPENAI_USAGE),
+    "an empty event": b"data: \n\n",
+    "a comment": b": ping\n\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("chunk", NO_REASON)
+def test_only_a_finish_reason_says_that_the_answer_stops(form: str, chunk: str) -> None:
+    """Silence ends an answer that has said why it stops, and no other; however the chunks are written."""
+    write, decoder = FORMS[form], stream_decoder("openai")
+    for _ in range(2):
+        decoder.feed(write(NO_REASON[chunk]))
+        assert not decoder.stopping
+    decoder.feed(write(STOP))
+    assert decoder.stopping
+    says_more = chunk in ("text", "an empty reason", "the word null")
+    decoder.feed(write(NO_REASON[chunk]))
+    assert decoder.stopping is not says_more  # then no finish reason says that silence may end it
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_finish_reason_in_the_midst_of_a_read(form: str) -> None:
+    """It is seen with whatever comes before and behind it in one read."""
+    decoder = stream_decoder("openai")
+    decoder.feed(FORMS[form](text("a") + text("b")))
+    assert not decoder.stopping
+    decoder.feed(FORMS[form](text("c") + STOP + openai_chunk(usage=OPENAI_USAGE)))
+    assert decoder.stopping

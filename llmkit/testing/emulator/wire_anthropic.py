@@ -66,7 +66,9 @@ class AnthropicWire:
         message = _message(answer, stamp) | {"stop_reason": None}
         if usage is not None:
             # The vendor's count of output is a placeholder at this point.
-            message["usage"] = usage | {"output_tokens": min(1, usage["output_tokens"])}
+            message["usage"] = usage | {
+                "output_tokens": usage["output_tokens"] and min(1, usage["output_tokens"])
+            }
         opening = [_event("message_start", {"message": message})]
         tokens: list[Frames] = []
         index = 0

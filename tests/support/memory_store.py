@@ -1,0 +1,71 @@
+"""A store of the ledger that is a list in memory, and a writer over it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.writer import LedgerWriter
+
+
+class Down:
+    """Fails while `down` is set, as a store whose server has gone."""
+
+    def __init__(self) -> None:
+        self.down = threading.Event()
+        self.tried = threading.Semaphore(0)
+
+    def __call__(self, call_ids: Sequence[str]) -> None:
+        self.tried.release()
+        if self.down.is_set():
+            raise LedgerUnavailable("the server is gone")
+
+
+class MemoryStore:
+    """Keeps what it was asked to write, a group each time; `fail` may raise, `gate` holds it up."""
+
+    def __init__(self, fail: Callable[[Sequence[str]], None] = lambda call_ids: None) -> None:
+        self.groups: list[tuple[list[Opening], list[Closing]]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Semaphore(0)
+        self.closed = 0
+        self._fail = fail
+        self._changed = threading.Condition()
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        self.entered.release()
+        assert self.gate.wait(30)
+        self._fail([row.call_id for row in (*openings, *closings)])
+        with self._changed:
+            self.groups.append((list(openings), list(closings)))
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def wait_for_closings(self, count: int) -> None:
+        """Wait until so many have been written."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.closings) >= count, 30)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(openings) + len(closings) for openings, closings in self.groups]
+
+    @property
+    def closings(self) -> list[Closing]:
+        return [row for _, closings in self.groups for row in closings]
+
+
+@contextmanager
+def writing(store: MemoryStore, **options: float) -> Iterator[LedgerWriter]:
+    writer = LedgerWriter(store, **options)  # type: ignore[arg-type]  # max_group, limit: int
+    try:
+        yield writer
+    finally:
+        store.gate.set()
+        writer.close()
