@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 NOT_BUILT = {
     "budgets",
     "cache",
-    "ledger.connection",
     "ledger.outbox",
     "ledger.store_content",
     "namespace",
@@ -62,7 +61,7 @@ def without_provider(name: str) -> str:
 
 def explain(error: ValidationError, shape: type[BaseModel]) -> str:
     """Say everything that is wrong. No value is shown, for it may be a key."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = error.errors(include_url=False, include_context=False)
     return "; ".join(dict.fromkeys(_lines(problems, shape)))
 
 
@@ -80,6 +79,8 @@ def _lines(problems: list[ErrorDetails], shape: type[BaseModel]) -> Iterator[str
             yield f"{later} is not supported by this version; leave it at {defaults[later]!r}"
         elif problem["type"] in _NOT_A_DICT:
             yield f"{key} has to be a dict{_keys(path, section)}"
+        elif problem["type"] == "literal_error":
+            yield f"{key}: {_choices(problem)}"
         else:
             yield f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
@@ -129,6 +130,15 @@ def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
             if name in inner.model_fields:
                 is_by_name = get_origin(field.annotation) is dict
                 yield f"{section}.<name>.{name}" if is_by_name else f"{section}.{name}"
+
+
+def _choices(problem: ErrorDetails) -> str:
+    """Say which words there are, and which one was meant if that can be known."""
+    said = problem["msg"].replace("Input should be", "it is")
+    words = re.findall(r"'([^']*)'", said)
+    given = problem.get("input")
+    near = get_close_matches(given.lower(), words, n=1) if isinstance(given, str) else []
+    return f"{said}; did you mean {near[0]!r}?" if near else said
 
 
 def _keys(path: list[str], section: type[BaseModel]) -> str:

@@ -61,6 +61,12 @@ def test_price_zero_is_free() -> None:
         ({"relay": {"allowed_origins": ["https://x.example/"]}}, "relay.allowed_origins"),
         ({"relay": {"allowed_origins": "*"}}, "an origin is a scheme and a host"),
         ({"relay": {"allowed_origins": "http://["}}, "an origin is a scheme and a host"),
+        (
+            {"ledger": {"connection": "hots"}},
+            "ledger.connection: it is 'own' or 'host'; did you mean 'host'?",
+        ),
+        ({"transport": "AIOHTTP"}, "did you mean 'aiohttp'?"),
+        ({"transport": "carrier pigeon"}, "transport: it is 'auto', 'httpx' or 'aiohttp'"),
         ({"budgets": [{"usd": 3}]}, "budgets"),
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
