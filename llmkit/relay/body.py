@@ -148,6 +148,8 @@ class _Sink:
 
     async def take(self) -> bytes:
         """Return all that waits, or the next part; nothing at the end."""
+        if self._closed:
+            self._parts.clear()
         while not self._parts:
             if self._ended or self._closed:
                 if self._error is not None:

@@ -206,6 +206,16 @@ async def test_closing_is_idempotent(tmp_path: Path) -> None:
     assert [row["status"] for row in rows(tmp_path)] == ["finished", "cancelled", "cancelled"]
 
 
+async def test_a_closed_body_is_empty() -> None:
+    """What waited to be read is gone with it."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator)
+        body = await body_of(kit).open()
+        body.close()
+        assert [part async for part in body] == []
+        await kit.aclose()
+
+
 async def close_from_everywhere(body: AsyncBody) -> None:
     """Close a body in four threads, and twice in its own; who iterates then comes to an end, and to no exception."""
     await asyncio.gather(*(asyncio.to_thread(body.close) for _ in range(4)))

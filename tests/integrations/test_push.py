@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import weakref
@@ -76,4 +77,39 @@ async def test_a_reader_that_left_before_the_call_began() -> None:
         await relay.run()
         assert (sink.status, sink.parts, sink.ended) == (499, [b""], True)
         assert emulator.requests == []
+        await kit.aclose()
+
+
+class Stalled(Sink):
+    """Takes the first part, and lets it wait until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = asyncio.Event()
+        self.waiting = 0
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        self.waiting += 1
+        await self.go_on.wait()
+        await super().send(data, more=more)
+
+
+async def test_heartbeats_wait_for_one_another() -> None:
+    """A reader that stalls for many heartbeats has one of them to read."""
+    with Emulator(behaviour=Behaviour(hold_at=1)) as emulator:
+        kit = make_kit(emulator)
+        sink = Stalled()
+        relay = PushRelay(kit.async_client.stream("Say hi"), sink, heartbeat=0.01)
+        running = asyncio.create_task(relay.run())
+        async with asyncio.timeout(10):
+            while not sink.waiting:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert sink.waiting == 1
+        sink.go_on.set()
+        async with asyncio.timeout(10):
+            while len(sink.parts) < 2:
+                await asyncio.sleep(0.01)
+        relay.abort()
+        await running
         await kit.aclose()
