@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call, Caller
     from llmkit.config import Config
     from llmkit.errors import (
+        AnswerTooLarge,
         AuthenticationFailed,
         ConfigError,
         ConnectionFailed,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnswerTooLarge": "llmkit.errors",
     "AsyncCallNext": "llmkit.middleware",
     "AsyncClient": "llmkit._async.client",
     "AsyncMiddleware": "llmkit.middleware",
@@ -100,6 +102,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AnswerTooLarge",
     "AsyncCallNext",
     "AsyncClient",
     "AsyncMiddleware",

@@ -9,7 +9,8 @@ from llmkit._async_concurrency import thread_safe
 from llmkit._concurrency import closed
 from llmkit._upstream import DRAIN_LIMIT, DRAIN_SECONDS, Watched
 from llmkit.abort import AbortSignal
-from llmkit.errors import LLMKitError
+from llmkit.errors import LLMKitError, ProviderError
+from llmkit.inflate import Inflater
 from llmkit.policy.clocks import Clocks
 from llmkit.transport import AsyncExchange
 
@@ -62,18 +63,20 @@ class AsyncUpstream(Watched):
             raise failure
         if self._stopped:
             raise self._reason(closed())
-        self._opened()
+        inflater = self._opened()
+        if inflater is not None:
+            self._exchange = _AsyncInflating(self._exchange, inflater)
 
     def read(self) -> Awaitable[bytes]:
         """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
         self._begin_wait()
         return self._exchange.read()
 
-    def came(self, data: bytes) -> bytes | None:
-        """Return what a read gave, decompressed; nothing at the end of the body, None if there is nothing to show yet."""
+    def came(self, data: bytes) -> bytes:
+        """Take note of what a read gave, and return it."""
         self._waits = False
         self._left_at = self._clock()
-        return data if self._inflater is None else self._inflated(data)
+        return data
 
     async def aclose(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go.
@@ -109,3 +112,45 @@ class AsyncUpstream(Watched):
         elif not self._stopped:
             self._stopped = True
             self._opening.cancel()
+
+
+class _AsyncInflating:
+    """An exchange whose body is decoded as it is read, in steps between which the loop goes on."""
+
+    __slots__ = ("_exchange", "_inflater", "headers", "status")
+
+    def __init__(self, exchange: AsyncExchange, inflater: Inflater) -> None:
+        self._exchange = exchange
+        self._inflater = inflater
+        self.status = exchange.status
+        self.headers = exchange.headers
+
+    async def open(self) -> None:
+        """Do nothing: it is open."""
+
+    async def read(self) -> bytes:
+        """Return the next step, once there is one; nothing at the end of the body."""
+        if self._inflater.pending:
+            await asyncio.sleep(0)
+            if data := self._inflater.feed():
+                return data
+        while data := await self._exchange.read():
+            if decoded := self._inflater.feed(data):
+                return decoded
+        return b""
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception that `read` raised means."""
+        return self._exchange.to_error(error)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._exchange.abort()
+
+    def let_go(self) -> bool:
+        """Give the connection back."""
+        return self._exchange.let_go()
+
+    async def aclose(self) -> None:
+        """Give the connection back, or cut it."""
+        await self._exchange.aclose()

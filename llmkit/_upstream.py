@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmkit._concurrency import closed
 from llmkit._timers import Timer, timers
 from llmkit.abort import AbortSignal
-from llmkit.errors import Clock, LLMKitError, ProviderTimeout
+from llmkit.errors import Clock, LLMKitError, ProviderError, ProviderTimeout
 from llmkit.inflate import Inflater, inflater_for
 from llmkit.policy.clocks import Clocks
 from llmkit.transport import AsyncExchange, Exchange
@@ -35,7 +35,6 @@ class Watched(ABC):
         "_closed",
         "_exchange",
         "_fired",
-        "_inflater",
         "_left_at",
         "_signal",
         "_spoke",
@@ -56,7 +55,6 @@ class Watched(ABC):
         self._signal = signal
         self._clock = clock
         self._fired: Clock | None = None
-        self._inflater: Inflater | None = None
         self._timer: TimerHandle | Timer | None = None
         self._waits = False
         self._spoke = False
@@ -110,20 +108,16 @@ class Watched(ABC):
             self._clocks.paused(now - self._left_at)
         self._waits = True
 
-    def _inflated(self, data: bytes) -> bytes | None:
-        assert self._inflater is not None  # noqa: S101  # its caller asked
-        return (self._inflater.feed(data) or None) if data else data
-
     @abstractmethod
     def _call_later(self, seconds: float) -> TimerHandle | Timer:
         """Look at the clocks after so many seconds."""
 
-    def _opened(self) -> None:
-        """Take note of the head of the answer."""
+    def _opened(self) -> Inflater | None:
+        """Take note of the head of the answer; return what decodes its body, if it comes compressed."""
         self._waits = False
         self._left_at = self._clock()
         self.headers = self._exchange.headers
-        self._inflater = inflater_for(self.headers)
+        return inflater_for(self.headers)
 
     def _stop(self) -> None:
         """Cut what is open."""
@@ -192,18 +186,20 @@ class Upstream(Watched):
             raise failure
         if self._signal.aborted:
             raise closed()
-        self._opened()
+        inflater = self._opened()
+        if inflater is not None:
+            self._exchange = _Inflating(self._exchange, inflater)
 
     def read(self) -> bytes:
         """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
         self._begin_wait()
         return self._exchange.read()
 
-    def came(self, data: bytes) -> bytes | None:
-        """Return what a read gave, decompressed; nothing at the end of the body, None if there is nothing to show yet."""
+    def came(self, data: bytes) -> bytes:
+        """Take note of what a read gave, and return it."""
         self._waits = False
         self._left_at = self._clock()
-        return data if self._inflater is None else self._inflated(data)
+        return data
 
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""
@@ -228,3 +224,43 @@ class Upstream(Watched):
 
     def _cut(self) -> None:
         self._exchange.abort()
+
+
+class _Inflating:
+    """An exchange whose body is decoded as it is read, in steps."""
+
+    __slots__ = ("_exchange", "_inflater", "headers", "status")
+
+    def __init__(self, exchange: Exchange, inflater: Inflater) -> None:
+        self._exchange = exchange
+        self._inflater = inflater
+        self.status = exchange.status
+        self.headers = exchange.headers
+
+    def open(self) -> None:
+        """Do nothing: it is open."""
+
+    def read(self) -> bytes:
+        """Return the next step, once there is one; nothing at the end of the body."""
+        if self._inflater.pending and (data := self._inflater.feed()):
+            return data
+        while data := self._exchange.read():
+            if decoded := self._inflater.feed(data):
+                return decoded
+        return b""
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception that `read` raised means."""
+        return self._exchange.to_error(error)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._exchange.abort()
+
+    def let_go(self) -> bool:
+        """Give the connection back."""
+        return self._exchange.let_go()
+
+    def close(self) -> None:
+        """Give the connection back, or cut it."""
+        self._exchange.close()

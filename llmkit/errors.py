@@ -18,7 +18,8 @@ LLMKitError
     ├── ServerFailed                the provider failed (500, 502, 503, 504) or says so inside a stream
     │   └── Overloaded              too many others ask it (529)
     ├── ProtocolError               the answer is not what the wire format promises
-    │   └── FrameTooLarge           a server-sent event is larger than the stated limit
+    │   ├── FrameTooLarge           a server-sent event is larger than the stated limit
+    │   └── AnswerTooLarge          the whole answer is
     └── StreamTruncated             the answer ended without its terminal marker
 """
 
@@ -219,6 +220,21 @@ class FrameTooLarge(ProtocolError):
     """A server-sent event is larger than the decoder's stated limit."""
 
     type = "frame_too_large"
+
+
+class AnswerTooLarge(ProtocolError):
+    """The answer is larger than any model's, and was given up. `limit` is in bytes of a whole answer, or characters of a stream."""
+
+    type = "answer_too_large"
+    can_retry = False
+
+    def __init__(self, limit: int, **fields: object) -> None:
+        super().__init__(
+            f"the answer is larger than {limit // 2**20} MiB",
+            hint="No model's answer is. Check the base URL of this provider, and the proxies in between.",
+            **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
+        )
+        self.limit = limit
 
 
 class StreamTruncated(ProviderError):

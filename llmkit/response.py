@@ -81,6 +81,11 @@ class Accumulator:
                 self._thinking = None
 
     @property
+    def size(self) -> int:
+        """How many characters of text and thinking there are so far."""
+        return sum(map(len, self._text)) + sum(map(len, self._thinking or ()))
+
+    @property
     def text(self) -> str:
         """All text so far."""
         return "".join(self._text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from llmkit._async_concurrency import async_enter, async_home, async_run_soon, async_run_to_end
 from llmkit._async_upstream import AsyncUpstream
 from llmkit.errors import (
+    AnswerTooLarge,
     ConnectionFailed,
     LedgerUnavailable,
     LLMKitError,
@@ -31,6 +32,9 @@ log = logging.getLogger("llmkit.stream")
 
 # How much of an error's body is read, in bytes: enough for any provider's JSON.
 ERROR_BODY_LIMIT = 64 * 1024
+# How many characters of text and thinking an answer may have: 128,000 tokens are under one million. Its frames are not counted, for they are
+# forty times as much.
+MAX_ANSWER = 16 * 1024 * 1024
 
 
 class AsyncAttempt:
@@ -48,6 +52,8 @@ class AsyncAttempt:
         self._decoder: Decoder | None = None
         self._place: ConcurrencyLimit | None = None
         self._stopping = False
+        self._received = 0
+        self._measure_at = MAX_ANSWER
         self.has_row = False
 
     async def open(self) -> list[Event]:
@@ -103,7 +109,7 @@ class AsyncAttempt:
         reason = None
         try:
             while len(body) < ERROR_BODY_LIMIT and (data := await self._upstream.read()):
-                body += self._upstream.came(data) or b""
+                body += self._upstream.came(data)
         except Exception as error:  # noqa: BLE001
             reason = self._upstream.failed(error)
         if reason is not None and not isinstance(reason, ConnectionFailed):
@@ -129,10 +135,11 @@ class AsyncAttempt:
             broken = upstream.failed(error)
         if broken is not None:
             events = self._broke_off(broken, decoder)
-        elif data is None:
-            return []
         else:
             events = decoder.feed(data) if data else decoder.close()
+            self._received += len(data)
+            if self._received > self._measure_at:
+                self._measure()
         if decoder.stopping is not self._stopping:
             self._stopping = decoder.stopping
             upstream.stopping(decoder.stopping)
@@ -146,6 +153,13 @@ class AsyncAttempt:
             else:
                 self.answer.add(events)
         return events
+
+    def _measure(self) -> None:
+        """See that the answer is not too long. It is never longer than its bytes, so that it is measured once in many of them."""
+        size = self.answer.size
+        if size > MAX_ANSWER:
+            raise self._record.named(AnswerTooLarge(MAX_ANSWER))
+        self._measure_at = self._received + MAX_ANSWER - size
 
     def _broke_off(self, error: LLMKitError, decoder: Decoder) -> list[Event]:
         """Return the last events of an answer whose connection broke, or that fell silent at its end."""

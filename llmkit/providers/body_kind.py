@@ -32,60 +32,74 @@ def choose_decoder(
 ) -> AnswerDecoder:
     """Choose by what was asked for and by what the answer says it is.
 
-    An answer that does not say what it is may be an event stream. One that says it is something else is looked at.
+    An answer that does not say what it is may be what was asked for. One that says it is something else is looked at.
     """
-    if not streaming:
-        return whole(origin)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type in ("", "text/event-stream"):
+    if streaming and media_type in ("", "text/event-stream"):
         return stream(origin)
-    sound = _MEDIA_TYPE.fullmatch(media_type)
-    return MislabelledDecoder(origin, media_type if sound else "an unknown media type", stream)
+    if not streaming and (media_type in ("", "application/json") or media_type.endswith("+json")):
+        return whole(origin)
+    shown = media_type if _MEDIA_TYPE.fullmatch(media_type) else "an unknown media type"
+    if streaming:
+        return MislabelledDecoder(origin, shown, "an event stream", _is_event_stream, stream)
+    return MislabelledDecoder(origin, shown, "JSON", _is_document, whole)
 
 
 class MislabelledDecoder(AnswerDecoder):
-    """Reads what does not call itself an event stream, where one was asked for.
+    """Reads what does not call itself what was asked for, an event stream or JSON.
 
-    It may be one all the same: its first bytes tell. Otherwise it is an error page or an error report, and never a success.
+    It may be that all the same: its first bytes tell. Otherwise it is an error page or an error report, and never a success.
     """
 
-    __slots__ = ("_body", "_media_type", "_stream", "_to_stream")
+    __slots__ = ("_asked_for", "_body", "_inner", "_is_it", "_make", "_media_type")
 
     def __init__(
-        self, origin: Origin, media_type: str, stream: Callable[[Origin], StreamDecoder]
+        self,
+        origin: Origin,
+        media_type: str,
+        asked_for: str,
+        is_it: Callable[[bytes], bool],
+        make: Callable[[Origin], AnswerDecoder],
     ) -> None:
         super().__init__(origin)
         self._media_type = media_type
-        self._to_stream = stream
-        self._stream: StreamDecoder | None = None
+        self._asked_for = asked_for
+        self._is_it = is_it
+        self._make = make
+        self._inner: AnswerDecoder | None = None
         self._body = bytearray()
 
     @property
     def usage(self) -> Usage:
         """What the provider has reported so far."""
-        return Usage() if self._stream is None else self._stream.usage
+        return Usage() if self._inner is None else self._inner.usage
 
     @property
     def billing(self) -> Billing:
         """What else the cost hangs on."""
-        return PLAIN if self._stream is None else self._stream.billing
+        return PLAIN if self._inner is None else self._inner.billing
 
     def feed(self, data: bytes) -> list[Event]:
-        """Collect, up to a limit, unless it is an event stream."""
-        if self._stream is not None:
-            return self._shown(self._stream, self._stream.feed(data))
-        if len(self._body) < _BEGINNING and _is_event_stream(self._body + data[:_BEGINNING]):
-            self._stream = self._to_stream(self._origin)
-            return self._shown(self._stream, self._stream.feed(bytes(self._body) + data))
+        """Collect, up to a limit, unless it is what was asked for."""
+        if self._inner is not None:
+            return self._shown(self._inner, self._inner.feed(data))
+        if len(self._body) < _BEGINNING and self._is_it(bytes(self._body + data[:_BEGINNING])):
+            self._inner = self._make(self._origin)
+            return self._shown(self._inner, self._inner.feed(bytes(self._body) + data))
         self._body += data[: _ERROR_PAGE - len(self._body)]
+        if len(self._body) == _ERROR_PAGE:
+            self._refuse()  # whatever it is, it need not be read to its end
         return []
 
     def close(self, *, broken: bool = False) -> list[Event]:
         """Say what came."""
-        if self._stream is not None:
-            return self._shown(self._stream, self._stream.close(broken=broken))
-        if self.failure is not None:
-            return []
+        if self._inner is not None:
+            return self._shown(self._inner, self._inner.close(broken=broken))
+        if self.failure is None:
+            self._refuse()
+        return []
+
+    def _refuse(self) -> None:
         body = self._body.decode("utf-8-sig", "replace")
         try:
             document = msgspec.json.decode(body)
@@ -97,20 +111,19 @@ class MislabelledDecoder(AnswerDecoder):
             self.failure = failures.from_report(self._origin, body)
         else:
             self.failure = failures.malformed(
-                self._origin, f"sent {self._media_type} where an event stream was asked for"
+                self._origin, f"sent {self._media_type} where {self._asked_for} was asked for"
             )
-        return []
 
-    def _shown(self, stream: StreamDecoder, events: list[Event]) -> list[Event]:
-        """Show what the stream's own decoder has to say."""
-        self.model, self.request_id = stream.model, stream.request_id
-        self.stopping, self.finished, self.failure = (
-            stream.stopping,
-            stream.finished,
-            stream.failure,
-        )
+    def _shown(self, inner: AnswerDecoder, events: list[Event]) -> list[Event]:
+        """Show what the decoder of what it is has to say."""
+        self.model, self.request_id = inner.model, inner.request_id
+        self.stopping, self.finished, self.failure = inner.stopping, inner.finished, inner.failure
         return events
 
 
-def _is_event_stream(body: bytearray) -> bool:
+def _is_event_stream(body: bytes) -> bool:
     return body.removeprefix(_BOM).lstrip(b"\r\n").startswith(_FIELDS)
+
+
+def _is_document(body: bytes) -> bool:
+    return body.removeprefix(_BOM).lstrip().startswith((b"{", b"["))

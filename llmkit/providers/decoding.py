@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from llmkit.errors import FrameTooLarge, ProviderError
+from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
 from llmkit.events import Event
 from llmkit.providers import failures
 from llmkit.providers.counts import believed
@@ -21,6 +21,9 @@ from llmkit.usage import PLAIN, Billing, Usage
 
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for what is not the JSON it expects."""
+
+MAX_BODY = 32 * 1024 * 1024
+"""How many bytes a whole answer may have, decoded: 128,000 tokens with all their JSON, or log probabilities, are under four million."""
 
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _END = b"}\n\n"
@@ -209,6 +212,9 @@ class BodyDecoder(AnswerDecoder):
         """Collect."""
         if not self._done:
             self._body += data
+            if len(self._body) > MAX_BODY:
+                self._body.clear()
+                self.failure = AnswerTooLarge(MAX_BODY, provider=self._origin.provider)
         return []
 
     def close(self, *, broken: bool = False) -> list[Event]:

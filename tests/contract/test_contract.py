@@ -340,6 +340,8 @@ STRANGE = {
 @pytest.mark.parametrize("strange", STRANGE)
 def test_what_no_browser_sends(host: Host, strange: str) -> None:
     """Headers that make no sense are refused, by the server or by us, and nothing fails on them."""
+    if strange == "two content types" and not host.is_asgi:
+        pytest.skip("an old gunicorn shows the app one of them")
     body = json.dumps(SAY_HI).encode()
     answer = exchange(
         host,

@@ -70,7 +70,7 @@ def said_of(settings: Any, **changed: Any) -> dict[str, str]:
     }
 
 
-def test_no_settings_at_all(settings: Any) -> None:
+def test_no_settings_at_all(settings: Any, db: None) -> None:
     """The check says what to write, and looks at the login all the same."""
     del settings.LLMKIT
     said = said_of(settings, MIDDLEWARE=[])
@@ -94,7 +94,7 @@ def test_no_settings_at_all(settings: Any) -> None:
     ],
 )
 def test_settings_that_were_meant_otherwise(
-    settings: Any, given: Any, word: str, says: str
+    settings: Any, db: None, given: Any, word: str, says: str
 ) -> None:
     """The check names the mistake, and what was meant; never a key."""
     said = said_of(settings, LLMKIT=given)

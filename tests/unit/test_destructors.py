@@ -33,12 +33,15 @@ def run_collecting(work: Callable[[], None]) -> None:
     """Run in a thread, with the collector at every allocation."""
     threshold = gc.get_threshold()
     thread = threading.Thread(target=work, daemon=True)
+    gc.collect()
+    gc.freeze()  # what is there already is not looked at, or each of them would take long
     gc.set_threshold(1, 1, 1)
     try:
         thread.start()
         thread.join(PATIENCE)
     finally:
         gc.set_threshold(*threshold)
+        gc.unfreeze()
     assert not thread.is_alive()
 
 

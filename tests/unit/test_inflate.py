@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.errors import ProtocolError
-from llmkit.inflate import inflater_for
+from llmkit.inflate import STEP, inflater_for
 from support.decoding import split
 
 TEXT = b"data: Hello, \xf0\x9f\x8c\x8d!\n\n" * 20
@@ -35,6 +35,36 @@ def test_any_split_decodes_to_the_same(encoding: str, cuts: list[int]) -> None:
     inflater = inflater_for({"content-encoding": encoding})
     assert inflater is not None
     assert b"".join(inflater.feed(piece) for piece in split(BODIES[encoding], cuts)) == TEXT
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_body_that_grows_is_decoded_in_steps(encoding: str) -> None:
+    """However little there was, no step gives more than it may, and none of it is lost."""
+    size = 50 * STEP + 7
+    body = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](bytes(size))
+    inflater = inflater_for({"content-encoding": encoding})
+    assert inflater is not None
+    steps = [inflater.feed(body)]
+    while inflater.pending:
+        steps.append(inflater.feed())
+    assert max(map(len, steps)) == STEP
+    assert sum(map(len, steps)) == size
+    assert inflater.feed(b"") == b""
+
+
+@given(st.integers(0, 300), st.integers(1, 3), st.lists(st.integers(0, 3000), max_size=5))
+def test_steps_of_any_body(pieces: int, members: int, cuts: list[int]) -> None:
+    """Members, splits and steps change nothing of what it decodes to."""
+    text = bytes(range(256)) * pieces + bytes(pieces * 1000)
+    body = b"".join(gzip.compress(text) for _ in range(members))
+    inflater = inflater_for({"content-encoding": "gzip"})
+    assert inflater is not None
+    decoded = b""
+    for piece in split(body, cuts):
+        decoded += inflater.feed(piece)
+        while inflater.pending:
+            decoded += inflater.feed()
+    assert decoded == text * members
 
 
 def test_what_was_flushed_is_there_at_once() -> None:
