@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from contextvars import ContextVar
+from typing import Any
 
 from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, unusable
 from llmkit._tls import tls_context, untrusted
@@ -27,6 +29,18 @@ except ImportError:
 BUFFER = 16 * 1024
 
 
+# Whether the request of this task goes over a connection that was made for it.
+_is_new: ContextVar[bool] = ContextVar("is_new", default=False)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells whether it has made a connection, which aiohttp says only to tracers, at a price for every request."""
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        _is_new.set(True)
+        return await super()._create_connection(*args, **kwargs)
+
+
 class AiohttpTransport:
     """Keeps one aiohttp session for one event loop.
 
@@ -37,7 +51,7 @@ class AiohttpTransport:
 
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=0, limit_per_host=0, keepalive_timeout=60, ssl=tls_context()
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -92,6 +106,7 @@ class AiohttpExchange:
         """Send the request and read the head of the answer."""
         request, self._request = self._request, None
         assert request is not None  # noqa: S101  # an exchange is opened once
+        _is_new.set(False)
         try:
             answer = await self._session.request(
                 request.method,
@@ -104,6 +119,8 @@ class AiohttpExchange:
             )
         except (aiohttp.ClientError, OSError) as error:
             failure = self.to_error(error)
+            if isinstance(failure, ConnectionFailed) and failure.sent:
+                failure.stale = not _is_new.get()
         else:
             self._answer = answer
             self.status = answer.status

@@ -141,10 +141,15 @@ class ProviderError(LLMKitError):
 
 
 class ConnectionFailed(ProviderError):
-    """No connection could be made, or it broke before the answer began."""
+    """No connection could be made, or it broke before the answer began.
+
+    Attributes:
+        stale: whether it had served before and broke before the first byte of this answer: the provider had closed it meanwhile.
+    """
 
     type = "connection_failed"
     can_retry = True
+    stale = False
 
 
 class ProviderTimeout(ProviderError):

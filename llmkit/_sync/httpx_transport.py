@@ -201,6 +201,7 @@ class HttpxExchange:
         self._body: Iterator[bytes] | None = None
         self._at_end = False
         self._aborted = False
+        self._is_new = False
         self._closed = False
         self._closing = threading.Lock()
         self.status = 0
@@ -226,6 +227,8 @@ class HttpxExchange:
         except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
             failure = self.to_error(error)
         if failure is not None:
+            if isinstance(failure, ConnectionFailed) and failure.sent:
+                failure.stale = not self._is_new
             raise failure  # out here, so that it does not carry along what it came from
         self._answer = answer
         if answer.http_version == "HTTP/2":
@@ -300,6 +303,7 @@ class HttpxExchange:
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._is_new = True
             self._note_socket(info.get("return_value"))
 
     def _note_socket(self, stream: Any) -> None:  # a NetworkStream of httpcore or httpcore2

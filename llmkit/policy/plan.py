@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llmkit.errors import LLMKitError, ProviderError, ProviderTimeout
+from llmkit.errors import ConnectionFailed, LLMKitError, ProviderError, ProviderTimeout
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.providers.base import Provider
 
@@ -94,6 +94,8 @@ class Plan:
         if not self._may_mend(error):
             del self._ready_at[at]
             return
+        if isinstance(error, ConnectionFailed) and error.stale:
+            return  # the provider is well: at once, over a new connection
         self._failures[at] += 1
         retry_after = error.retry_after if isinstance(error, ProviderError) else None
         wait = self._retry.delay(self._failures[at], retry_after=retry_after, chance=self._chance())

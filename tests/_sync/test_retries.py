@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,16 @@ import pytest
 
 from llmkit import InvalidRequest, Kit, ProviderError, ServerFailed
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES, make_kit
+from support.kits import TRANSPORTS, WIRES, make_kit
+from support.raw_provider import raw_provider
 from support.rows import database, rows
 
+WHOLE = {
+    "type": "message",
+    "content": [{"type": "text", "text": "Hello."}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 3, "output_tokens": 2},
+}
 TEXT = Behaviour(text="Hello there.", delay=0)
 MENDING = [
     Behaviour(status=429, retry_after="0.001"),
@@ -177,3 +186,34 @@ def test_an_option_that_the_next_route_does_not_know(tmp_path: Path) -> None:
         kit.close()
     found = [(row["status"], row["provider"], row["attempt"]) for row in rows(tmp_path)]
     assert found == [("failed", "openai", 1), ("failed", "openai", 2), ("refused", None, 0)]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_kept_connection_that_the_provider_has_closed(
+    tmp_path: Path, transport: str
+) -> None:
+    """The call goes over a new one at once, however long the wait of a failure would be; both attempts are on the books."""
+    answered: list[int] = []
+
+    def answer(line: socket.socket) -> None:
+        answered.append(1)
+        body = json.dumps(WHOLE).encode()
+        line.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        if len(answered) == 1:  # and it closes when the next request is there
+            line.recv(65536)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with raw_provider(answer) as url, Emulator() as emulator:
+        kit = make_kit(
+            emulator,
+            transport=transport,
+            providers={"anthropic": {"base_url": url, "api_key": "test-key"}},
+            retry={"attempts": 2, "wait_initial": 60, "wait_max": 60},
+            timeouts={"total": 30},
+            ledger={"database": database(tmp_path)},
+        )
+        for _ in range(2):
+            assert (kit.client.complete("Say hi")).text == "Hello."
+        kit.close()
+    found = [(row["status"], row["attempt"]) for row in rows(tmp_path)]
+    assert found == [("finished", 1), ("failed", 1), ("finished", 2)]

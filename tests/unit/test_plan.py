@@ -204,3 +204,20 @@ def test_a_route_that_cannot_say_the_call_is_passed_over() -> None:
     step = alone.next()
     assert isinstance(step, GiveUp)
     assert isinstance(step.error, InvalidRequest)
+
+
+def test_a_stale_connection_is_no_failure_of_the_provider() -> None:
+    """The same route is asked again at once, as another attempt; the next failure waits as a first one."""
+    stale = ConnectionFailed("x")
+    stale.stale = True
+    assert go(make_plan("a", "b"), stale, ServerFailed("x"), ServerFailed("x")) == [
+        ("a", 0.0),
+        ("a", 0.0),
+        ("b", 0.0),
+        ("a", 1.0),
+    ]
+    assert go(make_plan("a", attempts=2), stale, stale) == [
+        ("a", 0.0),
+        ("a", 0.0),
+        "ConnectionFailed",
+    ]
