@@ -179,7 +179,7 @@ def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
 
 def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
     """Say why there was no connection, if that is it."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
+    if isinstance(error, aiohttp.ServerTimeoutError):  # reading has no timeout here
         return ProviderTimeout("connect", connect_timeout)
     if (failure := untrusted(error)) is not None:
         return failure
