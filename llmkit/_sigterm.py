@@ -65,7 +65,7 @@ class _Handler:
             try:
                 one.note_open_rows()
             except Exception:
-                log.exception("open rows could not be noted at SIGTERM")
+                log.exception("open rows could not be marked as lost at SIGTERM")
         if callable(self._before):
             self._before(number, frame)
             return

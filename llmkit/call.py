@@ -29,7 +29,7 @@ def user_id(value: object) -> str | None:
     if isinstance(value, int | UUID) and value is not True:
         return str(value)
     raise TypeError(
-        f"a user is an id (a str, an int or a UUID) or None, and not a {type(value).__name__}"
+        f"a user has to be an id (a str, an int or a UUID) or None, not a {type(value).__name__}"
     )
 
 
@@ -132,7 +132,7 @@ def build_call(
     """
     if not options.keys() <= _OPTIONS:
         unknown, known = min(options.keys() - _OPTIONS), ", ".join(sorted(_OPTIONS))
-        raise TypeError(f"{unknown!r} is not an option of a call. Known are: {known}")
+        raise TypeError(f"{unknown!r} is not an option of a call. Known options: {known}")
     max_tokens = options.get("max_tokens")
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")

@@ -33,7 +33,7 @@ def _listed(value: object) -> object:
 
 def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ValueError("a base URL starts with http:// or https://")
+        raise ValueError("a base URL has to start with http:// or https://")
     return value
 
 
@@ -52,7 +52,7 @@ def _origin(value: str) -> str:
     except ValueError:
         sound = False
     if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-        raise ValueError('an origin is a scheme and a host, such as "https://app.example"')
+        raise ValueError('an origin has to be a scheme and a host, such as "https://app.example"')
     return value
 
 
@@ -83,7 +83,9 @@ def _price(value: object) -> object:
     if isinstance(value, int | str) and not isinstance(value, bool):
         if str(value) == "0":
             return Price(input=Decimal(0), output=Decimal(0))
-        raise ValueError('a price is 0, or {"input": "3", "output": "15"} per million tokens')
+        raise ValueError(
+            'a price has to be 0, or {"input": "3", "output": "15"} in US dollars per million tokens'
+        )
     return value
 
 
@@ -207,8 +209,8 @@ class Config(Section):
         if database is None:
             raise ConfigError(
                 "ledger.database is not set",
-                hint='Say where the rows go, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
-                'or keep no books with {"ledger": False}.',
+                hint='Set where the calls are recorded, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
+                'or record nothing with {"ledger": False}.',
             )
         ledger = self.ledger.model_copy(update={"database": database})
         return self.model_copy(update={"ledger": ledger})
@@ -225,12 +227,13 @@ class Config(Section):
             return settings
         if not isinstance(settings, Mapping):
             raise ConfigError(
-                f"the settings are a {type(settings).__name__}",
-                hint="They are a dict: see the README.",
+                f"the settings are a {type(settings).__name__}, not a dict",
+                hint="The README shows all settings.",
             )
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             raise ConfigError(
-                explain(error, cls), hint="Mend the settings of llmkit; the README shows them all."
+                explain(error, cls),
+                hint="Correct the settings of llmkit; the README shows all of them.",
             ) from None

@@ -160,7 +160,7 @@ class ProviderTimeout(ProviderError):
 
     def __init__(self, clock: Clock, seconds: float, **fields: object) -> None:
         super().__init__(
-            f"the provider did not answer in time: {clock} ran out after {seconds:g} s",
+            f"the provider did not answer in time: the {clock} timeout expired after {seconds:g} s",
             hint=f"Raise timeouts.{clock} if this model needs longer.",
             code=clock,
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
@@ -236,7 +236,7 @@ class AnswerTooLarge(ProtocolError):
     def __init__(self, limit: int, **fields: object) -> None:
         super().__init__(
             f"the answer is larger than {limit // 2**20} MiB",
-            hint="No model's answer is. Check the base URL of this provider, and the proxies in between.",
+            hint="No model sends answers of this size. Check the base URL of this provider, and the proxies in between.",
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
         )
         self.limit = limit

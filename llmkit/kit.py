@@ -130,7 +130,9 @@ class Kit:
             ConfigError: no model is named, its provider is not known, or has no key.
         """
         if model is None:
-            raise ConfigError("no model is named", hint='Name one: "anthropic:claude-sonnet-4-5".')
+            raise ConfigError(
+                "no model is given", hint='Pass one, such as "anthropic:claude-sonnet-4-5".'
+            )
         given = {"api_key": api_key, "base_url": base_url}
         provider = {key: value for key, value in given.items() if value is not None}
         kit = cls(
@@ -280,8 +282,8 @@ class Kit:
             return None
         if settings.connection == "host":
             raise ConfigError(
-                'ledger.connection is "host", and no host gave its connection',
-                hint="An adapter for Django or Flask does; here the ledger needs one of its own.",
+                'ledger.connection is "host", but there is no app to take the connection from',
+                hint='Only the adapters for Django and Flask have one; leave ledger.connection at "own" here.',
             )
         from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
 

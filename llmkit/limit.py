@@ -127,6 +127,6 @@ class ConcurrencyLimit:
 def queue_full() -> QueueFull:
     """Make the error for a call that found no place."""
     return QueueFull(
-        "too many calls run at once in this process",
+        "too many calls are running in this process",
         hint="Try again soon, or raise concurrency.per_process, per_provider or queue.",
     )

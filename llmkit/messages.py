@@ -95,7 +95,7 @@ def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
     if not item.keys() <= _KEYS:
         raise InvalidRequest(
             f"messages[{at}] has the unknown key {min(map(str, item.keys() - _KEYS))!r}",
-            hint="A message has a role and a content and nothing else.",
+            hint="A message has only a role and a content.",
         )
     return Message(cast("Role", role), _content_parts(content, at))
 
@@ -106,8 +106,8 @@ def _content_parts(content: object, at: int) -> tuple[Part, ...]:
     if isinstance(content, Sequence) and content:
         return to_parts(_content_part(part, at) for part in content)
     raise InvalidRequest(
-        f"messages[{at}].content must be a text or a list of parts",
-        hint='A content is a text, or parts such as {"type": "text", "text": "..."}.',
+        f"messages[{at}].content must be a string or a list of parts",
+        hint='Use a string, or parts such as {"type": "text", "text": "..."}.',
     )
 
 

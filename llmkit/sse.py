@@ -249,7 +249,7 @@ def encode(data: str, *, event: str | None = None, id: str | None = None) -> byt
     head = ""
     if id is not None:
         if "\0" in id:
-            raise ValueError("the id of an event may not hold a NUL: a browser would ignore it")
+            raise ValueError("the id of an event may not contain a NUL: a browser would ignore it")
         head = f"id: {_one_line(id, 'id')}\n"
     if event is not None:
         head += f"event: {_one_line(event, 'name')}\n"
@@ -265,7 +265,7 @@ def comment(text: str = "") -> bytes:
 
 def _one_line(value: str, what: str) -> str:
     if "\n" in value or "\r" in value:
-        raise ValueError(f"the {what} of an event may not hold a line end")
+        raise ValueError(f"the {what} of an event may not contain a line break")
     return value
 
 

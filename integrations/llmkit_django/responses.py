@@ -50,11 +50,11 @@ def stream_response(request: HttpRequest, stream: StreamManager) -> HttpResponse
     """
     if isinstance(request, ASGIRequest):
         raise TypeError(
-            "this server is an ASGI one, under which Django would read a sync stream to its end first: "
+            "under ASGI, Django would read a sync stream to its end before sending it: "
             "use an async view, aget_client() and `await astream_response(...)`"
         )
     if not hasattr(stream, "__enter__"):
-        raise TypeError("this stream is an async one: take it from get_client()")
+        raise TypeError("this is an async stream: make it with get_client()")
     if request.method == "HEAD":
         return _head()
     return relay_response(stream, current().kit)
@@ -70,11 +70,11 @@ async def astream_response(request: HttpRequest, stream: AsyncStreamManager) -> 
     """
     if not isinstance(request, ASGIRequest):
         raise TypeError(
-            "this server is a WSGI one, under which Django would read an async stream to its end first: "
+            "under WSGI, Django would read an async stream to its end before sending it: "
             "use a sync view, get_client() and stream_response(...)"
         )
     if not hasattr(stream, "__aenter__"):
-        raise TypeError("this stream is a sync one: take it from aget_client()")
+        raise TypeError("this is a sync stream: make it with aget_client()")
     if request.method == "HEAD":
         return _head()
     return await arelay_response(stream, current().kit)

@@ -40,7 +40,7 @@ class LLMKit:
         """Add llmkit to an app; see the class for what it raises."""
         if KEY in app.extensions:
             raise RuntimeError(
-                "this app has llmkit already: add it once, and mount more of llmkit_blueprint()"
+                "llmkit is already installed in this app: add it once, and register llmkit_blueprint() for further mounts"
             )
         install(app)
         if self._prefix is not None:

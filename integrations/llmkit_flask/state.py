@@ -50,7 +50,9 @@ class State:
         """
         ledger = self._settings().ledger
         if ledger is False or ledger.database is None:
-            raise ConfigError("this app keeps no books", hint='LLMKIT["ledger"] is False.')
+            raise ConfigError(
+                "this app does not record its calls", hint='LLMKIT["ledger"] is False.'
+            )
         return ledger.database
 
     def _settings(self) -> Config:

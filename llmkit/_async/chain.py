@@ -49,7 +49,7 @@ class _AsyncStep:
             if not isinstance(stream, AsyncStream):
                 raise TypeError(
                     f"{type(self._middleware).__name__}.handle_async returned a "
-                    f"{type(stream).__name__}; return what call_next gave, or an AsyncStream"
+                    f"{type(stream).__name__}; return the stream from call_next, or an AsyncStream"
                 )
         except BaseException as error:
             for stream in opened:  # nobody else has them

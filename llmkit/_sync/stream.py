@@ -233,7 +233,9 @@ class StreamManager:
             RuntimeError: it was opened before.
         """
         if self._entered:
-            raise RuntimeError("a stream is opened once; make another with client.stream()")
+            raise RuntimeError(
+                "a stream can only be opened once; make another with client.stream()"
+            )
         self._entered = True
         if self.call.signal.aborted:
             raise StreamClosed("the stream was stopped before it was opened")

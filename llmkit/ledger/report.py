@@ -100,7 +100,7 @@ def _reading(database: str) -> Iterator[Connection]:
             if not sa.inspect(connection).has_table(usage.name):
                 raise LedgerUnavailable(
                     f"the database {shown(url)} has no table {usage.name}",
-                    hint="It is created with the first call; or name another database.",
+                    hint="The first call creates it. Or choose another database.",
                 )
             yield connection
     except exc.SQLAlchemyError as error:
@@ -115,6 +115,6 @@ def _read_only(url: URL) -> URL:
     if not path.is_file():
         raise LedgerUnavailable(
             f"there is no database {path}",
-            hint="It is created with the first call; or name another file.",
+            hint="The first call creates it. Or choose another file.",
         )
     return URL.create("sqlite", database=path.as_uri(), query={"mode": "ro", "uri": "true"})

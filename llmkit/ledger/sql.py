@@ -229,6 +229,6 @@ def _is_of_row(error: exc.DBAPIError) -> bool:
 def _rejected(error: Exception) -> RowRejected:
     cause = getattr(error, "orig", None) or error
     return RowRejected(
-        f"the ledger's database refuses a row ({type(cause).__name__})",
+        f"the ledger's database refused a row ({type(cause).__name__})",
         hint="One of its values does not fit its column.",
     )

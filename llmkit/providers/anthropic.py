@@ -62,7 +62,7 @@ class Anthropic:
         """
         if call.seed is not None:
             raise InvalidRequest(
-                f"{self.name} does not know seed", hint="Leave seed out for this model."
+                f"{self.name} does not support seed", hint="Leave seed out for this model."
             )
         body: dict[str, object] = {
             "model": model,

@@ -81,7 +81,7 @@ class Problem:
 _advised: set[str] = set()
 
 INTERNAL = Problem(
-    500, "internal_error", "this app failed", "The app's log says what its operator has to mend."
+    500, "internal_error", "an error occurred in this app", "The app's log has the details."
 )
 
 
@@ -115,7 +115,7 @@ def _advise(refusal: Refusal) -> None:
     if refusal.advice is not None and refusal.type not in _advised:
         _advised.add(refusal.type)
         log.warning(
-            "a request was refused (%s): %s. %s This is said once.",
+            "a request was refused (%s): %s. %s This is logged once per process.",
             refusal.type,
             refusal.message,
             refusal.advice,
@@ -127,7 +127,7 @@ def _operators(status: int, error: LLMKitError) -> Problem:
         status,
         error.type,
         "this app cannot reach its language model",
-        "The app's log says what its operator has to mend.",
+        "The app's log says what has to be fixed.",
     )
 
 
@@ -143,10 +143,10 @@ def _providers(error: ProviderError) -> Problem:
             return Problem(504, error.type, message, hint)
         case PromptTooLong():
             message = "the conversation is too long for the language model"
-            return Problem(400, error.type, message, "Send less, or begin a new conversation.")
+            return Problem(400, error.type, message, "Send less, or start a new conversation.")
         case StreamTruncated():
-            message = "the answer broke off before it was complete"
+            message = "the answer was cut off before it was complete"
             return Problem(502, error.type, message, "Try again.")
         case _:
             message = "the language model failed"
-            return Problem(502, error.type, message, "Try again; the app's log says more.")
+            return Problem(502, error.type, message, "Try again; the app's log has the details.")

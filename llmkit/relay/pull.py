@@ -153,7 +153,7 @@ class _Errand:
 
     def refuse(self) -> None:
         """Say that nobody does it."""
-        self._error = LedgerUnavailable("the thread with the ledger's connection has left")
+        self._error = LedgerUnavailable("the thread with the ledger's connection has ended")
         self._done.set()
 
     def wait(self) -> None:

@@ -78,7 +78,7 @@ class PushRelay:
             with contextlib.suppress(_Gone):
                 await self._fail(error)
         except _Gone:
-            log.debug("the browser left while it was written to")
+            log.debug("the browser left while the response was being sent")
         except Exception:
             if self._started and not self._ended:
                 with contextlib.suppress(_Gone):

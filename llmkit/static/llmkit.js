@@ -112,13 +112,13 @@ const UNREACHABLE = {
 };
 const TRUNCATED = {
   type: "stream_truncated",
-  message: "the answer broke off before its end",
+  message: "the answer was cut off before its end",
   hint: "Check the connection, then try again.",
 };
 const UNREADABLE = {
   type: "protocol_error",
   message: "the app sent something that is not part of an answer",
-  hint: "Reload the page. If it stays so, something between the app and the browser alters the stream.",
+  hint: "Reload the page. If it happens again, something between the app and the browser changes the stream.",
 };
 
 /** A problem on its way out. */

@@ -47,13 +47,13 @@ class Fault:
             ValueError: a number makes no sense.
         """
         if self.latency < 0:
-            raise ValueError("latency is 0 or more seconds")
+            raise ValueError("latency has to be 0 or more seconds")
         if self.rate is not None and self.rate <= 0:
-            raise ValueError("rate is more than 0 bytes a second, or None")
+            raise ValueError("rate has to be more than 0 bytes a second, or None")
         if self.piece is not None and self.piece < 1:
-            raise ValueError("piece is 1 or more bytes, or None")
+            raise ValueError("piece has to be 1 or more bytes, or None")
         if self.cut_at is not None and self.cut_at < 0:
-            raise ValueError("cut_at is 0 or more bytes, or None")
+            raise ValueError("cut_at has to be 0 or more bytes, or None")
 
 
 class FaultProxy(LocalServer):
@@ -94,7 +94,9 @@ class FaultProxy(LocalServer):
         parts = urlsplit(target)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         if parts.hostname is None or port is None:
-            raise ValueError("the target is a URL with a port, such as http://127.0.0.1:8200")
+            raise ValueError(
+                "the target has to be a URL with a port, such as http://127.0.0.1:8200"
+            )
         super().__init__("fault proxy", host, 0)
         self.fault = fault or Fault()
         self._tls = tls

@@ -159,7 +159,7 @@ class Behaviour:
         known = [each.name for each in dataclasses.fields(cls)]
         unknown = sorted(set(settings).difference(known))
         if unknown:
-            _fail(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
+            _fail(f"there is no setting {unknown[0]!r}; the settings are {', '.join(known)}")
         settings = dict(settings)
         for name in ("text", "thinking"):
             if isinstance(settings.get(name), list):

@@ -44,7 +44,7 @@ def control(emulator: Controlled, request: Request) -> tuple[int, bytes] | None:
     route = _ROUTES.get((request.method, request.path.removeprefix(PREFIX)))
     if route is None:
         known = ", ".join(f"{method} {PREFIX}{name}" for method, name in _ROUTES)
-        return 404, _error(f"no such route; there are {known}")
+        return 404, _error(f"no such route; the routes are {known}")
     if request.method == "POST" and not _is_json(request):
         return 415, _error("send the header Content-Type: application/json")
     try:
