@@ -1,4 +1,4 @@
-"""What is asked: one logical call, whatever number of attempts it takes."""
+"""A call: what is asked of a model, however many attempts it takes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def user_id(value: object) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls: whose budget, whose row. Tags are written to the row as they are.
+    """Who makes the call. Tags are written to the row as they are.
 
-    `user` is an id; None, False and an empty text are nobody.
+    `user` is an id; None, False and an empty string mean nobody.
 
     Raises:
-        TypeError: the user is no id.
+        TypeError: the user is not an id.
     """
 
     user: str | None = None
@@ -57,7 +57,7 @@ class Trace:
     """What became of a call so far. Its copies share it.
 
     Attributes:
-        has_row: whether it is on the books.
+        has_row: whether the call has a row in the ledger.
     """
 
     __slots__ = ("has_row",)
@@ -68,10 +68,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One logical call. Middleware may pass on a changed copy (`dataclasses.replace`).
+    """One call, however many attempts it takes. Middleware may pass on a changed copy (`dataclasses.replace`).
 
-    `model` is an alias from the settings or a `provider:model` id; None in a field leaves that choice to the provider.
-    `extra` holds fields put into the provider's request body as they are. What is said is not shown in the call's `repr`.
+    `model` is an alias from the settings or a `provider:model` id. A field that is None is left to the provider.
+    `extra` has fields that are added to the provider's request body as they are. The call's `repr` does not show the messages.
     """
 
     call_id: str
@@ -93,9 +93,10 @@ class Call:
 
 
 class CallOptions(TypedDict, total=False):
-    """What `complete()` and `stream()` take beside the messages.
+    """The options of `complete()` and `stream()`.
 
-    `user` is an id, or a `Caller` with more; `run_id` and `conversation` are ids of the app's own that the row keeps.
+    `user` is an id, or a `Caller`, which can also have a tenant and tags. `run_id` and `conversation` are your app's own ids, which are
+    stored in the row.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The routes for an app's OpenAPI document: FastAPI does not see what a middleware answers."""
+"""The routes for an app's OpenAPI document, because FastAPI does not see routes that a middleware answers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _FAILURES = {
 
 
 def openapi_paths(prefix: str = "/llm") -> dict[str, Any]:
-    """Return llmkit's two calls as the `paths` of an OpenAPI 3.1 document, to add to an app's own.
+    """Return llmkit's two POST routes as `paths` of an OpenAPI 3.1 document, to add to your app's own.
 
     Args:
         prefix: where the routes are.

@@ -1,4 +1,4 @@
-"""What `manage.py check` says about the project's settings: each with an id, a reason and a remedy."""
+"""System checks for the project's settings, each with an id, a reason and a hint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FLUSHES = (6, 1, 3)
 
 @register("llmkit")
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Check `settings.LLMKIT`, as far as it can be known to be wrong before the first call."""
+    """Check `settings.LLMKIT` for everything that can be known to be wrong before the first call."""
     try:
         conf = Conf(getattr(settings, "LLMKIT", {}))
     except ConfigError as error:
@@ -45,7 +45,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register("llmkit", Tags.database)
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """Check that the table is where the rows go: only where databases are checked, for it asks one."""
+    """Check that the table exists. Runs only with database checks, because it queries a database."""
     alias = router.db_for_write(UsageRecord)
     if databases is None or alias not in databases:
         return []

@@ -29,12 +29,12 @@ NOT_INSTALLED = '"llmkit_django" is not in INSTALLED_APPS: add it, then run mana
 
 
 class Conf:
-    """`settings.LLMKIT`, and what is made of it once in a process.
+    """`settings.LLMKIT`, read once per process.
 
     Attributes:
-        config: what every host has.
-        permission: says whether a request may call; None asks for a login alone.
-        get_user: says who calls; None is `request.user`.
+        config: the settings that are the same in every framework.
+        permission: says whether a request may call; None requires only a login.
+        get_user: says who calls; None means `request.user`.
 
     Raises:
         ConfigError: a key is wrong.
@@ -62,7 +62,7 @@ class Conf:
         """The project's kit.
 
         Raises:
-            ConfigError: the settings do not serve.
+            ConfigError: the settings cannot be used.
         """
         with self._lock:
             if self._kit is None:

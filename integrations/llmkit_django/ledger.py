@@ -40,7 +40,7 @@ _closing_values = attrgetter(*CLOSING.values())
 
 
 def make_ledger(config: Config) -> Ledger | None:
-    """Make the ledger in the project's database; None where the settings keep no books, or keep them elsewhere."""
+    """Make the ledger in the project's database; None if the settings turn it off, or put it elsewhere."""
     ledger = config.ledger
     if ledger is False or ledger.database is not None:
         return None

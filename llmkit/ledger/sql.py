@@ -33,11 +33,11 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
 
     Args:
         database: its URL, `sqlite:///path/to/file.db` or `postgresql://user:password@host/name`.
-        worker: the name of this process, or what gives it where processes fork; asked for each
-            connection.
+        worker: the name of this process, or a function that returns it, which is called for each
+            connection (processes may fork).
 
     Raises:
-        ConfigError: the URL does not serve.
+        ConfigError: the URL cannot be used.
     """
     return LedgerWriter(SQLStore(database_url(database), worker=worker))
 
