@@ -17,7 +17,7 @@ def async_build_chain(middleware: Sequence[object], last: AsyncCallNext) -> Asyn
     """Put the middleware around the last step, the first outermost.
 
     Raises:
-        TypeError: one of them has not the door that this client needs.
+        TypeError: one of them does not have the method that this client calls.
     """
     step = last
     for item in reversed(middleware):

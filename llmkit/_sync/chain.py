@@ -18,7 +18,7 @@ def build_chain(middleware: Sequence[object], last: CallNext) -> CallNext:
     """Put the middleware around the last step, the first outermost.
 
     Raises:
-        TypeError: one of them has not the door that this client needs.
+        TypeError: one of them does not have the method that this client calls.
     """
     step = last
     for item in reversed(middleware):

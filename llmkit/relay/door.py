@@ -1,4 +1,4 @@
-"""What is asked of llmkit under its prefix, and what has to hold for it: the rules, the same for every host.
+"""Which requests llmkit answers under its prefix, and what they have to fulfil: the rules, the same in every framework.
 
 `_async/door.py` applies them to a request; its generated twin does the same for threads.
 """
@@ -35,9 +35,9 @@ NOT_FOUND = Problem(404, "not_found", "there is nothing here").answer
 
 
 def find(path: str, method: str) -> Ask | Answer | None:
-    """Return what a request is for: a call, or an answer at once; None if it is not one of ours.
+    """Return what a request asks for (a call), or its answer; None if it is not one of llmkit's routes.
 
-    To HEAD the host sends all of the answer but its body.
+    For a HEAD request the framework sends the answer without its body.
 
     Args:
         path: what follows the prefix, with its slash.

@@ -1,4 +1,4 @@
-"""What goes wrong, as a browser is told: a status, a word, a sentence and a way out."""
+"""What the browser is told when something goes wrong: a status, a type, a message and a hint."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ CLIENT_LEFT = 499
 
 
 class Refusal(LLMKitError):
-    """The relay does not take this request.
+    """The relay refuses this request.
 
     Args:
         status: the HTTP status.
-        type_: the word for it.
-        message: what happened, for whoever asked.
-        hint: what they can do.
-        advice: what the app's developer can do, for the log alone.
+        type_: a short name for the problem.
+        message: what happened, for the user.
+        hint: what the user can do.
+        advice: what the app's developer can do; only for the log.
     """
 
     def __init__(
