@@ -1,6 +1,6 @@
-"""LLM calls for web apps that already exist: streamed, retried, costed and written down.
+"""LLM calls for web apps that already exist: streamed, retried, priced and recorded.
 
-Every public name is loaded on first use (PEP 562), so that `import llmkit` costs next to nothing.
+Each public name is loaded when it is first used (PEP 562), so `import llmkit` is fast.
 """
 
 from __future__ import annotations

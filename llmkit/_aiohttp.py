@@ -161,7 +161,7 @@ def _url_of(proxy: Proxy) -> URL:
     if proxy.scheme in SOCKS:
         raise unusable(
             proxy,
-            hint='aiohttp knows no SOCKS: set "transport": "httpx" and install httpx[socks], or name the provider\'s host in NO_PROXY.',
+            hint='aiohttp does not support SOCKS: set "transport": "httpx" and install httpx[socks], or add the provider\'s host to NO_PROXY.',
         )
     try:
         return URL(proxy.url)
@@ -185,7 +185,7 @@ def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | No
         return failure
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
         return ConnectionFailed(
-            "no connection to the provider could be made",
-            hint="Check the provider's base_url, and that this machine may reach it.",
+            "could not connect to the provider",
+            hint="Check the provider's base_url, and that this machine can reach it.",
         )
     return None

@@ -149,6 +149,6 @@ async def _limited(work: Coroutine[Any, Any, T]) -> T:
             return await work
     except TimeoutError:  # its traceback would be ours
         log.error(  # noqa: TRY400
-            "a finaliser took longer than %s s and was given up", FINALISER_LIMIT
+            "a finaliser took longer than %s s and was cancelled", FINALISER_LIMIT
         )
         raise

@@ -81,8 +81,8 @@ def no_proxy_url(variable: str) -> ConfigError:
     """Make the error for a variable that names no proxy. Its value is not shown, for it may hold a password."""
     return ConfigError(
         f"{variable} is not the URL of a proxy",
-        hint="It is like http://proxy.example:3128 or http://user:password@proxy.example:3128, with special characters of the "
-        "password as %23 and the like. Unset it if there is no proxy.",
+        hint="It has to look like http://proxy.example:3128 or http://user:password@proxy.example:3128, with special characters in "
+        "the password percent-encoded (# as %23). Unset it if there is no proxy.",
     )
 
 
@@ -113,8 +113,8 @@ def _read(value: str, variable: str) -> Proxy:
         raise no_proxy_url(variable)
     if parts.scheme not in SCHEMES:
         raise ConfigError(
-            f"{variable} names a proxy of the kind {parts.scheme!r}, which is not known",
-            hint=f"There are {', '.join(SCHEMES)}. Or name the provider's host in NO_PROXY.",
+            f"{variable} names a {parts.scheme!r} proxy, which is not supported",
+            hint=f"Supported are {', '.join(SCHEMES)}. Or add the provider's host to NO_PROXY.",
         )
     return Proxy(url, parts.scheme, variable)
 

@@ -1,7 +1,7 @@
 """SIGTERM: a server that gets it may be gone before its streams have ended, and without running what waits for an exit.
 
 gunicorn kills its workers at the end of the time it gives them; uvicorn ends by the signal itself; waitress knows no SIGTERM. So the
-books hear of it first: each open row is marked as lost, with what its answer has come to, and an end that comes after all still
+ledger is told first: each open row is marked as lost, with what its answer has come to, and an end that comes after all still
 closes it. Then whoever handled the signal before handles it.
 """
 
@@ -65,7 +65,7 @@ class _Handler:
             try:
                 one.note_open_rows()
             except Exception:
-                log.exception("open rows could not be noted at SIGTERM")
+                log.exception("open rows could not be marked as lost at SIGTERM")
         if callable(self._before):
             self._before(number, frame)
             return

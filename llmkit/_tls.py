@@ -38,7 +38,7 @@ def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
             f"the CA certificates cannot be read ({type(error).__name__})",
-            hint=f"Let {' or '.join(VARIABLES)} name a PEM file or a folder of them, or unset it.",
+            hint="Set SSL_CERT_FILE to a PEM file or SSL_CERT_DIR to a folder of PEM files, or unset them.",
         ) from None
 
 
@@ -53,7 +53,7 @@ def untrusted(error: BaseException) -> ConnectionFailed | None:
     why = "it is for another host" if cause.verify_code in OTHER_HOST else cause.verify_message
     return ConnectionFailed(
         f"the provider's TLS certificate is not trusted: {why}",
-        hint="For a CA of your own set SSL_CERT_FILE to its PEM file, or add it to the system's "
-        "certificates; check base_url, too.",
+        hint="If you have your own CA, set SSL_CERT_FILE to its PEM file, or add it to the system's "
+        "certificates. Check base_url, too.",
         can_retry=False,
     )

@@ -5,6 +5,6 @@ from __future__ import annotations
 from llmkit.errors import ConfigError
 
 raise ConfigError(
-    'INSTALLED_APPS names "llmkit", which is no Django app',
-    hint='Its app is "llmkit_django": name that one, then run manage.py migrate.',
+    '"llmkit" in INSTALLED_APPS is not a Django app',
+    hint='Use "llmkit_django" instead, then run manage.py migrate.',
 )

@@ -1,4 +1,4 @@
-"""What is asked: one logical call, whatever number of attempts it takes."""
+"""A call: what is asked of a model, however many attempts it takes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def user_id(value: object) -> str | None:
     if isinstance(value, int | UUID) and value is not True:
         return str(value)
     raise TypeError(
-        f"a user is an id (a str, an int or a UUID) or None, and not a {type(value).__name__}"
+        f"a user has to be an id (a str, an int or a UUID) or None, not a {type(value).__name__}"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls: whose budget, whose row. Tags are written to the row as they are.
+    """Who makes the call. Tags are written to the row as they are.
 
-    `user` is an id; None, False and an empty text are nobody.
+    `user` is an id; None, False and an empty string mean nobody.
 
     Raises:
-        TypeError: the user is no id.
+        TypeError: the user is not an id.
     """
 
     user: str | None = None
@@ -57,7 +57,7 @@ class Trace:
     """What became of a call so far. Its copies share it.
 
     Attributes:
-        has_row: whether it is on the books.
+        has_row: whether the call has a row in the ledger.
     """
 
     __slots__ = ("has_row",)
@@ -68,10 +68,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One logical call. Middleware may pass on a changed copy (`dataclasses.replace`).
+    """One call, however many attempts it takes. Middleware may pass on a changed copy (`dataclasses.replace`).
 
-    `model` is an alias from the settings or a `provider:model` id; None in a field leaves that choice to the provider.
-    `extra` holds fields put into the provider's request body as they are. What is said is not shown in the call's `repr`.
+    `model` is an alias from the settings or a `provider:model` id. A field that is None is left to the provider.
+    `extra` has fields that are added to the provider's request body as they are. The call's `repr` does not show the messages.
     """
 
     call_id: str
@@ -93,9 +93,10 @@ class Call:
 
 
 class CallOptions(TypedDict, total=False):
-    """What `complete()` and `stream()` take beside the messages.
+    """The options of `complete()` and `stream()`.
 
-    `user` is an id, or a `Caller` with more; `run_id` and `conversation` are ids of the app's own that the row keeps.
+    `user` is an id, or a `Caller`, which can also have a tenant and tags. `run_id` and `conversation` are your app's own ids, which are
+    stored in the row.
     """
 
     model: str
@@ -132,7 +133,7 @@ def build_call(
     """
     if not options.keys() <= _OPTIONS:
         unknown, known = min(options.keys() - _OPTIONS), ", ".join(sorted(_OPTIONS))
-        raise TypeError(f"{unknown!r} is not an option of a call. Known are: {known}")
+        raise TypeError(f"{unknown!r} is not an option of a call. Known options: {known}")
     max_tokens = options.get("max_tokens")
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")

@@ -1,4 +1,4 @@
-"""The one settings shape, the same for every framework."""
+"""The settings, the same for every framework."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _listed(value: object) -> object:
 
 def _http_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
-        raise ValueError("a base URL starts with http:// or https://")
+        raise ValueError("a base URL has to start with http:// or https://")
     return value
 
 
@@ -52,7 +52,7 @@ def _origin(value: str) -> str:
     except ValueError:
         sound = False
     if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-        raise ValueError('an origin is a scheme and a host, such as "https://app.example"')
+        raise ValueError('an origin has to be a scheme and a host, such as "https://app.example"')
     return value
 
 
@@ -64,13 +64,13 @@ FieldValue = Annotated[str, AfterValidator(field_value)]
 
 
 class Section(BaseModel):
-    """A part of the settings: closed, frozen."""
+    """A section of the settings. Unknown keys are refused, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Price(Section):
-    """US dollars per million tokens, and per thousand web searches. Cached tokens cost as other input unless priced themselves."""
+    """US dollars per million tokens, and per thousand web searches. Cached tokens cost the same as other input unless they have their own price."""
 
     input: Dollars
     output: Dollars
@@ -83,7 +83,9 @@ def _price(value: object) -> object:
     if isinstance(value, int | str) and not isinstance(value, bool):
         if str(value) == "0":
             return Price(input=Decimal(0), output=Decimal(0))
-        raise ValueError('a price is 0, or {"input": "3", "output": "15"} per million tokens')
+        raise ValueError(
+            'a price has to be 0, or {"input": "3", "output": "15"} in US dollars per million tokens'
+        )
     return value
 
 
@@ -91,7 +93,7 @@ AnyPrice = Annotated[Price, BeforeValidator(_price)]
 
 
 class ProviderConfig(Section):
-    """Where a provider is and how it is spoken to."""
+    """A provider's address, API key, wire format and price."""
 
     wire: Literal["anthropic", "openai"] | None = None
     base_url: BaseURL | None = None
@@ -101,13 +103,13 @@ class ProviderConfig(Section):
 
 
 class Defaults(Section):
-    """What a call says when it does not say it itself."""
+    """Values that are used when a call does not set them."""
 
     max_tokens: Count = 4096
 
 
 class RetryConfig(Section):
-    """How often and after what wait an attempt is made again. `attempts` counts over all routes of one call."""
+    """How many attempts are made, and how long to wait between them, in seconds. `attempts` is the total for one call, over all models of its alias."""
 
     attempts: Count = 4
     wait_initial: Seconds = 1
@@ -116,7 +118,7 @@ class RetryConfig(Section):
 
 
 class TimeoutConfig(Section):
-    """The clocks, in seconds. `complete()` knows connect and total only."""
+    """The timeouts, in seconds. `complete()` uses only `connect` and `total`."""
 
     connect: Seconds = 5
     first_content: Seconds = 120
@@ -125,7 +127,7 @@ class TimeoutConfig(Section):
 
 
 class ConcurrencyConfig(Section):
-    """How many calls may run at once; None is no limit. `queue_timeout` is in seconds."""
+    """How many calls may run at the same time (None: no limit), and how many may wait in the queue. `queue_timeout` is in seconds."""
 
     per_process: Count | None = None
     per_provider: Count | None = None
@@ -134,10 +136,11 @@ class ConcurrencyConfig(Section):
 
 
 class LedgerConfig(Section):
-    """Where the rows go. A call whose row cannot be written is not made.
+    """Where the calls are recorded. A call whose row cannot be written is not made.
 
-    `database` None is the host's own database; with no host to ask, no books are kept. `connection` says whose connection
-    writes them: one of our own, so that the host's rollback takes no row along, or the host's, in the host's transaction.
+    If `database` is None, the app's own database is used; without a framework, nothing is recorded. `connection` says which
+    connection writes the rows: "own" is a connection of llmkit's, so that the app's rollback does not remove them; "host" is the
+    app's connection, in the app's transaction.
     """
 
     database: Annotated[str | None, Field(repr=False)] = None
@@ -148,10 +151,11 @@ class LedgerConfig(Section):
 
 
 class RelayConfig(Section):
-    """What a browser may ask, and how it is answered.
+    """What browsers may ask for, and how they are answered.
 
-    `heartbeat` is in seconds, `max_body` in bytes. `anonymous` lets those call, too, who are not logged in. `allowed_origins` are
-    other sites whose pages may call with cookies; in Django its own CSRF_TRUSTED_ORIGINS decide.
+    `model` is the browser's default model, `models` are others that it may choose. `heartbeat` is in seconds, `max_body` in bytes.
+    `anonymous` lets users call who are not logged in. `allowed_origins` are other origins whose pages may call with cookies; Django
+    uses its own CSRF_TRUSTED_ORIGINS instead.
     """
 
     model: str = "default"
@@ -166,10 +170,10 @@ class RelayConfig(Section):
 
 
 class Config(Section):
-    """The settings of one app. `Config.of(...)` reads a mapping and says what is wrong in it.
+    """The settings of one app. `Config.of(...)` reads a mapping and reports everything that is wrong in it.
 
-    The whole shape is known from the first version on. A part that is not built yet is refused at any value but its default,
-    so that no limit is believed to hold that does not.
+    A setting for a feature that does not exist yet is refused unless it has its default value, so that nobody relies on a limit
+    that is not enforced.
     """
 
     providers: dict[str, ProviderConfig] = {}
@@ -193,22 +197,22 @@ class Config(Section):
 
     @property
     def has_books(self) -> bool:
-        """Whether it is said where the rows go, or that there are none."""
+        """Whether the settings say where the calls are recorded, or that they are not."""
         return self.ledger is False or self.ledger.database is not None
 
     def for_host(self, database: str | None = None) -> Self:
-        """Return the settings of a host: where they do not say where the rows go, these go into the host's own database.
+        """Return the settings for an app: calls are recorded in the app's own database unless the settings name another.
 
         Raises:
-            ConfigError: the host has none.
+            ConfigError: neither the settings nor the app name a database.
         """
         if self.ledger is False or self.ledger.database is not None:
             return self
         if database is None:
             raise ConfigError(
                 "ledger.database is not set",
-                hint='Say where the rows go, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
-                'or keep no books with {"ledger": False}.',
+                hint='Set where the calls are recorded, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
+                'or record nothing with {"ledger": False}.',
             )
         ledger = self.ledger.model_copy(update={"database": database})
         return self.model_copy(update={"ledger": ledger})
@@ -219,18 +223,19 @@ class Config(Section):
         """Read settings.
 
         Raises:
-            ConfigError: names every wrong key and what it should be.
+            ConfigError: something is wrong; the message names each wrong key and how to correct it.
         """
         if isinstance(settings, cls):
             return settings
         if not isinstance(settings, Mapping):
             raise ConfigError(
-                f"the settings are a {type(settings).__name__}",
-                hint="They are a dict: see the README.",
+                f"the settings are a {type(settings).__name__}, not a dict",
+                hint="The README shows all settings.",
             )
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             raise ConfigError(
-                explain(error, cls), hint="Mend the settings of llmkit; the README shows them all."
+                explain(error, cls),
+                hint="Correct the settings of llmkit; the README shows all of them.",
             ) from None

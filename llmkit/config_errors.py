@@ -115,13 +115,13 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def _meant(path: list[str], section: type[BaseModel], shape: type[BaseModel]) -> str:
     """Say what a key that does not exist may be meant for: one of a like name, or of the same name in another section."""
     if len(path) == 1 and path[0] in _ARGUMENTS:
-        return f": give it to the adapter, as in LLMKit(app, {path[0]}=...) or LLMKitMiddleware(app, {path[0]}=...)"
+        return f": pass it to the adapter, as in LLMKit(app, {path[0]}=...) or LLMKitMiddleware(app, {path[0]}=...)"
     near = get_close_matches(path[-1].lower(), section.model_fields, n=1)
     meant = [".".join([*path[:-1], *near])] if near else []
     meant += [found for found in _elsewhere(path[-1], shape) if found not in meant]
     if meant:
         return f"; did you mean {' or '.join(meant)}?"
-    return f" (there are {', '.join(sorted(section.model_fields))})"
+    return f" (known settings: {', '.join(sorted(section.model_fields))})"
 
 
 def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
@@ -134,7 +134,7 @@ def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
 
 def _choices(problem: ErrorDetails) -> str:
     """Say which words there are, and which one was meant if that can be known."""
-    said = problem["msg"].replace("Input should be", "it is")
+    said = problem["msg"].replace("Input should be", "it has to be")
     words = re.findall(r"'([^']*)'", said)
     given = problem.get("input")
     near = get_close_matches(given.lower(), words, n=1) if isinstance(given, str) else []
@@ -147,5 +147,5 @@ def _keys(path: list[str], section: type[BaseModel]) -> str:
         return ' of aliases; did you mean {"models": {"default": "anthropic:claude-sonnet-4-5"}}?'
     if len(path) == 1 and path[0] in ("providers", "prices"):
         return f", such as {{{_EXAMPLES[path[0]]}}}"
-    otherwise = ", or False, which keeps no books" if path == ["ledger"] else ""
+    otherwise = ", or False to record nothing" if path == ["ledger"] else ""
     return f" with some of the keys {', '.join(sorted(section.model_fields))}{otherwise}"

@@ -1,4 +1,4 @@
-"""Everything that llmkit raises.
+"""The exceptions that llmkit raises.
 
 LLMKitError
 ├── ConfigError (ValueError)        the settings are wrong; nothing was sent
@@ -6,21 +6,21 @@ LLMKitError
 ├── InvalidRequest (ValueError)     the caller's messages or options are wrong; nothing was sent
 ├── QueueFull                       too many calls at once in this process; nothing was sent
 ├── LedgerUnavailable               the row could not be written; nothing was sent
-├── StreamClosed (RuntimeError)     the stream or its Kit was closed while, or before, it was read
-└── ProviderError                   an attempt was made and failed
+├── StreamClosed (RuntimeError)     the stream, or its Kit, was closed before or while it was read
+└── ProviderError                   an attempt to call the provider failed
     ├── ConnectionFailed            no connection, or it broke before any answer
-    ├── ProviderTimeout             a clock ran out: connect, first_content, idle or total
+    ├── ProviderTimeout             a timeout expired: connect, first_content, idle or total
     ├── RequestRejected             the provider refuses this request (400, 404, 413, 422, ...)
     │   ├── AuthenticationFailed    the provider refuses the key (401, 403)
-    │   └── PromptTooLong           the model cannot take so much
+    │   └── PromptTooLong           the prompt does not fit into the model's context window
     ├── RateLimited                 too many requests (429), with the wait in `retry_after`
-    │   └── QuotaExhausted          the account is out of money or of its day's share; waiting does not help
-    ├── ServerFailed                the provider failed (500, 502, 503, 504) or says so inside a stream
-    │   └── Overloaded              too many others ask it (529)
-    ├── ProtocolError               the answer is not what the wire format promises
-    │   ├── FrameTooLarge           a server-sent event is larger than the stated limit
-    │   └── AnswerTooLarge          the whole answer is
-    └── StreamTruncated             the answer ended without its terminal marker
+    │   └── QuotaExhausted          the account has no money or quota left; waiting a little does not help
+    ├── ServerFailed                the provider failed (500, 502, 503, 504), or reported an error inside a stream
+    │   └── Overloaded              the provider has too many requests (529)
+    ├── ProtocolError               the answer does not follow the wire format
+    │   ├── FrameTooLarge           a server-sent event is larger than the limit
+    │   └── AnswerTooLarge          the complete answer is larger than the limit
+    └── StreamTruncated             the answer ended without its end marker
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Clock = Literal["connect", "first_content", "idle", "total"]
 
 
 class LLMKitError(Exception):
-    """The root of all errors of llmkit.
+    """The base class of all llmkit exceptions.
 
-    `hint` says how to mend it. `type` is the word that a browser or a log may see; neither ever holds a prompt or a key.
+    `hint` says how to fix the problem. `type` is a short name for browsers and logs. Neither ever contains a prompt or a key.
     """
 
     type = "llmkit_error"
@@ -90,24 +90,24 @@ class LedgerUnavailable(LLMKitError):
 
 
 class StreamClosed(LLMKitError, RuntimeError):
-    """The stream was closed while, or before, it was read."""
+    """The stream was closed before or while it was read."""
 
     type = "stream_closed"
 
 
 class ProviderError(LLMKitError):
-    """An attempt at a provider failed.
+    """An attempt to call a provider failed.
 
     Attributes:
-        provider, model: where the attempt went.
+        provider, model: what was called.
         status_code: the HTTP status, if there was one.
-        code: the provider's own word for the failure; for a timeout the clock that ran out.
+        code: the provider's error code; for a timeout, the name of the timeout that expired.
         request_id: the provider's id for the request, to quote to its support.
-        retry_after: seconds that the provider asks to wait, or None.
-        rate_limits: the provider's headers of that kind, as in `Response`.
+        retry_after: how many seconds the provider asks to wait, or None.
+        rate_limits: the provider's rate limit headers, as in `Response`.
         can_retry: whether the same request may succeed later.
-        sent: whether the request may have reached the provider; False where there never was a connection.
-        response: the partial answer, if any text was handed on before the failure.
+        sent: whether the request may have reached the provider; False if no connection was made.
+        response: the partial answer, if any text arrived before the failure.
     """
 
     type = "provider_error"
@@ -144,7 +144,8 @@ class ConnectionFailed(ProviderError):
     """No connection could be made, or it broke before the answer began.
 
     Attributes:
-        stale: whether it had served before and broke before the first byte of this answer: the provider had closed it meanwhile.
+        stale: whether a reused connection broke before the first byte of this answer, because the provider had closed it in the
+            meantime.
     """
 
     type = "connection_failed"
@@ -153,14 +154,14 @@ class ConnectionFailed(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
-    """A clock ran out. `clock` says which: connect, first_content, idle or total."""
+    """A timeout expired. `clock` says which one: connect, first_content, idle or total."""
 
     type = "timeout"
     can_retry = True
 
     def __init__(self, clock: Clock, seconds: float, **fields: object) -> None:
         super().__init__(
-            f"the provider did not answer in time: {clock} ran out after {seconds:g} s",
+            f"the provider did not answer in time: the {clock} timeout expired after {seconds:g} s",
             hint=f"Raise timeouts.{clock} if this model needs longer.",
             code=clock,
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
@@ -209,7 +210,7 @@ class ServerFailed(ProviderError):
 
 
 class Overloaded(ServerFailed):
-    """The provider has more to do than it can; a little later it may answer."""
+    """The provider is overloaded; it may answer a little later."""
 
     type = "overloaded"
 
@@ -222,13 +223,13 @@ class ProtocolError(ProviderError):
 
 
 class FrameTooLarge(ProtocolError):
-    """A server-sent event is larger than the decoder's stated limit."""
+    """A server-sent event is larger than the decoder's limit."""
 
     type = "frame_too_large"
 
 
 class AnswerTooLarge(ProtocolError):
-    """The answer is larger than any model's, and was given up. `limit` is in bytes of a whole answer, or characters of a stream."""
+    """The answer is larger than the limit, so llmkit stopped reading it. `limit` is in bytes for a complete answer, in characters for a stream."""
 
     type = "answer_too_large"
     can_retry = False
@@ -236,14 +237,14 @@ class AnswerTooLarge(ProtocolError):
     def __init__(self, limit: int, **fields: object) -> None:
         super().__init__(
             f"the answer is larger than {limit // 2**20} MiB",
-            hint="No model's answer is. Check the base URL of this provider, and the proxies in between.",
+            hint="No model sends answers of this size. Check the base URL of this provider, and the proxies in between.",
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
         )
         self.limit = limit
 
 
 class StreamTruncated(ProviderError):
-    """The stream ended without its terminal marker: the answer is not complete."""
+    """The stream ended without its end marker: the answer is not complete."""
 
     type = "stream_truncated"
     can_retry = True

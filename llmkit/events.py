@@ -1,4 +1,4 @@
-"""What a model says, as it says it.
+"""The events of a stream.
 
 These are msgspec structs and not dataclasses because one is made for every network read: a frozen dataclass takes five
 times as long to build, and structs that hold only text need no garbage collection.
@@ -31,17 +31,17 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class ThinkingDelta(msgspec.Struct, frozen=True, gc=False):
-    """More of the model's thinking, where the provider shows it."""
+    """More of the model's thinking, if the provider shows it."""
 
     text: str
 
 
 class Reset(msgspec.Struct, frozen=True, gc=False):
-    """Forget what came so far: the answer begins anew."""
+    """Discard the text so far: the answer starts again."""
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """The answer is complete. The last event of every complete stream, and of no other."""
+    """The answer is complete. Every complete stream ends with this event, and no other stream has one."""
 
     stop_reason: StopReason
     raw_stop_reason: str | None

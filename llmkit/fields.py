@@ -17,7 +17,7 @@ def field_name(name: str) -> str:
     """
     name = name.strip().lower()
     if not _NAME.fullmatch(name):
-        raise ValueError("a header's name has letters, digits and hyphens, and no spaces")
+        raise ValueError("a header name has only letters, digits and hyphens")
     if name in _FRAMING:
         raise ValueError(f"{name} is set by the HTTP library")
     return name
@@ -31,5 +31,7 @@ def field_value(value: str) -> str:
     """
     value = value.strip()
     if not (value.isascii() and value.replace("\t", " ").isprintable()):
-        raise ValueError("a header's value is printable ASCII: no line ends, no accented letters")
+        raise ValueError(
+            "a header value has to be printable ASCII, without line breaks or accented letters"
+        )
     return value

@@ -85,6 +85,6 @@ def inflater_for(headers: Mapping[str, str]) -> Inflater | None:
     if encoding == "deflate":
         return Inflater("deflate")
     raise ProtocolError(
-        "the answer is compressed in a way that nobody asked for",
-        hint="Check the proxies between this app and the provider: llmkit asks for identity.",
+        "the answer is compressed in a way that llmkit does not support",
+        hint="Check the proxies between this app and the provider: llmkit asks for uncompressed answers.",
     )

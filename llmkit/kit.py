@@ -1,4 +1,4 @@
-"""What an app has one of: settings, providers, connections, the ledger."""
+"""The Kit: what an app has one of, such as settings, providers, connections and the ledger."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ class OpenAttempt(Protocol):
 
 
 class Kit:
-    """Owns what must exist once in an app; `client` and `async_client` share it.
+    """Holds what an app needs only once: settings, connections and the ledger. `client` and `async_client` share them.
 
-    Everything is made on first use, and again after a fork. Connections belong to an event loop, or to the threads.
+    Connections are opened on first use, and again after a fork. Each event loop has its own; all threads share theirs.
 
     Args:
         config: the settings, as a mapping or a `Config`.
         providers: providers of your own, beside those of the settings.
-        middleware: stands around every call, the first outermost.
-        ledger: the host's books, which the kit closes; without it those of the settings.
-        http_client, async_http_client: httpx or httpx2 clients to use; they stay yours to close. Their cookies are not sent.
-        clock, now, chance, new_id: where time, the date, randomness and ids come from.
+        middleware: called around every call; the first one is the outermost.
+        ledger: a ledger to use instead of the one in the settings. The kit closes it.
+        http_client, async_http_client: httpx or httpx2 clients to use. You close them yourself. Their cookies are not sent.
+        clock, now, chance, new_id: where time, the date, random numbers and ids come from. Replace them in tests.
 
     Raises:
         ConfigError: the settings are wrong.
@@ -124,13 +124,15 @@ class Kit:
         base_url: str | None = None,
         **options: Any,  # those of the constructor
     ) -> Self:
-        """Make a kit for one model, without books.
+        """Make a kit for one model, without a ledger.
 
         Raises:
-            ConfigError: no model is named, its provider is not known, or has no key.
+            ConfigError: no model is given, or its provider is unknown or has no key.
         """
         if model is None:
-            raise ConfigError("no model is named", hint='Name one: "anthropic:claude-sonnet-4-5".')
+            raise ConfigError(
+                "no model is given", hint='Pass one, such as "anthropic:claude-sonnet-4-5".'
+            )
         given = {"api_key": api_key, "base_url": base_url}
         provider = {key: value for key, value in given.items() if value is not None}
         kit = cls(
@@ -146,7 +148,7 @@ class Kit:
 
     @cached_property
     def client(self) -> Client:
-        """The client for threads."""
+        """The client for sync code."""
         from llmkit._sync.client import Client  # noqa: PLC0415  # the sync half, for those who use it
 
         return Client(kit=self)
@@ -220,7 +222,7 @@ class Kit:
         return self._loop_transports.get()
 
     def warm(self) -> None:
-        """Load and make what the first call of the running event loop would otherwise wait for. Nothing is connected to."""
+        """Load what the first call in the running event loop would otherwise wait for. No connection is opened."""
         self.async_client  # noqa: B018
         self.async_transport()
 
@@ -236,7 +238,7 @@ class Kit:
             self.ledger.flush(seconds)
 
     def close(self) -> None:
-        """Close the connections of the threads and the ledger, once all its rows are written."""
+        """Write all waiting rows, then close the ledger and the connections of sync code."""
         with self._lock:
             self._threads_transport = None
             close, self._close_threads = self._close_threads, None
@@ -246,7 +248,7 @@ class Kit:
             self.ledger.close()
 
     async def aclose(self) -> None:
-        """Wait for the finalisers, then close the connections of this event loop and all that `close` does."""
+        """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
         from llmkit._async_concurrency import async_finished  # noqa: PLC0415
@@ -280,8 +282,8 @@ class Kit:
             return None
         if settings.connection == "host":
             raise ConfigError(
-                'ledger.connection is "host", and no host gave its connection',
-                hint="An adapter for Django or Flask does; here the ledger needs one of its own.",
+                'ledger.connection is "host", but there is no app to take the connection from',
+                hint='Only the adapters for Django and Flask have one; leave ledger.connection at "own" here.',
             )
         from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
 
@@ -322,7 +324,7 @@ async def _end_loop(
 
 
 def _end(ledger: Ledger, attempts: dict[OpenAttempt, Home]) -> None:
-    """Close the books when the process ends, and first the rows of the streams that end here."""
+    """Close the ledger when the process ends, and before that the rows of the streams that end here."""
     _forsake(attempts)
     ledger.close()
 

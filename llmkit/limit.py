@@ -10,13 +10,13 @@ from llmkit.errors import QueueFull
 
 
 class ConcurrencyLimit:
-    """Counts running calls, and lets a stated number wait for a place. Nothing queues in silence.
+    """Limits how many calls run at the same time, and how many may wait for their turn.
 
-    Pure under its lock: whoever waits is told by a callback, so that threads and tasks wait side by side.
+    A waiting call is told by a callback, so threads and tasks can wait side by side.
 
     Args:
-        per_process, per_provider: how many may run; None is no limit.
-        queue: how many may wait.
+        per_process, per_provider: how many calls may run; None means no limit.
+        queue: how many calls may wait.
     """
 
     def __init__(
@@ -127,6 +127,6 @@ class ConcurrencyLimit:
 def queue_full() -> QueueFull:
     """Make the error for a call that found no place."""
     return QueueFull(
-        "too many calls run at once in this process",
+        "too many calls are running in this process",
         hint="Try again soon, or raise concurrency.per_process, per_provider or queue.",
     )

@@ -1,4 +1,4 @@
-"""What is said to a model: messages and their parts."""
+"""Messages and their parts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Part = TextPart
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; the system prompt is not a message but an argument of the call."""
+    """One message of a conversation. The system prompt is not a message: pass it as `system`."""
 
     role: Role
     parts: tuple[Part, ...]
 
     @classmethod
     def user(cls, *content: str | Part) -> Self:
-        """Build what the user says."""
+        """Make a message from the user."""
         return cls("user", to_parts(content))
 
     @classmethod
     def assistant(cls, *content: str | Part) -> Self:
-        """Build what the model said before."""
+        """Make a message from the model, as it answered before."""
         return cls("assistant", to_parts(content))
 
     @property
@@ -48,7 +48,7 @@ class Message:
 _KEYS = frozenset(("role", "content"))
 
 Prompt = str | Message | Sequence[Message | Mapping[str, object]]
-"""What a call accepts: a text, a message, or the conversation, as messages or `{"role", "content"}` mappings."""
+"""What a call accepts: a string, a message, or a conversation as a list of messages or `{"role", "content"}` mappings."""
 
 
 def to_parts(content: Iterable[str | Part]) -> tuple[Part, ...]:
@@ -61,7 +61,7 @@ def to_messages(prompt: Prompt) -> tuple[Message, ...]:
     """Turn what a caller passed into a tuple of messages.
 
     Raises:
-        InvalidRequest: nothing is said, a role is unknown, or a content is neither text nor parts.
+        InvalidRequest: there are no messages, a role is unknown, or a content is neither a string nor a list of parts.
     """
     if isinstance(prompt, str):
         return (Message.user(prompt),)
@@ -95,7 +95,7 @@ def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
     if not item.keys() <= _KEYS:
         raise InvalidRequest(
             f"messages[{at}] has the unknown key {min(map(str, item.keys() - _KEYS))!r}",
-            hint="A message has a role and a content and nothing else.",
+            hint="A message has only a role and a content.",
         )
     return Message(cast("Role", role), _content_parts(content, at))
 
@@ -106,8 +106,8 @@ def _content_parts(content: object, at: int) -> tuple[Part, ...]:
     if isinstance(content, Sequence) and content:
         return to_parts(_content_part(part, at) for part in content)
     raise InvalidRequest(
-        f"messages[{at}].content must be a text or a list of parts",
-        hint='A content is a text, or parts such as {"type": "text", "text": "..."}.',
+        f"messages[{at}].content must be a string or a list of parts",
+        hint='Use a string, or parts such as {"type": "text", "text": "..."}.',
     )
 
 

@@ -1,4 +1,4 @@
-"""What may stand around every call: one class, two doors."""
+"""Middleware around calls: one class, with a method for sync and one for async code."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ AsyncCallNext: TypeAlias = "Callable[[Call], Awaitable[AsyncStream]]"
 
 @runtime_checkable
 class Middleware(Protocol):
-    """Stands around the calls of a `Client`.
+    """Middleware around the calls of a `Client`.
 
-    `call_next` returns when the answer's first content is there, or raises. To watch the end, give the stream a
-    `finalise(callback)`; to see every list of events, a `tap(callback)`. For an `AsyncClient` write `handle_async`; write
-    both if both are used.
+    `call_next` returns when the first content of the answer has arrived, or raises. To be told when the stream ends, use
+    `stream.finalise(callback)`; to see every list of events, use `stream.tap(callback)`. For an `AsyncClient` write `handle_async`; if
+    you use both clients, write both methods.
     """
 
     def handle(self, call: Call, call_next: CallNext) -> Stream:
-        """Handle one call: pass it on, or a changed copy of it, or answer otherwise."""
+        """Handle one call: pass it (or a changed copy) to `call_next`, or return another stream."""
 
 
 @runtime_checkable
 class AsyncMiddleware(Protocol):
-    """Stands around the calls of an `AsyncClient`: see `Middleware`."""
+    """Middleware around the calls of an `AsyncClient`; see `Middleware`."""
 
     async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
-        """Handle one call: pass it on, or a changed copy of it, or answer otherwise."""
+        """Handle one call: pass it (or a changed copy) to `call_next`, or return another stream."""

@@ -1,4 +1,4 @@
-"""What came back: the answer, accumulated from its events."""
+"""The response: an answer, put together from its events."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Status = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An answer, complete or so far. `stop_reason` is None while it is not complete.
+    """An answer, complete or partial. `stop_reason` is None while it is not complete.
 
-    `cost` is in US dollars; None when the price or the usage is unknown. `rate_limits` are the provider's headers of that kind
+    `cost` is in US dollars; None if the price or the usage is unknown. `rate_limits` are the provider's rate limit headers
     (`anthropic-ratelimit-tokens-remaining`, `x-ratelimit-reset-requests`, `retry-after`, ...), names in lower case.
     """
 
@@ -47,7 +47,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a stream ended, for finalisers: the ledger's word, the answer so far, and the error if there was one."""
+    """How a stream ended, for finalisers: its status in the ledger, the answer so far, and the error, if there was one."""
 
     status: Status
     response: Response

@@ -80,7 +80,7 @@ class Routes:
             meant = "" if vendor is None else f"Did you mean '{vendor}:{name}'? "
         if aliases:
             return f"{meant}The aliases in models are: {', '.join(aliases)}."
-        return f'{meant}No model has an alias yet: {{"models": {{"default": "anthropic:claude-sonnet-4-5"}}}} names one.'
+        return f'{meant}There are no aliases yet; define one with {{"models": {{"default": "anthropic:claude-sonnet-4-5"}}}}.'
 
     def _check_known(self, name: str, where: str) -> None:
         if name in self._providers or name in KNOWN or name in self._config.providers:
@@ -90,8 +90,8 @@ class Routes:
         meant = "" if near is None else f"Did you mean {near}? "
         raise ConfigError(
             f"{where} names the unknown provider {name!r}",
-            hint=f"{meant}Known are {', '.join(sorted(KNOWN))}; "
-            f"any other needs providers.{name} with a wire and a base_url.",
+            hint=f"{meant}Known providers: {', '.join(sorted(KNOWN))}. "
+            f"Any other needs providers.{name} with a wire and a base_url.",
         )
 
     def _make(self, name: str) -> Provider:
@@ -101,14 +101,14 @@ class Routes:
         if wire is None:
             raise ConfigError(
                 f"providers.{name}.wire is not set",
-                hint=f"It is one of {', '.join(sorted(WIRES))}.",
+                hint=f"Set it to one of {', '.join(sorted(WIRES))}.",
             )
         usual = _usual_url(known)
         base_url = (given.base_url if given else None) or usual
         if base_url is None:
             raise ConfigError(
                 f"providers.{name}.base_url is not set",
-                hint='Say where it is, e.g. "http://127.0.0.1:8080/v1".',
+                hint='Set it to the address of the provider, e.g. "http://127.0.0.1:8080/v1".',
             )
         return WIRES[wire](
             name,

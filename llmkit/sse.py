@@ -1,9 +1,9 @@
 """Server-sent events, in and out, without I/O.
 
 The rules are those of the WHATWG HTML standard, "Server-sent events", section "Interpreting an
-event stream". One thing differs on purpose: the standard drops an event that no blank line ends,
-`SSEDecoder.close` returns it, because some servers that speak the format almost end their streams
-so. Whoever reads the events decides whether they are complete.
+event stream". There is one difference: the standard drops an event that is not followed by a blank line,
+but `SSEDecoder.close` returns it, because some servers end their streams like this. The reader of
+the events decides whether they are complete.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from llmkit.errors import FrameTooLarge
 
 MAX_EVENT = 16 * 1024 * 1024
-"""Bytes that one line, or the data lines of one event, may have."""
+"""The maximum size in bytes of one line, and of the data lines of one event."""
 
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _BOM = b"\xef\xbb\xbf"
@@ -27,7 +27,7 @@ _FRAME = re.compile(r"(?:event: ?([^\n]*)\n)?data: ?([^\n]*)\n\n|(.+?)\n\n", re.
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event. `id` is the last id that the stream has sent, None while it has sent none."""
+    """One event. `id` is the last id that the stream has sent, or None if it has not sent one."""
 
     event: str
     data: str
@@ -35,16 +35,16 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class SSEDecoder:
-    """Cuts the bytes of one event stream into events.
+    """Splits the bytes of an event stream into events.
 
-    The time it takes is linear in the bytes, however they are split.
+    The time is linear in the number of bytes, however they are divided.
 
     Attributes:
         last_id: the id to send as `Last-Event-ID` when connecting again, or None.
-        retry: milliseconds that the server asks to wait before connecting again, or None.
+        retry: how many milliseconds the server asks to wait before connecting again, or None.
         failure: the error that ended the stream, or None.
-        between: whether the next byte begins an event.
-        cut: after `close`, whether the stream ended inside of an event.
+        between: whether the next byte starts a new event.
+        cut: after `close`, whether the stream ended inside an event.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class SSEDecoder:
         self.failure: FrameTooLarge | None = None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Take in bytes as they came; return the events that they complete.
+        """Read more bytes; return the events that they complete.
 
         Raises:
             FrameTooLarge: a line, or the data lines of one event, are longer than `max_event`
@@ -98,7 +98,7 @@ class SSEDecoder:
         return self._feed(data)
 
     def close(self) -> list[ServerSentEvent]:
-        """Take in the end of the stream; return the last event if no blank line ended it.
+        """End the stream; return the last event if it was not followed by a blank line.
 
         Raises:
             FrameTooLarge: as in `feed`.
@@ -239,17 +239,17 @@ class SSEDecoder:
 def encode(data: str, *, event: str | None = None, id: str | None = None) -> bytes:
     r"""Write one event.
 
-    Each line of `data` gets a field of its own, so that no text can forge an event. A line end is
-    `\r\n`, `\r` or `\n` and arrives as `\n`. Halves of surrogate pairs become U+FFFD, for UTF-8 has
-    none.
+    Each line of `data` gets its own field, so that no text can forge an event. A line break is
+    `\r\n`, `\r` or `\n` and arrives as `\n`. Halves of surrogate pairs become U+FFFD, because UTF-8
+    cannot encode them.
 
     Raises:
-        ValueError: `event` or `id` holds a line end, or `id` a NUL.
+        ValueError: `event` or `id` contains a line break, or `id` contains a NUL.
     """
     head = ""
     if id is not None:
         if "\0" in id:
-            raise ValueError("the id of an event may not hold a NUL: a browser would ignore it")
+            raise ValueError("the id of an event may not contain a NUL: a browser would ignore it")
         head = f"id: {_one_line(id, 'id')}\n"
     if event is not None:
         head += f"event: {_one_line(event, 'name')}\n"
@@ -259,13 +259,13 @@ def encode(data: str, *, event: str | None = None, id: str | None = None) -> byt
 
 
 def comment(text: str = "") -> bytes:
-    """Write a comment, which keeps a connection alive and which no client shows."""
+    """Write a comment. It keeps the connection alive, and clients ignore it."""
     return _utf8("".join(f": {line}\n" if line else ":\n" for line in _LINE_END.split(text)) + "\n")
 
 
 def _one_line(value: str, what: str) -> str:
     if "\n" in value or "\r" in value:
-        raise ValueError(f"the {what} of an event may not hold a line end")
+        raise ValueError(f"the {what} of an event may not contain a line break")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a call used: tokens, and how we know."""
+"""Usage: the tokens of a call, and whether they were reported or estimated."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Source = Literal["reported", "estimated", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens of one attempt. None is unknown, which is not 0.
+    """Tokens of one attempt. None means unknown, which is not 0.
 
-    `input_tokens` is all of the prompt, cached parts included; `output_tokens` includes reasoning. The other counts are
-    parts of those two, in tokens. `*_source` says whether the provider reported the number or llmkit estimated it.
+    `input_tokens` is the whole prompt, including cached parts; `output_tokens` includes reasoning. The other counts are parts of
+    those two. `*_source` says whether the provider reported the number or llmkit estimated it.
     """
 
     input_tokens: int | None = None
@@ -29,7 +29,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int | None:
-        """Add input and output; None when one is unknown."""
+        """The sum of input and output; None if one of them is unknown."""
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens + self.output_tokens

@@ -1,4 +1,4 @@
-"""The middleware: llmkit's routes under one prefix, its kit in the scope, everything else passed on."""
+"""The middleware: serves llmkit's routes under a prefix, puts its kit into the scope and passes everything else on."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from llmkit_asgi.routes import GetUser, Routes, logged_in_user
 class LLMKitMiddleware:
     """Adds llmkit to an ASGI app.
 
-    Put it inside the session and authentication middleware, or it cannot see who is logged in. It closes its kit when the
-    host's lifespan ends.
+    It has to be inside the session and authentication middleware to see who is logged in. It closes its kit when the app's
+    lifespan ends.
 
     Args:
-        app: the app that already exists.
+        app: your app.
         config: the settings, as a mapping or a `Config`.
-        prefix: where the routes are, "/llm" unless you say otherwise.
-        get_user: says who calls: takes the scope, sync or async, and returns an id, a `Caller`, or None for nobody. Without it,
-            whoever Starlette's AuthenticationMiddleware has logged in.
-        kit: a kit made elsewhere, instead of `config`; it stays yours to close.
+        prefix: where the routes are; the default is "/llm".
+        get_user: a function, sync or async, that takes the scope and returns who calls: an id, a `Caller`, or None for nobody. The
+            default is the user that Starlette's AuthenticationMiddleware has logged in.
+        kit: an existing kit, instead of `config`. You close it yourself.
 
     Raises:
         ConfigError: the settings are wrong.
@@ -81,10 +81,10 @@ class LLMKitMiddleware:
 def llmkit_app(
     config: Mapping[str, Any] | Config | None = None, **options: Any
 ) -> LLMKitMiddleware:
-    """Make an app of llmkit's routes alone, to mount: `app.mount("/llm", llmkit_app(config=...))`.
+    """Make an app with llmkit's routes only, to mount: `app.mount("/llm", llmkit_app(config=...))`.
 
-    Views of the app it is mounted in may use `get_client` and `stream_response`, however deep either is mounted. Takes what
-    `LLMKitMiddleware` takes but `app` and `prefix`. A mounted app sees no lifespan: close its `kit` yourself
+    Views of the app it is mounted in can use `get_client` and `stream_response`, at any depth. Takes the same arguments as
+    `LLMKitMiddleware`, except `app` and `prefix`. A mounted app gets no lifespan events: close its `kit` yourself
     (`await mounted.kit.aclose()`), or pass one in.
     """
     return LLMKitMiddleware(_not_found, config, prefix="", **options)

@@ -38,8 +38,8 @@ def _mounted(app: object) -> Kit | None:
     kits = {id(kit): kit for kit in _kits(app, set())}
     if len(kits) > 1:
         raise ConfigError(
-            f"llmkit is mounted {len(kits)} times in this app, each with settings of its own",
-            hint="Give all of them one kit: kit = Kit(config), then llmkit_app(kit=kit) for each.",
+            f"llmkit is mounted {len(kits)} times in this app, with different kits",
+            hint="Use the same kit for all of them: kit = Kit(config), then llmkit_app(kit=kit) for each.",
         )
     return next(iter(kits.values()), None)
 

@@ -1,4 +1,4 @@
-"""The routes for an app's OpenAPI document: FastAPI does not see what a middleware answers."""
+"""The routes for an app's OpenAPI document, because FastAPI does not see routes that a middleware answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BODY = {
     "additionalProperties": False,
     "properties": {
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "model": {**_TEXT, "description": "An alias that the app offers."},
+        "model": {**_TEXT, "description": "An alias of a model that the app offers."},
     },
 }
 _USAGE = {
@@ -59,7 +59,7 @@ _FAILURES = {
 
 
 def openapi_paths(prefix: str = "/llm") -> dict[str, Any]:
-    """Return llmkit's two calls as the `paths` of an OpenAPI 3.1 document, to add to an app's own.
+    """Return llmkit's two POST routes as `paths` of an OpenAPI 3.1 document, to add to your app's own.
 
     Args:
         prefix: where the routes are.
@@ -69,7 +69,7 @@ def openapi_paths(prefix: str = "/llm") -> dict[str, Any]:
         f"{prefix}/stream": {
             "post": _operation(
                 "Stream an answer",
-                'Server-sent events: `data: {"text": ...}` with more text, `event: reset` where the answer begins anew, '
+                'Server-sent events: `data: {"text": ...}` with more text, `event: reset` where the answer starts again, '
                 "`event: error` where it failed, and `data: [DONE]` at the end of a complete one.",
                 {"text/event-stream": {"schema": _TEXT}},
             )
@@ -77,7 +77,7 @@ def openapi_paths(prefix: str = "/llm") -> dict[str, Any]:
         f"{prefix}/complete": {
             "post": _operation(
                 "Answer whole",
-                "The whole answer, with its tokens and its cost.",
+                "The complete answer, with its tokens and its cost.",
                 {"application/json": {"schema": _WHOLE}},
             )
         },

@@ -1,4 +1,4 @@
-"""For views of the host's own: the client, and a response that relays a stream."""
+"""For your own views: the client, and a response that relays a stream."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def get_client(request: HTTPConnection) -> AsyncClient:
     """Return the app's client. In FastAPI: `client: AsyncClient = Depends(get_client)`.
 
     Raises:
-        ConfigError: llmkit is neither the middleware of this app nor mounted in it.
+        ConfigError: llmkit is neither added to this app as middleware nor mounted in it.
     """
     return kit_of(request.scope).async_client
 
@@ -33,7 +33,7 @@ def get_client(request: HTTPConnection) -> AsyncClient:
 def stream_response(request: HTTPConnection, stream: AsyncStreamManager) -> Response:
     """Make a response that relays a stream to the browser: `stream_response(request, client.stream(...))`.
 
-    The stream is opened when the response is sent; a closed tab stops it.
+    The stream is opened when the response is sent. Closing the tab stops it.
     """
     return StreamResponse(stream, heartbeat=kit_of(request.scope).config.relay.heartbeat)
 

@@ -125,13 +125,11 @@ def _missing(error: Exception, scope: Scope) -> str | None:
 def _stands_outside(name: str, scope: Scope) -> ConfigError:
     middleware = _PUT_IN[name]
     hint = (
-        f"{middleware} puts it there. Add LLMKitMiddleware before {middleware}: Starlette puts what is added last outermost, "
-        "and llmkit has to stand inside to see who is logged in."
+        f"{middleware} puts it there. Add LLMKitMiddleware before {middleware}: Starlette puts the middleware added last on the outside, "
+        "and llmkit has to be inside to see who is logged in."
     )
     if name != "session" and "session" in scope:
-        hint += (
-            f' If it is a key of the session that may be missing: scope["session"].get("{name}").'
-        )
+        hint += f' If it is a key of the session that may be missing, use scope["session"].get("{name}").'
     return ConfigError(f'get_user found no "{name}" in the scope', hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""The ledger in the admin, to look at."""
+"""The ledger in the admin, read-only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llmkit_django.models import UsageRecord
 
 @admin.register(UsageRecord)
 class UsageRecordAdmin(admin.ModelAdmin):
-    """Shows the rows, and what the listed ones cost. Nobody adds, changes or deletes one here: they are the books."""
+    """Shows the rows, and the total cost of those listed. Rows cannot be added, changed or deleted here."""
 
     class Media:
         """What makes room for the columns."""

@@ -1,4 +1,4 @@
-"""What `manage.py check` says about the project's settings: each with an id, a reason and a remedy."""
+"""System checks for the project's settings, each with an id, a reason and a hint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FLUSHES = (6, 1, 3)
 
 @register("llmkit")
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Check `settings.LLMKIT`, as far as it can be known to be wrong before the first call."""
+    """Check `settings.LLMKIT` for everything that can be known to be wrong before the first call."""
     try:
         conf = Conf(getattr(settings, "LLMKIT", {}))
     except ConfigError as error:
@@ -45,7 +45,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 @register("llmkit", Tags.database)
 def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """Check that the table is where the rows go: only where databases are checked, for it asks one."""
+    """Check that the table exists. Runs only with database checks, because it queries a database."""
     alias = router.db_for_write(UsageRecord)
     if databases is None or alias not in databases:
         return []
@@ -81,12 +81,12 @@ def _models(config: Config) -> Iterator[CheckMessage]:
 def _without_default(config: Config) -> CheckMessage:
     problem, hint = (
         "is not set",
-        'LLMKIT = {"models": {"default": "anthropic:claude-sonnet-4-5"}} names one.',
+        'Name a model: LLMKIT = {"models": {"default": "anthropic:claude-sonnet-4-5"}}.',
     )
     if config.models:
         other = next(iter(config.models))
-        problem = 'has no model called "default", which is the one that the browser gets'
-        hint = f'Call one so, or choose another: LLMKIT["relay"] = {{"model": "{other}"}}.'
+        problem = 'has no model called "default", which is the one that browsers use'
+        hint = f'Name one of them "default", or choose another: LLMKIT["relay"] = {{"model": "{other}"}}.'
     elif hasattr(settings, "LLMKIT"):
         problem = "names no model"
     return Warning(f"settings.LLMKIT {problem}", hint=hint, id="llmkit.W001")
@@ -95,8 +95,8 @@ def _without_default(config: Config) -> CheckMessage:
 def _books(config: Config) -> Iterator[CheckMessage]:
     if config.ledger is False:
         yield Warning(
-            "no books are kept: nobody will know what the calls cost",
-            hint='Leave LLMKIT["ledger"] out, and the rows go into the project\'s database.',
+            "calls are not recorded, so nobody will know what they cost",
+            hint='Leave LLMKIT["ledger"] out to record them in the project\'s database.',
             id="llmkit.W002",
         )
         return
@@ -108,8 +108,8 @@ def _books(config: Config) -> Iterator[CheckMessage]:
         and not hasattr(mail, "outbox")  # a test's database
     ):
         yield Warning(
-            "the books are in memory: every worker has its own, and they end with it",
-            hint="Give the database of the app llmkit a file or a server.",
+            "the ledger is in an in-memory database: each worker has its own, and it is lost when the worker ends",
+            hint="Use a database file or a database server for the app llmkit.",
             id="llmkit.W003",
         )
 
@@ -117,8 +117,8 @@ def _books(config: Config) -> Iterator[CheckMessage]:
 def _login(conf: Conf) -> Iterator[CheckMessage]:
     if conf.get_user is None and not conf.config.relay.anonymous and not _has(_AUTHENTICATION):
         yield Warning(
-            "nobody can be logged in: every call of a browser will be answered with 401",
-            hint='Add AuthenticationMiddleware, or say who calls with LLMKIT["get_user"].',
+            "AuthenticationMiddleware is missing: every call from a browser will get a 401",
+            hint='Add it to MIDDLEWARE, or set LLMKIT["get_user"] to say who calls.',
             id="llmkit.W004",
         )
 
@@ -126,8 +126,8 @@ def _login(conf: Conf) -> Iterator[CheckMessage]:
 def _gzip() -> Iterator[CheckMessage]:
     if _has(_GZIP) and django.VERSION < _FLUSHES:
         yield Warning(
-            "GZipMiddleware of this Django holds back streaming responses of your own",
-            hint="llmkit's own responses are not compressed and stream. For others set the header "
+            "in this version of Django, GZipMiddleware holds back your own streaming responses",
+            hint="llmkit's own responses are not affected. For others, set the header "
             "Content-Encoding: identity, or silence this check.",
             id="llmkit.W005",
         )
@@ -143,7 +143,7 @@ def _worker(config: Config) -> Iterator[CheckMessage]:
     timeout = float(given) if given.isdigit() else 0
     if words and kind == "sync" and threads == "1" and 0 < timeout < config.timeouts.total:
         yield Warning(
-            f"gunicorn's sync worker answers one stream at a time, and is killed after {timeout:g} s of it",
+            f"gunicorn's sync worker answers one stream at a time, and is killed when one takes longer than {timeout:g} s",
             hint="Use --worker-class gthread --threads 16, gevent, or an ASGI server.",
             id="llmkit.W007",
         )

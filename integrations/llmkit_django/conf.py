@@ -24,17 +24,17 @@ GetUser = Callable[[HttpRequest], User | Awaitable[User]]
 
 # What only this adapter reads. Each is a function of the request, or its dotted path; sync or async.
 _HOOKS = ("permission", "get_user")
-_MEND = "Mend settings.LLMKIT; the README shows all that it may hold."
-NOT_INSTALLED = 'INSTALLED_APPS does not name "llmkit_django": add it, then run manage.py migrate'
+_MEND = "Correct settings.LLMKIT; the README shows all settings."
+NOT_INSTALLED = '"llmkit_django" is not in INSTALLED_APPS: add it, then run manage.py migrate'
 
 
 class Conf:
-    """`settings.LLMKIT`, and what is made of it once in a process.
+    """`settings.LLMKIT`, read once per process.
 
     Attributes:
-        config: what every host has.
-        permission: says whether a request may call; None asks for a login alone.
-        get_user: says who calls; None is `request.user`.
+        config: the settings that are the same in every framework.
+        permission: says whether a request may call; None requires only a login.
+        get_user: says who calls; None means `request.user`.
 
     Raises:
         ConfigError: a key is wrong.
@@ -44,7 +44,8 @@ class Conf:
     def __init__(self, given: Mapping[str, Any]) -> None:
         if not isinstance(given, Mapping):
             raise ConfigError(
-                f"settings.LLMKIT is a {type(given).__name__}", hint="It is a dict: see the README."
+                f"settings.LLMKIT is a {type(given).__name__}, not a dict",
+                hint="The README shows all settings.",
             )
         for key in given:
             near = get_close_matches(str(key), _HOOKS, n=1, cutoff=0.8)
@@ -61,7 +62,7 @@ class Conf:
         """The project's kit.
 
         Raises:
-            ConfigError: the settings do not serve.
+            ConfigError: the settings cannot be used.
         """
         with self._lock:
             if self._kit is None:
@@ -118,11 +119,11 @@ def _hook(given: Mapping[str, Any], name: str) -> Any:
         except ImportError as error:
             raise ConfigError(
                 f"LLMKIT[{name!r}] cannot be imported: {error}",
-                hint="It is the dotted path of a function of the request.",
+                hint="It has to be the dotted path of a function that takes the request.",
             ) from None
     if value is not None and not callable(value):
         raise ConfigError(
-            f"LLMKIT[{name!r}] is a {type(value).__name__}",
-            hint="It is a function of the request, or its dotted path.",
+            f"LLMKIT[{name!r}] is a {type(value).__name__}, not a function",
+            hint="It has to be a function that takes the request, or its dotted path.",
         )
     return value

@@ -31,9 +31,7 @@ from llmkit_django.models import UsageRecord
 
 log = logging.getLogger("llmkit.ledger")
 
-_MIGRATE = (
-    "Run manage.py migrate, and see that the database of the app llmkit is the one that serves."
-)
+_MIGRATE = "Run manage.py migrate, and check that the database of the app llmkit is running."
 # For one transaction of the writer's: whoever holds the table holds up no call for long.
 _POSTGRES_LIMITS = (
     "SELECT set_config('lock_timeout', '1s', true), set_config('statement_timeout', '4s', true)"
@@ -42,7 +40,7 @@ _closing_values = attrgetter(*CLOSING.values())
 
 
 def make_ledger(config: Config) -> Ledger | None:
-    """Make the ledger in the project's database; None where the settings keep no books, or keep them elsewhere."""
+    """Make the ledger in the project's database; None if the settings turn it off, or put it elsewhere."""
     ledger = config.ledger
     if ledger is False or ledger.database is not None:
         return None
@@ -179,13 +177,13 @@ class DjangoStore:
             OverflowError,
         ) as error:
             raise RowRejected(
-                f"the ledger's database refuses a row ({type(error).__name__})",
+                f"the ledger's database refused a row ({type(error).__name__})",
                 hint="One of its values does not fit its column.",
             ) from error
         except (DatabaseError, InterfaceError) as error:
             said = (str(error).strip().splitlines() or [""])[0][:200]
             raise LedgerUnavailable(
-                f"the ledger's database {connection.alias!r} does not serve ({type(error).__name__}: {said})",
+                f"the ledger's database {connection.alias!r} is unavailable ({type(error).__name__}: {said})",
                 hint=_MIGRATE,
             ) from error
         finally:

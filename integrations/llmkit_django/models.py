@@ -10,9 +10,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class UsageRecord(models.Model):
-    """One attempt to call a model: written before anything is sent, closed once. A call has as many rows as attempts.
+    """One attempt to call a model. The row is written before anything is sent, and closed once. A call has one row per attempt.
 
-    Costs are in US dollars; None is a cost that nobody knows, never 0. Of a user that is deleted the rows stay.
+    Costs are in US dollars; an unknown cost is None, never 0. When a user is deleted, their rows stay.
     """
 
     call_id = models.CharField(max_length=64)

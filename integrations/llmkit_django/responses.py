@@ -1,4 +1,4 @@
-"""What goes back to Django; for views of the project's own: the clients, and responses that relay a stream."""
+"""For your own views: the clients, and responses that relay a stream."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def aget_client() -> AsyncClient:
 def stream_response(request: HttpRequest, stream: StreamManager) -> HttpResponseBase:
     """Make a response that relays a stream under WSGI: `return stream_response(request, get_client().stream(...))`.
 
-    It is opened here, and what fails before the first content is an error response. A closed tab stops it.
+    The stream is opened here; a failure before the first content becomes an error response. Closing the tab stops it.
 
     Raises:
-        TypeError: the server is an ASGI one, under which Django would hold the stream back to its end.
+        TypeError: the app runs under ASGI, where Django would read the stream to its end before sending it.
     """
     if isinstance(request, ASGIRequest):
         raise TypeError(
-            "this server is an ASGI one, under which Django would read a sync stream to its end first: "
+            "under ASGI, Django would read a sync stream to its end before sending it: "
             "use an async view, aget_client() and `await astream_response(...)`"
         )
     if not hasattr(stream, "__enter__"):
-        raise TypeError("this stream is an async one: take it from get_client()")
+        raise TypeError("this is an async stream: make it with get_client()")
     if request.method == "HEAD":
         return _head()
     return relay_response(stream, current().kit)
@@ -63,18 +63,18 @@ def stream_response(request: HttpRequest, stream: StreamManager) -> HttpResponse
 async def astream_response(request: HttpRequest, stream: AsyncStreamManager) -> HttpResponseBase:
     """Make a response that relays a stream under ASGI: `return await astream_response(request, aget_client().stream(...))`.
 
-    It is opened here, and what fails before the first content is an error response. A closed tab stops it.
+    The stream is opened here; a failure before the first content becomes an error response. Closing the tab stops it.
 
     Raises:
-        TypeError: the server is a WSGI one, under which Django would hold the stream back to its end.
+        TypeError: the app runs under WSGI, where Django would read the stream to its end before sending it.
     """
     if not isinstance(request, ASGIRequest):
         raise TypeError(
-            "this server is a WSGI one, under which Django would read an async stream to its end first: "
+            "under WSGI, Django would read an async stream to its end before sending it: "
             "use a sync view, get_client() and stream_response(...)"
         )
     if not hasattr(stream, "__aenter__"):
-        raise TypeError("this stream is a sync one: take it from aget_client()")
+        raise TypeError("this is a sync stream: make it with aget_client()")
     if request.method == "HEAD":
         return _head()
     return await arelay_response(stream, current().kit)

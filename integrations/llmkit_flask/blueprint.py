@@ -28,7 +28,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def logged_in_user(request: flask.Request) -> User:
-    """Return whoever Flask-Login has logged in."""
+    """Return the user that Flask-Login has logged in."""
     if not hasattr(current_app, "login_manager"):
         return None
     from flask_login import current_user  # noqa: PLC0415  # the host's, if it is there
@@ -38,14 +38,14 @@ def logged_in_user(request: flask.Request) -> User:
 
 
 def llmkit_blueprint(name: str = "llmkit", *, get_user: GetUser = logged_in_user) -> Blueprint:
-    """Make llmkit's routes, to register under a prefix ("/llm" unless `url_prefix` says otherwise).
+    """Make a blueprint with llmkit's routes, to register under a prefix ("/llm" unless you pass `url_prefix`).
 
-    An app may have several of them, with a name and a `get_user` each. It gets its settings and commands with the first.
+    An app can have several of them, each with its own name and `get_user`. The first one also adds the settings and the commands.
 
     Args:
-        name: the blueprint's: `url_for("llmkit.stream")`.
-        get_user: says who calls: takes the request, sync or async, and returns an id, a `Caller`, or None for nobody. Without
-            it, whoever Flask-Login has logged in.
+        name: the name of the blueprint, as in `url_for("llmkit.stream")`.
+        get_user: a function, sync or async, that takes the request and returns who calls: an id, a `Caller`, or None for nobody. The
+            default is the user that Flask-Login has logged in.
     """
     blueprint = Blueprint(name, __name__, url_prefix="/llm")
     blueprint.record(_install)

@@ -8,16 +8,22 @@ from flask.cli import AppGroup
 from llmkit.errors import LLMKitError
 from llmkit.ledger import usage_text
 
-llmkit_commands = AppGroup("llmkit", help="The calls of this app to language models.")
+llmkit_commands = AppGroup("llmkit", help="This app's calls to language models.")
 
 
 @llmkit_commands.command()
 @click.option(
-    "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="How many rows."
+    "--limit",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Number of rows to show.",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, all columns.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON list of objects, with all columns."
+)
 def usage(limit: int, as_json: bool) -> None:  # noqa: FBT001  # click passes by name
-    """Show the latest rows of the ledger, and what all of them cost."""
+    """Show the latest rows of the ledger, and the total cost of all rows."""
     from llmkit_flask.state import current_state  # noqa: PLC0415  # which gives these commands to an app
 
     try:

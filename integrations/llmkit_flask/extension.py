@@ -11,17 +11,17 @@ from llmkit_flask.state import KEY, install
 class LLMKit:
     """Adds llmkit to a Flask app: `LLMKit(app)`, or `init_app` later. One object may serve several apps.
 
-    The settings are `app.config["LLMKIT"]`, read when the app is given. Without a `ledger.database` of its own the rows go into
-    Flask-SQLAlchemy's database, or into `SQLALCHEMY_DATABASE_URI`.
+    The settings are `app.config["LLMKIT"]`, read when llmkit is added to the app. If they do not set `ledger.database`, calls are
+    recorded in Flask-SQLAlchemy's database, or in `SQLALCHEMY_DATABASE_URI`.
 
     Args:
-        app: the app that already exists.
-        prefix: where the routes are; None adds none, for those who mount `llmkit_blueprint` themselves.
+        app: your app.
+        prefix: where the routes are. With None no routes are added: register `llmkit_blueprint` yourself.
         get_user: says who calls; see `llmkit_blueprint`.
 
     Raises:
         ConfigError: the settings are wrong.
-        RuntimeError: the app has llmkit already.
+        RuntimeError: llmkit was already added to the app.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class LLMKit:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Add llmkit to an app; see the class for what it raises."""
+        """Add llmkit to an app. Raises what the class raises."""
         if KEY in app.extensions:
             raise RuntimeError(
-                "this app has llmkit already: add it once, and mount more of llmkit_blueprint()"
+                "llmkit is already installed in this app: add it once, and register llmkit_blueprint() for further mounts"
             )
         install(app)
         if self._prefix is not None:

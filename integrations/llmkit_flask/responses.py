@@ -1,4 +1,4 @@
-"""What goes back to Flask; for views of the host's own: the client, and a response that relays a stream."""
+"""For your own views: the client, and a response that relays a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def get_client() -> Client:
     """Return the current app's client.
 
     Raises:
-        ConfigError: llmkit is not installed in it.
+        ConfigError: llmkit is not installed in this app.
     """
     return current_state().kit.client
 
@@ -29,7 +29,7 @@ def get_client() -> Client:
 def stream_response(request: flask.Request, stream: StreamManager) -> Response:
     """Make a response that relays a stream to the browser: `return stream_response(request, client.stream(...))`.
 
-    It is opened here, and what fails before the first content is an error response. A closed tab stops it.
+    The stream is opened here; a failure before the first content becomes an error response. Closing the tab stops it.
     """
     if request.method == "HEAD":
         return Response(headers=dict(HEADERS))

@@ -33,7 +33,7 @@ class State:
         """The app's kit. Needs an app context.
 
         Raises:
-            ConfigError: the settings do not serve.
+            ConfigError: the settings cannot be used.
         """
         with self._lock:
             if self._kit is None:
@@ -46,11 +46,13 @@ class State:
         """The URL of the ledger's database. Needs an app context.
 
         Raises:
-            ConfigError: the app keeps no books.
+            ConfigError: the app does not record its calls.
         """
         ledger = self._settings().ledger
         if ledger is False or ledger.database is None:
-            raise ConfigError("this app keeps no books", hint='LLMKIT["ledger"] is False.')
+            raise ConfigError(
+                "this app does not record its calls", hint='LLMKIT["ledger"] is False.'
+            )
         return ledger.database
 
     def _settings(self) -> Config:
@@ -81,7 +83,7 @@ def install(app: Flask) -> State:
     """Give the app its state and its commands, once.
 
     Raises:
-        ConfigError: the settings are wrong, or do not say where the rows go.
+        ConfigError: the settings are wrong, or do not say where the calls are recorded.
     """
     if KEY in app.extensions:
         state: State = app.extensions[KEY]

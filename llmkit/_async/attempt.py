@@ -233,7 +233,7 @@ class AsyncAttempt:
             return self._record.closing(status, error, self._decoder, self.answer)
         except Exception:
             # What a provider of the app's own says of its answer may be anything; its row is closed all the same.
-            log.exception("a row is closed without its figures")
+            log.exception("a row was closed without its token counts and cost")
             return reduced(self._record.closing(status, error, None, Accumulator()))
 
     def _leave(self) -> None:

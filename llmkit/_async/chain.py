@@ -17,7 +17,7 @@ def async_build_chain(middleware: Sequence[object], last: AsyncCallNext) -> Asyn
     """Put the middleware around the last step, the first outermost.
 
     Raises:
-        TypeError: one of them has not the door that this client needs.
+        TypeError: one of them does not have the method that this client calls.
     """
     step = last
     for item in reversed(middleware):
@@ -49,7 +49,7 @@ class _AsyncStep:
             if not isinstance(stream, AsyncStream):
                 raise TypeError(
                     f"{type(self._middleware).__name__}.handle_async returned a "
-                    f"{type(stream).__name__}; return what call_next gave, or an AsyncStream"
+                    f"{type(stream).__name__}; return the stream from call_next, or an AsyncStream"
                 )
         except BaseException as error:
             for stream in opened:  # nobody else has them

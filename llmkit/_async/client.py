@@ -1,4 +1,4 @@
-"""The client: says a call, hands back the answer."""
+"""The client."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 class AsyncClient:
     """Calls models.
 
-    `AsyncClient("anthropic:claude-sonnet-4-5")` stands alone and keeps no books; `Kit(config).async_client` is an app's.
+    `AsyncClient("anthropic:claude-sonnet-4-5")` works on its own and records nothing. In an app, use `Kit(config).async_client`.
 
     Args:
-        model: the `provider:model` id that is called when a call names none.
-        api_key: the provider's key; without it the vendor's usual environment variable.
-        base_url: where the provider is, if not at its usual address.
-        middleware: stands around every call, the first outermost.
-        http_client: an httpx or httpx2 client to use; it stays yours to close.
-        kit: the kit of an app, which then decides all of the above but `model`.
+        model: the model for calls that do not name one, as `provider:model`.
+        api_key: the provider's key; by default it is read from the provider's usual environment variable.
+        base_url: the provider's address, if it is not the usual one.
+        middleware: called around every call; the first one is the outermost.
+        http_client: an httpx or httpx2 client to use. You close it yourself.
+        kit: the kit of an app, which is used instead of all of the above except `model`.
 
     Raises:
-        ConfigError: the provider is not known, or has no key.
-        TypeError: a middleware has not the door that this client needs.
+        ConfigError: the provider is unknown, or has no key.
+        TypeError: a middleware does not have the method that this client calls.
     """
 
     @forgetful
@@ -75,10 +75,10 @@ class AsyncClient:
 
     @forgetful
     def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> AsyncStreamManager:
-        """Prepare a streamed call; `async with` sends it.
+        """Prepare a streamed call. Entering it with `async with` sends it.
 
         Args:
-            messages: a text, a message or a conversation.
+            messages: a string, a message, or a conversation (a list of messages).
             options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id, conversation.
 
         Raises:
@@ -88,12 +88,12 @@ class AsyncClient:
 
     @forgetful
     async def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
-        """Call and return the whole answer. Takes what `stream` takes.
+        """Call the model and return the complete answer. Takes the same arguments as `stream`.
 
         Raises:
             InvalidRequest: a message or an option is wrong.
-            ConfigError: the model is not known.
-            ProviderError: every attempt failed; this is the last one's error.
+            ConfigError: the model is unknown.
+            ProviderError: every attempt failed. This is the error of the last one.
         """
         async with self.prepare(messages, options, streaming=False) as stream:
             while await stream.read() is not None:
@@ -104,7 +104,7 @@ class AsyncClient:
     def prepare(
         self, messages: Prompt, options: CallOptions, *, streaming: bool
     ) -> AsyncStreamManager:
-        """Prepare a call, streamed or whole: what `stream` and `complete` stand on.
+        """Prepare a call, streamed or not. `stream` and `complete` use this.
 
         Raises:
             InvalidRequest: a message or an option is wrong.
@@ -120,7 +120,7 @@ class AsyncClient:
         return AsyncStreamManager(call, self._call_next)
 
     async def aclose(self) -> None:
-        """Close the kit, if it is this client's own."""
+        """Close the client's kit, unless it was passed in."""
         if self._owns_kit:
             await self.kit.aclose()
 

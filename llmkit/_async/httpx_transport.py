@@ -93,7 +93,7 @@ class AsyncHttpxTransport:
             return None
         if proxy.scheme in SOCKS and find_spec("socksio") is None:
             raise unusable(
-                proxy, hint="Install httpx[socks], or name the provider's host in NO_PROXY."
+                proxy, hint="Install httpx[socks], or add the provider's host to NO_PROXY."
             )
         try:
             tls = self._ssl_context if proxy.scheme == "https" else None
@@ -351,7 +351,7 @@ def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | No
         return ProviderTimeout("connect", connect_timeout)
     if name in ("ConnectError", "UnsupportedProtocol", "ProxyError"):
         return ConnectionFailed(
-            "no connection to the provider could be made",
-            hint="Check the provider's base_url, and that this machine may reach it.",
+            "could not connect to the provider",
+            hint="Check the provider's base_url, and that this machine can reach it.",
         )
     return None

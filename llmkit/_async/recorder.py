@@ -48,4 +48,4 @@ class AsyncRecorder:
         except LedgerUnavailable as unavailable:
             if isinstance(error, Exception):
                 raise
-            log.warning("a call that was cancelled is not written down: %s", unavailable)
+            log.warning("a cancelled call could not be recorded: %s", unavailable)

@@ -1,4 +1,4 @@
-"""The answer as its reader sees it, while it comes."""
+"""The stream: an answer that is read while it arrives."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class AsyncSource(Protocol):
 
 
 class AsyncStream:
-    """An open answer. Iterate it for events, or `text()` for text; `response` is what came so far.
+    """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
-    It closes itself at its end, at a failure and at the end of its `async with`; a stream that is left early cuts its
-    connection, so that the provider stops.
+    It is closed at its end, after a failure, and when its `async with` block ends. If it is closed early, its connection is cut, so
+    that the provider stops.
     """
 
     # One for all, since it is held for two lines.
@@ -73,10 +73,10 @@ class AsyncStream:
         self._closed = False
 
     async def read(self) -> list[Event] | None:
-        """Return the events of one network read, maybe none; None when the answer is complete.
+        """Return the events of one network read (the list may be empty); None when the answer is complete.
 
         Raises:
-            ProviderError: the answer broke off. Its `response` holds what came.
+            ProviderError: the answer was cut off. The error's `response` holds the part that arrived.
             StreamClosed: the stream was closed or aborted.
         """
         if self._ended:
@@ -105,7 +105,7 @@ class AsyncStream:
         return events
 
     async def _finishing(self, events: list[Event]) -> list[Event]:
-        """Hand on what came before the finish at once, and the finish itself when it is on the books."""
+        """Return what came before the finish at once, and the finish itself when the row is closed."""
         if len(events) > 1:
             self._ready = events[-1:]
             return events[:-1]
@@ -113,11 +113,11 @@ class AsyncStream:
         return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
-        """Show the callback every list of events before it is handed on."""
+        """Call the callback with every list of events before the reader gets it."""
         self._taps = (*self._taps, callback)
 
     def finalise(self, callback: Callable[[Outcome], Awaitable[None]]) -> None:
-        """Run the callback when the stream ends, however it ends: last in, first out."""
+        """Run the callback when the stream ends, for whatever reason. The callback added last runs first."""
         self._finalisers = (*self._finalisers, callback)
 
     @property
@@ -126,11 +126,11 @@ class AsyncStream:
         return self._source.response()
 
     def abort(self) -> None:
-        """Stop the answer from another task or thread. It never blocks; the reader gets `StreamClosed`."""
+        """Stop the answer from another task or thread. Never blocks; the reader gets `StreamClosed`."""
         self.call.signal.abort()
 
     def text(self) -> AsyncIterator[str]:
-        """Iterate over the text as it comes."""
+        """Iterate over the text as it arrives."""
         return _AsyncText(self)
 
     def __aiter__(self) -> Self:
@@ -156,7 +156,7 @@ class AsyncStream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the stream: cut what is open, write down how it ended. May be called more than once."""
+        """Close the stream: cut the connection if it is still open, and close the row. May be called more than once."""
         with self._closing:
             if self._closed:
                 return
@@ -165,7 +165,7 @@ class AsyncStream:
             await async_run_to_end(self._close, self._source.tasks)
 
     async def fail(self, error: BaseException) -> None:
-        """Close the stream because whoever held it failed."""
+        """Close the stream because the code that uses it failed with this error."""
         self._error = self._error or error
         await self.aclose()
 
@@ -212,9 +212,9 @@ class _AsyncText:
 
 
 class AsyncStreamManager:
-    """A stream that is not open yet: `async with` opens it and closes it.
+    """A stream that is not open yet: `async with` opens and closes it.
 
-    Nothing is sent before, so one that is never entered leaves nothing behind.
+    Nothing is sent before that, so a stream that is never entered leaves nothing behind.
     """
 
     def __init__(self, call: Call, call_next: Callable[[Call], Awaitable[AsyncStream]]) -> None:
@@ -225,14 +225,16 @@ class AsyncStreamManager:
 
     @forgetful
     async def open(self) -> AsyncStream:
-        """Send the call and return the stream when its first content is there. Its closing is then yours.
+        """Send the call, and return the stream when its first content has arrived. You have to close it.
 
         Raises:
-            LLMKitError: as `complete` does.
-            RuntimeError: it was opened before.
+            LLMKitError: the same errors as `complete`.
+            RuntimeError: the stream was opened before.
         """
         if self._entered:
-            raise RuntimeError("a stream is opened once; make another with client.stream()")
+            raise RuntimeError(
+                "a stream can only be opened once; make another with client.stream()"
+            )
         self._entered = True
         if self.call.signal.aborted:
             raise StreamClosed("the stream was stopped before it was opened")
@@ -240,7 +242,7 @@ class AsyncStreamManager:
         return self._stream
 
     def abort(self) -> None:
-        """Stop the call from another task or thread, open or still opening. It never blocks."""
+        """Stop the call from another task or thread, whether it is open or still opening. Never blocks."""
         self.call.signal.abort()
 
     async def __aenter__(self) -> AsyncStream:

@@ -18,7 +18,7 @@ def build_chain(middleware: Sequence[object], last: CallNext) -> CallNext:
     """Put the middleware around the last step, the first outermost.
 
     Raises:
-        TypeError: one of them has not the door that this client needs.
+        TypeError: one of them does not have the method that this client calls.
     """
     step = last
     for item in reversed(middleware):
@@ -50,7 +50,7 @@ class _Step:
             if not isinstance(stream, Stream):
                 raise TypeError(
                     f"{type(self._middleware).__name__}.handle returned a "
-                    f"{type(stream).__name__}; return what call_next gave, or an Stream"
+                    f"{type(stream).__name__}; return the stream from call_next, or an Stream"
                 )
         except BaseException as error:
             for stream in opened:  # nobody else has them

@@ -1,5 +1,5 @@
 # Generated from llmkit/_async/client.py. Do not edit.
-"""The client: says a call, hands back the answer."""
+"""The client."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 class Client:
     """Calls models.
 
-    `Client("anthropic:claude-sonnet-4-5")` stands alone and keeps no books; `Kit(config).client` is an app's.
+    `Client("anthropic:claude-sonnet-4-5")` works on its own and records nothing. In an app, use `Kit(config).client`.
 
     Args:
-        model: the `provider:model` id that is called when a call names none.
-        api_key: the provider's key; without it the vendor's usual environment variable.
-        base_url: where the provider is, if not at its usual address.
-        middleware: stands around every call, the first outermost.
-        http_client: an httpx or httpx2 client to use; it stays yours to close.
-        kit: the kit of an app, which then decides all of the above but `model`.
+        model: the model for calls that do not name one, as `provider:model`.
+        api_key: the provider's key; by default it is read from the provider's usual environment variable.
+        base_url: the provider's address, if it is not the usual one.
+        middleware: called around every call; the first one is the outermost.
+        http_client: an httpx or httpx2 client to use. You close it yourself.
+        kit: the kit of an app, which is used instead of all of the above except `model`.
 
     Raises:
-        ConfigError: the provider is not known, or has no key.
-        TypeError: a middleware has not the door that this client needs.
+        ConfigError: the provider is unknown, or has no key.
+        TypeError: a middleware does not have the method that this client calls.
     """
 
     @forgetful
@@ -76,10 +76,10 @@ class Client:
 
     @forgetful
     def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> StreamManager:
-        """Prepare a streamed call; `with` sends it.
+        """Prepare a streamed call. Entering it with `with` sends it.
 
         Args:
-            messages: a text, a message or a conversation.
+            messages: a string, a message, or a conversation (a list of messages).
             options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id, conversation.
 
         Raises:
@@ -89,12 +89,12 @@ class Client:
 
     @forgetful
     def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
-        """Call and return the whole answer. Takes what `stream` takes.
+        """Call the model and return the complete answer. Takes the same arguments as `stream`.
 
         Raises:
             InvalidRequest: a message or an option is wrong.
-            ConfigError: the model is not known.
-            ProviderError: every attempt failed; this is the last one's error.
+            ConfigError: the model is unknown.
+            ProviderError: every attempt failed. This is the error of the last one.
         """
         with self.prepare(messages, options, streaming=False) as stream:
             while stream.read() is not None:
@@ -105,7 +105,7 @@ class Client:
     def prepare(
         self, messages: Prompt, options: CallOptions, *, streaming: bool
     ) -> StreamManager:
-        """Prepare a call, streamed or whole: what `stream` and `complete` stand on.
+        """Prepare a call, streamed or not. `stream` and `complete` use this.
 
         Raises:
             InvalidRequest: a message or an option is wrong.
@@ -121,7 +121,7 @@ class Client:
         return StreamManager(call, self._call_next)
 
     def close(self) -> None:
-        """Close the kit, if it is this client's own."""
+        """Close the client's kit, unless it was passed in."""
         if self._owns_kit:
             self.kit.close()
 

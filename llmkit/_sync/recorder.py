@@ -49,4 +49,4 @@ class Recorder:
         except LedgerUnavailable as unavailable:
             if isinstance(error, Exception):
                 raise
-            log.warning("a call that was cancelled is not written down: %s", unavailable)
+            log.warning("a cancelled call could not be recorded: %s", unavailable)

@@ -1,5 +1,5 @@
 # Generated from llmkit/_async/stream.py. Do not edit.
-"""The answer as its reader sees it, while it comes."""
+"""The stream: an answer that is read while it arrives."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Source(Protocol):
 
 
 class Stream:
-    """An open answer. Iterate it for events, or `text()` for text; `response` is what came so far.
+    """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
-    It closes itself at its end, at a failure and at the end of its `with`; a stream that is left early cuts its
-    connection, so that the provider stops.
+    It is closed at its end, after a failure, and when its `with` block ends. If it is closed early, its connection is cut, so
+    that the provider stops.
     """
 
     # One for all, since it is held for two lines.
@@ -74,10 +74,10 @@ class Stream:
         self._closed = False
 
     def read(self) -> list[Event] | None:
-        """Return the events of one network read, maybe none; None when the answer is complete.
+        """Return the events of one network read (the list may be empty); None when the answer is complete.
 
         Raises:
-            ProviderError: the answer broke off. Its `response` holds what came.
+            ProviderError: the answer was cut off. The error's `response` holds the part that arrived.
             StreamClosed: the stream was closed or aborted.
         """
         if self._ended:
@@ -106,7 +106,7 @@ class Stream:
         return events
 
     def _finishing(self, events: list[Event]) -> list[Event]:
-        """Hand on what came before the finish at once, and the finish itself when it is on the books."""
+        """Return what came before the finish at once, and the finish itself when the row is closed."""
         if len(events) > 1:
             self._ready = events[-1:]
             return events[:-1]
@@ -114,11 +114,11 @@ class Stream:
         return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
-        """Show the callback every list of events before it is handed on."""
+        """Call the callback with every list of events before the reader gets it."""
         self._taps = (*self._taps, callback)
 
     def finalise(self, callback: Callable[[Outcome], None]) -> None:
-        """Run the callback when the stream ends, however it ends: last in, first out."""
+        """Run the callback when the stream ends, for whatever reason. The callback added last runs first."""
         self._finalisers = (*self._finalisers, callback)
 
     @property
@@ -127,11 +127,11 @@ class Stream:
         return self._source.response()
 
     def abort(self) -> None:
-        """Stop the answer from another task or thread. It never blocks; the reader gets `StreamClosed`."""
+        """Stop the answer from another task or thread. Never blocks; the reader gets `StreamClosed`."""
         self.call.signal.abort()
 
     def text(self) -> Iterator[str]:
-        """Iterate over the text as it comes."""
+        """Iterate over the text as it arrives."""
         return _Text(self)
 
     def __iter__(self) -> Self:
@@ -157,7 +157,7 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """Close the stream: cut what is open, write down how it ended. May be called more than once."""
+        """Close the stream: cut the connection if it is still open, and close the row. May be called more than once."""
         with self._closing:
             if self._closed:
                 return
@@ -166,7 +166,7 @@ class Stream:
             run_to_end(self._close, self._source.tasks)
 
     def fail(self, error: BaseException) -> None:
-        """Close the stream because whoever held it failed."""
+        """Close the stream because the code that uses it failed with this error."""
         self._error = self._error or error
         self.close()
 
@@ -213,9 +213,9 @@ class _Text:
 
 
 class StreamManager:
-    """A stream that is not open yet: `with` opens it and closes it.
+    """A stream that is not open yet: `with` opens and closes it.
 
-    Nothing is sent before, so one that is never entered leaves nothing behind.
+    Nothing is sent before that, so a stream that is never entered leaves nothing behind.
     """
 
     def __init__(self, call: Call, call_next: Callable[[Call], Stream]) -> None:
@@ -226,14 +226,16 @@ class StreamManager:
 
     @forgetful
     def open(self) -> Stream:
-        """Send the call and return the stream when its first content is there. Its closing is then yours.
+        """Send the call, and return the stream when its first content has arrived. You have to close it.
 
         Raises:
-            LLMKitError: as `complete` does.
-            RuntimeError: it was opened before.
+            LLMKitError: the same errors as `complete`.
+            RuntimeError: the stream was opened before.
         """
         if self._entered:
-            raise RuntimeError("a stream is opened once; make another with client.stream()")
+            raise RuntimeError(
+                "a stream can only be opened once; make another with client.stream()"
+            )
         self._entered = True
         if self.call.signal.aborted:
             raise StreamClosed("the stream was stopped before it was opened")
@@ -241,7 +243,7 @@ class StreamManager:
         return self._stream
 
     def abort(self) -> None:
-        """Stop the call from another task or thread, open or still opening. It never blocks."""
+        """Stop the call from another task or thread, whether it is open or still opening. Never blocks."""
         self.call.signal.abort()
 
     def __enter__(self) -> Stream:

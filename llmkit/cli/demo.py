@@ -44,16 +44,18 @@ llmkit demo
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes any.")
+@click.option(
+    "--port", default=8000, show_default=True, help="Port to listen on; 0 chooses a free one."
+)
 @click.option("--model", help="The model to call, as provider:model.")
-@click.option("--base-url", help="Where its provider is, if not at its usual address.")
+@click.option("--base-url", help="The provider's base URL, if not its usual one.")
 @click.option("--api-key-env", metavar="NAME", help="The environment variable that holds its key.")
 @click.option(
     "--database",
     default=DEMO_DATABASE,
     show_default=True,
     envvar="LLMKIT_DATABASE",
-    help="Where the calls are written down, as a database URL.",
+    help="URL of the database in which the calls are recorded.",
 )
 @click.option("--no-browser", is_flag=True, help="Do not open the chat page.")
 def demo(
@@ -68,8 +70,8 @@ def demo(
 ) -> None:
     """Run a small app with a chat page.
 
-    With a key in ANTHROPIC_API_KEY or OPENAI_API_KEY it calls that provider; without one an emulator answers, so that nothing
-    leaves this computer. Every call is written to the database: see `llmkit usage`.
+    With a key in ANTHROPIC_API_KEY or OPENAI_API_KEY it calls that provider; without one an emulator answers, and nothing
+    leaves this computer. Every call is recorded in the database; `llmkit usage` shows them.
     """
     try:
         with contextlib.ExitStack() as stack:
@@ -107,7 +109,7 @@ def _serve(
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
     click.echo(f"Chat    {url}/llm/")
     click.echo(f"Model   {what}")
-    click.echo(f"Books   {_without_password(database)}   (see them: llmkit usage)")
+    click.echo(f"Ledger  {_without_password(database)}   (show it: llmkit usage)")
     click.echo("Stop    Ctrl-C")
     if browse:
         webbrowser.open(f"{url}/llm/")

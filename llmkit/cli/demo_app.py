@@ -77,7 +77,7 @@ class OwnNames:
         """Pass a request on, or refuse it."""
         if scope["type"] == "http" and Headers(scope=scope).get("host") not in self._names:
             refused = PlainTextResponse(
-                "This server does not answer to the name in the Host header.", 421
+                "This server does not accept the name in the Host header.", 421
             )
             await refused(scope, receive, send)
             return

@@ -12,15 +12,17 @@ from llmkit.testing import Behaviour, Emulator
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8200, show_default=True, help="Port to listen on; 0 takes any.")
-@click.option("--tokens", default=40, show_default=True, help="Tokens of an answer.")
+@click.option(
+    "--port", default=8200, show_default=True, help="Port to listen on; 0 chooses a free one."
+)
+@click.option("--tokens", default=40, show_default=True, help="Number of tokens in an answer.")
 @click.option("--delay", default=0.02, show_default=True, help="Seconds between two tokens.")
 @click.option("--ttft", default=0.0, show_default=True, help="Seconds until the first token.")
 def emulate(host: str, port: int, tokens: int, delay: float, ttft: float) -> None:
-    """Answer as Anthropic and OpenAI would, without a model and without a key of worth.
+    """Answer as Anthropic and OpenAI would, without a model. Any API key is accepted.
 
-    Faults on demand: POST a list of behaviours to /_emulator/script; GET /_emulator/requests shows
-    what came.
+    To get faults, POST a list of behaviours to /_emulator/script. GET /_emulator/requests shows
+    the requests received.
     """
     try:
         behaviour = Behaviour(tokens=tokens, delay=delay, ttft=ttft)

@@ -1,7 +1,7 @@
-"""The books: one row for each attempt, in the database of the host app.
+"""The ledger (the usage table): one row for each attempt, in the app's own database.
 
 `open_ledger` makes the writer, `usage` is the SQLAlchemy table, `recent` and `totals` read it. They
-are loaded on first use, and say so when SQLAlchemy, which is optional, is not installed.
+are loaded on first use, and raise MissingExtra if SQLAlchemy, which is optional, is not installed.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 from llmkit.errors import ConfigError, LedgerUnavailable, MissingExtra
 
 _HINT = (
-    "Write it (ledger.database, or --database) as sqlite:///path/to/file.db"
+    "Set ledger.database (or --database) to a URL such as sqlite:///path/to/file.db"
     " or postgresql://user:password@host/name."
 )
 _DRIVERS = {
@@ -67,16 +67,14 @@ def is_in_memory(url: URL) -> bool:
 
 def not_supported(backend: str) -> ConfigError:
     """Make the error for a kind of database that the ledger cannot use."""
-    return ConfigError(
-        f"the ledger's database is of {backend!r}, which is not supported", hint=_HINT
-    )
+    return ConfigError(f"the ledger does not support {backend!r} databases", hint=_HINT)
 
 
 def _absolute(url: URL) -> URL:
     """Fix the file's place, since a process may change its folder later."""
     if not url.database or is_in_memory(url):
         raise ConfigError(
-            "the ledger's database is in memory, where nobody else can read it", hint=_HINT
+            "the ledger's database is in memory, where no other process can read it", hint=_HINT
         )
     if url.database.startswith("file:"):
         return url
@@ -84,7 +82,7 @@ def _absolute(url: URL) -> URL:
     if not path.parent.is_dir():
         raise ConfigError(
             f"the folder of the ledger's database, {path.parent}, does not exist",
-            hint="Create it, or name another file (ledger.database, or --database).",
+            hint="Create it, or choose another file (ledger.database, or --database).",
         )
     return url.set(database=str(path))
 
@@ -142,8 +140,8 @@ def unavailable(error: BaseException, url: URL) -> LedgerUnavailable:
     if url.password:
         said = said.replace(str(url.password), "***")
     return LedgerUnavailable(
-        f"the ledger's database {shown(url)} does not serve ({type(cause).__name__}: {said})",
-        hint="See that it runs, and that its URL (ledger.database, or --database) is right.",
+        f"the ledger's database {shown(url)} is unavailable ({type(cause).__name__}: {said})",
+        hint="Check that it is running, and that its URL (ledger.database, or --database) is right.",
     )
 
 

@@ -122,7 +122,9 @@ class HostLedger:
             try:
                 self._write([], [])
             except LedgerUnavailable as error:
-                logger.error("%d rows could not be closed before the end: %s", waiting, error)  # noqa: TRY400
+                logger.error(  # noqa: TRY400
+                    "%d rows were still open when the ledger was closed: %s", waiting, error
+                )
         self._store.close()
 
     def _keep(self, closing: Closing, error: LedgerUnavailable | None) -> None:
@@ -132,7 +134,7 @@ class HostLedger:
             if len(self._waiting) < self._limit:
                 self._waiting.append(closing)
                 return
-        logger.error("a row could not be closed: %d wait already", self._limit)
+        logger.error("a row could not be closed: %d are already waiting", self._limit)
 
     def _write(self, openings: list[Opening], closings: list[Closing]) -> None:
         with self._lock:
@@ -164,7 +166,7 @@ class HostLedger:
                 self._store.write(openings, closings)
             except RowRejected:
                 self._store.write(openings, [reduced(closing) for closing in closings])
-                logger.error("a row is written without its figures: %s", error)  # noqa: TRY400  # its reason is in it
+                logger.error("a row was written without its token counts and cost: %s", error)  # noqa: TRY400  # its reason is in it
         elif openings:
             self._store.write(openings, [])
         for closing in closings if not openings else ():
@@ -175,7 +177,7 @@ class HostLedger:
             self._store.write([], [closing])
         except RowRejected as error:
             self._store.write([], [reduced(closing)])
-            logger.error("a row is closed without its figures: %s", error)  # noqa: TRY400
+            logger.error("a row was closed without its token counts and cost: %s", error)  # noqa: TRY400
 
 
 def _in_thread(work: Work) -> None:

@@ -21,11 +21,11 @@ from llmkit.ledger.sums import Sum, Totals
 
 
 def usage_text(database: str, limit: int, *, as_json: bool) -> str:
-    """Write the latest rows as a table, and what all rows cost; or the rows as JSON.
+    """Write the latest rows as a table with the total cost of all rows, or as JSON.
 
     Raises:
-        ConfigError: the URL does not serve.
-        LedgerUnavailable: there is no ledger, or it cannot be read.
+        ConfigError: the URL cannot be used.
+        LedgerUnavailable: there is no ledger yet, or it cannot be read.
     """
     rows = recent(database, limit)
     return text.as_json(rows) if as_json else text.as_table(rows, totals(database))
@@ -35,8 +35,8 @@ def recent(database: str, limit: int) -> list[dict[str, Any]]:
     """Read the latest rows, the newest first, by column name.
 
     Raises:
-        ConfigError: the URL does not serve.
-        LedgerUnavailable: there is no ledger, or it cannot be read.
+        ConfigError: the URL cannot be used.
+        LedgerUnavailable: there is no ledger yet, or it cannot be read.
     """
     with _reading(database) as connection:
         rows = connection.execute(sa.select(usage).order_by(usage.c.id.desc()).limit(limit))
@@ -47,8 +47,8 @@ def totals(database: str) -> Totals:
     """Add up all rows.
 
     Raises:
-        ConfigError: the URL does not serve.
-        LedgerUnavailable: there is no ledger, or it cannot be read.
+        ConfigError: the URL cannot be used.
+        LedgerUnavailable: there is no ledger yet, or it cannot be read.
     """
     keys = (usage.c.provider, usage.c.model, usage.c.status)
     known = sa.func.count(usage.c.cost_usd)
@@ -100,7 +100,7 @@ def _reading(database: str) -> Iterator[Connection]:
             if not sa.inspect(connection).has_table(usage.name):
                 raise LedgerUnavailable(
                     f"the database {shown(url)} has no table {usage.name}",
-                    hint="It is created with the first call; or name another database.",
+                    hint="The first call creates it. Or choose another database.",
                 )
             yield connection
     except exc.SQLAlchemyError as error:
@@ -115,6 +115,6 @@ def _read_only(url: URL) -> URL:
     if not path.is_file():
         raise LedgerUnavailable(
             f"there is no database {path}",
-            hint="It is created with the first call; or name another file.",
+            hint="The first call creates it. Or choose another file.",
         )
     return URL.create("sqlite", database=path.as_uri(), query={"mode": "ro", "uri": "true"})

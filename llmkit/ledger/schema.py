@@ -73,7 +73,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time without a zone is not a moment")
+            raise ValueError("a time needs a time zone")
         if dialect.name != "sqlite":
             return value
         if value.tzinfo is not UTC:

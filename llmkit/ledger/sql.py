@@ -33,11 +33,11 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
 
     Args:
         database: its URL, `sqlite:///path/to/file.db` or `postgresql://user:password@host/name`.
-        worker: the name of this process, or what gives it where processes fork; asked for each
-            connection.
+        worker: the name of this process, or a function that returns it, which is called for each
+            connection (processes may fork).
 
     Raises:
-        ConfigError: the URL does not serve.
+        ConfigError: the URL cannot be used.
     """
     return LedgerWriter(SQLStore(database_url(database), worker=worker))
 
@@ -229,6 +229,6 @@ def _is_of_row(error: exc.DBAPIError) -> bool:
 def _rejected(error: Exception) -> RowRejected:
     cause = getattr(error, "orig", None) or error
     return RowRejected(
-        f"the ledger's database refuses a row ({type(cause).__name__})",
+        f"the ledger's database refused a row ({type(cause).__name__})",
         hint="One of its values does not fit its column.",
     )

@@ -1,4 +1,4 @@
-"""The name of this process in the books."""
+"""The name of this process in the ledger."""
 
 from __future__ import annotations
 

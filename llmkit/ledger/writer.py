@@ -187,7 +187,7 @@ class LedgerWriter:
         self._disown(entry, "refused", timeout)
         return LedgerUnavailable(
             f"the ledger did not answer within {timeout:g} s",
-            hint="Its database is slow, or locked by somebody.",
+            hint="Its database is slow, or locked by another process.",
         )
 
     def _disown(self, entry: Entry, status: Status, seconds: float) -> None:
@@ -217,7 +217,7 @@ class LedgerWriter:
                 kept = len(run.kept) if entry.until is not None else 0
                 if run.queue.qsize() + kept >= self._limit:
                     raise LedgerUnavailable(
-                        f"{self._limit} rows wait for the ledger already",
+                        f"{self._limit} rows are already waiting for the ledger",
                         hint="Its database is down, or too slow for this many calls.",
                     )
                 run.queue.put(entry)
@@ -244,7 +244,7 @@ class LedgerWriter:
             pass
         self._write_kept(run, at_last=True)
         if run.kept:
-            logger.error("%d rows could not be written before the end", len(run.kept))
+            logger.error("%d rows could not be written before the process ended", len(run.kept))
         self._store.close()
 
     def _serve(self, run: Run) -> bool:
@@ -275,7 +275,9 @@ class LedgerWriter:
         settle(results)
         failures = [failure for _, failure in results if failure is not None]
         if failures:
-            logger.warning("%d of %d rows not written: %s", len(failures), len(group), failures[0])
+            logger.warning(
+                "%d of %d rows could not be written: %s", len(failures), len(group), failures[0]
+            )
         if len(failures) < len(group):
             self._write_kept(run)  # the store serves
         return True
@@ -297,11 +299,11 @@ class LedgerWriter:
                 return
             for _, error in results:
                 if error is not None:
-                    logger.warning("a row that waited is not written: %s", error)
+                    logger.warning("a waiting row could not be written: %s", error)
             late = [error is None for entry, error in results if entry.until is None]
             if late:
                 logger.warning(
-                    "%d of %d rows that waited are written: their store is back",
+                    "%d of %d waiting rows were written: the database is back",
                     sum(late),
                     len(late),
                 )
@@ -318,7 +320,7 @@ class LedgerWriter:
             if isinstance(error, RowRejected) and entry.closing is not None:
                 bare = Entry(entry.opening, reduced(entry.closing))
                 if (still := self._try([bare])) is None:
-                    logger.error("a row is closed without its figures: %s", error)
+                    logger.error("a row was closed without its token counts and cost: %s", error)
                 error = still
             if error is not None and not isinstance(error, RowRejected):
                 down = error
@@ -336,6 +338,6 @@ class LedgerWriter:
         except (
             Exception
         ) as error:  # the thread outlives a fault of its store, or nobody would be answered again
-            logger.exception("the ledger's store failed")
+            logger.exception("the ledger failed")
             return RowRejected(f"the ledger failed ({type(error).__name__})")
         return None

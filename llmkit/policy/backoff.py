@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Exponential backoff with jitter. Times are seconds; `attempts` counts the first one too."""
+    """Exponential backoff with jitter. Times are in seconds; `attempts` includes the first one."""
 
     attempts: int = 4
     wait_initial: float = 1.0
@@ -15,14 +15,14 @@ class RetryPolicy:
     wait_jitter: float = 0.2
 
     def delay(self, failures: int, *, retry_after: float | None, chance: float) -> float | None:
-        """Return the seconds to wait after the given number of failures; None if it is not worth it.
+        """Return how many seconds to wait after this number of failures; None to give up.
 
-        The wait doubles with every failure up to `wait_max`; jitter takes or adds up to `wait_jitter` of it. What the provider
-        asks for is a floor, to which jitter only adds; one that is longer than `wait_max` is not waited for at all.
+        The wait doubles with every failure, up to `wait_max`; jitter changes it by up to `wait_jitter` in either direction. The wait
+        that the provider asks for is the minimum, and jitter only adds to it. If it is longer than `wait_max`, llmkit gives up.
 
         Args:
-            failures: how many attempts have failed, from 1.
-            retry_after: what the provider asked for, or None.
+            failures: how many attempts have failed, starting from 1.
+            retry_after: the wait that the provider asked for, or None.
             chance: a random number from 0 to 1.
         """
         wait = min(self.wait_max, self.wait_initial * 2.0 ** min(failures - 1, 64))

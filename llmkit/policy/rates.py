@@ -140,7 +140,7 @@ def own_rates(name: str, price: AnyPrice) -> Rates:
             ]
         rates = [None if value is None else _flat(value) for value in values]
     except (ValueError, KeyError, InvalidOperation):
-        raise ConfigError(f"the price of {name} is not one", hint=_PRICE_HINT) from None
+        raise ConfigError(f"the price of {name} is not valid", hint=_PRICE_HINT) from None
     fresh, output, read_rate, write_rate, search = rates
     return Rates(
         input=fresh,

@@ -21,11 +21,11 @@ from llmkit.tracebacks import forgetful
 
 VERSION = "2023-06-01"
 DEFAULT_MAX_TOKENS = 4096
-"""The vendor requires `max_tokens`; this is sent for a call that does not say it."""
+"""The vendor requires `max_tokens`; this is sent for a call that does not set it."""
 
 
 class Anthropic:
-    """The Anthropic Messages wire, at Anthropic or at a compatible server."""
+    """The Anthropic Messages wire format, for Anthropic or a compatible server."""
 
     @forgetful
     def __init__(
@@ -39,8 +39,8 @@ class Anthropic:
     ) -> None:
         """Keep the address and the key.
 
-        `headers` are added to ours, or replace them; `clock` gives seconds since the epoch. With
-        `api_key=None` no key is sent, for a server that wants none.
+        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the
+        epoch. With `api_key=None` no key is sent, for servers that need none.
 
         Raises:
             ConfigError: the base URL or the key cannot be used.
@@ -54,15 +54,15 @@ class Anthropic:
         self._clock = clock
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
-        """Say the call in the vendor's format.
+        """Write the call in the vendor's format.
 
         Raises:
-            InvalidRequest: the call has a seed, which this wire does not know, or cannot be said in
-            JSON.
+            InvalidRequest: the call has a seed, which this wire does not support, or cannot be
+            written as JSON.
         """
         if call.seed is not None:
             raise InvalidRequest(
-                f"{self.name} does not know seed", hint="Leave seed out for this model."
+                f"{self.name} does not support seed", hint="Leave seed out for this model."
             )
         body: dict[str, object] = {
             "model": model,

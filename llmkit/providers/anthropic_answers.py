@@ -144,7 +144,7 @@ class EventDecoder(StreamDecoder):
         try:
             return fit(self._odd_json(data), StreamEvent)
         except Misfit:
-            self.failure = failures.malformed(self._origin, "sent an event of an unknown form")
+            self.failure = failures.malformed(self._origin, "sent an event in an unknown format")
         except (ValueError, RecursionError):
             self.failure = failures.malformed(self._origin, "sent an event that is not JSON")
         return StreamEvent()

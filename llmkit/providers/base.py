@@ -1,4 +1,4 @@
-"""What a provider is to llmkit: a wire format, pure, with no I/O."""
+"""The interface of a provider: a wire format, without I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmkit.usage import Billing, Usage
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """A request as it goes out. Header names are lower case. Its `repr` shows neither key nor prompt."""
+    """An HTTP request to send. Header names are lower case. Its `repr` shows neither key nor prompt."""
 
     method: str
     url: str
@@ -23,57 +23,57 @@ class HTTPRequest:
 
 
 class Decoder(Protocol):
-    """Reads the body of one successful answer, as its bytes come.
+    """Reads the body of one successful answer, as its bytes arrive.
 
-    `feed` never raises for what the provider sent. Events that came before a failure are returned first; `failure` then
-    holds the error, which the driver raises once those events are handed on.
+    `feed` never raises because of what the provider sent. Events from before a failure are returned first; `failure` then
+    holds the error, which is raised after those events.
     """
 
     model: str | None
-    """The model that answers, in the provider's words, once it is known."""
+    """The model that answers, as the provider names it, once it is known."""
     request_id: str | None
-    """The answer's own id inside the body, if it has one."""
+    """The id of the answer in its body, if it has one."""
     finished: bool
-    """Whether the terminal marker was seen. `Finish` was then among the events."""
+    """Whether the end marker has arrived. `Finish` was then among the events."""
     failure: ProviderError | None
-    """Why no more events can come, if something went wrong."""
+    """The error, if the answer cannot be read any further."""
     stopping: bool
-    """Whether the answer has said why it stops, so that the body's end or a moment's silence completes it. A connection that breaks does not."""
+    """Whether the answer has said why it stops, so that the end of the body, or a short silence, completes it. A broken connection does not."""
 
     @property
     def usage(self) -> Usage:
-        """What the provider has reported so far; unknown where it has not."""
+        """The usage that the provider has reported so far."""
 
     @property
     def billing(self) -> Billing:
-        """What the cost hangs on beside the tokens, as far as it is reported: `llmkit.usage.PLAIN` for nothing."""
+        """What the cost depends on besides the tokens, as far as it is reported; `llmkit.usage.PLAIN` if nothing is."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """Take in bytes as they came; return the events they complete, text deltas of one call merged."""
+        """Read more bytes; return the events they complete. Text deltas of one call are merged."""
 
     def close(self, *, broken: bool = False) -> list[Event]:
-        """Take in the end of the body. Without a terminal marker, `failure` is then `StreamTruncated`.
+        """End the body. Without an end marker, `failure` is then `StreamTruncated`.
 
         Args:
-            broken: whether it was no end that the server made, for the connection broke: that completes no answer.
+            broken: whether the connection broke, so that the server did not end the body itself. That never completes an answer.
         """
 
 
 class Provider(Protocol):
-    """A wire format with its address and key. Implement this to add a provider of your own."""
+    """A wire format with an address and a key. Implement this to add your own provider."""
 
     name: str
-    """The name that stands before the colon in `provider:model`."""
+    """The name before the colon in `provider:model`."""
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
-        """Say the call in the provider's format. `call.streaming` picks the form of the answer.
+        """Write the call in the provider's format. `call.streaming` says whether the answer is streamed.
 
         Raises:
-            InvalidRequest: the provider has no way to say this.
+            InvalidRequest: the provider does not support something in the call.
         """
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
-        """Make the decoder for one successful answer, streamed or whole. Headers are found in whatever case."""
+        """Make the decoder for one successful answer, streamed or not. Header names are found in any case."""
 
     def error(
         self, model: str, status: int, headers: Mapping[str, str], body: bytes

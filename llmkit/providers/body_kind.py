@@ -111,7 +111,7 @@ class MislabelledDecoder(AnswerDecoder):
             self.failure = failures.from_report(self._origin, body)
         else:
             self.failure = failures.malformed(
-                self._origin, f"sent {self._media_type} where {self._asked_for} was asked for"
+                self._origin, f"sent {self._media_type} instead of {self._asked_for}"
             )
 
     def _shown(self, inner: AnswerDecoder, events: list[Event]) -> list[Event]:

@@ -255,7 +255,7 @@ class BodyDecoder(AnswerDecoder):
         self.failure = (
             failures.from_report(self._origin, body)
             if is_report(document)
-            else failures.malformed(self._origin, "sent an answer of an unknown form")
+            else failures.malformed(self._origin, "sent an answer in an unknown format")
         )
 
 

@@ -76,7 +76,7 @@ _HINTS: dict[type[ProviderError], str] = {
     RateLimited: "Wait and try again, send fewer requests at once, "
     "or ask the provider for a higher limit.",
     Overloaded: "Try again later, or name a second model for this alias.",
-    PromptTooLong: "This model cannot take so long a prompt: send less, or choose another model.",
+    PromptTooLong: "The prompt is too long for this model: send less, or choose another model.",
     RequestRejected: "Check the model name and the options of this call "
     "against the provider's documentation.",
     ServerFailed: "Try again later; the provider's status page may say more.",
@@ -85,9 +85,9 @@ _HINTS: dict[type[ProviderError], str] = {
 
 # The moment is refused and not the request: the vendors' own SDKs try again.
 _MOMENTS = {
-    408: "{provider}, or a proxy before it, gave up waiting: try again; if it stays so, send less, or ask for a shorter answer.",
-    409: "Something else that {provider} does at this moment stands in the way: try again.",
-    425: "{provider} takes no request so early in a connection: try again.",
+    408: "{provider}, or a proxy in front of it, gave up waiting. Try again; if this keeps happening, send less, or ask for a shorter answer.",
+    409: "The request conflicts with another one at {provider}. Try again.",
+    425: "{provider} does not accept requests so early in a connection. Try again.",
 }
 
 
@@ -301,12 +301,12 @@ def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
         return f"Check the model name, and the base URL of {origin.provider}."
     if kind is AuthenticationFailed and not origin.had_key:
         return (
-            "No API key was sent, for one from the environment goes to its vendor's own address only: "
+            "No API key was sent, because a key from the environment is only sent to the provider's own address: "
             f"set providers.{origin.provider}.api_key."
         )
     if 300 <= status < 400:
         return (
-            "Redirects are not followed, for they would carry the key elsewhere: "
+            "Redirects are not followed, because they would send the key to another host: "
             f"check the base URL of {origin.provider}."
         )
     return _HINTS.get(kind, "Try again later.").format(provider=origin.provider)

@@ -38,7 +38,7 @@ _MISTRAL = _Dialect(seed="random_seed", stream_options=False)
 
 
 class OpenAI:
-    """The OpenAI chat completions wire, at OpenAI or at a compatible server."""
+    """The OpenAI chat completions wire format, for OpenAI or a compatible server."""
 
     @forgetful
     def __init__(
@@ -52,8 +52,8 @@ class OpenAI:
     ) -> None:
         """Keep the address and the key.
 
-        `headers` are added to ours, or replace them; `clock` gives seconds since the epoch. With
-        `api_key=None` no key is sent, for a server that wants none.
+        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the
+        epoch. With `api_key=None` no key is sent, for servers that need none.
 
         Raises:
             ConfigError: the base URL or the key cannot be used.
@@ -69,10 +69,10 @@ class OpenAI:
         self._clock = clock
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
-        """Say the call in the vendor's format.
+        """Write the call in the vendor's format.
 
         Raises:
-            InvalidRequest: the call cannot be said in JSON.
+            InvalidRequest: the call cannot be written as JSON.
         """
         messages = [{"role": message.role, "content": message.text} for message in call.messages]
         if call.system is not None:

@@ -193,7 +193,7 @@ class ChunkDecoder(StreamDecoder):
         try:
             return fit(self._odd_json(data), NamedChunk)
         except Misfit:
-            self.failure = failures.malformed(self._origin, "sent a chunk of an unknown form")
+            self.failure = failures.malformed(self._origin, "sent a chunk in an unknown format")
         except (ValueError, RecursionError):
             self.failure = failures.malformed(self._origin, "sent a chunk that is not JSON")
         return Chunk()

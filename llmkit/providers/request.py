@@ -31,7 +31,7 @@ def checked_base_url(provider: str, value: str) -> str:
         )
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError(
-            f"the base URL of {provider} holds a password, a query or a fragment",
+            f"the base URL of {provider} contains a password, a query or a fragment",
             hint="Put credentials into api_key or headers.",
         )
     return value.rstrip("/")
@@ -87,17 +87,18 @@ def to_request(
     """
     if "stream" in extra:
         raise InvalidRequest(
-            "extra holds the field stream", hint="Call stream() or complete(), which set it."
+            "extra contains the field stream", hint="Call stream() or complete(), which set it."
         )
     try:
         content = msgspec.json.encode({**body, **extra})
     except UnicodeEncodeError:
         raise InvalidRequest(
-            "a text holds half of a surrogate pair, which UTF-8 cannot say",
+            "a text contains half of a surrogate pair, which cannot be encoded as UTF-8",
             hint='Replace it: text.encode("utf-8", "replace").decode().',
         ) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(
-            "extra holds something that JSON cannot say", hint="Use plain values."
+            "extra contains a value that cannot be written as JSON",
+            hint="Use strings, numbers, booleans, None, lists and dicts.",
         ) from error
     return HTTPRequest("POST", url, headers, content)

@@ -1,4 +1,4 @@
-"""The relay for async hosts that pull: a response body that is iterated over."""
+"""The relay for async frameworks that iterate over a response body."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ UNREAD = 1.0
 class AsyncBody:
     """Relays one answer as an async iterator of bytes, with its status and headers.
 
-    `open` waits until the first content or the first heartbeat, whichever is first. The call runs in a task of its own, so that
-    the host may drop the body at any time: closing is idempotent, may come from any thread, and stops the call. A body that was
-    never iterated over closes itself: at once where the task that opened it was cancelled, else soon after that task has ended.
+    `open` waits for the first content or the first heartbeat, whichever comes first. The call runs in its own task, so that the
+    framework may drop the body at any time: `close` stops the call, from any thread, and may be called more than once. A body that
+    was never iterated over closes itself: at once if the task that opened it was cancelled, else soon after that task has ended.
 
     Args:
         manager: the call, not opened yet.
         heartbeat: seconds of silence before a comment is sent.
-        tasks: keeps the call's task alive, and is where its owner finds what still runs.
-        taken: awaited before the first piece is taken: the host's middleware has the response behind it by then.
+        tasks: a set that keeps the call's task alive, and shows its owner what is still running.
+        taken: awaited before the first piece is taken; by then the framework's middleware has handled the response.
     """
 
     def __init__(

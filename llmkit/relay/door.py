@@ -1,4 +1,4 @@
-"""What is asked of llmkit under its prefix, and what has to hold for it: the rules, the same for every host.
+"""Which requests llmkit answers under its prefix, and what they have to fulfil: the rules, the same in every framework.
 
 `_async/door.py` applies them to a request; its generated twin does the same for threads.
 """
@@ -35,9 +35,9 @@ NOT_FOUND = Problem(404, "not_found", "there is nothing here").answer
 
 
 def find(path: str, method: str) -> Ask | Answer | None:
-    """Return what a request is for: a call, or an answer at once; None if it is not one of ours.
+    """Return what a request asks for (a call), or its answer; None if it is not one of llmkit's routes.
 
-    To HEAD the host sends all of the answer but its body.
+    For a HEAD request the framework sends the answer without its body.
 
     Args:
         path: what follows the prefix, with its slash.
@@ -103,7 +103,7 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> N
             hint="Call it from a page of this app, or with a bearer token and without cookies; "
             "or add the page's origin to relay.allowed_origins.",
             advice="A call with cookies has to come from a page of the app, or from an origin in relay.allowed_origins. A proxy in "
-            "front has to pass the Host header on.",
+            "front of the app has to pass on the Host header.",
         )
 
 
@@ -139,8 +139,8 @@ def too_large(limit: int) -> Refusal:
         413,
         "body_too_large",
         f"the conversation is larger than {limit} bytes",
-        hint="Send less, or begin a new conversation.",
-        advice="relay.max_body says how large one may be.",
+        hint="Send less, or start a new conversation.",
+        advice="relay.max_body sets the limit.",
     )
 
 
@@ -149,7 +149,7 @@ def forged(reason: str) -> Refusal:
     return Refusal(
         403,
         "csrf_failed",
-        "the request was not shown to come from a page of this app",
+        "the request could not be verified as coming from this app",
         hint="Reload the page, then try again.",
         advice=f"{reason.rstrip('.')}. Send the CSRF token in its header, as llmkit.js does.",
     )
@@ -161,7 +161,7 @@ def forbidden() -> Refusal:
         403,
         "forbidden",
         "this user may not call the language model",
-        hint="Ask whoever runs this app for the permission.",
+        hint="Ask the administrator of this app for permission.",
     )
 
 
@@ -180,7 +180,7 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
         caller = user if isinstance(user, Caller) else Caller(user=user)  # type: ignore[arg-type]  # it says what is wrong
     except TypeError as error:
         raise ConfigError(
-            f"get_user gave what is no user: {error}",
+            f"get_user did not return a user: {error}",
             hint="Return the id, such as request.user.pk, or None for nobody.",
         ) from None
     if caller.user is not None or anonymous:
@@ -190,7 +190,7 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
         "not_logged_in",
         "you are not logged in",
         hint="Please log in, then try again.",
-        advice="An app without a login says who calls with get_user, or lets everybody in with relay.anonymous.",
+        advice="If the app has no login, set get_user to say who calls, or relay.anonymous to let everybody in.",
     )
 
 

@@ -30,7 +30,7 @@ def is_yes(answer: object) -> bool:
     undecided = callable(answer) or inspect.isawaitable(answer)
     if undecided or isinstance(answer, Iterator) or inspect.isasyncgen(answer):
         raise ConfigError(
-            f"permission gave a {type(answer).__name__}, which is neither true nor false",
-            hint="Return True or False: call the function that you name, and await what it gives.",
+            f"permission returned a {type(answer).__name__}, which is neither true nor false",
+            hint="Return True or False: call the function, and await its result.",
         )
     return bool(answer)

@@ -54,9 +54,9 @@ def parse(body: bytes, settings: RelayConfig) -> Payload:
         read = _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidRequest(
-            f"the body is not as it should be: {error}",
+            f"the body does not have the expected form: {error}",
             hint='Send {"messages": [{"role": "user", "content": "..."}]}, '
-            'and "model" with an alias if you like.',
+            'and optionally "model" with an alias.',
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidRequest(
@@ -65,13 +65,13 @@ def parse(body: bytes, settings: RelayConfig) -> Payload:
     except RecursionError:
         raise InvalidRequest(
             "the body is nested too deeply",
-            hint="A content is a text, or a list of parts; nothing in it needs more.",
+            hint="A content is a string or a list of parts, with no further nesting.",
         ) from None
     model = read.model or settings.model
     if model != settings.model and model not in settings.models:
         raise InvalidRequest(
             "this model is not offered",
-            hint="Leave model out, or name one of the aliases in relay.models.",
+            hint="Leave model out, or use one of the aliases in relay.models.",
         )
     if sum(_count(message) for message in read.messages) > MAX_PARTS:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Whether a browser that waits for a plain answer is still there, as far as a WSGI server lets us see it."""
+"""Whether a browser that waits for a JSON answer is still connected, as far as a WSGI server reports it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _CLOSED = (7, 8)
 def answer_while_present(
     manager: StreamManager, environ: Mapping[str, Any], *, heartbeat: float
 ) -> Answer:
-    """Make the call and answer with the whole reply; stop it if the browser leaves, where the server tells.
+    """Make the call and return the complete answer; stop the call if the browser leaves, if the server reports that.
 
     Args:
         manager: the call, not opened yet.
         environ: the WSGI request's.
-        heartbeat: in seconds; it is looked twice in each, or once a second.
+        heartbeat: in seconds; the connection is checked twice in each, or once a second.
     """
     with Watch(presence(environ), manager.abort, every=min(EVERY, heartbeat / 2)):
         return answer_whole(manager)

@@ -1,4 +1,4 @@
-"""What goes wrong, as a browser is told: a status, a word, a sentence and a way out."""
+"""What the browser is told when something goes wrong: a status, a type, a message and a hint."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ CLIENT_LEFT = 499
 
 
 class Refusal(LLMKitError):
-    """The relay does not take this request.
+    """The relay refuses this request.
 
     Args:
         status: the HTTP status.
-        type_: the word for it.
-        message: what happened, for whoever asked.
-        hint: what they can do.
-        advice: what the app's developer can do, for the log alone.
+        type_: a short name for the problem.
+        message: what happened, for the user.
+        hint: what the user can do.
+        advice: what the app's developer can do; only for the log.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Problem:
 _advised: set[str] = set()
 
 INTERNAL = Problem(
-    500, "internal_error", "this app failed", "The app's log says what its operator has to mend."
+    500, "internal_error", "an error occurred in this app", "The app's log has the details."
 )
 
 
@@ -115,7 +115,7 @@ def _advise(refusal: Refusal) -> None:
     if refusal.advice is not None and refusal.type not in _advised:
         _advised.add(refusal.type)
         log.warning(
-            "a request was refused (%s): %s. %s This is said once.",
+            "a request was refused (%s): %s. %s This is logged once per process.",
             refusal.type,
             refusal.message,
             refusal.advice,
@@ -127,7 +127,7 @@ def _operators(status: int, error: LLMKitError) -> Problem:
         status,
         error.type,
         "this app cannot reach its language model",
-        "The app's log says what its operator has to mend.",
+        "The app's log says what has to be fixed.",
     )
 
 
@@ -143,10 +143,10 @@ def _providers(error: ProviderError) -> Problem:
             return Problem(504, error.type, message, hint)
         case PromptTooLong():
             message = "the conversation is too long for the language model"
-            return Problem(400, error.type, message, "Send less, or begin a new conversation.")
+            return Problem(400, error.type, message, "Send less, or start a new conversation.")
         case StreamTruncated():
-            message = "the answer broke off before it was complete"
+            message = "the answer was cut off before it was complete"
             return Problem(502, error.type, message, "Try again.")
         case _:
             message = "the language model failed"
-            return Problem(502, error.type, message, "Try again; the app's log says more.")
+            return Problem(502, error.type, message, "Try again; the app's log has the details.")

@@ -1,4 +1,4 @@
-"""The relay for hosts that pull: WSGI, and whatever else iterates over a body in a thread."""
+"""The relay for frameworks that iterate over a response body in a thread, as WSGI does."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ JOIN_LIMIT = 1.0
 class PullRelay:
     """Relays one answer as an iterator of bytes, with its status and headers.
 
-    A thread of its own opens the call and reads it into a short queue, so that the host's thread can wait by the heartbeat:
-    a WSGI host learns of a closed tab only by writing. Making the relay waits until the first content or the first heartbeat,
-    whichever is first. What has gathered meanwhile goes out in one piece.
+    A separate thread opens the call and reads it into a short queue, so that the framework's thread never waits for longer than a
+    heartbeat: a WSGI server notices a closed tab only when it writes. The constructor waits for the first content or the first
+    heartbeat, whichever comes first. Everything that has gathered in the meantime is sent in one piece.
 
-    Closing is idempotent and may come from any thread; it stops the call.
+    `close` stops the call. It may be called from any thread, and more than once.
 
     Args:
         manager: the call, not opened yet.
         heartbeat: seconds of silence before a comment is sent.
-        taken: called when the first piece is taken: the host's middleware has the response behind it by then.
+        taken: called when the first piece is taken; by then the framework's middleware has handled the response.
         clock: gives the time in seconds.
     """
 
@@ -153,7 +153,7 @@ class _Errand:
 
     def refuse(self) -> None:
         """Say that nobody does it."""
-        self._error = LedgerUnavailable("the thread with the ledger's connection has left")
+        self._error = LedgerUnavailable("the thread with the ledger's connection has ended")
         self._done.set()
 
     def wait(self) -> None:

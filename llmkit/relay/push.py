@@ -1,4 +1,4 @@
-"""The relay for hosts that are written to: it pushes frames as they come."""
+"""The relay for frameworks in which the response is written: it pushes frames as they arrive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sink(Protocol):
         """Write the head."""
 
     def send(self, data: bytes, *, more: bool) -> Awaitable[None]:
-        """Write a part of the body. OSError says that nobody reads it any more."""
+        """Write a part of the body. OSError means that nobody reads it any more."""
 
 
 class _Gone(Exception):
@@ -33,8 +33,8 @@ class _Gone(Exception):
 class PushRelay:
     """Relays one answer into a sink.
 
-    The status is held until the first content or the first heartbeat, so that an early failure is a real status. One timer for
-    the heartbeats; the frames of one network read are one write.
+    The status waits for the first content or the first heartbeat, so that an early failure has a real error status. There is one
+    timer for the heartbeats; the frames of one network read are one write.
 
     Args:
         manager: the call, not opened yet.
@@ -78,7 +78,7 @@ class PushRelay:
             with contextlib.suppress(_Gone):
                 await self._fail(error)
         except _Gone:
-            log.debug("the browser left while it was written to")
+            log.debug("the browser left while the response was being sent")
         except Exception:
             if self._started and not self._ended:
                 with contextlib.suppress(_Gone):

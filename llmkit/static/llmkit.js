@@ -6,13 +6,13 @@
  */
 
 /**
- * What went wrong. `retryAfter` is in seconds, `status` the HTTP status if that is what says so.
+ * What went wrong. `retryAfter` is in seconds; `status` is the HTTP status, if the failure was an HTTP error.
  *
  * @typedef {{type: string, message: string, hint: ?string, status: ?number, retryAfter: ?number}} Problem
  */
 
 /**
- * How it ended. `text` is what has come, `id` the id of the last frame that came whole.
+ * How it ended. `text` is the text that arrived, `id` the id of the last complete frame.
  *
  * @typedef {{text: string, stopped: boolean, error: ?Problem, id: ?string}} Result
  */
@@ -24,15 +24,15 @@
  *
  * @param {string | {role: string, content: string}[]} messages the conversation, or a single question.
  * @param {object} [options]
- * @param {(text: string) => void} [options.onText] takes each piece of text as it comes.
- * @param {() => void} [options.onReset] is told to forget all text so far: the answer begins anew.
- * @param {(problem: Problem) => void} [options.onError] is told why there is no complete answer.
- * @param {(result: Result) => void} [options.onDone] is told of a complete answer.
+ * @param {(text: string) => void} [options.onText] is called with each piece of text as it arrives.
+ * @param {() => void} [options.onReset] is called to discard all text so far: the answer starts again.
+ * @param {(problem: Problem) => void} [options.onError] is called if there is no complete answer.
+ * @param {(result: Result) => void} [options.onDone] is called when the answer is complete.
  * @param {AbortSignal} [options.signal] stops the answer.
  * @param {string} [options.model] an alias that the app offers.
- * @param {string | URL} [options.url] where to ask; unless you say otherwise, `stream` beside this file.
- * @param {HeadersInit} [options.headers] more headers. A CSRF token is found where the page has it: in `<meta name="csrf-token">`, or
- *   in Django's cookie.
+ * @param {string | URL} [options.url] the URL to call; the default is `stream` next to this file.
+ * @param {HeadersInit} [options.headers] more headers. A CSRF token is taken from the page's `<meta name="csrf-token">`, or from
+ *   Django's cookie.
  * @param {typeof globalThis.fetch} [options.fetch] is called instead of `fetch`, for tests.
  * @returns {Promise<Result>} rejects with what a callback throws; without `onError` also with the problem, as an Error.
  */
@@ -112,13 +112,13 @@ const UNREACHABLE = {
 };
 const TRUNCATED = {
   type: "stream_truncated",
-  message: "the answer broke off before its end",
+  message: "the answer was cut off before its end",
   hint: "Check the connection, then try again.",
 };
 const UNREADABLE = {
   type: "protocol_error",
   message: "the app sent something that is not part of an answer",
-  hint: "Reload the page. If it stays so, something between the app and the browser alters the stream.",
+  hint: "Reload the page. If it happens again, something between the app and the browser changes the stream.",
 };
 
 /** A problem on its way out. */

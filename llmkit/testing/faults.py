@@ -1,4 +1,4 @@
-"""A network that fails on demand: a TCP proxy on a local port, for a provider, a Redis or a database behind it."""
+"""A network that fails on demand: a TCP proxy on a local port, in front of a provider, a Redis server or a database."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ READ = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What becomes of one connection. The default passes everything on.
+    """What happens to one connection. The default passes everything on.
 
-    All of it is about what the target answers, counted in bytes from the connection's first, HTTP heads included.
+    All of it applies to what the target sends, counted in bytes from the start of the connection, including HTTP headers.
 
     Attributes:
-        latency: seconds that every read of the answer is held.
-        rate: bytes a second; None is as fast as they come.
-        piece: the largest write, in bytes; 1 gives a byte a write.
-        cut_at: after so many bytes comes the end; None lets all pass.
-        end: what the end is. `close` is an orderly one (FIN), `reset` a rude one (RST), `silence` is a peer that is gone without
-            a word (half-open): nothing comes any more, and nothing that is sent gets an answer.
+        latency: how many seconds every read of the answer is delayed.
+        rate: bytes per second; None means no limit.
+        piece: the largest write, in bytes; 1 writes byte by byte.
+        cut_at: end the connection after so many bytes; None never does.
+        end: how the connection ends. `close` closes it in order (FIN), `reset` resets it (RST), `silence` leaves it half-open, like a
+            peer that has silently gone away: nothing more arrives, and nothing that is sent gets an answer.
     """
 
     latency: float = 0.0
@@ -47,13 +47,13 @@ class Fault:
             ValueError: a number makes no sense.
         """
         if self.latency < 0:
-            raise ValueError("latency is 0 or more seconds")
+            raise ValueError("latency has to be 0 or more seconds")
         if self.rate is not None and self.rate <= 0:
-            raise ValueError("rate is more than 0 bytes a second, or None")
+            raise ValueError("rate has to be more than 0 bytes a second, or None")
         if self.piece is not None and self.piece < 1:
-            raise ValueError("piece is 1 or more bytes, or None")
+            raise ValueError("piece has to be 1 or more bytes, or None")
         if self.cut_at is not None and self.cut_at < 0:
-            raise ValueError("cut_at is 0 or more bytes, or None")
+            raise ValueError("cut_at has to be 0 or more bytes, or None")
 
 
 class FaultProxy(LocalServer):
@@ -65,11 +65,11 @@ class FaultProxy(LocalServer):
         anthropic.Anthropic(base_url=proxy.url, api_key="any")
     ```
 
-    It knows nothing of what it carries, so TLS goes through it too, if the client expects the target's name; with `tls` it is the
-    end of TLS itself, and speaks to the target in the clear. All methods may be called from any thread.
+    It does not look at the bytes, so TLS passes through too, if the client expects the target's name. With `tls` it terminates TLS
+    itself, and talks to the target without TLS. All methods may be called from any thread.
 
     Attributes:
-        fault: what a connection gets that no script provides for. May be set at any time, for connections that come.
+        fault: the fault of connections for which the script has none. May be set at any time, for new connections.
     """
 
     def __init__(
@@ -83,18 +83,20 @@ class FaultProxy(LocalServer):
         """Prepare; `start` or `with` opens the port.
 
         Args:
-            target: the URL of what is behind, with its port.
+            target: the URL of the server behind the proxy, with its port.
             fault: the default fault.
             host: the address to listen on.
-            tls: serve TLS with this server's context, which holds a certificate for `host`.
+            tls: serve TLS with this server-side context, which has a certificate for `host`.
 
         Raises:
-            ValueError: the target names no host or no port.
+            ValueError: the target has no host or no port.
         """
         parts = urlsplit(target)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         if parts.hostname is None or port is None:
-            raise ValueError("the target is a URL with a port, such as http://127.0.0.1:8200")
+            raise ValueError(
+                "the target has to be a URL with a port, such as http://127.0.0.1:8200"
+            )
         super().__init__("fault proxy", host, 0)
         self.fault = fault or Fault()
         self._tls = tls
@@ -115,16 +117,16 @@ class FaultProxy(LocalServer):
 
     @property
     def accepted(self) -> int:
-        """How many connections have come since the start."""
+        """How many connections were opened since the start."""
         return self._accepted
 
     def script(self, *faults: Fault) -> None:
-        """Use these faults for the next connections, one each, after those scripted before."""
+        """Use these faults for the next connections, one each, after those already in the script."""
         with self._lock:
             self._script.extend(faults)
 
     def cut(self, end: Literal["close", "reset"] = "close") -> None:
-        """End every connection now, in an orderly or a rude way; those that come are served as before."""
+        """End every connection now, by closing or resetting it; new ones are served as before."""
         self._call(partial(self._cut, end))
 
     async def _serve(self, listener: socket.socket) -> Callable[[], None]:

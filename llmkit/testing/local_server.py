@@ -17,7 +17,7 @@ class LocalServer(ABC):
     Args:
         name: what it is, for messages and for the thread's name.
         host: the address to listen on.
-        port: 0 takes any free one.
+        port: 0 chooses a free one.
     """
 
     def __init__(self, name: str, host: str, port: int) -> None:

@@ -13,20 +13,20 @@ from xml.etree import ElementTree as ET
 HERE = Path(__file__).parent
 # What the README says of each test.
 WORDS = {
-    "test_no_token_is_held_back": "token 2 is withheld until the browser has token 1, compression offered",
-    "test_text_comes_exactly": "hostile text, letter by letter",
-    "test_a_closed_tab_stops_the_model": "a closed tab stops the model: before the answer, in a silence, in the text",
-    "test_a_closed_tab_stops_a_plain_answer": "the same for a plain answer",
-    "test_a_tab_closed_while_a_middleware_holds_the_response": "a closed tab while a slow middleware holds the response",
-    "test_an_early_failure_is_a_status": "an early failure is a status",
-    "test_a_late_failure_is_an_event": "a late one is an event, without [DONE]",
-    "test_the_status_waits_for_one_heartbeat_at_most": "the status waits one heartbeat at most; then comments",
-    "test_a_browser_that_does_not_read": "a browser that does not read holds up its model alone",
+    "test_no_token_is_held_back": "each token arrives before the model sends the next one, even if the browser accepts compression",
+    "test_text_comes_exactly": "difficult text arrives unchanged, letter by letter",
+    "test_a_closed_tab_stops_the_model": "closing the tab stops the model: before the answer, while it is silent, in the text",
+    "test_a_closed_tab_stops_a_plain_answer": "the same for a JSON answer",
+    "test_a_tab_closed_while_a_middleware_holds_the_response": "closing the tab while a slow middleware holds the response",
+    "test_an_early_failure_is_a_status": "an early failure has an error status",
+    "test_a_late_failure_is_an_event": "a later failure is an error event, without [DONE]",
+    "test_the_status_waits_for_one_heartbeat_at_most": "the status waits for one heartbeat at most; then comments are sent",
+    "test_a_browser_that_does_not_read": "a browser that does not read holds up only its own stream",
     "test_what_is_not_let_in": "content type, login, CSRF, origin, size and body are checked",
     "test_an_old_browser": "HTTP/1.0",
-    "test_head_of_a_stream_asks_nobody": "HEAD asks no model",
-    "test_users_are_told_apart": "each call is on its user's account",
-    "test_no_row_stays_open": "no row stays open at SIGTERM",
+    "test_head_of_a_stream_asks_nobody": "HEAD calls no model",
+    "test_users_are_told_apart": "each call is recorded for the user who made it",
+    "test_no_row_stays_open": "no row is left open at SIGTERM",
 }
 
 

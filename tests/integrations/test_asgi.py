@@ -124,7 +124,7 @@ def test_complete_answers_whole(emulator: Emulator) -> None:
     ("body", "headers", "status", "said"),
     [
         (b"not json", {}, 400, "not JSON"),
-        (b"[]", {}, 400, "not as it should be"),
+        (b"[]", {}, 400, "does not have the expected form"),
         (b'{"messages": []}', {}, 400, "no messages"),
         (b'{"messages": [{"role": "system", "content": "x"}]}', {}, 400, "role system"),
         (b'{"messages": [{"role": "wizard", "content": "x"}]}', {}, 400, "role"),
@@ -133,7 +133,7 @@ def test_complete_answers_whole(emulator: Emulator) -> None:
         (json.dumps({**SAY_HI, "max_tokens": 9}).encode(), {}, 400, "max_tokens"),
         (json.dumps({**SAY_HI, "model": "openai:gpt-5"}).encode(), {}, 400, "not offered"),
         (DEEP, {}, 400, "nested too deeply"),
-        (b"[" * 10_000, {}, 400, "not as it should be"),
+        (b"[" * 10_000, {}, 400, "does not have the expected form"),
         (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', {}, 400, "not JSON"),
         (b"\xff\xfe", {}, 400, "not JSON"),
         (b"x" * 200_000, {}, 413, "larger than 100000 bytes"),

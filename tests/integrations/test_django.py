@@ -609,7 +609,7 @@ def test_the_command_without_books(project: Any) -> None:
     with pytest.raises(CommandError, match="--limit"):
         call_command("llmkit_usage", "--limit", "-1")
     change(project, ledger=False)
-    with pytest.raises(CommandError, match="keeps no books"):
+    with pytest.raises(CommandError, match="does not record its calls"):
         call_command("llmkit_usage")
 
 

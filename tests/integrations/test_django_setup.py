@@ -40,14 +40,14 @@ def manage(words: str, **changed: Any) -> str:
 def test_another_name_in_installed_apps(words: str) -> None:
     """The library's name is not the app's: whatever command is run says so."""
     said = manage(words, INSTALLED_APPS=[*BARE, "llmkit"])
-    assert 'INSTALLED_APPS names "llmkit", which is no Django app' in said
-    assert 'Its app is "llmkit_django"' in said
+    assert '"llmkit" in INSTALLED_APPS is not a Django app' in said
+    assert 'Use "llmkit_django" instead' in said
 
 
 def test_routes_without_the_app() -> None:
     """No check of ours runs then, and so the routes say it."""
     said = manage("check", INSTALLED_APPS=BARE, ROOT_URLCONF="llmkit_django.urls")
-    assert "ImproperlyConfigured: INSTALLED_APPS does not name" in said
+    assert 'ImproperlyConfigured: "llmkit_django" is not in INSTALLED_APPS' in said
     assert "manage.py migrate" in said
 
 
@@ -56,7 +56,7 @@ def test_a_client_without_the_app(settings: Any) -> None:
     settings.LLMKIT = {"ledger": False}
     made = conf.Conf(settings.LLMKIT)
     settings.INSTALLED_APPS = BARE
-    with pytest.raises(ConfigError, match='INSTALLED_APPS does not name "llmkit_django"'):
+    with pytest.raises(ConfigError, match='"llmkit_django" is not in INSTALLED_APPS'):
         _ = made.kit
 
 

@@ -346,7 +346,7 @@ def test_the_command(emulator: Emulator, tmp_path: Path) -> None:
     assert row["user_key"] == "7"
     bare = make_app(settings(emulator)).test_cli_runner().invoke(args=["llmkit", "usage"])
     assert bare.exit_code == 1
-    assert "keeps no books" in bare.output
+    assert "does not record its calls" in bare.output
 
 
 def test_views_of_the_hosts_own(emulator: Emulator) -> None:

@@ -81,7 +81,7 @@ def test_a_server_that_is_not_there(query: str) -> None:
     assert "OperationalError" in said
     assert "refused" in said
     assert "postgresql+psycopg://me:***@127.0.0.1" in said
-    assert "See that it runs" in said
+    assert "Check that it is running" in said
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 

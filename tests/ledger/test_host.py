@@ -180,7 +180,7 @@ def test_a_database_that_is_not_supported() -> None:
 
 def test_without_a_host_there_is_no_connection_of_the_hosts(tmp_path: Path) -> None:
     """The setting needs an adapter that has a connection to give."""
-    with pytest.raises(ConfigError, match="no host gave"):
+    with pytest.raises(ConfigError, match="no app to take the connection from"):
         Kit({"ledger": {"database": f"sqlite:///{tmp_path}/a.db", "connection": "host"}})
 
 

@@ -127,7 +127,7 @@ def test_reading_creates_nothing(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert done.output == (
         f"Error: there is no database {tmp_path / 'none.db'}. "
-        "It is created with the first call; or name another file.\n"
+        "The first call creates it. Or choose another file.\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -145,7 +145,7 @@ def test_a_database_without_the_table(postgres: str, tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     done = invoke("--database", f"sqlite:///{tmp_path / 'empty.db'}")
     assert done.exit_code == 1
-    assert "has no table llmkit_usage. It is created with the first call" in done.output
+    assert "has no table llmkit_usage. The first call creates it" in done.output
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql://me:geheim@127.0.0.1:1/app"])

@@ -81,7 +81,7 @@ def test_price_zero_is_free() -> None:
             {"ledger": "sqlite:///llm.db"},
             "ledger has to be a dict with some of the keys connection, database",
         ),
-        ({"ledger": None}, "or False, which keeps no books"),
+        ({"ledger": None}, "or False to record nothing"),
         ({"retry": 3}, "retry has to be a dict with some of the keys attempts, wait_initial"),
         (
             {"models": "anthropic:x"},
@@ -118,7 +118,7 @@ def test_price_zero_is_free() -> None:
         ({"heartbeat": 3}, "did you mean relay.heartbeat?"),
         ({"database": "x"}, "did you mean ledger.database?"),
         ({"relay": {"database": "x"}}, "did you mean ledger.database?"),
-        ({"get_user": print}, "give it to the adapter, as in LLMKit(app, get_user=...)"),
+        ({"get_user": print}, "pass it to the adapter, as in LLMKit(app, get_user=...)"),
     ],
 )
 def test_wrong_settings_are_named(settings: dict[str, Any], said: str) -> None:

@@ -172,7 +172,7 @@ def test_code_is_one_harmless_word(body: object, code: str | None) -> None:
         (301, b"", "Redirects are not followed"),
         (422, b"", "options of this call"),
         (408, b"", "gave up waiting"),
-        (409, b"", "stands in the way: try again"),
+        (409, b"", "conflicts with another one"),
         (425, b"", "so early in a connection"),
     ],
 )

@@ -90,7 +90,7 @@ def test_what_is_none(value: str, name: str) -> None:
 
 def test_a_kind_that_nobody_knows() -> None:
     """It is named, with those that are known."""
-    with pytest.raises(ConfigError, match="ALL_PROXY names a proxy of the kind 'socks4'.*socks5h"):
+    with pytest.raises(ConfigError, match="ALL_PROXY names a 'socks4' proxy.*socks5h"):
         asked("http://a.example", ALL_PROXY="socks4://127.0.0.1:1080")
 
 

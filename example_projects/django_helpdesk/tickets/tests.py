@@ -11,7 +11,7 @@ from tickets.models import Ticket
 
 
 class Drafts(TestCase):
-    """Who is logged in gets a draft, and it is on the books."""
+    """A logged-in user gets a draft, and the call is recorded."""
 
     def setUp(self) -> None:
         """Start a provider, and take a ticket."""

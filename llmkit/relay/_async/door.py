@@ -1,4 +1,4 @@
-"""The door: lets a request in, or says why not."""
+"""The door: accepts a request, or says why not."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class AsyncRequest(Protocol):
-    """A POST as its adapter hands it over. What it is asked for, it is asked for once and in this order."""
+    """A POST request, as an adapter passes it on. Each method is called once, in this order."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers, found by their names in lower case."""
 
     async def check_origin(self) -> None:
-        """Raise what another site may have sent in the user's name.
+        """Refuse a request that another site may have sent in the user's name.
 
         Raises:
             Refusal: it may be forged (403).
@@ -47,13 +47,13 @@ class AsyncRequest(Protocol):
 
 
 class AsyncDoor:
-    """Decides, the same for every host, which request becomes a call."""
+    """Decides which request becomes a call, in the same way for every framework."""
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
 
     async def admit(self, request: AsyncRequest, *, streaming: bool) -> AsyncStreamManager | Answer:
-        """Make the call that a request asks for, not opened yet; or the answer that says what is wrong."""
+        """Return the call that a request asks for, not opened yet, or the answer that says what is wrong."""
         settings = self._kit.config.relay
         try:
             check_media_type(request.headers)
@@ -75,7 +75,7 @@ class AsyncDoor:
 
 
 async def async_answer_whole(manager: AsyncStreamManager) -> Answer:
-    """Make the call, and answer with the whole reply or with what went wrong."""
+    """Make the call, and return the complete answer or the error."""
     try:
         async with manager as stream:
             while await stream.read() is not None:

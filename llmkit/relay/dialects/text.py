@@ -1,4 +1,4 @@
-"""llmkit's own dialect: text frames, as `llmkit.js` reads them."""
+"""llmkit's own stream format: text frames, as `llmkit.js` reads them."""
 
 from __future__ import annotations
 

@@ -24,25 +24,25 @@ _FLAGS = ("reset", "hang_up", "keep_alive", "terminal", "end_marker")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """How one request is answered. The default is a sound answer of 40 tokens, 20 ms apart.
+    """How one request is answered. The default is a correct answer of 40 tokens, 20 ms apart.
 
     A token is one delta on the wire; the emulator's are words. Tokens are counted from 1, thinking
-    first. The settings are independent of each other and hold for both wires, streamed or not: a
-    whole answer comes when its last token would have come.
+    first. The settings are independent of each other and apply to both wires, streamed or not: a
+    complete answer is sent when its last token would have been sent.
 
     What it says:
         tokens: how many tokens the emulator's own text has. Not used when `text` is given.
-        text: another text, sent word by word; or a tuple of strings, each of which is one token.
+        text: another text, sent word by word, or a tuple of strings, each of which is one token.
         thinking: text, or tokens, to think before the answer: a thinking block (Anthropic) or
             `reasoning_content` (what OpenAI-compatible servers send). Its tokens count as output.
-        model: the model named in the answer, if not the one that was asked for.
+        model: the model named in the answer, if not the requested one.
         stop_reason: why it stops, for either wire: end, max_tokens, stop_sequence, tool_use,
-            refusal, content_filter or pause; any other word goes out as it is. None: what the
-            request's limits give.
+            refusal, content_filter or pause; any other word is sent as it is. None: the reason
+            that follows from the request's limits.
         usage: None reports usage as the vendor does (OpenAI: in streams only when asked), True
             always, False never; a mapping reports as the vendor does and replaces fields of the
             vendor's usage object.
-        usage_in: where an OpenAI stream has it: "own" chunk, as the vendor; "finish", with the
+        usage_in: where an OpenAI stream reports it: "own" chunk, as the vendor; "finish", with the
             finish reason; "every" chunk.
 
     When (seconds):
@@ -51,15 +51,15 @@ class Behaviour:
         head_delay: until the status line; `math.inf` accepts the request and never answers.
         pings: between keepalives (Anthropic `ping` events, comments for OpenAI) while a stream is
             silent; None for none.
-        hold_at: withhold this token and all later ones until `Emulator.release()` lets them go one
-            by one; one more than there are tokens withholds the end.
-        stall_at: fall silent after so many tokens with the connection open, until the client
-            leaves.
+        hold_at: withhold this token and all later ones until `Emulator.release()` releases them,
+            one by one; a number one higher than the last token withholds the end.
+        stall_at: send nothing after so many tokens, with the connection open, until the client
+            disconnects.
 
     What it answers instead:
         status: an HTTP error with the vendor's error body, described by `error_type`, `error_code`,
             `message` and `retry_after` (seconds, or the header's text).
-        headers: further response headers; None for a value leaves that header out.
+        headers: more response headers; a header with the value None is left out.
         content_type: another content type.
         body: these bytes as the whole body; in a stream they are one token.
         error_frame_at: an error event after so many tokens, which ends the stream. An answer that
@@ -70,21 +70,19 @@ class Behaviour:
             end marker.
         end_marker: False leaves out only the very last event (`message_stop`, `[DONE]`).
 
-    How the bytes go out:
-        cut_at: close the connection after so many bytes of the body, inside whatever they are
-            inside of.
+    How the bytes are sent:
+        cut_at: close the connection after so many bytes of the body, wherever that is.
         hang_up: close the connection instead of answering.
-        reset: let those two be a TCP reset and not an orderly close.
-        keep_alive: False closes the connection after a full answer, without having said so.
-        framing: how a stream's end is marked: "chunked", or "close" by the end of the connection
-            alone.
-        chunk_size: write the body in pieces of so many bytes, each one write; 1 is a byte a write.
+        reset: do either of those with a TCP reset instead of an orderly close.
+        keep_alive: False closes the connection after a full answer, without announcing it.
+        framing: how a stream's end is marked: "chunked", or "close" by closing the connection.
+        chunk_size: write the body in pieces of so many bytes; 1 writes byte by byte.
         chunk_delay: seconds between those writes.
         encoding: "gzip" or "deflate", flushed at every event, whatever the client accepts.
-        newline: the line end of the event stream: LF, CRLF or CR.
+        newline: the line break of the event stream: LF, CRLF or CR.
 
     Raises:
-        ValueError: a setting that means nothing. The message names it.
+        ValueError: a setting is not valid. The message names it.
     """
 
     tokens: int = 40
@@ -159,7 +157,7 @@ class Behaviour:
         known = [each.name for each in dataclasses.fields(cls)]
         unknown = sorted(set(settings).difference(known))
         if unknown:
-            _fail(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
+            _fail(f"there is no setting {unknown[0]!r}; the settings are {', '.join(known)}")
         settings = dict(settings)
         for name in ("text", "thinking"):
             if isinstance(settings.get(name), list):

@@ -1,9 +1,9 @@
 """The emulator's own routes, under /_emulator/, for other processes. A POST is application/json, also without a body.
 
 * POST script: a list of behaviours, or one, for the next requests: `[{"status": 529}, {"tokens": 5}]`
-* POST release: let withheld tokens go: `{"n": 1}`; `{"n": null}` lets everything go; `{"index": 0}` names one request
-* GET requests: what was received
-* POST reset: drop script and requests, close what is being answered
+* POST release: release withheld tokens: `{"n": 1}`; `{"n": null}` releases everything; `{"index": 0}` names one request
+* GET requests: the requests received
+* POST reset: drop the script and the requests, close connections that are being answered
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def control(emulator: Controlled, request: Request) -> tuple[int, bytes] | None:
     route = _ROUTES.get((request.method, request.path.removeprefix(PREFIX)))
     if route is None:
         known = ", ".join(f"{method} {PREFIX}{name}" for method, name in _ROUTES)
-        return 404, _error(f"no such route; there are {known}")
+        return 404, _error(f"no such route; the routes are {known}")
     if request.method == "POST" and not _is_json(request):
         return 415, _error("send the header Content-Type: application/json")
     try:

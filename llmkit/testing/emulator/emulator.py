@@ -30,7 +30,7 @@ class Emulator(LocalServer):
     those that wait block it, so in async code call them through `anyio.to_thread.run_sync`.
 
     Attributes:
-        behaviour: what a request gets that no script provides for. May be set at any time.
+        behaviour: how requests are answered when the script is used up. May be set at any time.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Emulator(LocalServer):
 
         Args:
             behaviour: the default behaviour.
-            host: the address to listen on. There is no access control: keep to a loopback address. Only requests
+            host: the address to listen on. There is no access control, so use a loopback address. Only requests
                 to its own name are answered, unless it listens on all addresses.
-            port: 0 takes any free one.
+            port: 0 chooses a free one.
             require_key: whether a request without an API key gets a 401. Any key will do.
             keep_requests: how many of the received requests to remember.
 
         Raises:
-            ValueError: the port is none.
+            ValueError: the port is not a valid one.
         """
         if not 0 <= port <= 65535:  # the socket module would leave a socket open
             raise ValueError(f"{port} is not a port. A port is 0 to 65535.")
@@ -70,7 +70,7 @@ class Emulator(LocalServer):
 
     @property
     def behaviour(self) -> Behaviour:
-        """What a request gets that no script provides for."""
+        """How requests are answered when the script is used up."""
         return self._server.behaviour
 
     @behaviour.setter
@@ -89,7 +89,7 @@ class Emulator(LocalServer):
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """The requests received so far, the oldest first, as they are at this moment."""
+        """The requests received so far, oldest first, in their current state."""
         return self._log.snapshots()
 
     @property
@@ -98,22 +98,22 @@ class Emulator(LocalServer):
         return self._log.connections
 
     def script(self, *behaviours: Behaviour) -> None:
-        """Use these behaviours for the next requests, one each, after those scripted before.
+        """Use these behaviours for the next requests, one each, after those already in the script.
 
         A request that the vendor would refuse (no key, a bad body) is refused and uses none.
         """
         self._server.script.extend(behaviours)
 
     def release(self, n: int | None = 1, *, index: int | None = None) -> None:
-        """Let `n` more withheld tokens go in every answer under way, or in the one with this index.
+        """Release `n` more withheld tokens in every running answer, or in the one with this index.
 
-        None lets everything go, stalled answers too. What is released before its turn is not
-        withheld.
+        None releases everything, including stalled answers. A token that is released before its
+        turn is not withheld.
         """
         self._call(partial(self._server.release, n, index))
 
     def reset(self) -> None:
-        """Start afresh: no script, no requests, the first behaviour.
+        """Start again: no script, no requests, the original behaviour.
 
         Connections that are being answered are closed.
         """
@@ -121,10 +121,10 @@ class Emulator(LocalServer):
         self._call(self._server.reset)
 
     def wait_for_requests(self, n: int, timeout: float = 5) -> list[ReceivedRequest]:
-        """Wait until `n` requests have come since the start or the last reset; return them all.
+        """Wait until `n` requests have arrived since the start or the last reset; return them all.
 
         Raises:
-            TimeoutError: they did not come within `timeout` seconds.
+            TimeoutError: they did not arrive within `timeout` seconds.
         """
         self._log.wait(lambda: self._log.count >= n, timeout, f"{n} requests")
         return self.requests
@@ -143,7 +143,7 @@ class Emulator(LocalServer):
         )
 
     def wait_until_gone(self, index: int = 0, timeout: float = 5) -> ReceivedRequest:
-        """Wait until the client of a request has left before the end of its answer.
+        """Wait until the client of a request has disconnected before the end of its answer.
 
         Raises:
             TimeoutError: it did not within `timeout` seconds.
@@ -156,10 +156,10 @@ class Emulator(LocalServer):
         )
 
     def wait_until_ended(self, index: int = 0, timeout: float = 5) -> ReceivedRequest:
-        """Wait until a request is being answered no longer, for whatever reason.
+        """Wait until a request is no longer being answered, for any reason.
 
         Raises:
-            TimeoutError: it still was after `timeout` seconds.
+            TimeoutError: it was still being answered after `timeout` seconds.
         """
         return self._wait(
             lambda request: request.state != "answering",
@@ -172,12 +172,12 @@ class Emulator(LocalServer):
         """Wait until exactly `n` TCP connections are open.
 
         Raises:
-            TimeoutError: there were more or fewer all along.
+            TimeoutError: the number was never reached.
         """
         self._log.wait(lambda: self._log.connections == n, timeout, f"{n} open connections")
 
     def serve_forever(self) -> None:
-        """Answer until KeyboardInterrupt, which is let through.
+        """Answer until KeyboardInterrupt, which is raised.
 
         Raises:
             OSError: the port cannot be opened.

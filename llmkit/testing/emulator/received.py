@@ -17,17 +17,17 @@ _SECRETS = frozenset(("x-api-key", "api-key", "authorization", "proxy-authorizat
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request as it was received, and how far its answer had come at that moment.
+    """A request as it was received, and the state of its answer at that moment.
 
     Attributes:
-        index: its number since the start or the last reset, from 0.
+        index: its number since the start or the last reset, starting at 0.
         connection: the number of its TCP connection, from 0.
         path: without the query.
         headers: names in lower case; keys and cookies are replaced by "[redacted]".
-        body: the decoded JSON; None if it was none.
+        body: the decoded JSON; None if it was not JSON.
         status: the HTTP status of the answer; None for a connection closed without one.
-        state: answering, then finished once all that was to be sent is on its way (also where that
-            was a cut), or client_gone if the client left before.
+        state: answering, then finished once everything has been sent (also if the answer was cut
+            on purpose), or client_gone if the client disconnected before.
         tokens_sent: tokens of the answer sent so far, thinking included.
     """
 

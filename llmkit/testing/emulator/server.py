@@ -22,7 +22,7 @@ from llmkit.testing.local_names import LocalNames
 ANTHROPIC: Wire = AnthropicWire()
 OPENAI: Wire = OpenAIWire()
 _MISDIRECTED = Failure(
-    421, "invalid_request_error", "This server does not answer to the name in the Host header."
+    421, "invalid_request_error", "This server does not accept the name in the Host header."
 )
 _ROUTES = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI}
 

@@ -17,19 +17,21 @@ from llmkit_django.reports import recent, totals
 class Command(BaseCommand):
     """Shows the ledger."""
 
-    help = "Show the latest calls to language models, and what all of them cost."
+    help = "Show the latest calls to language models, and the total cost of all calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the options of `llmkit usage`."""
-        parser.add_argument("--limit", type=int, default=20, help="How many rows (20).")
         parser.add_argument(
-            "--json", action="store_true", help="A JSON list of objects, all columns."
+            "--limit", type=int, default=20, help="Number of rows to show (default: 20)."
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="Print a JSON list of objects, with all columns."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the rows."""
         if options["limit"] < 0:
-            raise CommandError("--limit is a number of rows: 0 or more.")
+            raise CommandError("--limit has to be 0 or more.")
         try:
             self.stdout.write(self._text(**options))
         except LLMKitError as error:
@@ -42,7 +44,7 @@ class Command(BaseCommand):
     def _text(self, *, limit: int, json: bool, **_: Any) -> str:
         ledger = current().config.ledger
         if ledger is False:
-            raise CommandError('This project keeps no books: LLMKIT["ledger"] is False.')
+            raise CommandError('This project does not record its calls: LLMKIT["ledger"] is False.')
         if ledger.database is not None:
             from llmkit.ledger import usage_text  # noqa: PLC0415  # needs SQLAlchemy
 
