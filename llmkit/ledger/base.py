@@ -14,7 +14,7 @@ class Ledger(Protocol):
         """Write a row as `started`; return when it is stored.
 
         Raises:
-            LedgerUnavailable: the row may not be stored, so the call must not be made.
+            LedgerUnavailable: it is not certain that the row is stored, so the call must not be made.
         """
 
     async def abegin(self, opening: Opening) -> None:
@@ -24,7 +24,7 @@ class Ledger(Protocol):
         """Close a row; return when that is stored. Closing it again changes nothing.
 
         Raises:
-            LedgerUnavailable: the row may not be closed yet.
+            LedgerUnavailable: it is not certain that the row is closed.
         """
 
     async def afinish(self, closing: Closing) -> None:
@@ -37,7 +37,7 @@ class Ledger(Protocol):
         """Write a row that is closed from the start, for a call that was refused or needed no attempt.
 
         Raises:
-            LedgerUnavailable: the row may not be stored.
+            LedgerUnavailable: it is not certain that the row is stored.
         """
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:

@@ -187,7 +187,7 @@ class LedgerWriter:
         self._disown(entry, "refused", timeout)
         return LedgerUnavailable(
             f"the ledger did not answer within {timeout:g} s",
-            hint="Its database is slow, or locked by another process.",
+            hint="Its database is slow or locked.",
         )
 
     def _disown(self, entry: Entry, status: Status, seconds: float) -> None:
@@ -244,7 +244,7 @@ class LedgerWriter:
             pass
         self._write_kept(run, at_last=True)
         if run.kept:
-            logger.error("%d rows could not be written before the process ended", len(run.kept))
+            logger.error("%d rows could not be written before the ledger was closed", len(run.kept))
         self._store.close()
 
     def _serve(self, run: Run) -> bool:

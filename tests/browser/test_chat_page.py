@@ -262,7 +262,7 @@ def test_answer_that_breaks_off_says_so(chat: Page, host: ScriptedHost) -> None:
     asked.end()
     expect(newest(chat)).to_have_attribute("data-state", "failed")
     expect(newest(chat)).to_have_text("Hel")
-    expect(chat.locator(".failure .message")).to_have_text("The answer broke off before its end.")
+    expect(chat.locator(".failure .message")).to_have_text("The answer was cut off before its end.")
 
 
 def test_unanswered_question_is_not_sent_again(chat: Page, host: ScriptedHost) -> None:

@@ -46,7 +46,7 @@ def test_a_relative_file_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.M
         (f"not a url {PASSWORD}", "is not a URL"),
         (f"postgresql://u:{PASSWORD}@h:port/d", "is not a URL"),
         ("", "is not a URL"),
-        (f"mysql://u:{PASSWORD}@h/d", "is of 'mysql', which is not supported"),
+        (f"mysql://u:{PASSWORD}@h/d", "does not support 'mysql' databases"),
         ("sqlite://", "is in memory"),
         ("sqlite:///:memory:", "is in memory"),
         ("sqlite:////no/such/folder/x.db", "/no/such/folder, does not exist"),

@@ -292,13 +292,18 @@ def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
 @pytest.mark.parametrize(
     ("content_type", "body", "failure", "message"),
     [
-        ("text/html", b"<html>secret</html>", ProtocolError, "sent text/html where an event"),
-        ("application/json", b'{"ok":true}', ProtocolError, "sent application/json where an"),
-        ("<script>", b"x", ProtocolError, "sent an unknown media type where an event"),
-        ("text/plain", b"data, says the page: [DONE]", ProtocolError, "sent text/plain where an"),
-        ("text/plain", b"<p>\ndata: {}\n\n", ProtocolError, "sent text/plain where an event"),
+        ("text/html", b"<html>secret</html>", ProtocolError, "sent text/html instead of an event"),
+        ("application/json", b'{"ok":true}', ProtocolError, "sent application/json instead of an"),
+        ("<script>", b"x", ProtocolError, "sent an unknown media type instead of an event"),
+        (
+            "text/plain",
+            b"data, says the page: [DONE]",
+            ProtocolError,
+            "sent text/plain instead of an",
+        ),
+        ("text/plain", b"<p>\ndata: {}\n\n", ProtocolError, "sent text/plain instead of an event"),
         ("application/x-ndjson", b'{"done":true}\n{}', ProtocolError, "sent application/x-ndjson"),
-        ("text/plain", b"dat", ProtocolError, "sent text/plain where an event"),
+        ("text/plain", b"dat", ProtocolError, "sent text/plain instead of an event"),
         ("application/json", b"", StreamTruncated, "ended before it was complete"),
         (
             "application/json",

@@ -97,7 +97,7 @@ def test_a_name_that_leads_nowhere_is_refused(model: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("models", "model", "meant"),
     [
-        ({}, "default", '{"models": {"default": "anthropic:claude-sonnet-4-5"}} names one'),
+        ({}, "default", '{"models": {"default": "anthropic:claude-sonnet-4-5"}}'),
         ({}, "claude-sonnet-4-5", "Did you mean 'anthropic:claude-sonnet-4-5'?"),
         ({"fast": "ollama:m"}, "fats", "Did you mean 'fast'?"),
         ({"fast": "ollama:m"}, "default", "The aliases in models are: fast."),
