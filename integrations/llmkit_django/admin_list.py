@@ -11,14 +11,13 @@ from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
-from django.db.models import BigIntegerField, Count, F, QuerySet, Sum
-from django.db.models.functions import Cast, Round
+from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from llmkit.ledger.columns import DECIMAL_PLACES
 from llmkit_django.models import UsageRecord
+from llmkit_django.reports import cost_sum, dollars
 
 # More rows than this are not added up: it would take seconds, at each look.
 MOST_SUMMED = 100_000
@@ -49,20 +48,19 @@ class CallList(ChangeList):
 
 
 def add_up(rows: QuerySet) -> Sums:
-    """Add up rows exactly: costs in whole units of their last digit, for SQLite would add fractions as floats."""
-    units = Cast(Round(F("cost_usd") * 10**DECIMAL_PLACES), BigIntegerField())
+    """Add up rows; the cost exactly."""
     found = rows.aggregate(
         rows=Count("pk"),
         known=Count("cost_usd"),
         input=Sum("input_tokens", default=0),
         output=Sum("output_tokens", default=0),
-        units=Sum(units, default=0),
+        **cost_sum(rows),
     )
     return Sums(
         rows=found["rows"],
         input=found["input"],
         output=found["output"],
-        cost=Decimal(found["units"]).scaleb(-DECIMAL_PLACES),
+        cost=dollars(found),
         unknown=found["rows"] - found["known"],
     )
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -12,18 +11,17 @@ from collections.abc import Iterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from llmkit._concurrency import call_later, home, run_soon
 from llmkit._concurrency import Home
+from llmkit._httpx import package_of, shut_down, to_error
 from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
-from llmkit._tls import tls_context, untrusted
-from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
+from llmkit._tls import tls_context
+from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
-from llmkit.tracebacks import system_error
 
 if TYPE_CHECKING:
     import asyncio
@@ -158,11 +156,11 @@ def _close_lines(lines: list[_Line]) -> None:
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
-    __slots__ = ("_copy", "client", "idle_since", "library", "origin", "socket")
+    __slots__ = ("_copy", "client", "idle_since", "origin", "package", "socket")
 
     def __init__(self, client: httpx.Client, origin: str) -> None:
         self.client = client
-        self.library = _library_of(client)
+        self.package = package_of(client)
         self.origin = origin
         self.idle_since = 0.0
         self.socket: socket.socket | None = None
@@ -215,7 +213,7 @@ class HttpxExchange:
             self._request.url,
             headers={**self._request.headers, "accept-encoding": "identity"},
             content=self._request.content,
-            timeout=self._line.library.Timeout(None, connect=self._connect_timeout),
+            timeout=self._line.package.Timeout(None, connect=self._connect_timeout),
             extensions={"trace": self._trace},
         )
         if "cookie" not in self._request.headers:
@@ -258,9 +256,7 @@ class HttpxExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of httpx means."""
-        failure = to_error(error, self._connect_timeout)
-        failure.__cause__ = system_error(error)
-        return failure
+        return to_error(error, self._connect_timeout)
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -292,7 +288,7 @@ class HttpxExchange:
                 answer.close()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
                 answer.request.extensions = {}
-                answer.stream = self._line.library.ByteStream(b"")
+                answer.stream = self._line.package.ByteStream(b"")
             kept = self._at_end and not self._aborted
         finally:
             self._line.release()
@@ -314,45 +310,3 @@ class HttpxExchange:
             self._line.hold(found)
         if self._aborted:
             self.abort()
-
-
-def _library_of(client: object) -> ModuleType:
-    """Return httpx, or httpx2 where the app's client is of that: neither takes what is the other's."""
-    for kind in type(client).__mro__:
-        name = kind.__module__.partition(".")[0]
-        if name in ("httpx", "httpx2"):
-            return sys.modules[name]
-    return httpx
-
-
-def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
-    """Shut a socket down in both directions, below TLS."""
-    if isinstance(line, socket.socket):
-        socket.socket.shutdown(line, socket.SHUT_RDWR)
-    else:
-        line.shutdown(socket.SHUT_RDWR)
-
-
-def to_error(error: Exception, connect_timeout: float) -> ProviderError:
-    """Turn an exception of httpx or httpx2 into ours. It says no URL and no header."""
-    failure = _unconnected(error, connect_timeout)
-    if failure is not None:
-        failure.sent = False
-        return failure
-    name = type(error).__name__
-    return ConnectionFailed(f"the connection to the provider broke ({name})")
-
-
-def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
-    """Say why there was no connection, if that is it."""
-    name = type(error).__name__
-    if name == "ConnectError" and (failure := untrusted(error)) is not None:
-        return failure
-    if name in ("ConnectTimeout", "PoolTimeout"):
-        return ProviderTimeout("connect", connect_timeout)
-    if name in ("ConnectError", "UnsupportedProtocol", "ProxyError"):
-        return ConnectionFailed(
-            "could not connect to the provider",
-            hint="Check the provider's base_url, and that this machine can reach it.",
-        )
-    return None

@@ -1,0 +1,57 @@
+"""What threads and event loops share of httpx, and of httpx2, which has the same names and other classes."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from types import ModuleType
+from typing import Any
+
+import httpx
+
+from llmkit._tls import untrusted
+from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
+from llmkit.tracebacks import system_error
+
+
+def package_of(client: object) -> ModuleType:
+    """Return httpx, or httpx2 where the app's client is of that: neither takes what is the other's."""
+    for kind in type(client).__mro__:
+        name = kind.__module__.partition(".")[0]
+        if name in ("httpx", "httpx2"):
+            return sys.modules[name]
+    return httpx
+
+
+def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
+    """Shut a socket down in both directions, below TLS."""
+    if isinstance(line, socket.socket):
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+    else:
+        line.shutdown(socket.SHUT_RDWR)
+
+
+def to_error(error: Exception, connect_timeout: float) -> ProviderError:
+    """Turn an exception of httpx or httpx2 into ours. It says no URL and no header."""
+    failure = _unconnected(error, connect_timeout)
+    if failure is not None:
+        failure.sent = False
+    else:
+        failure = ConnectionFailed(f"the connection to the provider broke ({type(error).__name__})")
+    failure.__cause__ = system_error(error)
+    return failure
+
+
+def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
+    """Say why there was no connection, if that is it."""
+    name = type(error).__name__
+    if name == "ConnectError" and (failure := untrusted(error)) is not None:
+        return failure
+    if name in ("ConnectTimeout", "PoolTimeout"):
+        return ProviderTimeout("connect", connect_timeout)
+    if name in ("ConnectError", "UnsupportedProtocol", "ProxyError"):
+        return ConnectionFailed(
+            "could not connect to the provider",
+            hint="Check the provider's base_url, and that this machine can reach it.",
+        )
+    return None
