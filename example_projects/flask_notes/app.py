@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from flask import Flask, Response, abort, redirect, render_template, request, url_for
 from flask_login import (
@@ -106,7 +107,9 @@ def log_in() -> str | Response:
     elif not check_password_hash(person.password, password):
         return render_template("login.html", wrong=True)
     login_user(person)
-    return redirect(url_for("notes"))  # type: ignore[return-value]
+    came_from = request.args.get("next", "")
+    is_ours = re.match(r"/(?![/\\])", came_from)  # a path of this app, and no other site
+    return redirect(came_from if is_ours else url_for("notes"))  # type: ignore[return-value]
 
 
 @login_required

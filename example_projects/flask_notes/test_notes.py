@@ -59,6 +59,17 @@ def test_an_answer_from_ones_own_notes(app: Flask, emulator: Emulator) -> None:
     assert [tuple(row) for row in rows] == [("1", "finished")]
 
 
+@pytest.mark.parametrize(
+    ("next_url", "goes_to"),
+    [("/llm/", "/llm/"), ("", "/"), ("https://evil.example/", "/"), ("//evil.example/", "/")],
+)
+def test_a_login_leads_back(app: Flask, next_url: str, goes_to: str) -> None:
+    """To the page that asked for it, such as the chat page, and to no other site."""
+    form = {"name": "ada", "password": "secret"}
+    answer = app.test_client().post("/login", query_string={"next": next_url}, data=form)
+    assert answer.location == goes_to
+
+
 def test_nobody_asks_without_a_login(app: Flask, emulator: Emulator) -> None:
     """The app's own login stands before the model, and llmkit's routes ask it too."""
     assert ask(app.test_client()).startswith("302")

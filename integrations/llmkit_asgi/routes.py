@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit.errors import ConfigError
-from llmkit.relay._async.door import AsyncDoor, async_answer_whole
+from llmkit.relay._async.door import AsyncDoor, async_answer_whole, async_visitor
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import Ask, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
+from llmkit.relay.pages import chat_page
 from llmkit.relay.push import PushRelay
 from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch
 
@@ -56,11 +57,14 @@ class Routes:
         found = find(path, method)
         if found is None:
             return None
-        return partial(_answer, found) if isinstance(found, Answer) else partial(self._call, found)
+        return partial(_answer, found) if isinstance(found, Answer) else partial(self._serve, found)
 
-    async def _call(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
         sink = ASGISink(send)
         request = _Request(scope, receive, self._get_user, self._settings)
+        if ask == "page":
+            await _answer(chat_page(user=await async_visitor(request)), scope, receive, send)
+            return
         made = await self._door.admit(request, streaming=ask == "stream")
         if isinstance(made, Answer):
             await sink.answer(made)

@@ -20,7 +20,7 @@ from llmkit.call import Caller
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import User, caller_of, check_origin, forbidden, forged, too_large
 from llmkit.relay.hooks import awaited, is_yes
-from llmkit.relay.pages import for_visitor
+from llmkit.relay.pages import chat_page
 from llmkit_django.conf import Conf
 from llmkit_django.connections import agive_back, give_back
 
@@ -94,10 +94,10 @@ class AsyncDjangoRequest(_Base):
         return self._read(limit)
 
 
-def with_tags(page: Answer, request: HttpRequest) -> Answer:
-    """Put into the chat page what its script has to know: the request's CSRF token (the cookie may be hidden), where to log in."""
-    return for_visitor(
-        page,
+def page_for(request: HttpRequest, user: str | None) -> Answer:
+    """Return the chat page, with what its script has to know: the CSRF token (the cookie may be hidden), where to log in."""
+    return chat_page(
+        user=user,
         token=get_token(request) if _has_csrf() else None,
         header=settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
         login_url=_login_url(request),

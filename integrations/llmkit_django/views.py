@@ -11,14 +11,14 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
 
-from llmkit.relay._async.door import AsyncDoor, async_answer_whole
-from llmkit.relay._sync.door import Door
+from llmkit.relay._async.door import AsyncDoor, async_answer_whole, async_visitor
+from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import find
 from llmkit.relay.presence import answer_while_present
 from llmkit_django.conf import current
 from llmkit_django.connections import agive_back, give_back
-from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, with_tags
+from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, page_for
 from llmkit_django.responses import arelay_response, relay_response, to_django_response
 
 # What marks a coroutine function on this Python: the name of an attribute, and its value.
@@ -65,7 +65,10 @@ class LLMKitView:
         if isinstance(found, Answer):
             return to_django_response(found, request)
         conf = current()
-        made = Door(conf.kit).admit(DjangoRequest(request, conf), streaming=found == "stream")
+        asked = DjangoRequest(request, conf)
+        if found == "page":
+            return to_django_response(page_for(request, visitor(asked)), request)
+        made = Door(conf.kit).admit(asked, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
@@ -79,9 +82,10 @@ class LLMKitView:
         if isinstance(found, Answer):
             return to_django_response(found, request)
         conf = current()
-        made = await AsyncDoor(conf.kit).admit(
-            AsyncDjangoRequest(request, conf), streaming=found == "stream"
-        )
+        asked = AsyncDjangoRequest(request, conf)
+        if found == "page":
+            return to_django_response(page_for(request, await async_visitor(asked)), request)
+        made = await AsyncDoor(conf.kit).admit(asked, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
@@ -91,8 +95,6 @@ class LLMKitView:
     def _find(self, request: HttpRequest) -> Answer | str:
         found = find(self._path, request.method or "")
         assert found is not None  # noqa: S101  # the path is one of PATHS
-        if isinstance(found, Answer) and self._path == "/" and found.status == 200:
-            return with_tags(found, request)
         return found
 
 

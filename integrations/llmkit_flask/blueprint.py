@@ -12,11 +12,11 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from llmkit.relay._sync.door import Door
+from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
-from llmkit.relay.pages import for_visitor
+from llmkit.relay.pages import chat_page
 from llmkit.relay.presence import answer_while_present
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
@@ -69,11 +69,12 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         found = find(path, flask.request.method)
         assert found is not None  # noqa: S101  # path is one of PATHS
         if isinstance(found, Answer):
-            is_page = path == "/" and found.status == 200
-            return to_flask_response(_with_tags(found) if is_page else found)
+            return to_flask_response(found)
         kit = current_state().kit
-        heartbeat = kit.config.relay.heartbeat
         request = _Request(get_user, kit.config.relay.allowed_origins)
+        if found == "page":
+            return to_flask_response(_chat_page(visitor(request)))
+        heartbeat = kit.config.relay.heartbeat
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_flask_response(made)
@@ -85,14 +86,14 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
     return view
 
 
-def _with_tags(page: Answer) -> Answer:
-    """Put into the chat page what its script has to know of the app."""
+def _chat_page(user: str | None) -> Answer:
+    """Return the chat page, with what its script has to know of the app."""
     token, header = None, ""
     if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED"):
         from flask_wtf.csrf import generate_csrf  # noqa: PLC0415  # the host's, which is there
 
         token, header = generate_csrf(), current_app.config["WTF_CSRF_HEADERS"][0]
-    return for_visitor(page, token=token, header=header, login_url=_login_url())
+    return chat_page(user=user, token=token, header=header, login_url=_login_url())
 
 
 def _login_url() -> str | None:

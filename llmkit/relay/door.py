@@ -20,7 +20,7 @@ from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
 
 User = str | int | UUID | Caller | Literal[False] | None
-Ask = Literal["stream", "complete"]
+Ask = Literal["page", "stream", "complete"]
 
 CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
 # Everything under the prefix, for hosts whose own router wants to know.
@@ -35,7 +35,7 @@ NOT_FOUND = Problem(404, "not_found", "there is nothing here").answer
 
 
 def find(path: str, method: str) -> Ask | Answer | None:
-    """Return what a request asks for (a call), or its answer; None if it is not one of llmkit's routes.
+    """Return what a request asks for (the chat page, a call), or its answer; None if it is not one of llmkit's routes.
 
     For a HEAD request the framework sends the answer without its body.
 
@@ -47,7 +47,7 @@ def find(path: str, method: str) -> Ask | Answer | None:
         return CALLS[path] if method == "POST" else _not_allowed("POST")
     if path in PAGES:
         if method in ("GET", "HEAD"):
-            return page(path)
+            return "page" if path == "/" else page(path)
         return _not_allowed("GET, HEAD")
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
@@ -27,7 +28,7 @@ _POLICY = (
 
 @cache
 def page(path: str) -> Answer:
-    """Return one of `PAGES`."""
+    """Return one of `PAGES` as it stands."""
     name, content_type = PAGES[path]
     headers = {
         "content-type": content_type,
@@ -39,22 +40,31 @@ def page(path: str) -> Answer:
     return Answer.of(200, headers, files("llmkit").joinpath("static", name).read_bytes())
 
 
-def for_visitor(page: Answer, *, token: str | None, header: str, login_url: str | None) -> Answer:
-    """Put into the chat page what its script has to know of the host.
+def chat_page(
+    *,
+    user: str | None,
+    token: str | None = None,
+    header: str = "",
+    login_url: str | None = None,
+) -> Answer:
+    """Return the chat page, with what its script has to know of the host.
 
     Args:
-        page: the chat page.
+        user: who is logged in. The page gets a hash of it, so that the browser shows a kept conversation to nobody else.
         token: this visitor's CSRF token, if the host checks one.
         header: the header in which the host wants it.
         login_url: where to log in, if the host has such a page.
     """
-    tags, headers = [], dict(page.headers)
+    tags = []
+    if user is not None:
+        tags.append(f'<meta name="visitor" content="{sha256(user.encode()).hexdigest()[:16]}">')
     if token is not None:
         tags.append(
             f'<meta name="csrf-token" content="{escape(token)}" data-header="{escape(header)}">'
         )
-        headers["vary"] = "Cookie"
     if login_url is not None:
         tags.append(f'<meta name="login-url" content="{escape(login_url)}">')
     head = "".join(f"  {tag}\n" for tag in tags) + "</head>"
-    return Answer.of(page.status, headers, page.body.replace(b"</head>", head.encode(), 1))
+    blank = page("/")
+    headers = {**blank.headers, "cache-control": "private, no-cache", "vary": "Cookie"}
+    return Answer.of(blank.status, headers, blank.body.replace(b"</head>", head.encode(), 1))

@@ -5,6 +5,8 @@ const [scroller, messages, form, prompt, send, stop, newChat] = [
   "scroller", "messages", "form", "prompt", "send", "stop", "new",
 ].map((id) => document.getElementById(id));
 
+/** Who is logged in: a hash, "" for nobody. */
+const visitor = document.querySelector('meta[name="visitor"]')?.content ?? "";
 /** Where this tab keeps the conversation of this page. */
 const KEPT = `llmkit:${location.pathname}`;
 /**
@@ -119,17 +121,23 @@ function end(turn, bubble, text) {
 /** Keep the conversation for when the page is loaded again. */
 function keep() {
   try {
-    if (turns.length) sessionStorage.setItem(KEPT, JSON.stringify(turns));
+    if (turns.length) sessionStorage.setItem(KEPT, JSON.stringify({ visitor, turns }));
     else sessionStorage.removeItem(KEPT);
   } catch {
     // It is full or forbidden: then a reload begins a new chat.
   }
 }
 
-/** Return the conversation that was kept, [] if none was. */
+/** Return the conversation that was kept, [] if none was or somebody else had it. */
 function recall() {
   try {
-    return JSON.parse(sessionStorage.getItem(KEPT) ?? "[]").map(({ question, answer, state, error }) => ({
+    const kept = JSON.parse(sessionStorage.getItem(KEPT));
+    // Who has logged in since finds what they asked before.
+    if (kept.visitor && kept.visitor !== visitor) {
+      sessionStorage.removeItem(KEPT);
+      return [];
+    }
+    return kept.turns.map(({ question, answer, state, error }) => ({
       question: String(question),
       answer: String(answer),
       state,

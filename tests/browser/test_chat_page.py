@@ -352,6 +352,24 @@ def test_a_reload_keeps_what_went_wrong(chat: Page, host: ScriptedHost) -> None:
     assert host.asked().json == said("two")
 
 
+def test_a_conversation_is_kept_for_who_had_it(chat: Page, host: ScriptedHost) -> None:
+    """Who logs in finds what they asked before; the next user of the tab does not, and leaves nothing of it there."""
+    answer(chat, host, "one", "1")
+    host.user = "7"
+    chat.reload()
+    assert shown(chat) == ["one", "1"]
+    answer(chat, host, "two", "2")
+    chat.reload()
+    assert shown(chat) == ["one", "1", "two", "2"]
+    host.user = "8"
+    chat.reload()
+    expect(chat.locator("#welcome")).to_be_visible()
+    assert shown(chat) == []
+    host.user = "7"
+    chat.reload()
+    assert shown(chat) == []
+
+
 def test_a_new_chat_is_new_after_a_reload_too(chat: Page, host: ScriptedHost) -> None:
     """A new chat forgets what was kept, also while an answer is being written."""
     asked = ask(chat, host, "one")
@@ -369,7 +387,7 @@ def test_a_new_chat_is_new_after_a_reload_too(chat: Page, host: ScriptedHost) ->
         "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }",
         "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError'); } })",
         "sessionStorage.setItem('llmkit:/llm/', '{\"not\": [\"ours\"]}')",
-        "sessionStorage.setItem('llmkit:/llm/', '[null]')",
+        'sessionStorage.setItem(\'llmkit:/llm/\', \'{"visitor": "", "turns": [null]}\')',
     ],
     ids=["full", "forbidden", "another's", "broken"],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 from urllib.parse import urlsplit
@@ -360,6 +361,20 @@ def test_other_methods(host: Host, method: str) -> None:
     answer = httpx.request(method, f"{host.url}/llm/stream", headers=host.user)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert answer.json()["error"]["type"] == "method_not_allowed"
+
+
+def test_the_page_knows_its_visitor(host: Host) -> None:
+    """By a hash, which is another for each user, and none for nobody; no cache may show it to others."""
+    visitors = []
+    for user in ("7", "7", "8", None):
+        page = httpx.get(f"{host.url}/llm/", headers={"x-user": user} if user else {})
+        assert page.status_code == 200
+        assert "private" in page.headers["cache-control"]
+        assert "cookie" in page.headers["vary"].lower()
+        visitors.append(re.findall(r'<meta name="visitor" content="(\w+)">', page.text))
+    seven, again, eight, nobody = visitors
+    assert seven == again != eight
+    assert [len(seven), len(eight), len(nobody)] == [1, 1, 0]
 
 
 def test_users_are_told_apart(host: Host) -> None:

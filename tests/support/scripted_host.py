@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import NOT_FOUND
-from llmkit.relay.pages import PAGES, page
+from llmkit.relay.pages import PAGES, chat_page, page
 
 PATIENCE = 10.0
 """Seconds after which a test that waits has failed."""
@@ -91,9 +91,13 @@ class ScriptedHost:
 
     Args:
         files: more files to serve, by path: content type and body.
+
+    Attributes:
+        user: who is logged in.
     """
 
     def __init__(self, files: Mapping[str, tuple[str, bytes]] | None = None) -> None:
+        self.user: str | None = None
         self._files = files or {}
         self._asked: queue.Queue[Exchange] = queue.Queue()
         self._open: set[Exchange] = set()
@@ -128,7 +132,8 @@ class ScriptedHost:
         return self._asked.get(timeout=PATIENCE)
 
     def forget(self) -> None:
-        """End all that is open and forget what was asked, for the next test."""
+        """End all that is open, and forget what was asked and who is logged in, for the next test."""
+        self.user = None
         for exchange in list(self._open):
             exchange.end()
         while not self._asked.empty():
@@ -152,6 +157,8 @@ class ScriptedHost:
             content_type, body = self._files[path]
             return Answer.of(200, {"content-type": content_type}, body)
         path = path.removeprefix("/llm")
+        if path == "/":
+            return chat_page(user=self.user)
         return page(path) if path in PAGES else NOT_FOUND
 
 

@@ -74,6 +74,14 @@ class AsyncDoor:
             return problem_of(error).answer
 
 
+async def async_visitor(request: AsyncRequest) -> str | None:
+    """Return who looks at the chat page; None for nobody, and where that cannot be said: a call then says why."""
+    try:
+        return caller_of(await request.user(), anonymous=True).user
+    except Exception:  # noqa: BLE001  # the page is everybody's
+        return None
+
+
 async def async_answer_whole(manager: AsyncStreamManager) -> Answer:
     """Make the call, and return the complete answer or the error."""
     try:

@@ -75,6 +75,14 @@ class Door:
             return problem_of(error).answer
 
 
+def visitor(request: Request) -> str | None:
+    """Return who looks at the chat page; None for nobody, and where that cannot be said: a call then says why."""
+    try:
+        return caller_of(request.user(), anonymous=True).user
+    except Exception:  # noqa: BLE001  # the page is everybody's
+        return None
+
+
 def answer_whole(manager: StreamManager) -> Answer:
     """Make the call, and return the complete answer or the error."""
     try:
