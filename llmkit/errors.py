@@ -234,9 +234,9 @@ class AnswerTooLarge(ProtocolError):
     type = "answer_too_large"
     can_retry = False
 
-    def __init__(self, limit: int, **fields: object) -> None:
+    def __init__(self, limit: int, unit: str = "bytes", **fields: object) -> None:
         super().__init__(
-            f"the answer is larger than {limit // 2**20} MiB",
+            f"the answer has more than {limit:,} {unit}",
             hint="No model sends answers of this size. Check the base URL of this provider, and the proxies in between.",
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
         )

@@ -159,7 +159,7 @@ class Attempt:
         """See that the answer is not too long. It is never longer than its bytes, so that it is measured once in many of them."""
         size = self.answer.size
         if size > MAX_ANSWER:
-            raise self._record.named(AnswerTooLarge(MAX_ANSWER))
+            raise self._record.named(AnswerTooLarge(MAX_ANSWER, "characters"))
         self._measure_at = self._received + MAX_ANSWER - size
 
     def _broke_off(self, error: LLMKitError, decoder: Decoder) -> list[Event]:

@@ -114,6 +114,19 @@ def test_we_calculate_as_genai_prices_does(provider: str) -> None:
     assert compared >= 10
 
 
+@pytest.mark.parametrize(
+    ("tokens", "cost"),
+    [(200_000, "0.25001"), (200_001, "0.500017500")],
+    ids=["at the threshold", "one more"],
+)
+def test_a_long_prompt_has_a_price_of_its_own(tokens: int, cost: str) -> None:
+    """Above the threshold it holds for all tokens, and at the threshold not yet."""
+    usage = Usage(input_tokens=tokens, output_tokens=1)
+    found = Prices().cost("google", "gemini-2.5-pro", usage).cost
+    assert found == Decimal(cost)
+    assert found == _reference("google", "gemini-2.5-pro", usage, datetime.now(UTC))
+
+
 def test_a_price_that_changes_is_that_of_its_time() -> None:
     """Prices with a date are taken by the time of the call."""
     prices = Prices()

@@ -1,0 +1,83 @@
+# Generated from tests/_async/test_large_answers.py. Do not edit.
+"""How large an answer may be, streamed and whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmkit import AnswerTooLarge
+from llmkit.testing import Behaviour, Emulator
+from support.kits import TRANSPORTS, make_kit
+from support.rows import database, rows
+
+MIB = 2**20
+
+
+def streamed(size: int) -> Behaviour:
+    """Stream so many MiB of text, a MiB at a time, and end."""
+    delta = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x" * MIB}}
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    events = [
+        {"type": "message_start", "message": {"id": "m", "model": "m", "usage": usage}},
+        *[delta] * size,
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    body = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    return Behaviour(body=body.encode(), content_type="text/event-stream")
+
+
+def whole(size: int) -> Behaviour:
+    """Answer at once, with so many bytes of JSON."""
+    answer = {
+        "type": "message",
+        "id": "m",
+        "model": "m",
+        "content": [{"type": "text", "text": ""}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    body = json.dumps(answer).encode()
+    return Behaviour(body=body + b" " * (size - len(body)), content_type="application/json")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_stream(tmp_path: Path, transport: str) -> None:
+    """16 Mi characters are an answer; when more have come it is given up, with the text so far."""
+    with Emulator() as emulator:
+        books = {"database": database(tmp_path)}
+        kit = make_kit(emulator, transport=transport, retry={"attempts": 1}, ledger=books)
+        emulator.script(streamed(16), streamed(18))
+        with kit.client.stream("Say hi") as stream:
+            assert sum([len(text) for text in stream.text()]) == 16 * MIB
+        with pytest.raises(
+            AnswerTooLarge, match="the answer has more than 16,777,216 characters"
+        ) as caught:
+            with kit.client.stream("Say hi") as stream:
+                for _ in stream:
+                    pass
+        kit.close()
+    assert caught.value.limit == 16 * MIB
+    assert caught.value.response is not None
+    assert len(caught.value.response.text) >= 16 * MIB
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "failed"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_whole_one(tmp_path: Path, transport: str) -> None:
+    """32 MiB are an answer, and one byte more is given up."""
+    with Emulator() as emulator:
+        books = {"database": database(tmp_path)}
+        kit = make_kit(emulator, transport=transport, retry={"attempts": 1}, ledger=books)
+        emulator.script(whole(32 * MIB), whole(32 * MIB + 1))
+        assert (kit.client.complete("Say hi")).stop_reason == "end"
+        with pytest.raises(
+            AnswerTooLarge, match="the answer has more than 33,554,432 bytes"
+        ) as caught:
+            kit.client.complete("Say hi")
+        kit.close()
+    assert caught.value.limit == 32 * MIB
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "failed"]
