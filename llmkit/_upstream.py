@@ -12,6 +12,7 @@ from llmkit.abort import AbortSignal
 from llmkit.errors import Clock, LLMKitError, ProviderError, ProviderTimeout
 from llmkit.inflate import Inflater, inflater_for
 from llmkit.policy.clocks import Clocks
+from llmkit.tracebacks import let_go
 from llmkit.transport import AsyncExchange, Exchange
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ class Watched(ABC):
         self._left_at = self._clock()
         if isinstance(error, LLMKitError):
             return self._reason(error)
-        return self._reason(self._exchange.to_error(error))
+        reason = self._exchange.to_error(error)
+        if reason.__cause__ is not error:
+            let_go(error)
+        return self._reason(reason)
 
     def content(self) -> None:
         """Take note that what was read held content."""
@@ -148,14 +152,13 @@ class Watched(ABC):
 
     def _reason(self, error: LLMKitError) -> LLMKitError:
         """Say why a connection broke: by a clock, by an abort, or by itself."""
-        if self._fired is not None:
-            return self._timeout(self._fired)
-        if self._signal.aborted:
-            return closed()
-        if isinstance(error, ProviderTimeout):  # connecting waits no longer than the next clock
-            clock = self._clocks.ran_out(self._clock())
-            return error if clock is None else self._timeout(clock)
-        return error
+        clock = self._fired
+        if clock is None and isinstance(error, ProviderTimeout) and not self._signal.aborted:
+            clock = self._clocks.ran_out(self._clock())  # connecting waits no longer than the next
+        if clock is None and not self._signal.aborted:
+            return error
+        let_go(error)
+        return closed() if clock is None else self._timeout(clock)
 
     def _timeout(self, clock: Clock) -> ProviderTimeout:
         return ProviderTimeout(clock, self._clocks.seconds(clock))

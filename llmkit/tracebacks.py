@@ -84,6 +84,15 @@ def system_error(error: BaseException) -> OSError | None:
     return None
 
 
+def let_go(error: BaseException) -> None:
+    """Free what an error holds that nobody will see: another stands for it.
+
+    The library that raised it may keep it for as long as the connection, and its frames know the stream: together they would wait for
+    the garbage collector.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 def _empty_frames(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None:

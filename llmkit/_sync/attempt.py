@@ -126,7 +126,8 @@ class Attempt:
         decoder, upstream = self._decoder, self._upstream
         assert decoder is not None and upstream is not None  # noqa: S101, PT018  # set by open()
         if decoder.failure is not None:
-            raise self._record.named(decoder.failure)
+            failure, decoder.failure = decoder.failure, None  # its traceback will know this attempt
+            raise self._record.named(failure)
         if decoder.finished:
             return None
         try:

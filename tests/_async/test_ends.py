@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,26 @@ def cut(stream: bytes, at: int, ending: str) -> Behaviour:
     return Behaviour(
         body=stream, content_type="text/event-stream", cut_at=at, reset=ending == "reset"
     )
+
+
+# What a stream that waits for the collector keeps from being freed.
+HELD_BY_A_STREAM = (
+    *("llmkit._", "llmkit.call", "llmkit.errors", "llmkit.response"),
+    *("httpx", "httpcore", "h11", "aiohttp"),
+)
+FAILURES = [
+    pytest.param(Behaviour(tokens=9, delay=0, **how), id=name)  # type: ignore[arg-type]
+    for name, how in {
+        "status": {"status": 500},
+        "hung up": {"hang_up": True},
+        "cut": {"cut_at": 900},
+        "reset": {"cut_at": 900, "reset": True},
+        "no end": {"terminal": False},
+        "an error inside": {"error_frame_at": 2},
+        "not JSON": {"malformed_at": 1},
+        "fell silent": {"stall_at": 1},
+    }.items()
+]
 
 
 @pytest.mark.anyio
@@ -266,5 +287,28 @@ async def test_nothing_waits_for_the_collector(transport: str, how: str) -> None
         with collecting() as found:
             await stream()
         await kit.aclose()
-    ours = ("llmkit._", "llmkit.call", "llmkit.response", "httpx", "httpcore", "h11", "aiohttp")
-    assert [name for name in found if name.startswith(ours)] == []
+    assert [name for name in found if name.startswith(HELD_BY_A_STREAM)] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_no_failure_waits_for_the_collector(transport: str, failure: Behaviour) -> None:
+    """Nor does an error that was handled: its traceback knows the stream, and the stream does not know it any more."""
+    with Emulator(behaviour=failure) as emulator:
+        limits = {"retry": {"attempts": 1}, "timeouts": {"idle": 0.1, "total": 0.5}}
+        kit = make_kit(emulator, transport=transport, **limits)
+
+        async def fail() -> None:
+            with contextlib.suppress(LLMKitError):
+                async with kit.async_client.stream("Say hi") as stream:
+                    async for _ in stream:
+                        pass
+            with contextlib.suppress(LLMKitError):
+                await kit.async_client.complete("Say hi")
+
+        await fail()  # what is made once
+        with collecting() as found:
+            await fail()
+        await kit.aclose()
+    assert [name for name in found if name.startswith(HELD_BY_A_STREAM)] == []

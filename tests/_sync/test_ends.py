@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def cut(stream: bytes, at: int, ending: str) -> Behaviour:
     return Behaviour(
         body=stream, content_type="text/event-stream", cut_at=at, reset=ending == "reset"
     )
+
+
+# What a stream that waits for the collector keeps from being freed.
+HELD_BY_A_STREAM = (
+    *("llmkit._", "llmkit.call", "llmkit.errors", "llmkit.response"),
+    *("httpx", "httpcore", "h11", "aiohttp"),
+)
+FAILURES = [
+    pytest.param(Behaviour(tokens=9, delay=0, **how), id=name)  # type: ignore[arg-type]
+    for name, how in {
+        "status": {"status": 500},
+        "hung up": {"hang_up": True},
+        "cut": {"cut_at": 900},
+        "reset": {"cut_at": 900, "reset": True},
+        "no end": {"terminal": False},
+        "an error inside": {"error_frame_at": 2},
+        "not JSON": {"malformed_at": 1},
+        "fell silent": {"stall_at": 1},
+    }.items()
+]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -256,5 +277,27 @@ def test_nothing_waits_for_the_collector(transport: str, how: str) -> None:
         with collecting() as found:
             stream()
         kit.close()
-    ours = ("llmkit._", "llmkit.call", "llmkit.response", "httpx", "httpcore", "h11", "aiohttp")
-    assert [name for name in found if name.startswith(ours)] == []
+    assert [name for name in found if name.startswith(HELD_BY_A_STREAM)] == []
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_failure_waits_for_the_collector(transport: str, failure: Behaviour) -> None:
+    """Nor does an error that was handled: its traceback knows the stream, and the stream does not know it any more."""
+    with Emulator(behaviour=failure) as emulator:
+        limits = {"retry": {"attempts": 1}, "timeouts": {"idle": 0.1, "total": 0.5}}
+        kit = make_kit(emulator, transport=transport, **limits)
+
+        def fail() -> None:
+            with contextlib.suppress(LLMKitError):
+                with kit.client.stream("Say hi") as stream:
+                    for _ in stream:
+                        pass
+            with contextlib.suppress(LLMKitError):
+                kit.client.complete("Say hi")
+
+        fail()  # what is made once
+        with collecting() as found:
+            fail()
+        kit.close()
+    assert [name for name in found if name.startswith(HELD_BY_A_STREAM)] == []
