@@ -29,6 +29,9 @@ class AttemptRecord:
 
     Args:
         clock: seconds, for durations. `now`: the date, in UTC, for the row.
+
+    Attributes:
+        sent: whether its request may have reached the provider. What was not sent costs nothing.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class AttemptRecord:
         self._http_status: int | None = None
         self._request_id: str | None = None
         self._headers: Mapping[str, str] = {}
+        self.sent = False
 
     def opening(self) -> Opening:
         """Return the row as it stands before bytes go out."""
@@ -98,7 +102,7 @@ class AttemptRecord:
         """Return what closes the row."""
         usage = self._usage(decoder, answer, error)
         priced = self._priced(decoder, usage)
-        if isinstance(error, ProviderError) and not error.sent:
+        if not self._was_sent(error):
             priced = Priced(Decimal(0), None)  # known: nothing was sent
         first = self._clocks.first_content_at
         return Closing(
@@ -167,9 +171,10 @@ class AttemptRecord:
 
     def _may_be_billed(self, error: BaseException | None) -> bool:
         # A provider that answered with an error status, or was never reached, has read no prompt.
-        return self._http_status is None and not (
-            isinstance(error, ProviderError) and not error.sent
-        )
+        return self._http_status is None and self._was_sent(error)
+
+    def _was_sent(self, error: BaseException | None) -> bool:
+        return self.sent and not (isinstance(error, ProviderError) and not error.sent)
 
     def _filled(self, usage: Usage, answer: Accumulator, *, seen: bool) -> Usage:
         if usage.input_tokens is None:

@@ -95,6 +95,7 @@ class AsyncAttempt:
         self._clocks.sent(kit.clock())
         exchange = transport.start(request, connect_timeout=self._clocks.connect_limit(kit.clock()))
         self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)
+        self._record.sent = True  # unless its error says otherwise
         await self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers
         self._record.answered(status, headers)

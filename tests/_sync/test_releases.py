@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Kit, LLMKitError
+from llmkit import ConfigError, Kit, LLMKitError
 from llmkit.call import Call
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.base import Decoder
@@ -132,6 +132,27 @@ def test_what_was_never_sent_costs_nothing(transport: str, tmp_path: Path) -> No
     never_sent, sent = rows(tmp_path)
     assert Decimal(never_sent["cost_usd"]) == 0
     assert sent["cost_usd"] is None
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_what_could_not_be_sent_costs_nothing(
+    transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that shows itself wrong only when a request is to be sent: one row, and nothing was spent."""
+    monkeypatch.setenv("HTTP_PROXY", "ftp://proxy.example")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Emulator() as emulator:
+        books = {"database": database(tmp_path)}
+        kit = Kit(settings(emulator, transport=transport, ledger=books))
+        with pytest.raises(ConfigError, match="HTTP_PROXY"):
+            kit.client.complete("Say hi")
+        assert kit.limit.running == 0
+        kit.close()
+        assert emulator.requests == []
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["error_type"]) == ("failed", "config_error")
+    assert Decimal(row["cost_usd"]) == 0
+    assert row["input_source"] == "unknown"
 
 
 def test_what_was_refused_costs_nothing(tmp_path: Path) -> None:

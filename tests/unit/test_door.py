@@ -34,7 +34,8 @@ def refused(answer: object, status: int) -> str:
 
 
 def test_calls() -> None:
-    """A POST to one of two paths is a call."""
+    """A POST to one of two paths is a call, and the prefix itself is the chat page."""
+    assert find("/", "GET") == find("/", "HEAD") == "page"
     assert find("/stream", "POST") == "stream"
     assert find("/complete", "POST") == "complete"
 
@@ -48,7 +49,7 @@ def test_each_path_has_its_methods(path: str) -> None:
     assert answer.headers["allow"] == ("POST" if path in ("/stream", "/complete") else "GET, HEAD")
 
 
-@pytest.mark.parametrize("path", ["/", "/llmkit.js", "/stream"])
+@pytest.mark.parametrize("path", ["/chat.css", "/llmkit.js", "/stream"])
 def test_head_is_told_all_but_the_body(path: str) -> None:
     """HEAD gets the headers of a GET, with the length of the body that is not sent."""
     answer = find(path, "HEAD")
