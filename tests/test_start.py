@@ -45,14 +45,18 @@ def seconds(script: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("script", "limit"),
-    [(IMPORT, 10), (CLIENT, 50), (ASYNC_CLIENT, 75)],
+    ("script", "libraries", "limit"),
+    [
+        (IMPORT, "pass", 10),
+        (CLIENT, "import httpx, genai_prices.data", 30),
+        (ASYNC_CLIENT, "import aiohttp, genai_prices.data", 30),
+    ],
     ids=["import", "Client", "AsyncClient"],
 )
-def test_a_start_is_quick(script: str, limit: float) -> None:
-    """Beyond the interpreter's own start, and so many times that: the import, and a client that is ready to call.
+def test_a_start_is_quick(script: str, libraries: str, limit: float) -> None:
+    """The import, and a client that is ready to call: so many times the interpreter's own start.
 
-    Where the interpreter starts in 6 ms the limits are 60, 300 and 450 ms.
+    What a client needs to make a call is loaded first, and counts by itself: how long that takes depends on what else is
+    installed (httpx loads rich where it finds it). Where the interpreter starts in 6 ms the limits are 60 and 180 ms.
     """
-    start = seconds("pass")
-    assert seconds(script) - start < start * limit
+    assert seconds(script) - seconds(libraries) < seconds("pass") * limit
