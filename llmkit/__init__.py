@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llmkit._sync.client import Client
     from llmkit._sync.stream import Stream, StreamManager
     from llmkit.call import Call, Caller
+    from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.config import Config
     from llmkit.errors import (
         AnswerTooLarge,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     )
     from llmkit.events import Event, Finish, Reset, TextDelta, ThinkingDelta
     from llmkit.kit import Kit
-    from llmkit.limit import ConcurrencyLimit
     from llmkit.messages import Message
     from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
     from llmkit.policy.backoff import RetryPolicy
@@ -62,7 +62,7 @@ _HOMES = {
     "CallNext": "llmkit.middleware",
     "Caller": "llmkit.call",
     "Client": "llmkit._sync.client",
-    "ConcurrencyLimit": "llmkit.limit",
+    "ConcurrencyLimit": "llmkit.concurrency.limit",
     "Config": "llmkit.config",
     "ConfigError": "llmkit.errors",
     "ConnectionFailed": "llmkit.errors",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypedDict
 from uuid import UUID
 
-from llmkit.abort import AbortSignal
+from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
 from llmkit.messages import Message, Prompt, to_messages
 

@@ -13,18 +13,18 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from llmkit import _sigterm
+from llmkit.concurrency import sigterm
+from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.errors import ConfigError
+from llmkit.ledger.record import AttemptRecord, unmade
 from llmkit.ledger.worker import WorkerName
-from llmkit.limit import ConcurrencyLimit
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.policy.clocks import Clocks, Timeouts
 from llmkit.policy.plan import Plan, Try
 from llmkit.policy.pricing import Prices
+from llmkit.policy.routes import Routes
 from llmkit.providers.base import Provider
-from llmkit.record import AttemptRecord, unmade
-from llmkit.routes import Routes
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit._async.client import AsyncClient
-    from llmkit._concurrency import Home
-    from llmkit._loops import LoopTransports
     from llmkit._sync.client import Client
     from llmkit.call import Call
+    from llmkit.concurrency.threads import Home
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.row import Closing, Opening
-    from llmkit.transport import AsyncTransport, Transport
+    from llmkit.transport.base import AsyncTransport, Transport
+    from llmkit.transport.loops import LoopTransports
 
 
 class OpenAttempt(Protocol):
@@ -112,7 +112,7 @@ class Kit:
         self.ledger = ledger if ledger is not None else self._open_ledger()
         if self.ledger is not None:
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
-            _sigterm.watch(self)
+            sigterm.watch(self)
 
     @classmethod
     @forgetful
@@ -200,7 +200,7 @@ class Kit:
         self._check_process()
         with self._lock:
             if self._threads_transport is None:
-                from llmkit._sync.httpx_transport import HttpxTransport  # noqa: PLC0415  # httpx
+                from llmkit.transport._sync.httpx import HttpxTransport  # noqa: PLC0415  # httpx
 
                 self._threads_transport = HttpxTransport(self._http_client)
                 self._close_threads = weakref.finalize(
@@ -213,7 +213,7 @@ class Kit:
         self._check_process()
         with self._lock:  # loops run in several threads
             if self._loop_transports is None:
-                from llmkit._loops import LoopTransports  # noqa: PLC0415  # asyncio
+                from llmkit.transport.loops import LoopTransports  # noqa: PLC0415  # asyncio
 
                 self._loop_transports = LoopTransports(
                     partial(_async_transport, self.config.transport, self._async_http_client),
@@ -251,7 +251,7 @@ class Kit:
         """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
-        from llmkit._async_concurrency import async_finished  # noqa: PLC0415
+        from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
 
         await async_finished(self.tasks, asyncio.get_running_loop())
         if self._loop_transports is not None:
@@ -294,10 +294,10 @@ def _async_transport(choice: str, client: httpx.AsyncClient | None) -> AsyncTran
     if client is None and (
         choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
     ):
-        from llmkit._aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
+        from llmkit.transport.aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
 
         return AiohttpTransport()
-    from llmkit._async.httpx_transport import AsyncHttpxTransport  # noqa: PLC0415  # httpx
+    from llmkit.transport._async.httpx import AsyncHttpxTransport  # noqa: PLC0415  # httpx
 
     return AsyncHttpxTransport(client)
 
@@ -317,7 +317,7 @@ async def _end_loop(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Cut what is still open in a loop that ends, and wait until it is closed."""
-    from llmkit._async_concurrency import async_finished  # noqa: PLC0415
+    from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
 
     _forsake(attempts, loop)
     await async_finished(tasks, loop)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = (
     (ROOT / "llmkit" / "_async", ROOT / "llmkit" / "_sync"),
     (ROOT / "llmkit" / "relay" / "_async", ROOT / "llmkit" / "relay" / "_sync"),
+    (ROOT / "llmkit" / "transport" / "_async", ROOT / "llmkit" / "transport" / "_sync"),
     (ROOT / "tests" / "_async", ROOT / "tests" / "_sync"),
 )
 NAMES = {
@@ -34,12 +35,13 @@ NAMES = {
     "arecord": "record",
     "handle_async": "handle",
 }
-# Names with a common part: AsyncClient and _AsyncText, async_sleep, the module _async_upstream.
+# Names with a common part: AsyncClient and _AsyncText, async_sleep, the module async_upstream.
 PATTERNS = {
     re.compile(r"^(_?)Async([A-Z]\w*)$"): r"\1\2",
     re.compile(r"^async_(\w+)$"): r"\1",
-    re.compile(r"^_async_(\w+)$"): r"_\1",
 }
+# The module of the waits has another name for threads.
+WAITS = re.compile(r"\bllmkit\.concurrency\.tasks\b")
 WORDS = re.compile(r"[A-Za-z_]\w*")
 # In prose: `async with`, and code samples.
 PROSE = re.compile(r"\b(?:async|await) (?=with\b|for\b|def\b)")
@@ -51,11 +53,12 @@ class Rewriter:
     """Rewrites source, and remembers which rules it used."""
 
     def __init__(self) -> None:
-        self.unused: set[object] = {*NAMES, *PATTERNS, PROSE, ANYIO, AWAITABLE}
+        self.unused: set[object] = {*NAMES, *PATTERNS, WAITS, PROSE, ANYIO, AWAITABLE}
 
     def rewrite(self, source: str, name: str) -> str:
         """Return the sync form of the source of the file of that name."""
         source = self._sub(ANYIO, "", source)
+        source = self._sub(WAITS, "llmkit.concurrency.threads", source)
         tokens = self._without_awaitable(src_to_tokens(source))
         kept: list[Token] = []
         skip_space = False

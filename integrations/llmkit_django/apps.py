@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from llmkit import _sigterm
+from llmkit.concurrency import sigterm
 
 
 class LLMKitConfig(AppConfig):
@@ -19,4 +19,4 @@ class LLMKitConfig(AppConfig):
         """Register the checks, watch the settings, and listen for SIGTERM while this is the main thread."""
         from llmkit_django import checks, conf  # noqa: F401, PLC0415  # they need the registry
 
-        _sigterm.install()
+        sigterm.install()

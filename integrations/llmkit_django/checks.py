@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
-from llmkit.routes import Routes
+from llmkit.policy.routes import Routes
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
-from llmkit import _sigterm
+from llmkit.concurrency import sigterm
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
@@ -92,7 +92,7 @@ def install(app: Flask) -> State:
     if not (config.has_books or "sqlalchemy" in app.extensions or _uri(app) is not None):
         config.for_host(None)
     state = app.extensions[KEY] = State(config)
-    _sigterm.install()  # while this is the main thread: the kit may be made in another
+    sigterm.install()  # while this is the main thread: the kit may be made in another
     app.cli.add_command(llmkit_commands)
     return state
 

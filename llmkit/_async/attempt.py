@@ -6,8 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._async_concurrency import async_enter, async_home, async_run_soon, async_run_to_end
-from llmkit._async_upstream import AsyncUpstream
+from llmkit.concurrency.tasks import async_enter, async_home, async_run_soon, async_run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
     ConnectionFailed,
@@ -19,12 +18,13 @@ from llmkit.errors import (
 from llmkit.events import Event, Finish
 from llmkit.ledger.row import reduced
 from llmkit.response import Accumulator, Response, Status, status_of
+from llmkit.transport.async_upstream import AsyncUpstream
 
 if TYPE_CHECKING:
     from llmkit.call import Call
+    from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.kit import Kit
     from llmkit.ledger.row import Closing
-    from llmkit.limit import ConcurrencyLimit
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
 

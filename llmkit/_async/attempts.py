@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llmkit._async.attempt import AsyncAttempt
 from llmkit._async.stream import AsyncStream
-from llmkit._async_concurrency import async_sleep
+from llmkit.concurrency.tasks import async_sleep
 from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.policy.plan import GiveUp
 

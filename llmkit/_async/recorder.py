@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._async_concurrency import async_run_to_end
+from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import LedgerUnavailable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from llmkit._async_concurrency import async_run_to_end
+from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, Finish, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of

@@ -7,8 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import enter, home, run_soon, run_to_end
-from llmkit._upstream import Upstream
+from llmkit.concurrency.threads import enter, home, run_soon, run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
     ConnectionFailed,
@@ -20,12 +19,13 @@ from llmkit.errors import (
 from llmkit.events import Event, Finish
 from llmkit.ledger.row import reduced
 from llmkit.response import Accumulator, Response, Status, status_of
+from llmkit.transport.upstream import Upstream
 
 if TYPE_CHECKING:
     from llmkit.call import Call
+    from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.kit import Kit
     from llmkit.ledger.row import Closing
-    from llmkit.limit import ConcurrencyLimit
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmkit._sync.attempt import Attempt
 from llmkit._sync.stream import Stream
-from llmkit._concurrency import sleep
+from llmkit.concurrency.threads import sleep
 from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.policy.plan import GiveUp
 

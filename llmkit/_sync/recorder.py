@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import run_to_end
+from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import LedgerUnavailable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from llmkit._concurrency import run_to_end
+from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, Finish, TextDelta
 from llmkit.response import Accumulator, Outcome, Response, Status, status_of

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from llmkit.config.headers import field_name, field_value
 from llmkit.errors import ConfigError, InvalidRequest
-from llmkit.fields import field_name, field_value
 from llmkit.providers.base import HTTPRequest
 
 

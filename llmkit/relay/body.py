@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Self
 
 from llmkit._async.stream import AsyncStreamManager
-from llmkit._async_concurrency import thread_safe
+from llmkit.concurrency.tasks import thread_safe
 from llmkit.relay.dialects.text import HEADERS
 from llmkit.relay.push import PushRelay
 

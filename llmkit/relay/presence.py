@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llmkit._timers import Timer, timers
+from llmkit.concurrency.timers import Timer, timers
 from llmkit.relay._sync.door import answer_whole
 from llmkit.relay.answer import Answer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit._async.httpx_transport import AsyncHttpxTransport
 from llmkit.providers.anthropic import Anthropic
 from llmkit.testing import Behaviour, Emulator
+from llmkit.transport._async.httpx import AsyncHttpxTransport
 from support import decoding
 from support.waits import async_call
 

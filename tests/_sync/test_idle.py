@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit._sync.httpx_transport import HttpxTransport
 from llmkit.providers.anthropic import Anthropic
 from llmkit.testing import Behaviour, Emulator
+from llmkit.transport._sync.httpx import HttpxTransport
 from support import decoding
 from support.waits import call
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from llmkit._timers import Timers
-from llmkit.abort import AbortSignal
-from llmkit.limit import ConcurrencyLimit
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.limit import ConcurrencyLimit
+from llmkit.concurrency.timers import Timers
 
 PATIENCE = 30.0
 

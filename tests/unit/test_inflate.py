@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.errors import ProtocolError
-from llmkit.inflate import STEP, inflater_for
+from llmkit.transport.inflate import STEP, inflater_for
 from support.decoding import split
 
 TEXT = b"data: Hello, \xf0\x9f\x8c\x8d!\n\n" * 20

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmkit._async_concurrency import async_enter
-from llmkit._concurrency import enter
-from llmkit.abort import AbortSignal
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.limit import ConcurrencyLimit
+from llmkit.concurrency.tasks import async_enter
+from llmkit.concurrency.threads import enter
 from llmkit.errors import QueueFull, StreamClosed
-from llmkit.limit import ConcurrencyLimit
 from support.waits import wait_for
 
 

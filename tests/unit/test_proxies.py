@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigError
-from llmkit._proxies import Proxies, proxy_for
+from llmkit.transport.proxies import Proxies, proxy_for
 
 PROXY = "http://proxy.example:3128"
 NAMES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")

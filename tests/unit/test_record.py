@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from llmkit.events import Finish, TextDelta
+from llmkit.ledger.record import AttemptRecord
 from llmkit.policy.clocks import Clocks, Timeouts
 from llmkit.policy.plan import Route, Try
 from llmkit.policy.pricing import Prices
-from llmkit.record import AttemptRecord
 from llmkit.response import Accumulator
 from llmkit.usage import Usage
 from support.decoding import PROVIDERS, call

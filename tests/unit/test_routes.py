@@ -10,7 +10,7 @@ import pytest
 from llmkit import Config, ConfigError
 from llmkit.call import build_call
 from llmkit.errors import AuthenticationFailed
-from llmkit.routes import Routes
+from llmkit.policy.routes import Routes
 
 VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL")
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from llmkit._timers import Timers, timers
+from llmkit.concurrency.timers import Timers, timers
 from support.forks import needs_fork
 
 

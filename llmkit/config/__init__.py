@@ -17,9 +17,9 @@ from pydantic import (
     ValidationError,
 )
 
-from llmkit.config_errors import explain, without_provider
+from llmkit.config.errors import explain, without_provider
+from llmkit.config.headers import field_name, field_value
 from llmkit.errors import ConfigError
-from llmkit.fields import field_name, field_value
 from llmkit.tracebacks import forgetful
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

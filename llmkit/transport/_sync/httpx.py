@@ -1,3 +1,4 @@
+# Generated from llmkit/transport/_async/httpx.py. Do not edit.
 """The transport over httpx: the default of threads, and of async where aiohttp is not installed."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Iterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
@@ -14,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
-from llmkit._concurrency import Home
-from llmkit._httpx import package_of, shut_down, to_error
-from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
-from llmkit._tls import tls_context
+from llmkit.concurrency.threads import call_later, home, run_soon
+from llmkit.concurrency.threads import Home
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
+from llmkit.transport.httpx import package_of, shut_down, to_error
+from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, unusable
+from llmkit.transport.tls import tls_context
 
 if TYPE_CHECKING:
     import asyncio
 
-    from llmkit._async_concurrency import AsyncTimer
+    from llmkit.concurrency.threads import Timer
 
 # How long a connection is kept that nobody uses, in seconds; aiohttp's are kept as long.
 KEEP_IDLE = 60.0
@@ -33,7 +34,7 @@ KEEP_IDLE = 60.0
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
-class AsyncHttpxTransport:
+class HttpxTransport:
     """Keeps one httpx client for each connection, and hands out the one that was used last.
 
     httpx walks its whole pool at the start and the end of every request, and does not say over which kept connection a
@@ -48,7 +49,7 @@ class AsyncHttpxTransport:
 
     def __init__(
         self,
-        client: httpx.AsyncClient | None = None,
+        client: httpx.Client | None = None,
         *,
         keep_idle: float = KEEP_IDLE,
         clock: Callable[[], float] = time.monotonic,
@@ -61,12 +62,12 @@ class AsyncHttpxTransport:
         self._ssl_context = tls_context() if client is None else None
         self._proxies = Proxies()
         self._closed = False
-        self._trimmer: AsyncTimer | None = None
+        self._trimmer: Timer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> HttpxExchange:
         """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        return AsyncHttpxExchange(self, self._take(request.url), request, connect_timeout)
+        return HttpxExchange(self, self._take(request.url), request, connect_timeout)
 
     def _take(self, url: str) -> _Line:
         if self._injected is not None:
@@ -75,7 +76,7 @@ class AsyncHttpxTransport:
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()
-        client = httpx.AsyncClient(
+        client = httpx.Client(
             cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
             trust_env=False,
@@ -99,7 +100,7 @@ class AsyncHttpxTransport:
         except (httpx.InvalidURL, ValueError):
             raise no_proxy_url(proxy.variable) from None
 
-    async def give_back(self, line: _Line) -> None:
+    def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""
         if self._injected is not None:
             return
@@ -109,10 +110,10 @@ class AsyncHttpxTransport:
             if not closed:
                 self._idle[line.origin].append(line)
                 if self._trimmer is None:
-                    trim = partial(self._trim, async_home())
-                    self._trimmer = async_call_later(self._keep_idle, trim)
+                    trim = partial(self._trim, home())
+                    self._trimmer = call_later(self._keep_idle, trim)
         if closed:
-            await line.client.aclose()
+            line.client.close()
 
     def _trim(self, home: Home) -> None:
         """Close what nobody has used for long: its provider may have closed it, which nobody looks at."""
@@ -126,16 +127,16 @@ class AsyncHttpxTransport:
             self._trimmer = None
             if kept and not self._closed:
                 trim = partial(self._trim, home)
-                self._trimmer = async_call_later(min(kept) - oldest, trim)
+                self._trimmer = call_later(min(kept) - oldest, trim)
         if stale:
-            async_run_soon(home, partial(_close_lines, stale), self._tasks)
+            run_soon(home, partial(_close_lines, stale), self._tasks)
 
-    async def drop(self, line: _Line) -> None:
+    def drop(self, line: _Line) -> None:
         """Close a line that cannot be used again."""
         if self._injected is None:
-            await line.client.aclose()
+            line.client.close()
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Close all connections that nobody uses; those in use are closed when they are given back."""
         with self._lock:
             self._closed = True
@@ -144,12 +145,12 @@ class AsyncHttpxTransport:
             trimmer, self._trimmer = self._trimmer, None
         if trimmer is not None:
             trimmer.cancel()
-        await _close_lines(lines)
+        _close_lines(lines)
 
 
-async def _close_lines(lines: list[_Line]) -> None:
+def _close_lines(lines: list[_Line]) -> None:
     for line in lines:
-        await line.client.aclose()
+        line.client.close()
 
 
 class _Line:
@@ -157,7 +158,7 @@ class _Line:
 
     __slots__ = ("_copy", "client", "idle_since", "origin", "package", "socket")
 
-    def __init__(self, client: httpx.AsyncClient, origin: str) -> None:
+    def __init__(self, client: httpx.Client, origin: str) -> None:
         self.client = client
         self.package = package_of(client)
         self.origin = origin
@@ -180,12 +181,12 @@ class _Line:
             self._copy = self.socket = None
 
 
-class AsyncHttpxExchange:
+class HttpxExchange:
     """One request over one line."""
 
     def __init__(
         self,
-        transport: AsyncHttpxTransport,
+        transport: HttpxTransport,
         line: _Line,
         request: HTTPRequest,
         connect_timeout: float,
@@ -195,7 +196,7 @@ class AsyncHttpxExchange:
         self._request = request
         self._connect_timeout = connect_timeout
         self._answer: httpx.Response | None = None
-        self._body: AsyncIterator[bytes] | None = None
+        self._body: Iterator[bytes] | None = None
         self._at_end = False
         self._aborted = False
         self._is_new = False
@@ -204,7 +205,7 @@ class AsyncHttpxExchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Send the request and read the head of the answer."""
         client = self._line.client
         message = client.build_request(
@@ -220,7 +221,7 @@ class AsyncHttpxExchange:
             message.headers.pop("cookie", None)
         failure = None
         try:
-            answer = await client.send(message, stream=True, follow_redirects=False)
+            answer = client.send(message, stream=True, follow_redirects=False)
         except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
             failure = self.to_error(error)
         if failure is not None:
@@ -234,16 +235,16 @@ class AsyncHttpxExchange:
             self._note_socket(answer.extensions.get("network_stream"))
         self.status = answer.status_code
         self.headers = answer.headers
-        self._body = answer.aiter_raw()
+        self._body = answer.iter_raw()
 
-    async def read(self) -> bytes:
+    def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""
         if self._at_end:
             return b""
         body = self._body
         if body is None:
             raise ConnectionFailed("the connection is closed")
-        async for chunk in body:
+        for chunk in body:
             if chunk and not self._aborted:
                 return chunk
             if self._aborted:
@@ -274,7 +275,7 @@ class AsyncHttpxExchange:
         """Never: closing an answer of httpx may have to wait."""
         return False
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Give the line back or close it."""
         with self._closing:
             if self._closed:
@@ -284,7 +285,7 @@ class AsyncHttpxExchange:
         kept = False
         try:
             if answer is not None:
-                await answer.aclose()
+                answer.close()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
                 answer.request.extensions = {}
                 answer.stream = self._line.package.ByteStream(b"")
@@ -292,11 +293,11 @@ class AsyncHttpxExchange:
         finally:
             self._line.release()
             if kept:
-                await self._transport.give_back(self._line)
+                self._transport.give_back(self._line)
             else:
-                await self._transport.drop(self._line)
+                self._transport.drop(self._line)
 
-    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._is_new = True
             self._note_socket(info.get("return_value"))

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, unusable
-from llmkit._tls import tls_context, untrusted
 from llmkit.errors import (
     ConnectionFailed,
     MissingExtra,
@@ -16,6 +14,8 @@ from llmkit.errors import (
 )
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import system_error
+from llmkit.transport.proxies import SOCKS, Proxies, Proxy, no_proxy_url, unusable
+from llmkit.transport.tls import tls_context, untrusted
 
 try:
     import aiohttp

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from llmkit._async_concurrency import thread_safe
-from llmkit._concurrency import closed
-from llmkit._upstream import DRAIN_LIMIT, DRAIN_SECONDS, Watched
-from llmkit.abort import AbortSignal
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.tasks import thread_safe
+from llmkit.concurrency.threads import closed
 from llmkit.errors import LLMKitError, ProviderError
-from llmkit.inflate import Inflater
 from llmkit.policy.clocks import Clocks
-from llmkit.transport import AsyncExchange
+from llmkit.transport.base import AsyncExchange
+from llmkit.transport.inflate import Inflater
+from llmkit.transport.upstream import DRAIN_LIMIT, DRAIN_SECONDS, Watched
 
 
 class AsyncUpstream(Watched):

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from llmkit.transport import AsyncTransport
+from llmkit.transport.base import AsyncTransport
 
 Loop: TypeAlias = asyncio.AbstractEventLoop
 

@@ -1,4 +1,3 @@
-# Generated from llmkit/_async/httpx_transport.py. Do not edit.
 """The transport over httpx: the default of threads, and of async where aiohttp is not installed."""
 
 from __future__ import annotations
@@ -7,7 +6,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
@@ -15,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from llmkit._concurrency import call_later, home, run_soon
-from llmkit._concurrency import Home
-from llmkit._httpx import package_of, shut_down, to_error
-from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
-from llmkit._tls import tls_context
+from llmkit.concurrency.tasks import async_call_later, async_home, async_run_soon
+from llmkit.concurrency.threads import Home
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
+from llmkit.transport.httpx import package_of, shut_down, to_error
+from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, unusable
+from llmkit.transport.tls import tls_context
 
 if TYPE_CHECKING:
     import asyncio
 
-    from llmkit._concurrency import Timer
+    from llmkit.concurrency.tasks import AsyncTimer
 
 # How long a connection is kept that nobody uses, in seconds; aiohttp's are kept as long.
 KEEP_IDLE = 60.0
@@ -34,7 +33,7 @@ KEEP_IDLE = 60.0
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
-class HttpxTransport:
+class AsyncHttpxTransport:
     """Keeps one httpx client for each connection, and hands out the one that was used last.
 
     httpx walks its whole pool at the start and the end of every request, and does not say over which kept connection a
@@ -49,7 +48,7 @@ class HttpxTransport:
 
     def __init__(
         self,
-        client: httpx.Client | None = None,
+        client: httpx.AsyncClient | None = None,
         *,
         keep_idle: float = KEEP_IDLE,
         clock: Callable[[], float] = time.monotonic,
@@ -62,12 +61,12 @@ class HttpxTransport:
         self._ssl_context = tls_context() if client is None else None
         self._proxies = Proxies()
         self._closed = False
-        self._trimmer: Timer | None = None
+        self._trimmer: AsyncTimer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> HttpxExchange:
+    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
         """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        return HttpxExchange(self, self._take(request.url), request, connect_timeout)
+        return AsyncHttpxExchange(self, self._take(request.url), request, connect_timeout)
 
     def _take(self, url: str) -> _Line:
         if self._injected is not None:
@@ -76,7 +75,7 @@ class HttpxTransport:
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()
-        client = httpx.Client(
+        client = httpx.AsyncClient(
             cookies=CookieJar(policy=_NO_COOKIES),
             verify=self._ssl_context or True,
             trust_env=False,
@@ -100,7 +99,7 @@ class HttpxTransport:
         except (httpx.InvalidURL, ValueError):
             raise no_proxy_url(proxy.variable) from None
 
-    def give_back(self, line: _Line) -> None:
+    async def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""
         if self._injected is not None:
             return
@@ -110,10 +109,10 @@ class HttpxTransport:
             if not closed:
                 self._idle[line.origin].append(line)
                 if self._trimmer is None:
-                    trim = partial(self._trim, home())
-                    self._trimmer = call_later(self._keep_idle, trim)
+                    trim = partial(self._trim, async_home())
+                    self._trimmer = async_call_later(self._keep_idle, trim)
         if closed:
-            line.client.close()
+            await line.client.aclose()
 
     def _trim(self, home: Home) -> None:
         """Close what nobody has used for long: its provider may have closed it, which nobody looks at."""
@@ -127,16 +126,16 @@ class HttpxTransport:
             self._trimmer = None
             if kept and not self._closed:
                 trim = partial(self._trim, home)
-                self._trimmer = call_later(min(kept) - oldest, trim)
+                self._trimmer = async_call_later(min(kept) - oldest, trim)
         if stale:
-            run_soon(home, partial(_close_lines, stale), self._tasks)
+            async_run_soon(home, partial(_close_lines, stale), self._tasks)
 
-    def drop(self, line: _Line) -> None:
+    async def drop(self, line: _Line) -> None:
         """Close a line that cannot be used again."""
         if self._injected is None:
-            line.client.close()
+            await line.client.aclose()
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close all connections that nobody uses; those in use are closed when they are given back."""
         with self._lock:
             self._closed = True
@@ -145,12 +144,12 @@ class HttpxTransport:
             trimmer, self._trimmer = self._trimmer, None
         if trimmer is not None:
             trimmer.cancel()
-        _close_lines(lines)
+        await _close_lines(lines)
 
 
-def _close_lines(lines: list[_Line]) -> None:
+async def _close_lines(lines: list[_Line]) -> None:
     for line in lines:
-        line.client.close()
+        await line.client.aclose()
 
 
 class _Line:
@@ -158,7 +157,7 @@ class _Line:
 
     __slots__ = ("_copy", "client", "idle_since", "origin", "package", "socket")
 
-    def __init__(self, client: httpx.Client, origin: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, origin: str) -> None:
         self.client = client
         self.package = package_of(client)
         self.origin = origin
@@ -181,12 +180,12 @@ class _Line:
             self._copy = self.socket = None
 
 
-class HttpxExchange:
+class AsyncHttpxExchange:
     """One request over one line."""
 
     def __init__(
         self,
-        transport: HttpxTransport,
+        transport: AsyncHttpxTransport,
         line: _Line,
         request: HTTPRequest,
         connect_timeout: float,
@@ -196,7 +195,7 @@ class HttpxExchange:
         self._request = request
         self._connect_timeout = connect_timeout
         self._answer: httpx.Response | None = None
-        self._body: Iterator[bytes] | None = None
+        self._body: AsyncIterator[bytes] | None = None
         self._at_end = False
         self._aborted = False
         self._is_new = False
@@ -205,7 +204,7 @@ class HttpxExchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Send the request and read the head of the answer."""
         client = self._line.client
         message = client.build_request(
@@ -221,7 +220,7 @@ class HttpxExchange:
             message.headers.pop("cookie", None)
         failure = None
         try:
-            answer = client.send(message, stream=True, follow_redirects=False)
+            answer = await client.send(message, stream=True, follow_redirects=False)
         except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
             failure = self.to_error(error)
         if failure is not None:
@@ -235,16 +234,16 @@ class HttpxExchange:
             self._note_socket(answer.extensions.get("network_stream"))
         self.status = answer.status_code
         self.headers = answer.headers
-        self._body = answer.iter_raw()
+        self._body = answer.aiter_raw()
 
-    def read(self) -> bytes:
+    async def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""
         if self._at_end:
             return b""
         body = self._body
         if body is None:
             raise ConnectionFailed("the connection is closed")
-        for chunk in body:
+        async for chunk in body:
             if chunk and not self._aborted:
                 return chunk
             if self._aborted:
@@ -275,7 +274,7 @@ class HttpxExchange:
         """Never: closing an answer of httpx may have to wait."""
         return False
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Give the line back or close it."""
         with self._closing:
             if self._closed:
@@ -285,7 +284,7 @@ class HttpxExchange:
         kept = False
         try:
             if answer is not None:
-                answer.close()
+                await answer.aclose()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
                 answer.request.extensions = {}
                 answer.stream = self._line.package.ByteStream(b"")
@@ -293,11 +292,11 @@ class HttpxExchange:
         finally:
             self._line.release()
             if kept:
-                self._transport.give_back(self._line)
+                await self._transport.give_back(self._line)
             else:
-                self._transport.drop(self._line)
+                await self._transport.drop(self._line)
 
-    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._is_new = True
             self._note_socket(info.get("return_value"))

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from llmkit._tls import untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.tracebacks import system_error
+from llmkit.transport.tls import untrusted
 
 
 def package_of(client: object) -> ModuleType:

@@ -1,4 +1,4 @@
-"""The waits of threads, with their locks; `_async_concurrency` has the same for async code.
+"""The waits of threads, with their locks; `tasks` has the same for async code.
 
 The generated drivers in `_sync/` use these, those in `_async/` the others.
 """
@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from llmkit._timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
-from llmkit._timers import timers
-from llmkit.abort import AbortSignal
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
+from llmkit.concurrency.timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
+from llmkit.concurrency.timers import timers
 from llmkit.errors import StreamClosed
-from llmkit.limit import ConcurrencyLimit, queue_full
 
 if TYPE_CHECKING:
     import asyncio

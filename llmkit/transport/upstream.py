@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from llmkit._concurrency import closed
-from llmkit._timers import Timer, timers
-from llmkit.abort import AbortSignal
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.threads import closed
+from llmkit.concurrency.timers import Timer, timers
 from llmkit.errors import Clock, LLMKitError, ProviderError, ProviderTimeout
-from llmkit.inflate import Inflater, inflater_for
 from llmkit.policy.clocks import Clocks
 from llmkit.tracebacks import let_go
-from llmkit.transport import AsyncExchange, Exchange
+from llmkit.transport.base import AsyncExchange, Exchange
+from llmkit.transport.inflate import Inflater, inflater_for
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle

@@ -1,4 +1,4 @@
-"""The waits of async code, with its event loop; `_concurrency` has the same for threads.
+"""The waits of async code, with its event loop; `threads` has the same for threads.
 
 The drivers in `_async/` use these, the generated ones in `_sync/` those.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from llmkit._concurrency import Home, closed
-from llmkit.abort import AbortSignal
-from llmkit.limit import ConcurrencyLimit, queue_full
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
+from llmkit.concurrency.threads import Home, closed
 
 T = TypeVar("T")
 log = logging.getLogger("llmkit.stream")

@@ -1,0 +1,1 @@
+"""The waits of threads and of event loops, and what bounds them."""

@@ -1,0 +1,1 @@
+"""Bytes in and out: the connections, over httpx and aiohttp, and an exchange under its clocks."""
