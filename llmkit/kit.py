@@ -1,55 +1,20 @@
-"""The Kit: what an app has one of, such as settings, providers, connections and the ledger."""
+"""The Kit: the one thing of llmkit that an app holds, with its clients."""
 
 from __future__ import annotations
 
-import os
-import random
-import threading
-import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cached_property, partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from llmkit.concurrency import sigterm
-from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
-from llmkit.errors import ConfigError
-from llmkit.ledger.record import AttemptRecord, unmade
-from llmkit.ledger.worker import WorkerName
-from llmkit.policy.backoff import RetryPolicy
-from llmkit.policy.clocks import Clocks, Timeouts
-from llmkit.policy.plan import Plan, Try
-from llmkit.policy.pricing import Prices
-from llmkit.policy.routes import Routes
-from llmkit.providers.base import Provider
+from llmkit.runtime import Runtime, RuntimeOptions
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
-    import asyncio
-
-    import httpx
-
     from llmkit._async.client import AsyncClient
     from llmkit._sync.client import Client
-    from llmkit.call import Call
-    from llmkit.concurrency.threads import Home
+    from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.base import Ledger
-    from llmkit.ledger.row import Closing, Opening
-    from llmkit.transport.base import AsyncTransport, Transport
-    from llmkit.transport.loops import LoopTransports
-
-
-class OpenAttempt(Protocol):
-    """An attempt whose row is open."""
-
-    def forsake(self) -> None:
-        """Cut it and close its row, without waiting."""
-
-    def note_open_row(self) -> None:
-        """Mark its row as lost until its end closes it, without waiting."""
 
 
 class Kit:
@@ -71,48 +36,9 @@ class Kit:
 
     @forgetful
     def __init__(
-        self,
-        config: Mapping[str, Any] | Config,
-        *,
-        providers: Sequence[Provider] = (),
-        middleware: Sequence[object] = (),
-        ledger: Ledger | None = None,
-        http_client: httpx.Client | None = None,
-        async_http_client: httpx.AsyncClient | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        chance: Callable[[], float] = random.random,
-        new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+        self, config: Mapping[str, Any] | Config, **options: Unpack[RuntimeOptions]
     ) -> None:
-        self.config = Config.of(config)
-        self.clock = clock
-        self.now = now
-        self.new_id = new_id
-        self.middleware = tuple(middleware)
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self.open_attempts: dict[OpenAttempt, Home] = {}  # a fork copies those of its parent
-        self.routes = Routes(self.config, providers)
-        self.prices = Prices(self.routes.prices())
-        self.prices.preload()
-        self._chance = chance
-        self._http_client = http_client
-        self._async_http_client = async_http_client
-        self._lock = threading.Lock()
-        self._retry = RetryPolicy(**self.config.retry.model_dump())
-        timeouts = self.config.timeouts
-        self._stream_timeouts = Timeouts(**timeouts.model_dump())
-        self._call_timeouts = Timeouts(
-            connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
-        )
-        self._threads_transport: Transport | None = None
-        self._close_threads: Callable[[], object] | None = None
-        self._loop_transports: LoopTransports | None = None
-        self._of_parents: list[LoopTransports] = []
-        self._start()
-        self.ledger = ledger if ledger is not None else self._open_ledger()
-        if self.ledger is not None:
-            weakref.finalize(self, _end, self.ledger, self.open_attempts)
-            sigterm.watch(self)
+        self.runtime = Runtime(config, **options)
 
     @classmethod
     @forgetful
@@ -122,29 +48,31 @@ class Kit:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        **options: Any,  # those of the constructor
+        **options: Unpack[RuntimeOptions],
     ) -> Self:
         """Make a kit for one model, without a ledger.
 
         Raises:
             ConfigError: no model is given, or its provider is unknown or has no key.
         """
-        if model is None:
-            raise ConfigError(
-                "no model is given", hint='Pass one, such as "anthropic:claude-sonnet-4-5".'
-            )
-        given = {"api_key": api_key, "base_url": base_url}
-        provider = {key: value for key, value in given.items() if value is not None}
-        kit = cls(
-            {
-                "providers": {model.partition(":")[0]: provider},
-                "models": {"default": model},
-                "ledger": False,
-            },
-            **options,
-        )
-        kit.routes.of(model)
+        kit = cls(Config.for_model(model, api_key=api_key, base_url=base_url), **options)
+        kit.runtime.routes.of("default")
         return kit
+
+    @property
+    def config(self) -> Config:
+        """The settings."""
+        return self.runtime.config
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where the calls are recorded."""
+        return self.runtime.ledger
+
+    @property
+    def limit(self) -> ConcurrencyLimit:
+        """The places of this process; a fork has its own."""
+        return self.runtime.limit
 
     @cached_property
     def client(self) -> Client:
@@ -160,176 +88,15 @@ class Kit:
 
         return AsyncClient(kit=self)
 
-    def plan(self, call: Call) -> Plan:
-        """Make the plan of a call.
-
-        Raises:
-            ConfigError: the model is not known, or its provider has no key.
-        """
-        return Plan(
-            self.routes.of(call.model),
-            self._retry,
-            deadline=self.clock() + self.config.timeouts.total,
-            clock=self.clock,
-            chance=self._chance,
-        )
-
-    def clocks(self, call: Call, deadline: float) -> Clocks:
-        """Make the clocks of an attempt that begins now."""
-        timeouts = self._stream_timeouts if call.streaming else self._call_timeouts
-        return Clocks(timeouts, now=self.clock(), deadline=deadline)
-
-    def record(self, call: Call, step: Try, clocks: Clocks) -> AttemptRecord:
-        """Make the record of an attempt that begins now."""
-        return AttemptRecord(
-            call, step, clocks=clocks, prices=self.prices, clock=self.clock, now=self.now
-        )
-
-    def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:
-        """Make the row of a call that ends now without an attempt."""
-        return unmade(call, error, at=self.now())
-
-    @property
-    def limit(self) -> ConcurrencyLimit:
-        """The places of this process; a fork has its own."""
-        self._check_process()
-        return self._limit
-
-    def transport(self) -> Transport:
-        """Return the connections of the threads."""
-        self._check_process()
-        with self._lock:
-            if self._threads_transport is None:
-                from llmkit.transport._sync.httpx import HttpxTransport  # noqa: PLC0415  # httpx
-
-                self._threads_transport = HttpxTransport(self._http_client)
-                self._close_threads = weakref.finalize(
-                    self, _close, self._threads_transport, os.getpid()
-                )
-            return self._threads_transport
-
-    def async_transport(self) -> AsyncTransport:
-        """Return the connections of the running event loop."""
-        self._check_process()
-        with self._lock:  # loops run in several threads
-            if self._loop_transports is None:
-                from llmkit.transport.loops import LoopTransports  # noqa: PLC0415  # asyncio
-
-                self._loop_transports = LoopTransports(
-                    partial(_async_transport, self.config.transport, self._async_http_client),
-                    partial(_end_loop, self.open_attempts, self.tasks),
-                )
-        return self._loop_transports.get()
-
     def warm(self) -> None:
         """Load what the first call in the running event loop would otherwise wait for. No connection is opened."""
         self.async_client  # noqa: B018
-        self.async_transport()
-
-    def note_open_rows(self) -> None:
-        """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
-        for attempt, home in list(self.open_attempts.items()):
-            if home.pid == os.getpid():
-                attempt.note_open_row()
-
-    def flush(self, seconds: float) -> None:
-        """Wait until the rows that were handed in are written, for so long at most."""
-        if self.ledger is not None:
-            self.ledger.flush(seconds)
+        self.runtime.connections.async_transport()
 
     def close(self) -> None:
         """Write all waiting rows, then close the ledger and the connections of sync code."""
-        with self._lock:
-            self._threads_transport = None
-            close, self._close_threads = self._close_threads, None
-        if close is not None:
-            close()
-        if self.ledger is not None:
-            self.ledger.close()
+        self.runtime.close()
 
     async def aclose(self) -> None:
         """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
-        import asyncio  # noqa: PLC0415  # not for those who have threads only
-
-        from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
-
-        await async_finished(self.tasks, asyncio.get_running_loop())
-        if self._loop_transports is not None:
-            await self._loop_transports.aclose()
-        await asyncio.to_thread(self.close)
-
-    def _start(self) -> None:
-        self._pid = os.getpid()
-        limits = self.config.concurrency
-        self._limit = ConcurrencyLimit(
-            per_process=limits.per_process, per_provider=limits.per_provider, queue=limits.queue
-        )
-        self._threads_transport = None
-        self._close_threads = None
-        self._loop_transports = None
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._pid:
-            self._lock = threading.Lock()
-            # Kept, for to close them here would take them out of the selector that the parent's loop uses too.
-            if self._loop_transports is not None:
-                self._of_parents.append(self._loop_transports)
-            self._start()
-
-    def _open_ledger(self) -> Ledger | None:
-        settings = self.config.ledger
-        if settings is False or settings.database is None:
-            return None
-        if settings.connection == "host":
-            raise ConfigError(
-                'ledger.connection is "host", but there is no app to take the connection from',
-                hint='Only the adapters for Django and Flask have one; leave ledger.connection at "own" here.',
-            )
-        from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
-
-        return open_ledger(settings.database, worker=WorkerName(self.new_id))
-
-
-def _async_transport(choice: str, client: httpx.AsyncClient | None) -> AsyncTransport:
-    if client is None and (
-        choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
-    ):
-        from llmkit.transport.aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
-
-        return AiohttpTransport()
-    from llmkit.transport._async.httpx import AsyncHttpxTransport  # noqa: PLC0415  # httpx
-
-    return AsyncHttpxTransport(client)
-
-
-def _forsake(
-    attempts: dict[OpenAttempt, Home], loop: asyncio.AbstractEventLoop | None = None
-) -> None:
-    """Cut what is still open in this process, or in one loop of it, and close its rows."""
-    for attempt, home in list(attempts.items()):
-        if home.pid == os.getpid() and loop in (None, home.loop):
-            attempt.forsake()
-
-
-async def _end_loop(
-    attempts: dict[OpenAttempt, Home],
-    tasks: set[asyncio.Task[Any]],
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    """Cut what is still open in a loop that ends, and wait until it is closed."""
-    from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
-
-    _forsake(attempts, loop)
-    await async_finished(tasks, loop)
-
-
-def _end(ledger: Ledger, attempts: dict[OpenAttempt, Home]) -> None:
-    """Close the ledger when the process ends, and before that the rows of the streams that end here."""
-    _forsake(attempts)
-    ledger.close()
-
-
-def _close(transport: Transport, pid: int) -> None:
-    """Close connections, unless they are those of the process that this one was forked from."""
-    if os.getpid() == pid:
-        transport.close()
+        await self.runtime.aclose()

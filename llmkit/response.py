@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from llmkit.errors import StreamClosed, StreamTruncated
 from llmkit.events import Event, Finish, Reset, StopReason, TextDelta, ThinkingDelta
 from llmkit.usage import Usage
 
@@ -94,15 +93,3 @@ class Accumulator:
     def thinking(self) -> str:
         """All thinking so far."""
         return "".join(self._thinking or ())
-
-
-def status_of(error: BaseException | None, *, complete: bool) -> Status:
-    """Say in the ledger's word how an attempt ended."""
-    if complete:
-        return "finished"
-    if isinstance(error, StreamTruncated):
-        return "truncated"
-    if error is None or isinstance(error, StreamClosed) or not isinstance(error, Exception):
-        # Left early, stopped, cancelled, interrupted: none of them is a failure of the provider.
-        return "cancelled"
-    return "failed"

@@ -13,7 +13,7 @@ IMPORT = "import llmkit"
 CLIENT = """
 from llmkit import Client
 client = Client("anthropic:claude-sonnet-4-5", api_key="test-key")
-client.kit.transport()
+client.runtime.connections.transport()
 """
 ASYNC_CLIENT = """
 import asyncio
@@ -21,7 +21,7 @@ from llmkit import AsyncClient
 
 async def main():
     client = AsyncClient("anthropic:claude-sonnet-4-5", api_key="test-key")
-    client.kit.async_transport()
+    client.runtime.connections.async_transport()
     await client.aclose()
 
 asyncio.run(main())

@@ -93,7 +93,7 @@ async def arelay_response(
 ) -> HttpResponseBase:
     """Open a call and make the response that relays it under ASGI; see `AsyncBody`."""
     heartbeat = kit.config.relay.heartbeat
-    body = AsyncBody(manager, heartbeat=heartbeat, tasks=kit.tasks, taken=taken)
+    body = AsyncBody(manager, heartbeat=heartbeat, tasks=kit.runtime.tasks, taken=taken)
     await body.open()
     return StreamingHttpResponse(body, status=body.status, headers=dict(body.headers))
 

@@ -12,14 +12,14 @@ from llmkit.policy.plan import GiveUp
 
 if TYPE_CHECKING:
     from llmkit.call import Call
-    from llmkit.kit import Kit
+    from llmkit.runtime import Runtime
 
 
 class AsyncAttempts:
     """The attempts of one call, as the plan decides them."""
 
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     async def __call__(self, call: Call) -> AsyncStream:
         """Make attempts until one has content to hand on.
@@ -27,14 +27,14 @@ class AsyncAttempts:
         Raises:
             LLMKitError: the last attempt's error, when the plan gives up.
         """
-        plan = self._kit.plan(call)
+        plan = self._runtime.plan(call)
         while True:
             step = plan.next()
             if isinstance(step, GiveUp):
                 raise step.error
             if step.wait > 0 or call.signal.aborted:
                 await async_sleep(step.wait, call.signal)
-            attempt = AsyncAttempt(self._kit, call, step, plan.deadline)
+            attempt = AsyncAttempt(self._runtime, call, step, plan.deadline)
             try:
                 first = await attempt.open()
             except ProviderError as error:

@@ -11,15 +11,16 @@ from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
 from llmkit.call import CallOptions, build_call
-from llmkit.kit import Kit
+from llmkit.config import Config
 from llmkit.messages import Prompt
 from llmkit.response import Response
+from llmkit.runtime import Runtime
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
     import httpx
 
-    from llmkit.config import Config
+    from llmkit.runtime import HasRuntime
 
 
 class AsyncClient:
@@ -49,28 +50,24 @@ class AsyncClient:
         base_url: str | None = None,
         middleware: Sequence[object] = (),
         http_client: httpx.AsyncClient | None = None,
-        kit: Kit | None = None,
+        kit: HasRuntime | None = None,
     ) -> None:
-        self._owns_kit = kit is None
+        self._owns_runtime = kit is None
         if kit is None:
-            kit = Kit.for_model(
-                model,
-                api_key=api_key,
-                base_url=base_url,
-                middleware=middleware,
-                async_http_client=http_client,
-            )
-        self.kit = kit
+            config = Config.for_model(model, api_key=api_key, base_url=base_url)
+            kit = Runtime(config, middleware=middleware, async_http_client=http_client)
+            kit.runtime.routes.of("default")
+        self.runtime = runtime = kit.runtime
         self._model = model or "default"
-        chain = async_build_chain(kit.middleware, AsyncAttempts(kit))
-        self._call_next = AsyncRecorder(kit, chain)
+        chain = async_build_chain(runtime.middleware, AsyncAttempts(runtime))
+        self._call_next = AsyncRecorder(runtime, chain)
 
     @classmethod
     @forgetful
     def from_config(cls, config: Mapping[str, Any] | Config) -> Self:
-        """Make a client with a kit of its own, which closes with it."""
-        client = cls(kit=Kit(config))
-        client._owns_kit = True
+        """Make a client of its own, which closes all that it uses."""
+        client = cls(kit=Runtime(config))
+        client._owns_runtime = True
         return client
 
     @forgetful
@@ -112,17 +109,17 @@ class AsyncClient:
         call = build_call(
             messages,
             options,
-            call_id=self.kit.new_id(),
+            call_id=self.runtime.new_id(),
             default_model=self._model,
-            default_max_tokens=self.kit.config.defaults.max_tokens,
+            default_max_tokens=self.runtime.config.defaults.max_tokens,
             streaming=streaming,
         )
         return AsyncStreamManager(call, self._call_next)
 
     async def aclose(self) -> None:
-        """Close the client's kit, unless it was passed in."""
-        if self._owns_kit:
-            await self.kit.aclose()
+        """Close all that the client uses, unless a kit was passed in."""
+        if self._owns_runtime:
+            await self.runtime.aclose()
 
     async def __aenter__(self) -> Self:
         return self

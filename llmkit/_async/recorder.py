@@ -12,9 +12,9 @@ from llmkit.errors import LedgerUnavailable
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStream
     from llmkit.call import Call
-    from llmkit.kit import Kit
     from llmkit.ledger.base import Ledger
     from llmkit.middleware import AsyncCallNext
+    from llmkit.runtime import Runtime
 
 log = logging.getLogger("llmkit.ledger")
 
@@ -26,8 +26,8 @@ class AsyncRecorder:
     middleware or because nobody waits for it any more, gets its one row here, as attempt 0.
     """
 
-    def __init__(self, kit: Kit, call_next: AsyncCallNext) -> None:
-        self._kit = kit
+    def __init__(self, runtime: Runtime, call_next: AsyncCallNext) -> None:
+        self._runtime = runtime
         self._call_next = call_next
 
     async def __call__(self, call: Call) -> AsyncStream:
@@ -37,14 +37,14 @@ class AsyncRecorder:
         except LedgerUnavailable:
             raise
         except BaseException as error:
-            if self._kit.ledger is not None and not call.trace.has_row:
-                await self._record(self._kit.ledger, call, error)
+            if self._runtime.ledger is not None and not call.trace.has_row:
+                await self._record(self._runtime.ledger, call, error)
             raise
 
     async def _record(self, ledger: Ledger, call: Call, error: BaseException) -> None:
-        work = partial(ledger.arecord, *self._kit.unmade(call, error))
+        work = partial(ledger.arecord, *self._runtime.unmade(call, error))
         try:
-            await async_run_to_end(work, self._kit.tasks)
+            await async_run_to_end(work, self._runtime.tasks)
         except LedgerUnavailable as unavailable:
             if isinstance(error, Exception):
                 raise

@@ -17,17 +17,17 @@ from llmkit.errors import (
     ProviderTimeout,
 )
 from llmkit.events import Event, Finish
-from llmkit.ledger.row import reduced
-from llmkit.response import Accumulator, Response, Status, status_of
+from llmkit.ledger.row import reduced, status_of
+from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.upstream import Upstream
 
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.concurrency.limit import ConcurrencyLimit
-    from llmkit.kit import Kit
     from llmkit.ledger.row import Closing
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
+    from llmkit.runtime import Runtime
 
 log = logging.getLogger("llmkit.stream")
 
@@ -41,14 +41,14 @@ MAX_ANSWER = 16 * 1024 * 1024
 class Attempt:
     """Speaks with one provider once. Opened, then read to the end or closed; the row is closed with it."""
 
-    def __init__(self, kit: Kit, call: Call, step: Try, deadline: float) -> None:
+    def __init__(self, runtime: Runtime, call: Call, step: Try, deadline: float) -> None:
         self.answer = Accumulator()
-        self.tasks = kit.tasks
-        self._kit = kit
+        self.tasks = runtime.tasks
+        self._runtime = runtime
         self._call = call
         self._route = step.route
-        self._clocks = kit.clocks(call, deadline)
-        self._record = kit.record(call, step, self._clocks)
+        self._clocks = runtime.clocks(call, deadline)
+        self._record = runtime.record(call, step, self._clocks)
         self._upstream: Upstream | None = None
         self._decoder: Decoder | None = None
         self._place: ConcurrencyLimit | None = None
@@ -80,22 +80,26 @@ class Attempt:
         return held
 
     def _send(self) -> None:
-        kit, call, route = self._kit, self._call, self._route
+        runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
-        transport = kit.transport()  # a worker's first call loads the HTTP library here
-        limits = kit.config.concurrency
-        limit = kit.limit
+        transport = (
+            runtime.connections.transport()
+        )  # a worker's first call loads the HTTP library here
+        limits = runtime.config.concurrency
+        limit = runtime.limit
         if not limit.try_enter(route.provider.name):
             enter(limit, route.provider.name, limits.queue_timeout, call.signal)
         self._place = limit
-        if kit.ledger is not None:
+        if runtime.ledger is not None:
             call.trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
-            kit.ledger.begin(self._record.opening())
+            runtime.ledger.begin(self._record.opening())
             self.has_row = True
-        kit.open_attempts[self] = home()
-        self._clocks.sent(kit.clock())
-        exchange = transport.start(request, connect_timeout=self._clocks.connect_limit(kit.clock()))
-        self._upstream = Upstream(exchange, self._clocks, call.signal, kit.clock)
+        runtime.open_attempts[self] = home()
+        self._clocks.sent(runtime.clock())
+        exchange = transport.start(
+            request, connect_timeout=self._clocks.connect_limit(runtime.clock())
+        )
+        self._upstream = Upstream(exchange, self._clocks, call.signal, runtime.clock)
         self._record.sent = True  # unless its error says otherwise
         self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers
@@ -178,12 +182,12 @@ class Attempt:
 
     def settle(self, status: Status, error: BaseException | None) -> None:
         """Close the row. It is in the writer's hands before anything is waited for."""
-        self._kit.open_attempts.pop(self, None)
-        if not self.has_row or self._kit.ledger is None:
+        self._runtime.open_attempts.pop(self, None)
+        if not self.has_row or self._runtime.ledger is None:
             return
         self.has_row = False
         try:
-            self._kit.ledger.finish(self._closing(status, error))
+            self._runtime.ledger.finish(self._closing(status, error))
         except LedgerUnavailable as unavailable:
             log.warning("a row is not closed yet: %s", unavailable)
 
@@ -194,7 +198,7 @@ class Attempt:
             return False
         if not upstream.let_go():
             return False
-        self._kit.open_attempts.pop(self, None)
+        self._runtime.open_attempts.pop(self, None)
         self._leave()
         return True
 
@@ -215,21 +219,21 @@ class Attempt:
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
-        home = self._kit.open_attempts.pop(self, None)
+        home = self._runtime.open_attempts.pop(self, None)
         try:
             if home is not None and self._upstream is not None:
                 run_soon(home, partial(self._upstream.close, drain=False), self.tasks)
         finally:
             self._leave()
-            if self.has_row and self._kit.ledger is not None:
+            if self.has_row and self._runtime.ledger is not None:
                 self.has_row = False
                 status = status_of(None, complete=self.answer.finish is not None)
-                self._kit.ledger.finish_soon(self._closing(status, None))
+                self._runtime.ledger.finish_soon(self._closing(status, None))
 
     def note_open_row(self) -> None:
         """Mark the row as lost, in case this process sees no end of it; an end that comes after all still closes it."""
-        if self.has_row and self._kit.ledger is not None:
-            self._kit.ledger.finish_soon(self._closing("lost", None))
+        if self.has_row and self._runtime.ledger is not None:
+            self._runtime.ledger.finish_soon(self._closing("lost", None))
 
     def _closing(self, status: Status, error: BaseException | None) -> Closing:
         try:

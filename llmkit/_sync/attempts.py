@@ -13,14 +13,14 @@ from llmkit.policy.plan import GiveUp
 
 if TYPE_CHECKING:
     from llmkit.call import Call
-    from llmkit.kit import Kit
+    from llmkit.runtime import Runtime
 
 
 class Attempts:
     """The attempts of one call, as the plan decides them."""
 
-    def __init__(self, kit: Kit) -> None:
-        self._kit = kit
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def __call__(self, call: Call) -> Stream:
         """Make attempts until one has content to hand on.
@@ -28,14 +28,14 @@ class Attempts:
         Raises:
             LLMKitError: the last attempt's error, when the plan gives up.
         """
-        plan = self._kit.plan(call)
+        plan = self._runtime.plan(call)
         while True:
             step = plan.next()
             if isinstance(step, GiveUp):
                 raise step.error
             if step.wait > 0 or call.signal.aborted:
                 sleep(step.wait, call.signal)
-            attempt = Attempt(self._kit, call, step, plan.deadline)
+            attempt = Attempt(self._runtime, call, step, plan.deadline)
             try:
                 first = attempt.open()
             except ProviderError as error:

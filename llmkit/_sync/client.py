@@ -12,15 +12,16 @@ from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
 from llmkit.call import CallOptions, build_call
-from llmkit.kit import Kit
+from llmkit.config import Config
 from llmkit.messages import Prompt
 from llmkit.response import Response
+from llmkit.runtime import Runtime
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
     import httpx
 
-    from llmkit.config import Config
+    from llmkit.runtime import HasRuntime
 
 
 class Client:
@@ -50,28 +51,24 @@ class Client:
         base_url: str | None = None,
         middleware: Sequence[object] = (),
         http_client: httpx.Client | None = None,
-        kit: Kit | None = None,
+        kit: HasRuntime | None = None,
     ) -> None:
-        self._owns_kit = kit is None
+        self._owns_runtime = kit is None
         if kit is None:
-            kit = Kit.for_model(
-                model,
-                api_key=api_key,
-                base_url=base_url,
-                middleware=middleware,
-                http_client=http_client,
-            )
-        self.kit = kit
+            config = Config.for_model(model, api_key=api_key, base_url=base_url)
+            kit = Runtime(config, middleware=middleware, http_client=http_client)
+            kit.runtime.routes.of("default")
+        self.runtime = runtime = kit.runtime
         self._model = model or "default"
-        chain = build_chain(kit.middleware, Attempts(kit))
-        self._call_next = Recorder(kit, chain)
+        chain = build_chain(runtime.middleware, Attempts(runtime))
+        self._call_next = Recorder(runtime, chain)
 
     @classmethod
     @forgetful
     def from_config(cls, config: Mapping[str, Any] | Config) -> Self:
-        """Make a client with a kit of its own, which closes with it."""
-        client = cls(kit=Kit(config))
-        client._owns_kit = True
+        """Make a client of its own, which closes all that it uses."""
+        client = cls(kit=Runtime(config))
+        client._owns_runtime = True
         return client
 
     @forgetful
@@ -113,17 +110,17 @@ class Client:
         call = build_call(
             messages,
             options,
-            call_id=self.kit.new_id(),
+            call_id=self.runtime.new_id(),
             default_model=self._model,
-            default_max_tokens=self.kit.config.defaults.max_tokens,
+            default_max_tokens=self.runtime.config.defaults.max_tokens,
             streaming=streaming,
         )
         return StreamManager(call, self._call_next)
 
     def close(self) -> None:
-        """Close the client's kit, unless it was passed in."""
-        if self._owns_kit:
-            self.kit.close()
+        """Close all that the client uses, unless a kit was passed in."""
+        if self._owns_runtime:
+            self.runtime.close()
 
     def __enter__(self) -> Self:
         return self

@@ -13,9 +13,9 @@ from llmkit.errors import LedgerUnavailable
 if TYPE_CHECKING:
     from llmkit._sync.stream import Stream
     from llmkit.call import Call
-    from llmkit.kit import Kit
     from llmkit.ledger.base import Ledger
     from llmkit.middleware import CallNext
+    from llmkit.runtime import Runtime
 
 log = logging.getLogger("llmkit.ledger")
 
@@ -27,8 +27,8 @@ class Recorder:
     middleware or because nobody waits for it any more, gets its one row here, as attempt 0.
     """
 
-    def __init__(self, kit: Kit, call_next: CallNext) -> None:
-        self._kit = kit
+    def __init__(self, runtime: Runtime, call_next: CallNext) -> None:
+        self._runtime = runtime
         self._call_next = call_next
 
     def __call__(self, call: Call) -> Stream:
@@ -38,14 +38,14 @@ class Recorder:
         except LedgerUnavailable:
             raise
         except BaseException as error:
-            if self._kit.ledger is not None and not call.trace.has_row:
-                self._record(self._kit.ledger, call, error)
+            if self._runtime.ledger is not None and not call.trace.has_row:
+                self._record(self._runtime.ledger, call, error)
             raise
 
     def _record(self, ledger: Ledger, call: Call, error: BaseException) -> None:
-        work = partial(ledger.record, *self._kit.unmade(call, error))
+        work = partial(ledger.record, *self._runtime.unmade(call, error))
         try:
-            run_to_end(work, self._kit.tasks)
+            run_to_end(work, self._runtime.tasks)
         except LedgerUnavailable as unavailable:
             if isinstance(error, Exception):
                 raise

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import ProviderError, StreamClosed
 from llmkit.events import Event, Finish, TextDelta
-from llmkit.response import Accumulator, Outcome, Response, Status, status_of
+from llmkit.ledger.row import status_of
+from llmkit.response import Accumulator, Outcome, Response, Status
 from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:

@@ -103,7 +103,7 @@ def _serve(
         raise MissingExtra(f"{error.name}, which the demo needs,", "demo") from None
     config = settings(providers, model, database)
     with contextlib.closing(Kit(config)) as kit:
-        kit.routes.of("default")  # what is wrong is said here, before the server starts
+        kit.runtime.routes.of("default")  # what is wrong is said here, before the server starts
     app = build_app(config, database, names)
     address, port = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"

@@ -218,6 +218,27 @@ class Config(Section):
         return self.model_copy(update={"ledger": ledger})
 
     @classmethod
+    def for_model(cls, model: str | None, *, api_key: str | None, base_url: str | None) -> Self:
+        """Return the settings for one model, as "default", without a ledger.
+
+        Raises:
+            ConfigError: no model is given.
+        """
+        if model is None:
+            raise ConfigError(
+                "no model is given", hint='Pass one, such as "anthropic:claude-sonnet-4-5".'
+            )
+        given = {"api_key": api_key, "base_url": base_url}
+        provider = {key: value for key, value in given.items() if value is not None}
+        return cls.of(
+            {
+                "providers": {model.partition(":")[0]: provider},
+                "models": {"default": model},
+                "ledger": False,
+            }
+        )
+
+    @classmethod
     @forgetful
     def of(cls, settings: Mapping[str, Any] | Config) -> Self:
         """Read settings.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from llmkit.errors import ProviderError
 from llmkit.events import Finish
-from llmkit.ledger.row import Closing, Opening, unsent
+from llmkit.ledger.row import Closing, Opening, status_of, unsent
 from llmkit.policy.estimate import estimate_tokens
 from llmkit.policy.pricing import Priced
-from llmkit.response import Accumulator, Response, Status, status_of
+from llmkit.response import Accumulator, Response, Status
 from llmkit.usage import PLAIN, Usage
 
 if TYPE_CHECKING:

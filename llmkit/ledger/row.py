@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from llmkit.errors import LedgerUnavailable
+from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
 from llmkit.response import Status
 from llmkit.usage import Usage
 
@@ -119,3 +119,15 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the connection; the next write makes a new one."""
+
+
+def status_of(error: BaseException | None, *, complete: bool) -> Status:
+    """Say in the ledger's word how an attempt ended."""
+    if complete:
+        return "finished"
+    if isinstance(error, StreamTruncated):
+        return "truncated"
+    if error is None or isinstance(error, StreamClosed) or not isinstance(error, Exception):
+        # Left early, stopped, cancelled, interrupted: none of them is a failure of the provider.
+        return "cancelled"
+    return "failed"

@@ -52,7 +52,7 @@ async def test_everything_is_let_go(tmp_path: Path, wire: str, transport: str) -
         connections, before = emulator.open_connections, sockets()
         await drop_one(kit)
         assert kit.limit.running == 0
-        assert not kit.open_attempts
+        assert not kit.runtime.open_attempts
         await async_call(lambda: emulator.wait_until_gone(1))
         # The one that was kept after the first call was taken for this one; both its ends are in this process.
         await async_call(lambda: emulator.wait_for_connections(connections - 1))

@@ -128,7 +128,7 @@ async def test_a_middleware_that_fails_leaves_nothing_open(tmp_path: Path) -> No
         with pytest.raises(PermissionError, match="too late") as caught:
             await kit.async_client.stream("Say hi").open()
         assert caught.traceback  # which knows the frame that held the stream
-        assert not kit.open_attempts
+        assert not kit.runtime.open_attempts
         assert kit.limit.running == 0
         emulator.wait_until_gone(0)
         await kit.aclose()

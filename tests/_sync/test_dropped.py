@@ -52,7 +52,7 @@ def test_everything_is_let_go(tmp_path: Path, wire: str, transport: str) -> None
         connections, before = emulator.open_connections, sockets()
         drop_one(kit)
         assert kit.limit.running == 0
-        assert not kit.open_attempts
+        assert not kit.runtime.open_attempts
         call(lambda: emulator.wait_until_gone(1))
         # The one that was kept after the first call was taken for this one; both its ends are in this process.
         call(lambda: emulator.wait_for_connections(connections - 1))

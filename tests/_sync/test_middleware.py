@@ -124,7 +124,7 @@ def test_a_middleware_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
         with pytest.raises(PermissionError, match="too late") as caught:
             kit.client.stream("Say hi").open()
         assert caught.traceback  # which knows the frame that held the stream
-        assert not kit.open_attempts
+        assert not kit.runtime.open_attempts
         assert kit.limit.running == 0
         emulator.wait_until_gone(0)
         kit.close()

@@ -88,7 +88,7 @@ async def test_tasks(tmp_path: Path, transport: str) -> None:
             for _ in range(AT_ONCE):
                 group.create_task(reader())
         assert kit.limit.running == 0
-        assert not kit.open_attempts
+        assert not kit.runtime.open_attempts
         await kit.aclose()
         await asyncio.to_thread(emulator.wait_for_connections, 0)
         await asyncio.sleep(0)
@@ -113,7 +113,7 @@ def test_threads(tmp_path: Path) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(reader, range(STREAMS)))
         assert kit.limit.running == 0
-        assert not kit.open_attempts
+        assert not kit.runtime.open_attempts
         kit.close()
         emulator.wait_for_connections(0)
         assert sockets() == before

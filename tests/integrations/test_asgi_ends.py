@@ -115,7 +115,7 @@ def test_a_closed_tab_stops_the_model(
     assert row["status"] == "cancelled"
     assert (row["input_source"], row["output_source"]) != ("unknown", "unknown")
     assert app.kit.limit.running == 0
-    assert not app.kit.tasks
+    assert not app.kit.runtime.tasks
 
 
 class Statuses(BaseHTTPMiddleware):

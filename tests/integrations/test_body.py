@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 def body_of(kit: Kit, **options: Any) -> AsyncBody:
     """Make the body of a call, not opened yet."""
     manager = kit.async_client.stream("Say hi", user="7")
-    return AsyncBody(manager, tasks=kit.tasks, **{"heartbeat": 15, **options})
+    return AsyncBody(manager, tasks=kit.runtime.tasks, **{"heartbeat": 15, **options})
 
 
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)

@@ -103,8 +103,8 @@ async def cancelled_at(kit: Kit, scenario: str, at: int | None, how: How) -> int
     if not task.cancelled():
         error = task.exception()
         assert error is None or isinstance(error, LLMKitError)
-    while kit.tasks:  # what runs to its end by itself
-        await asyncio.wait(list(kit.tasks))
+    while kit.runtime.tasks:  # what runs to its end by itself
+        await asyncio.wait(list(kit.runtime.tasks))
     return steps.count
 
 
@@ -143,7 +143,7 @@ async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
             emulator.reset()
             where = f"{scenario}, cancelled {how} at point {at} of {points.get(scenario)}"
             assert kit.limit.running == kit.limit.waiting == 0, where
-            assert not kit.open_attempts, where
+            assert not kit.runtime.open_attempts, where
             await all_closed(tmp_path, where)
             if at is None:
                 points[scenario] = count

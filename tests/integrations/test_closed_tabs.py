@@ -81,7 +81,7 @@ def test_uvicorn(tmp_path: Path, transport: str) -> None:
         with asgi_host(make_app(settings(emulator), kit=kit)) as url:
             close_tabs(f"{url}/llm/stream", TABS, 20)
             wait_for(lambda: kit.limit.running, 0)
-            wait_for(lambda: len(kit.open_attempts), 0)
+            wait_for(lambda: len(kit.runtime.open_attempts), 0)
             emulator.wait_for_connections(0)
         kit.close()
         wait_for(sockets, before)

@@ -95,7 +95,7 @@ async def test_a_second_cancel_does_not_reach_the_finalisers(
         go_on.set()
         await asyncio.to_thread(emulator.wait_until_gone, 0)
         await kit.aclose()
-        assert not kit.tasks
+        assert not kit.runtime.tasks
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
     assert ended in ([], ["cancelled"])  # [] when the cancel came before the stream was open
     assert sockets() == before
@@ -158,7 +158,7 @@ def test_a_kit_outlives_its_loops(tmp_path: Path, transport: str) -> None:
             assert reply.stop_reason == "end"
             emulator.wait_for_connections(0)
             assert sockets() == before
-            assert not kit.tasks
+            assert not kit.runtime.tasks
         kit.close()
     assert threads() == []
     assert [row["status"] for row in rows(tmp_path)] == ["finished", "finished"]
@@ -174,8 +174,8 @@ def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
         emulator.wait_until_gone(0)
         emulator.wait_for_connections(0)
         assert sockets() == before
-        assert not kit.open_attempts
-        assert not kit.tasks
+        assert not kit.runtime.open_attempts
+        assert not kit.runtime.tasks
         assert asyncio.run(left.aclose()) is None  # too late to matter, and no error
         kit.close()
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
@@ -292,7 +292,7 @@ EXIT = """
     if os.fork() == 0:
         sys.exit(0)  # a child that never called anything leaves its parent's streams alone
     os.wait()
-    print(len(kit.open_attempts))
+    print(len(kit.runtime.open_attempts))
 """
 
 

@@ -48,7 +48,7 @@ def main(config: dict[str, Any], streams: int) -> None:
     for number in range(streams):
         pool.spawn(run, number)
     pool.join()
-    running, attempts = kit.limit.running, len(kit.open_attempts)
+    running, attempts = kit.limit.running, len(kit.runtime.open_attempts)
     kit.close()
     left = {
         "running": running,

@@ -35,7 +35,7 @@ def held_by(kit: Kit) -> dict[str, Any]:
         memory = None
     return {
         "running": kit.limit.running,
-        "attempts": len(kit.open_attempts),
+        "attempts": len(kit.runtime.open_attempts),
         "sockets": sockets(),
         "threads": threads(),
         "memory": memory,

@@ -1,0 +1,230 @@
+"""The runtime: what a process has one of, such as connections, places, the ledger and the attempts that are open."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
+
+from llmkit.concurrency import sigterm
+from llmkit.concurrency.limit import ConcurrencyLimit
+from llmkit.config import Config
+from llmkit.errors import ConfigError
+from llmkit.ledger.record import AttemptRecord, unmade
+from llmkit.ledger.worker import WorkerName
+from llmkit.policy.backoff import RetryPolicy
+from llmkit.policy.clocks import Clocks, Timeouts
+from llmkit.policy.plan import Plan, Try
+from llmkit.policy.pricing import Prices
+from llmkit.policy.routes import Routes
+from llmkit.providers.base import Provider
+from llmkit.transport.connections import Connections
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import httpx
+
+    from llmkit.call import Call
+    from llmkit.concurrency.threads import Home
+    from llmkit.ledger.base import Ledger
+    from llmkit.ledger.row import Closing, Opening
+
+
+class OpenAttempt(Protocol):
+    """An attempt whose row is open."""
+
+    def forsake(self) -> None:
+        """Cut it and close its row, without waiting."""
+
+    def note_open_row(self) -> None:
+        """Mark its row as lost until its end closes it, without waiting."""
+
+
+class HasRuntime(Protocol):
+    """What a client takes: the kit of an app."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the client uses."""
+
+
+class RuntimeOptions(TypedDict, total=False):
+    """What a runtime may be given, beside the settings; `Kit` says what they are."""
+
+    providers: Sequence[Provider]
+    middleware: Sequence[object]
+    ledger: Ledger | None
+    http_client: httpx.Client | None
+    async_http_client: httpx.AsyncClient | None
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+    chance: Callable[[], float]
+    new_id: Callable[[], str]
+
+
+class Runtime:
+    """Holds what a process has one of. The drivers see it, and nothing above it."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | Config,
+        *,
+        providers: Sequence[Provider] = (),
+        middleware: Sequence[object] = (),
+        ledger: Ledger | None = None,
+        http_client: httpx.Client | None = None,
+        async_http_client: httpx.AsyncClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Callable[[], float] = random.random,
+        new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+    ) -> None:
+        self.config = Config.of(config)
+        self.clock = clock
+        self.now = now
+        self.new_id = new_id
+        self.middleware = tuple(middleware)
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.open_attempts: dict[OpenAttempt, Home] = {}  # a fork copies those of its parent
+        self.routes = Routes(self.config, providers)
+        self.prices = Prices(self.routes.prices())
+        self.prices.preload()
+        self.connections = Connections(
+            self.config.transport,
+            http_client,
+            async_http_client,
+            ending=partial(_end_loop, self.open_attempts, self.tasks),
+        )
+        self._chance = chance
+        self._retry = RetryPolicy(**self.config.retry.model_dump())
+        timeouts = self.config.timeouts
+        self._stream_timeouts = Timeouts(**timeouts.model_dump())
+        self._call_timeouts = Timeouts(
+            connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
+        )
+        self._limits: dict[int, ConcurrencyLimit] = {}
+        self.ledger = ledger if ledger is not None else self._open_ledger()
+        if self.ledger is not None:
+            weakref.finalize(self, _end, self.ledger, self.open_attempts)
+            sigterm.watch(self)
+
+    @property
+    def runtime(self) -> Self:
+        """Itself: a client of its own has no kit."""
+        return self
+
+    @property
+    def limit(self) -> ConcurrencyLimit:
+        """The places of this process; a fork has its own."""
+        limit = self._limits.get(os.getpid())
+        if limit is None:
+            limits = self.config.concurrency
+            limit = ConcurrencyLimit(
+                per_process=limits.per_process,
+                per_provider=limits.per_provider,
+                queue=limits.queue,
+            )
+            limit = self._limits.setdefault(os.getpid(), limit)  # one, if threads race for it
+        return limit
+
+    def plan(self, call: Call) -> Plan:
+        """Make the plan of a call.
+
+        Raises:
+            ConfigError: the model is not known, or its provider has no key.
+        """
+        return Plan(
+            self.routes.of(call.model),
+            self._retry,
+            deadline=self.clock() + self.config.timeouts.total,
+            clock=self.clock,
+            chance=self._chance,
+        )
+
+    def clocks(self, call: Call, deadline: float) -> Clocks:
+        """Make the clocks of an attempt that begins now."""
+        timeouts = self._stream_timeouts if call.streaming else self._call_timeouts
+        return Clocks(timeouts, now=self.clock(), deadline=deadline)
+
+    def record(self, call: Call, step: Try, clocks: Clocks) -> AttemptRecord:
+        """Make the record of an attempt that begins now."""
+        return AttemptRecord(
+            call, step, clocks=clocks, prices=self.prices, clock=self.clock, now=self.now
+        )
+
+    def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:
+        """Make the row of a call that ends now without an attempt."""
+        return unmade(call, error, at=self.now())
+
+    def note_open_rows(self) -> None:
+        """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
+        for attempt, home in list(self.open_attempts.items()):
+            if home.pid == os.getpid():
+                attempt.note_open_row()
+
+    def flush(self, seconds: float) -> None:
+        """Wait until the rows that were handed in are written, for so long at most."""
+        if self.ledger is not None:
+            self.ledger.flush(seconds)
+
+    def close(self) -> None:
+        """Write all waiting rows, then close the ledger and the connections of sync code."""
+        self.connections.close()
+        if self.ledger is not None:
+            self.ledger.close()
+
+    async def aclose(self) -> None:
+        """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
+        import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+        from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
+
+        await async_finished(self.tasks, asyncio.get_running_loop())
+        await self.connections.aclose()
+        await asyncio.to_thread(self.close)
+
+    def _open_ledger(self) -> Ledger | None:
+        settings = self.config.ledger
+        if settings is False or settings.database is None:
+            return None
+        if settings.connection == "host":
+            raise ConfigError(
+                'ledger.connection is "host", but there is no app to take the connection from',
+                hint='Only the adapters for Django and Flask have one; leave ledger.connection at "own" here.',
+            )
+        from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
+
+        return open_ledger(settings.database, worker=WorkerName(self.new_id))
+
+
+def _forsake(
+    attempts: dict[OpenAttempt, Home], loop: asyncio.AbstractEventLoop | None = None
+) -> None:
+    """Cut what is still open in this process, or in one loop of it, and close its rows."""
+    for attempt, home in list(attempts.items()):
+        if home.pid == os.getpid() and loop in (None, home.loop):
+            attempt.forsake()
+
+
+async def _end_loop(
+    attempts: dict[OpenAttempt, Home],
+    tasks: set[asyncio.Task[Any]],
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Cut what is still open in a loop that ends, and wait until it is closed."""
+    from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
+
+    _forsake(attempts, loop)
+    await async_finished(tasks, loop)
+
+
+def _end(ledger: Ledger, attempts: dict[OpenAttempt, Home]) -> None:
+    """Close the ledger when the process ends, and before that the rows of the streams that end here."""
+    _forsake(attempts)
+    ledger.close()
