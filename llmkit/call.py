@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
 from llmkit.messages import Message, Prompt, to_messages
+
+if TYPE_CHECKING:
+    import asyncio
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """What a call says where it says nothing."""
@@ -54,16 +57,18 @@ class Caller:
 
 
 class Trace:
-    """What became of a call so far. Its copies share it.
+    """What goes along with a call. Its copies share it.
 
     Attributes:
         has_row: whether the call has a row in the ledger.
+        tasks: where the work that goes on when the caller is cancelled is kept, and found by whoever ends the loop.
     """
 
-    __slots__ = ("has_row",)
+    __slots__ = ("has_row", "tasks")
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: set[asyncio.Task[Any]] | None = None) -> None:
         self.has_row = False
+        self.tasks = set() if tasks is None else tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +129,7 @@ def build_call(
     default_model: str,
     default_max_tokens: int,
     streaming: bool,
+    tasks: set[asyncio.Task[Any]] | None = None,
 ) -> Call:
     """Make the call out of what a caller passed.
 
@@ -153,6 +159,7 @@ def build_call(
         run_id=options.get("run_id"),
         conversation=options.get("conversation"),
         streaming=streaming,
+        trace=Trace(tasks),
     )
 
 

@@ -113,6 +113,7 @@ class AsyncClient:
             default_model=self._model,
             default_max_tokens=self.runtime.config.defaults.max_tokens,
             streaming=streaming,
+            tasks=self.runtime.tasks,
         )
         return AsyncStreamManager(call, self._call_next)
 

@@ -7,49 +7,19 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import ProviderError, StreamClosed
-from llmkit.events import Event, Finish, TextDelta
-from llmkit.ledger.row import status_of
-from llmkit.response import Accumulator, Outcome, Response, Status
+from llmkit.events import Event, TextDelta
+from llmkit.response import Outcome, Response
 from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:
-    import asyncio
-    from typing import Any
-
+    from llmkit._async.source import AsyncSource
     from llmkit.call import Call
 
 log = logging.getLogger("llmkit.stream")
-
-
-class AsyncSource(Protocol):
-    """Where a stream's events come from."""
-
-    answer: Accumulator
-    tasks: set[asyncio.Task[Any]]
-    has_row: bool
-    """Whether a row waits to be closed."""
-
-    async def read(self) -> list[Event] | None:
-        """Return the events of one network read, maybe none; None at the end."""
-
-    async def settle(self, status: Status, error: BaseException | None) -> None:
-        """Write down how it ended. May be called more than once; the first one counts."""
-
-    def let_go(self) -> bool:
-        """Do what `aclose` does, if the answer is complete and nothing has to be waited for."""
-
-    async def aclose(self, status: Status, error: BaseException | None) -> None:
-        """Settle, and let go of everything."""
-
-    def forsake(self) -> None:
-        """Do what `aclose` does without waiting for it, for a stream that was dropped."""
-
-    def response(self) -> Response:
-        """Return the answer so far."""
 
 
 class AsyncStream:
@@ -91,8 +61,6 @@ class AsyncStream:
                 self._ended = True
                 await self.aclose()
                 return None
-            if events and type(events[-1]) is Finish and self._source.has_row:
-                events = await self._finishing(events)
             if events:
                 for tap in self._taps:
                     tap(events)
@@ -103,14 +71,6 @@ class AsyncStream:
             await self.aclose()
             forget_locals(error)
             raise
-        return events
-
-    async def _finishing(self, events: list[Event]) -> list[Event]:
-        """Return what came before the finish at once, and the finish itself when the row is closed."""
-        if len(events) > 1:
-            self._ready = events[-1:]
-            return events[:-1]
-        await self._source.settle("finished", None)
         return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
@@ -162,8 +122,8 @@ class AsyncStream:
             if self._closed:
                 return
             self._closed = True
-        if self._finalisers or not self._source.let_go():
-            await async_run_to_end(self._close, self._source.tasks)
+        if self._finalisers or not self._source.try_release():
+            await async_run_to_end(self._close, self.call.trace.tasks)
 
     async def fail(self, error: BaseException) -> None:
         """Close the stream because the code that uses it failed with this error."""
@@ -172,8 +132,7 @@ class AsyncStream:
 
     async def _close(self) -> None:
         error, self._error = self._error, None  # its traceback knows this stream
-        status = status_of(error, complete=self._source.answer.finish is not None)
-        await self._source.aclose(status, error)
+        status = await self._source.aclose(error)
         if not self._finalisers:
             return
         outcome = Outcome(status=status, response=self.response, error=error)

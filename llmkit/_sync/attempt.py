@@ -1,35 +1,33 @@
 # Generated from llmkit/_async/attempt.py. Do not edit.
-"""One physical attempt: its row, its place, its bytes."""
+"""One physical attempt: its bytes, under what it holds."""
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.concurrency.threads import enter, home, run_soon, run_to_end
+from llmkit._sync.leases import Connection, Entry, Leases, Place, Row
+from llmkit._sync.source import Source
+from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
     ConnectionFailed,
-    LedgerUnavailable,
     LLMKitError,
     ProviderError,
     ProviderTimeout,
 )
 from llmkit.events import Event, Finish
-from llmkit.ledger.row import reduced, status_of
+from llmkit.ledger.record import Ending
+from llmkit.ledger.row import status_of
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.upstream import Upstream
 
 if TYPE_CHECKING:
     from llmkit.call import Call
-    from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.row import Closing
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
     from llmkit.runtime import Runtime
-
-log = logging.getLogger("llmkit.stream")
 
 # How much of an error's body is read, in bytes: enough for any provider's JSON.
 ERROR_BODY_LIMIT = 64 * 1024
@@ -38,24 +36,24 @@ ERROR_BODY_LIMIT = 64 * 1024
 MAX_ANSWER = 16 * 1024 * 1024
 
 
-class Attempt:
+class Attempt(Source):
     """Speaks with one provider once. Opened, then read to the end or closed; the row is closed with it."""
 
     def __init__(self, runtime: Runtime, call: Call, step: Try, deadline: float) -> None:
-        self.answer = Accumulator()
-        self.tasks = runtime.tasks
         self._runtime = runtime
         self._call = call
         self._route = step.route
         self._clocks = runtime.clocks(call, deadline)
         self._record = runtime.record(call, step, self._clocks)
+        self._answer = Accumulator()
+        self._leases = Leases()
+        self._row: Row | None = None
         self._upstream: Upstream | None = None
         self._decoder: Decoder | None = None
-        self._place: ConcurrencyLimit | None = None
+        self._finish: list[Event] | None = None
         self._stopping = False
         self._received = 0
         self._measure_at = MAX_ANSWER
-        self.has_row = False
 
     def open(self) -> list[Event]:
         """Send the request and return the first events: with content, or with the finish of an empty answer.
@@ -74,50 +72,43 @@ class Attempt:
         except BaseException as error:
             if isinstance(error, ProviderError):
                 self._record.named(error)
-            status = status_of(error, complete=False)
-            run_to_end(partial(self.close, status, error), self.tasks)
+            run_to_end(partial(self.close, error), self._runtime.tasks)
             raise
         return held
 
     def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
-        transport = (
-            runtime.connections.transport()
-        )  # a worker's first call loads the HTTP library here
-        limits = runtime.config.concurrency
-        limit = runtime.limit
-        if not limit.try_enter(route.provider.name):
-            enter(limit, route.provider.name, limits.queue_timeout, call.signal)
-        self._place = limit
+        # A worker's first call loads the HTTP library here.
+        transport = runtime.connections.transport()
+        self._leases.acquire(Place(runtime, call, route.provider.name))
         if runtime.ledger is not None:
-            call.trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
-            runtime.ledger.begin(self._record.opening())
-            self.has_row = True
-        runtime.open_attempts[self] = home()
+            self._row = Row(runtime.ledger, self._record, call)
+            self._leases.acquire(self._row)
+        self._leases.acquire(Entry(runtime, self))
         self._clocks.sent(runtime.clock())
-        exchange = transport.start(
-            request, connect_timeout=self._clocks.connect_limit(runtime.clock())
-        )
-        self._upstream = Upstream(exchange, self._clocks, call.signal, runtime.clock)
+        connect_timeout = self._clocks.connect_limit(runtime.clock())
+        exchange = transport.start(request, connect_timeout=connect_timeout)
+        upstream = Upstream(exchange, self._clocks, call.signal, runtime.clock)
+        self._upstream = upstream
+        self._leases.acquire(Connection(runtime, upstream))
         self._record.sent = True  # unless its error says otherwise
-        self._upstream.open()
-        status, headers = self._upstream.status, self._upstream.headers
+        upstream.open()
+        status, headers = upstream.status, upstream.headers
         self._record.answered(status, headers)
         if not 200 <= status < 300:  # success, as HTTP counts it
-            body = self._error_body()
+            body = self._error_body(upstream)
             raise route.provider.error(route.model, status, headers, body)
         self._decoder = route.provider.decoder(call, route.model, headers)
 
-    def _error_body(self) -> bytes:
-        assert self._upstream is not None  # noqa: S101  # opened by the caller
+    def _error_body(self, upstream: Upstream) -> bytes:
         body = b""
         reason = None
         try:
-            while len(body) < ERROR_BODY_LIMIT and (data := self._upstream.read()):
-                body += self._upstream.came(data)
+            while len(body) < ERROR_BODY_LIMIT and (data := upstream.read()):
+                body += upstream.came(data)
         except Exception as error:  # noqa: BLE001
-            reason = self._upstream.failed(error)
+            reason = upstream.failed(error)
         if reason is not None and not isinstance(reason, ConnectionFailed):
             raise reason
         return body  # where it broke off, the status says enough
@@ -125,9 +116,15 @@ class Attempt:
     def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None when the answer is complete.
 
+        The finish comes by itself if there is a row: what came before does not wait until that is closed.
+
         Raises:
             ProviderError: the answer broke off, with the provider's word for it.
         """
+        if self._finish is not None:
+            finish, self._finish = self._finish, None
+            self._leases.settle(self._ending(None))
+            return finish
         decoder, upstream = self._decoder, self._upstream
         assert decoder is not None and upstream is not None  # noqa: S101, PT018  # set by open()
         if decoder.failure is not None:
@@ -154,16 +151,25 @@ class Attempt:
             upstream.content()
             last = events[-1]
             if type(last) is Finish:
-                self.answer.add(events[:-1])
-                last = events[-1] = self._record.complete(last, self.answer)
-                self.answer.add([last])
+                self._answer.add(events[:-1])
+                last = events[-1] = self._record.complete(last, self._answer)
+                self._answer.add([last])
+                if self._row is not None:
+                    return self._finishing(events)
             else:
-                self.answer.add(events)
+                self._answer.add(events)
+        return events
+
+    def _finishing(self, events: list[Event]) -> list[Event]:
+        if len(events) > 1:
+            self._finish = events[-1:]
+            return events[:-1]
+        self._leases.settle(self._ending(None))
         return events
 
     def _measure(self) -> None:
         """See that the answer is not too long. It is never longer than its bytes, so that it is measured once in many of them."""
-        size = self.answer.size
+        size = self._answer.size
         if size > MAX_ANSWER:
             raise self._record.named(AnswerTooLarge(MAX_ANSWER, "characters"))
         self._measure_at = self._received + MAX_ANSWER - size
@@ -180,74 +186,34 @@ class Attempt:
             decoder.failure.__cause__ = error.__cause__ or error
         return events
 
-    def settle(self, status: Status, error: BaseException | None) -> None:
-        """Close the row. It is in the writer's hands before anything is waited for."""
-        self._runtime.open_attempts.pop(self, None)
-        if not self.has_row or self._runtime.ledger is None:
-            return
-        self.has_row = False
-        try:
-            self._runtime.ledger.finish(self._closing(status, error))
-        except LedgerUnavailable as unavailable:
-            log.warning("a row is not closed yet: %s", unavailable)
+    def try_release(self) -> bool:
+        """Let go of all that it holds, if the answer is complete and nothing has to be waited for."""
+        decoder = self._decoder
+        return decoder is not None and decoder.finished and self._leases.try_release()
 
-    def let_go(self) -> bool:
-        """Do what `close` does, if the answer is complete and nothing has to be waited for."""
-        upstream, decoder = self._upstream, self._decoder
-        if self.has_row or upstream is None or decoder is None or not decoder.finished:
-            return False
-        if not upstream.let_go():
-            return False
-        self._runtime.open_attempts.pop(self, None)
-        self._leave()
-        return True
-
-    def close(self, status: Status, error: BaseException | None) -> None:
-        """Let the connection and the place go, and close the row."""
-        complete = self._decoder is not None and self._decoder.finished
-        try:
-            if self._upstream is not None and status == "cancelled":
-                self._upstream.abort()  # before anything is waited for, so that the provider stops at once
-            self.settle(status, error)
-        finally:
-            try:
-                if self._upstream is not None:
-                    self._upstream.close(drain=complete)
-            finally:
-                self._leave()
+    def close(self, error: BaseException | None) -> Status:
+        """Let go of all that it holds, and close the row."""
+        ending = self._ending(error)
+        self._leases.close(ending)
+        return ending.status
 
     def forsake(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
-        home = self._runtime.open_attempts.pop(self, None)
-        try:
-            if home is not None and self._upstream is not None:
-                run_soon(home, partial(self._upstream.close, drain=False), self.tasks)
-        finally:
-            self._leave()
-            if self.has_row and self._runtime.ledger is not None:
-                self.has_row = False
-                status = status_of(None, complete=self.answer.finish is not None)
-                self._runtime.ledger.finish_soon(self._closing(status, None))
+        self._leases.abandon(self._ending(None))
 
     def note_open_row(self) -> None:
         """Mark the row as lost, in case this process sees no end of it; an end that comes after all still closes it."""
-        if self.has_row and self._runtime.ledger is not None:
-            self._runtime.ledger.finish_soon(self._closing("lost", None))
-
-    def _closing(self, status: Status, error: BaseException | None) -> Closing:
-        try:
-            return self._record.closing(status, error, self._decoder, self.answer)
-        except Exception:
-            # What a provider of the app's own says of its answer may be anything; its row is closed all the same.
-            log.exception("a row was closed without its token counts and cost")
-            return reduced(self._record.closing(status, error, None, Accumulator()))
-
-    def _leave(self) -> None:
-        place, self._place = self._place, None
-        if place is not None:
-            place.leave(self._route.provider.name)
+        if self._row is not None:
+            self._row.note(Ending("lost", partial(self._closing, "lost", None)))
 
     def response(self) -> Response:
         """Return the answer so far, with what it cost."""
-        return self._record.response(self._decoder, self.answer)
+        return self._record.response(self._decoder, self._answer)
+
+    def _ending(self, error: BaseException | None) -> Ending:
+        status = status_of(error, complete=self._answer.finish is not None)
+        return Ending(status, partial(self._closing, status, error))
+
+    def _closing(self, status: Status, error: BaseException | None) -> Closing:
+        return self._record.closing(status, error, self._decoder, self._answer)

@@ -114,6 +114,7 @@ class Client:
             default_model=self._model,
             default_max_tokens=self.runtime.config.defaults.max_tokens,
             streaming=streaming,
+            tasks=self.runtime.tasks,
         )
         return StreamManager(call, self._call_next)
 

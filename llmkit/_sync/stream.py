@@ -8,49 +8,19 @@ import threading
 import warnings
 from collections.abc import Iterator, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import ProviderError, StreamClosed
-from llmkit.events import Event, Finish, TextDelta
-from llmkit.ledger.row import status_of
-from llmkit.response import Accumulator, Outcome, Response, Status
+from llmkit.events import Event, TextDelta
+from llmkit.response import Outcome, Response
 from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:
-    import asyncio
-    from typing import Any
-
+    from llmkit._sync.source import Source
     from llmkit.call import Call
 
 log = logging.getLogger("llmkit.stream")
-
-
-class Source(Protocol):
-    """Where a stream's events come from."""
-
-    answer: Accumulator
-    tasks: set[asyncio.Task[Any]]
-    has_row: bool
-    """Whether a row waits to be closed."""
-
-    def read(self) -> list[Event] | None:
-        """Return the events of one network read, maybe none; None at the end."""
-
-    def settle(self, status: Status, error: BaseException | None) -> None:
-        """Write down how it ended. May be called more than once; the first one counts."""
-
-    def let_go(self) -> bool:
-        """Do what `close` does, if the answer is complete and nothing has to be waited for."""
-
-    def close(self, status: Status, error: BaseException | None) -> None:
-        """Settle, and let go of everything."""
-
-    def forsake(self) -> None:
-        """Do what `close` does without waiting for it, for a stream that was dropped."""
-
-    def response(self) -> Response:
-        """Return the answer so far."""
 
 
 class Stream:
@@ -92,8 +62,6 @@ class Stream:
                 self._ended = True
                 self.close()
                 return None
-            if events and type(events[-1]) is Finish and self._source.has_row:
-                events = self._finishing(events)
             if events:
                 for tap in self._taps:
                     tap(events)
@@ -104,14 +72,6 @@ class Stream:
             self.close()
             forget_locals(error)
             raise
-        return events
-
-    def _finishing(self, events: list[Event]) -> list[Event]:
-        """Return what came before the finish at once, and the finish itself when the row is closed."""
-        if len(events) > 1:
-            self._ready = events[-1:]
-            return events[:-1]
-        self._source.settle("finished", None)
         return events
 
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
@@ -163,8 +123,8 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
-        if self._finalisers or not self._source.let_go():
-            run_to_end(self._close, self._source.tasks)
+        if self._finalisers or not self._source.try_release():
+            run_to_end(self._close, self.call.trace.tasks)
 
     def fail(self, error: BaseException) -> None:
         """Close the stream because the code that uses it failed with this error."""
@@ -173,8 +133,7 @@ class Stream:
 
     def _close(self) -> None:
         error, self._error = self._error, None  # its traceback knows this stream
-        status = status_of(error, complete=self._source.answer.finish is not None)
-        self._source.close(status, error)
+        status = self._source.close(error)
         if not self._finalisers:
             return
         outcome = Outcome(status=status, response=self.response, error=error)

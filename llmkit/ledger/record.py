@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from llmkit.errors import ProviderError
 from llmkit.events import Finish
-from llmkit.ledger.row import Closing, Opening, status_of, unsent
+from llmkit.ledger.row import Closing, Opening, reduced, status_of, unsent
 from llmkit.policy.estimate import estimate_tokens
 from llmkit.policy.pricing import Priced
 from llmkit.response import Accumulator, Response, Status
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from llmkit.policy.plan import Try
     from llmkit.policy.pricing import Prices
     from llmkit.providers.base import Decoder
+
+log = logging.getLogger("llmkit.stream")
 
 
 class AttemptRecord:
@@ -100,6 +103,20 @@ class AttemptRecord:
         answer: Accumulator,
     ) -> Closing:
         """Return what closes the row."""
+        try:
+            return self._closing(status, error, decoder, answer)
+        except Exception:
+            # What a provider of the app's own says of its answer may be anything; its row is closed all the same.
+            log.exception("a row was closed without its token counts and cost")
+            return reduced(self._closing(status, error, None, Accumulator()))
+
+    def _closing(
+        self,
+        status: Status,
+        error: BaseException | None,
+        decoder: Decoder | None,
+        answer: Accumulator,
+    ) -> Closing:
         usage = self._usage(decoder, answer, error)
         priced = self._priced(decoder, usage)
         if not self._was_sent(error):
@@ -185,6 +202,24 @@ class AttemptRecord:
             tokens = estimate_tokens(answer.text) + estimate_tokens(answer.thinking)
             usage = replace(usage, output_tokens=tokens, output_source="estimated")
         return usage
+
+
+class Ending:
+    """How an attempt ended, for what it holds. What closes its row is made when somebody asks for it."""
+
+    __slots__ = ("_closing", "_make", "status")
+
+    def __init__(self, status: Status, make: Callable[[], Closing]) -> None:
+        self.status = status
+        self._make = make
+        self._closing: Closing | None = None
+
+    @property
+    def closing(self) -> Closing:
+        """What closes the row: counts, cost, reasons."""
+        if self._closing is None:
+            self._closing = self._make()
+        return self._closing
 
 
 def opening(

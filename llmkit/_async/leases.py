@@ -1,0 +1,218 @@
+"""What an attempt holds, and lets go of when it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from llmkit.concurrency.tasks import async_enter, async_home, async_run_soon
+from llmkit.errors import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from llmkit.call import Call
+    from llmkit.ledger.base import Ledger
+    from llmkit.ledger.record import AttemptRecord, Ending
+    from llmkit.runtime import OpenAttempt, Runtime
+    from llmkit.transport.async_upstream import AsyncUpstream
+
+log = logging.getLogger("llmkit.stream")
+
+
+class AsyncLease:
+    """One thing that an attempt holds: acquired before its request goes out, let go of once, when it ends.
+
+    An attempt ends in one of two ways. `settle` and `release` may wait; they run in a task that nobody cancels. `abandon` stands
+    for both where nobody can wait: it may come from a destructor, and from any thread.
+    """
+
+    async def acquire(self) -> None:
+        """Take it. What is taken in part is given back before an error leaves this."""
+
+    async def settle(self, ending: Ending) -> None:
+        """Take note of how the attempt ended. All leases are settled before the first is released."""
+
+    def try_release(self) -> bool:
+        """Let go of it if nothing has to be waited for; False if something has."""
+        return True
+
+    async def release(self, ending: Ending) -> None:
+        """Let go of it."""
+        self.try_release()
+
+    def abandon(self, ending: Ending) -> None:
+        """Settle it and let go of it, without waiting."""
+        self.try_release()
+
+
+class AsyncLeases:
+    """The leases of one attempt. They are let go of in reverse order, each whatever becomes of the others."""
+
+    __slots__ = ("_held", "_settled")
+
+    def __init__(self) -> None:
+        self._held: list[AsyncLease] = []
+        self._settled = False
+
+    async def acquire(self, lease: AsyncLease) -> None:
+        """Take one more."""
+        await lease.acquire()
+        self._held.append(lease)
+
+    async def settle(self, ending: Ending) -> None:
+        """Tell each how the attempt ended. The first ending counts."""
+        if not self._settled:
+            self._settled = True
+            await self._each(self._held, lambda lease: lease.settle(ending))
+
+    def try_release(self) -> bool:
+        """Let go of all for which nothing has to be waited for; False if some are left."""
+        while self._held and self._held[-1].try_release():
+            self._held.pop()
+        return not self._held
+
+    async def aclose(self, ending: Ending) -> None:
+        """Settle all, and let go of them."""
+        try:
+            await self.settle(ending)
+        finally:
+            held, self._held = self._held, []
+            await self._each(held, lambda lease: lease.release(ending))
+
+    def abandon(self, ending: Ending) -> None:
+        """Settle all and let go of them, without waiting."""
+        self._settled = True
+        while self._held:
+            try:
+                self._held.pop().abandon(ending)
+            except Exception:
+                log.exception("a dropped stream could not let go of all that it held")
+
+    async def _each(
+        self, leases: list[AsyncLease], end: Callable[[AsyncLease], Awaitable[None]]
+    ) -> None:
+        """Do it to them all, the last one first, and raise the first error after that."""
+        failure: BaseException | None = None
+        for lease in reversed(leases):
+            try:
+                await end(lease)
+            except BaseException as error:  # noqa: BLE001  # it is raised below
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+
+class AsyncPlace(AsyncLease):
+    """A place among the calls that may run at once."""
+
+    def __init__(self, runtime: Runtime, call: Call, provider: str) -> None:
+        self._limit = runtime.limit
+        self._seconds = runtime.config.concurrency.queue_timeout
+        self._signal = call.signal
+        self._provider = provider
+
+    async def acquire(self) -> None:
+        """Wait for a place.
+
+        Raises:
+            QueueFull: none came free, or too many wait already.
+            StreamClosed: the call was aborted.
+        """
+        if not self._limit.try_enter(self._provider):
+            await async_enter(self._limit, self._provider, self._seconds, self._signal)
+
+    def try_release(self) -> bool:
+        """Leave it."""
+        self._limit.leave(self._provider)
+        return True
+
+
+class AsyncRow(AsyncLease):
+    """A row of the ledger. It is open while the attempt runs."""
+
+    def __init__(self, ledger: Ledger, record: AttemptRecord, call: Call) -> None:
+        self._ledger = ledger
+        self._record = record
+        self._trace = call.trace
+        self._is_open = False
+
+    async def acquire(self) -> None:
+        """Write the row.
+
+        Raises:
+            LedgerUnavailable: it is not certain that it is stored.
+        """
+        self._trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
+        await self._ledger.abegin(self._record.opening())
+        self._is_open = True
+
+    async def settle(self, ending: Ending) -> None:
+        """Close the row. It is in the writer's hands before anything is waited for."""
+        self._is_open = False
+        try:
+            await self._ledger.afinish(ending.closing)
+        except LedgerUnavailable as unavailable:
+            log.warning("a row is not closed yet: %s", unavailable)
+
+    def try_release(self) -> bool:
+        """Say whether it is closed."""
+        return not self._is_open
+
+    def abandon(self, ending: Ending) -> None:
+        """Close the row, if it is open, without waiting for that."""
+        if self._is_open:
+            self._is_open = False
+            self._ledger.finish_soon(ending.closing)
+
+    def note(self, ending: Ending) -> None:
+        """Write down an ending that another one may still correct."""
+        if self._is_open:
+            self._ledger.finish_soon(ending.closing)
+
+
+class AsyncEntry(AsyncLease):
+    """An entry in the runtime's list of open attempts, by which whoever ends the loop or the process finds them."""
+
+    def __init__(self, runtime: Runtime, attempt: OpenAttempt) -> None:
+        self._list = runtime.open_attempts
+        self._attempt = attempt
+
+    async def acquire(self) -> None:
+        """Enter it."""
+        self._list[self._attempt] = async_home()
+
+    async def settle(self, ending: Ending) -> None:
+        """Strike it out: nobody else is to end it now."""
+        self._list.pop(self._attempt, None)
+
+    def try_release(self) -> bool:
+        """Strike it out."""
+        self._list.pop(self._attempt, None)
+        return True
+
+
+class AsyncConnection(AsyncLease):
+    """An exchange with the provider over a connection."""
+
+    def __init__(self, runtime: Runtime, upstream: AsyncUpstream) -> None:
+        self._tasks = runtime.tasks
+        self._upstream = upstream
+        self._home = async_home()
+
+    async def settle(self, ending: Ending) -> None:
+        """Cut it if nobody wants the answer any more, before anything is waited for: so the provider stops at once."""
+        if ending.status == "cancelled":
+            self._upstream.abort()
+
+    def try_release(self) -> bool:
+        """Let the connection serve again, if its answer is over."""
+        return self._upstream.let_go()
+
+    async def release(self, ending: Ending) -> None:
+        """Let the connection serve again, or close it."""
+        await self._upstream.aclose(drain=ending.status == "finished")
+
+    def abandon(self, ending: Ending) -> None:
+        """Close the connection, in its own loop and soon."""
+        async_run_soon(self._home, partial(self._upstream.aclose, drain=False), self._tasks)
