@@ -97,9 +97,11 @@ class AsyncStream:
                     tap(events)
         except BaseException as error:
             self._error = error
-            if isinstance(error, ProviderError):
-                error.response = self.response
-            await self.aclose()
+            try:
+                if isinstance(error, ProviderError):
+                    error.response = self.response
+            finally:  # whatever a provider of the app's own says of its answer
+                await self.aclose()
             forget_locals(error)
             raise
         return events

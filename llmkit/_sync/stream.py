@@ -98,9 +98,11 @@ class Stream:
                     tap(events)
         except BaseException as error:
             self._error = error
-            if isinstance(error, ProviderError):
-                error.response = self.response
-            self.close()
+            try:
+                if isinstance(error, ProviderError):
+                    error.response = self.response
+            finally:  # whatever a provider of the app's own says of its answer
+                self.close()
             forget_locals(error)
             raise
         return events

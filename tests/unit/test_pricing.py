@@ -255,6 +255,7 @@ def test_settings_are_understood() -> None:
         {"input": "1"},
         {"input": "1", "output": "-1"},
         {"input": "1", "output": "NaN"},
+        {"input": "1", "output": "1e60"},
         {"input": "1", "output": "1", "per_call": "1"},
     ],
 )
@@ -367,5 +368,6 @@ def test_a_cost_beyond_its_column_is_unknown() -> None:
     dear = Prices({"a": {"input": 10**9, "output": 0}})
     huge = Usage(input_tokens=2**31 - 1, output_tokens=0)
     assert dear.cost("a", "m", huge) == UNKNOWN
-    stated = Billing(stated_cost=Decimal(10**9))
-    assert dear.cost("b", "m", huge, billing=stated) == UNKNOWN
+    for amount in ("1e9", "999999999.9999999999", "1e60", "1e999999999999999999"):
+        stated = Billing(stated_cost=Decimal(amount))
+        assert dear.cost("b", "m", huge, billing=stated) == UNKNOWN
