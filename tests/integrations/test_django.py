@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseForbidden
 from django.test import AsyncClient, Client, TestCase
 from django.test.utils import override_script_prefix
 from django.urls import reverse
@@ -385,6 +385,8 @@ HOOKS = [
     ("permission", True, 200),
     ("permission", may_not, 503),  # a function that was not called
     ("permission", (yes for yes in "no"), 503),
+    ("permission", "no", 503),
+    ("permission", HttpResponseForbidden(), 503),  # what a decorator for views makes of a no
     ("get_user", None, 401),
     ("get_user", False, 401),
     ("get_user", "", 401),

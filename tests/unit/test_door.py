@@ -193,10 +193,10 @@ def test_what_is_no_id(user: Any) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "yes"),
-    [(True, True), (1, True), ("x", True), (False, False), (0, False), (None, False), ([], False)],
+    [(True, True), (1, True), (False, False), (0, False), (None, False)],
 )
 def test_a_permission(answer: object, yes: bool) -> None:
-    """What is true or false in Python is a yes or a no."""
+    """A truth or a number is a yes or a no, and None is a no."""
     assert is_yes(answer) is yes
 
 
@@ -205,9 +205,10 @@ async def _numbers() -> AsyncIterator[int]:
 
 
 def test_what_is_no_permission() -> None:
-    """What is true only because it was not called, awaited or run decides nothing."""
+    """What is true only because it was not called, awaited or run decides nothing, nor does any other object."""
     coroutine = asyncio.sleep(0)
-    for answer in (len, Refusal, iter(()), coroutine, _numbers(), _numbers):
+    uncalled = (len, Refusal, iter(()), coroutine, _numbers(), _numbers)
+    for answer in (*uncalled, "no", "", [], ["x"], object()):
         with pytest.raises(ConfigError, match="permission"):
             is_yes(answer)
     coroutine.close()
