@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Awaitable, Callable
@@ -56,7 +57,7 @@ class Stream:
     """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
     It is closed at its end, after a failure, and when its `with` block ends. If it is closed early, its connection is cut, so
-    that the provider stops.
+    that the provider stops. In the child of a fork, closing or dropping it does nothing: it is the parent's.
     """
 
     # One for all, since it is held for two lines.
@@ -72,6 +73,7 @@ class Stream:
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
+        self._pid = os.getpid()
 
     def read(self) -> list[Event] | None:
         """Return the events of one network read (the list may be empty); None when the answer is complete.
@@ -164,6 +166,8 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
+        if os.getpid() != self._pid:
+            return  # a copy in the child of a fork: the answer, its connection and its row are the parent's
         if self._finalisers or not self._source.let_go():
             run_to_end(self._close, self._source.tasks)
 
@@ -186,7 +190,7 @@ class Stream:
                 log.exception("a finaliser failed; the next ones still run")
 
     def __del__(self) -> None:
-        if not self._closed:
+        if not self._closed and os.getpid() == self._pid:
             self._source.forsake()
             warnings.warn(
                 f"{self!r} was dropped without being closed",
