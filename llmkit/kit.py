@@ -216,7 +216,12 @@ class Kit:
                 from llmkit._loops import LoopTransports  # noqa: PLC0415  # asyncio
 
                 self._loop_transports = LoopTransports(
-                    partial(_async_transport, self.config.transport, self._async_http_client),
+                    partial(
+                        _async_transport,
+                        self.config.transport,
+                        self._async_http_client,
+                        has_rows=self.ledger is not None,
+                    ),
                     partial(_end_loop, self.open_attempts, self.tasks),
                 )
         return self._loop_transports.get()
@@ -290,7 +295,12 @@ class Kit:
         return open_ledger(settings.database, worker=WorkerName(self.new_id))
 
 
-def _async_transport(choice: str, client: httpx.AsyncClient | None) -> AsyncTransport:
+def _async_transport(
+    choice: str, client: httpx.AsyncClient | None, *, has_rows: bool
+) -> AsyncTransport:
+    """Make the transport of a loop that is new to us."""
+    if has_rows:
+        _sigterm.install()  # a server sets its own handler when its loop begins, after it has loaded the app
     if client is None and (
         choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
     ):

@@ -128,8 +128,12 @@ def check_length(headers: Mapping[str, str], limit: int) -> None:
     Raises:
         Refusal: 413.
     """
-    length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
+    length = headers.get("content-length", "").strip().lstrip("0")
+    if (
+        length.isascii()
+        and length.isdigit()
+        and (len(length), length) > (len(str(limit)), str(limit))
+    ):
         raise too_large(limit)
 
 

@@ -89,21 +89,25 @@ def gunicorn_host(
         "warning",
     ]
     command += ["--worker-class", worker, "--threads", str(threads), "--graceful-timeout", "5"]
-    with _process(command, config, send_buffer) as url:
+    with _process(command, config, send_buffer) as (url, _):
         yield url
 
 
 @contextlib.contextmanager
-def uvicorn_host(config: dict[str, Any], *, send_buffer: int | None = None) -> Iterator[str]:
-    """Serve `support.uvicorn_app` in a process of its own; yield its address. It must stop as gunicorn must."""
+def uvicorn_host(
+    config: dict[str, Any], *options: str, send_buffer: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Serve `support.uvicorn_app` in a process of its own; yield its address and the process. It must stop as gunicorn must."""
     command = ["uvicorn", "support.uvicorn_app:app", "--fd", "{fd}", "--log-level", "warning"]
-    command += ["--timeout-graceful-shutdown", "5", "--loop", LOOP]
-    with _process(command, config, send_buffer) as url:
-        yield url
+    command += ["--timeout-graceful-shutdown", "5", "--loop", LOOP, *options]
+    with _process(command, config, send_buffer) as served:
+        yield served
 
 
 @contextlib.contextmanager
-def _process(command: list[str], config: dict[str, Any], send_buffer: int | None) -> Iterator[str]:
+def _process(
+    command: list[str], config: dict[str, Any], send_buffer: int | None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     if send_buffer is not None:
         listener.setsockopt(
@@ -118,7 +122,7 @@ def _process(command: list[str], config: dict[str, Any], send_buffer: int | None
         pass_fds=[listener.fileno()],
     )
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
     finally:
         server.terminate()
         try:
