@@ -94,7 +94,7 @@ class AsyncDjangoRequest(_Base):
         return self._read(limit)
 
 
-def page_for(request: HttpRequest, user: str | None) -> Answer:
+def page_for(request: HttpRequest, user: Caller) -> Answer:
     """Return the chat page, with what its script has to know: the CSRF token (the cookie may be hidden), where to log in."""
     return chat_page(
         user=user,

@@ -12,6 +12,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
+from llmkit.call import Caller
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
@@ -86,7 +87,7 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
     return view
 
 
-def _chat_page(user: str | None) -> Answer:
+def _chat_page(user: Caller) -> Answer:
     """Return the chat page, with what its script has to know of the app."""
     token, header = None, ""
     if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED"):

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import User, caller_of, check_length, check_media_type, whole
@@ -75,12 +76,12 @@ class Door:
             return problem_of(error).answer
 
 
-def visitor(request: Request) -> str | None:
-    """Return who looks at the chat page; None for nobody, and where that cannot be said: a call then says why."""
+def visitor(request: Request) -> Caller:
+    """Return who looks at the chat page: nobody, too, where that cannot be said. A call then says why."""
     try:
-        return caller_of(request.user(), anonymous=True).user
+        return caller_of(request.user(), anonymous=True)
     except Exception:  # noqa: BLE001  # the page is everybody's
-        return None
+        return Caller()
 
 
 def answer_whole(manager: StreamManager) -> Answer:
