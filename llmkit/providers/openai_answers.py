@@ -86,6 +86,7 @@ class ChunkDecoder(StreamDecoder):
         if len(chunks) != count:
             return None
         events: list[Event] = []
+        reports: list[Report] = []
         answer = self._answer
         add, several = answer.add, answer.several
         unnamed = self._decoder is _named_decoder
@@ -98,11 +99,13 @@ class ChunkDecoder(StreamDecoder):
                 break
             add(chunk.choices, events)
             if chunk.usage is not None:
-                self._count_in(chunk.usage)
+                reports.append(chunk.usage)
         else:
             if answer.reason is None or self._is_usual_end(chunks, lines, is_first=is_first):
                 if events:
                     self._said = True
+                for report in reports:
+                    self._count_in(report)
                 return merged(events)
         answer.forget_end(several=several)
         return None

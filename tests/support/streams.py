@@ -272,9 +272,18 @@ COMPLETE_STREAMS = {
 }
 """By wire: streams that end as they should."""
 
+OPENAI_GAVE_UP_STREAM = b"".join(
+    [
+        OPENAI_SPARSE_STREAM.replace(b'"length"', b'"error"'),
+        b'data: {"choices":[],"usage":{"prompt_tokens":500,"completion_tokens":300,"cost":7}}\n\n',
+        OPENAI_DONE,
+    ]
+)
+"""The finish reason is an error; what counts the tokens comes behind it."""
+
 BROKEN_STREAMS = {
     "anthropic": (ANTHROPIC_OVERLOADED_STREAM,),
-    "openai": (OPENAI_ERROR_STREAM,),
+    "openai": (OPENAI_ERROR_STREAM, OPENAI_GAVE_UP_STREAM),
 }
 """By wire: streams with an error report inside."""
 

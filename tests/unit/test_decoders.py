@@ -16,7 +16,7 @@ from llmkit.errors import (
     StreamTruncated,
 )
 from llmkit.events import TextDelta
-from llmkit.usage import Usage
+from llmkit.usage import PLAIN, Usage
 from support.decoding import (
     PROVIDERS,
     Outcome,
@@ -282,7 +282,9 @@ def test_nothing_comes_after_a_failure(wire: str) -> None:
 def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
     """An answer without a byte is no answer."""
     decoder = stream_decoder(wire) if streaming else whole_decoder(wire)
-    assert decode(decoder, []) == Outcome((), None, (StreamTruncated, None), None, None)
+    assert decode(decoder, []) == Outcome(
+        (), None, (StreamTruncated, None), None, None, Usage(), PLAIN
+    )
     assert decoder.usage == Usage()
     assert decoder.failure is not None
     assert decoder.failure.request_id == "req_1"
