@@ -253,12 +253,10 @@ class Kit:
             self.ledger.close()
 
     async def aclose(self) -> None:
-        """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
+        """Stop the streams of this event loop that are still open, close its connections, then do what `close` does."""
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
-        from llmkit._async_concurrency import async_finished  # noqa: PLC0415
-
-        await async_finished(self.tasks, asyncio.get_running_loop())
+        await _end_loop(self.open_attempts, self.tasks, asyncio.get_running_loop())
         if self._loop_transports is not None:
             await self._loop_transports.aclose()
         await asyncio.to_thread(self.close)
