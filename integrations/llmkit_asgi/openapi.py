@@ -18,7 +18,7 @@ _BODY = {
     "additionalProperties": False,
     "properties": {
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "model": {**_TEXT, "description": "An alias of a model that the app offers."},
+        "model": {**_TEXT, "description": "The name of one of the models that the app offers."},
     },
 }
 _USAGE = {

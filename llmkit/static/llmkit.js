@@ -29,7 +29,7 @@
  * @param {(problem: Problem) => void} [options.onError] is called if there is no complete answer.
  * @param {(result: Result) => void} [options.onDone] is called when the answer is complete.
  * @param {AbortSignal} [options.signal] stops the answer.
- * @param {string} [options.model] an alias that the app offers.
+ * @param {string} [options.model] the name of one of the models that the app offers.
  * @param {string | URL} [options.url] the URL to call; the default is `stream` next to this file.
  * @param {HeadersInit} [options.headers] more headers. A CSRF token is taken from the page's `<meta name="csrf-token">`, or from
  *   Django's cookie.
