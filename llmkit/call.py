@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 from llmkit.abort import AbortSignal
@@ -14,6 +14,9 @@ from llmkit.messages import Message, Prompt, to_messages
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """What a call says where it says nothing."""
+
+UserId = str | int | UUID | None
+"""What may say who calls; None is nobody."""
 
 
 def user_id(value: object) -> str | None:
@@ -47,6 +50,17 @@ class Caller:
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     groups: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:  # any id is taken, and `user` is its text
+
+        def __init__(
+            self,
+            *,
+            user: UserId = None,
+            tenant: str | None = None,
+            tags: Mapping[str, str] = NOTHING,
+            groups: tuple[str, ...] = (),
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if type(self.user) is not str or not self.user:
@@ -95,8 +109,8 @@ class Call:
 class CallOptions(TypedDict, total=False):
     """The options of `complete()` and `stream()`.
 
-    `user` is an id, or a `Caller`, which can also have a tenant and tags. `run_id` and `conversation` are your app's own ids, which are
-    stored in the row.
+    `user` is an id (a string, a number or a UUID), or a `Caller`, which can also have a tenant and tags; None is nobody. `run_id` and
+    `conversation` are your app's own ids, which are stored in the row.
     """
 
     model: str
@@ -107,7 +121,7 @@ class CallOptions(TypedDict, total=False):
     stop: str | Sequence[str]
     seed: int | None
     extra: Mapping[str, object]
-    user: str | Caller | None
+    user: UserId | Caller
     tags: Mapping[str, str]
     run_id: str | None
     conversation: str | None
@@ -156,7 +170,7 @@ def build_call(
     )
 
 
-def _caller(user: str | Caller | None, tags: Mapping[str, str]) -> Caller:
+def _caller(user: UserId | Caller, tags: Mapping[str, str]) -> Caller:
     if isinstance(user, Caller):
         if not tags:
             return user

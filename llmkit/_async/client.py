@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class AsyncClient:
     """Calls models.
 
-    `AsyncClient("anthropic:claude-sonnet-4-5")` works on its own and records nothing. In an app, use `Kit(config).async_client`.
+    `AsyncClient("anthropic:claude-sonnet-4-5")` works on its own and records nothing. With settings (several models, a ledger), use
+    `Kit(settings).async_client`.
 
     Args:
         model: the model for calls that do not name one, as `provider:model`.
@@ -37,7 +38,7 @@ class AsyncClient:
 
     Raises:
         ConfigError: the provider is unknown, or has no key.
-        TypeError: a middleware does not have the method that this client calls.
+        TypeError: the model is not a text, or a middleware does not have the method that this client calls.
     """
 
     @forgetful
@@ -51,6 +52,10 @@ class AsyncClient:
         http_client: httpx.AsyncClient | None = None,
         kit: Kit | None = None,
     ) -> None:
+        if not isinstance(model, str | None):
+            raise TypeError(
+                "AsyncClient takes a model such as 'anthropic:claude-sonnet-4-5'; for settings use Kit(settings).async_client"
+            )
         self._owns_kit = kit is None
         if kit is None:
             kit = Kit.for_model(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Client:
     """Calls models.
 
-    `Client("anthropic:claude-sonnet-4-5")` works on its own and records nothing. In an app, use `Kit(config).client`.
+    `Client("anthropic:claude-sonnet-4-5")` works on its own and records nothing. With settings (several models, a ledger), use
+    `Kit(settings).client`.
 
     Args:
         model: the model for calls that do not name one, as `provider:model`.
@@ -38,7 +39,7 @@ class Client:
 
     Raises:
         ConfigError: the provider is unknown, or has no key.
-        TypeError: a middleware does not have the method that this client calls.
+        TypeError: the model is not a text, or a middleware does not have the method that this client calls.
     """
 
     @forgetful
@@ -52,6 +53,10 @@ class Client:
         http_client: httpx.Client | None = None,
         kit: Kit | None = None,
     ) -> None:
+        if not isinstance(model, str | None):
+            raise TypeError(
+                "Client takes a model such as 'anthropic:claude-sonnet-4-5'; for settings use Kit(settings).client"
+            )
         self._owns_kit = kit is None
         if kit is None:
             kit = Kit.for_model(

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import msgspec
 
-from llmkit.call import Caller
+from llmkit.call import Caller, UserId
 from llmkit.errors import ConfigError
 from llmkit.relay.answer import Answer
 from llmkit.relay.pages import PAGES, page
 from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
 
-User = str | int | UUID | Caller | Literal[False] | None
+User = UserId | Caller | Literal[False]
 Ask = Literal["page", "stream", "complete"]
 
 CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
@@ -181,7 +180,7 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
         ConfigError: it is no id.
     """
     try:
-        caller = user if isinstance(user, Caller) else Caller(user=user)  # type: ignore[arg-type]  # it says what is wrong
+        caller = user if isinstance(user, Caller) else Caller(user=user)
     except TypeError as error:
         raise ConfigError(
             f"get_user did not return a user: {error}",

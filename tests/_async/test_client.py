@@ -335,3 +335,12 @@ def test_a_client_needs_a_model_that_exists(model: str | None) -> None:
     """No model, an unknown provider and a bare name are refused at construction."""
     with pytest.raises(ConfigError):
         AsyncClient(model)
+
+
+def test_settings_are_for_a_kit() -> None:
+    """Whoever passes settings, or anything else that is no model, is told what takes them."""
+    for given in ({"models": {"default": "anthropic:claude-sonnet-4-5"}}, Kit({}).config, 7):
+        with pytest.raises(TypeError) as caught:
+            AsyncClient(given)  # type: ignore[arg-type]
+        assert "Kit(settings).async_client" in str(caught.value)
+        assert str(caught.value).startswith("AsyncClient takes a model such as 'anthropic:")

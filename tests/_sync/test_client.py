@@ -321,3 +321,12 @@ def test_a_client_needs_a_model_that_exists(model: str | None) -> None:
     """No model, an unknown provider and a bare name are refused at construction."""
     with pytest.raises(ConfigError):
         Client(model)
+
+
+def test_settings_are_for_a_kit() -> None:
+    """Whoever passes settings, or anything else that is no model, is told what takes them."""
+    for given in ({"models": {"default": "anthropic:claude-sonnet-4-5"}}, Kit({}).config, 7):
+        with pytest.raises(TypeError) as caught:
+            Client(given)  # type: ignore[arg-type]
+        assert "Kit(settings).client" in str(caught.value)
+        assert str(caught.value).startswith("Client takes a model such as 'anthropic:")

@@ -7,6 +7,7 @@ import functools
 import json
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from importlib.resources import files
 from typing import Any
 
 import django
@@ -168,7 +169,8 @@ def test_the_pages(project: Any, client: Client) -> None:
     assert "csrftoken" in page.cookies
     head = client.head("/llm/")
     assert (head.content, int(head["content-length"])) == (b"", len(page.content))
-    assert b'content="' not in client.get("/llm/llmkit.js").content
+    script = files("llmkit").joinpath("static", "llmkit.js").read_bytes()
+    assert client.get("/llm/llmkit.js").content == script  # without anybody's token
     refused = client.get("/llm/stream")
     assert (refused.status_code, refused["allow"]) == (405, "POST")
 

@@ -47,7 +47,8 @@ def make_app(config: dict[str, Any]) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            FastAPI.openapi(app)["paths"].update(openapi_paths("/llm"))
+            security = [{"OAuth2PasswordBearer": []}]
+            FastAPI.openapi(app)["paths"].update(openapi_paths("/llm", security=security))
         return app.openapi_schema or {}
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -70,7 +71,7 @@ def test_a_bearer_token(emulator: Emulator, tmp_path: Path) -> None:
 
 
 def test_the_routes_are_in_the_document(emulator: Emulator) -> None:
-    """Beside the app's own, with what they take and give; it is there on the page that shows it, too."""
+    """Beside the app's own, with what they take and give and the same login; they are there on the page that shows it, too."""
     with asgi_host(make_app(settings(emulator))) as url:
         document = httpx.get(f"{url}/openapi.json").json()
         assert httpx.get(f"{url}/docs").status_code == 200
@@ -79,4 +80,15 @@ def test_the_routes_are_in_the_document(emulator: Emulator) -> None:
         operation = document["paths"][f"/llm{path}"]["post"]
         assert {"200", "401", "429", "503"} <= operation["responses"].keys()
         assert "messages" in str(operation["requestBody"])
+        assert operation["security"] == document["paths"]["/me"]["get"]["security"]
+        (scheme,) = (name for each in operation["security"] for name in each)
+        assert scheme in document["components"]["securitySchemes"]
     assert set(openapi_paths("/ai/")) == {"/ai/stream", "/ai/complete"}
+
+
+def test_without_security_the_documents_own_applies() -> None:
+    """A route says nothing of a login unless it is told to, and an empty list says that there is none."""
+    for path in openapi_paths().values():
+        assert "security" not in path["post"]
+    for path in openapi_paths(security=[]).values():
+        assert path["post"]["security"] == []

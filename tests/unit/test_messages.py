@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import pytest
 
 from llmkit import InvalidRequest, Message
-from llmkit.call import Caller, build_call
+from llmkit.call import Caller, CallOptions, build_call
 from llmkit.messages import to_messages
 
 
@@ -79,8 +81,13 @@ def test_unknown_option_is_a_type_error() -> None:
 
 
 def test_user_may_be_an_id_or_a_caller() -> None:
-    """An id becomes text; tags of the call are added to a caller's own."""
+    """An id becomes text, and the types say so; tags of the call are added to a caller's own."""
+    uuid = UUID(int=7)
     assert build(user=7).caller == Caller(user="7")
+    assert build(user=uuid).caller == Caller(user=str(uuid))
+    assert build(user=None).caller == Caller()
+    takes = get_type_hints(CallOptions)["user"]
+    assert set(get_args(takes)) == {str, int, UUID, Caller, NoneType}
     caller = Caller(user="7", tenant="t", tags={"a": "1"})
     assert build(user=caller, tags={"b": "2"}).caller == Caller(
         user="7", tenant="t", tags={"a": "1", "b": "2"}
