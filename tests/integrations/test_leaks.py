@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from llmkit import Outcome
+from llmkit import Kit, Outcome, StreamClosed
 from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware, get_client, stream_response
 from support.forks import needs_fork
@@ -178,6 +178,25 @@ def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
         assert not kit.tasks
         assert asyncio.run(left.aclose()) is None  # too late to matter, and no error
         kit.close()
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_stream_ends_with_its_kit(tmp_path: Path, transport: str) -> None:
+    """Whoever reads it when the kit is closed is told that it was stopped, and nobody blames the provider."""
+
+    async def main(kit: Kit) -> None:
+        async with kit.async_client.stream("Say hi") as stream:
+            await stream.read()
+            await kit.aclose()
+            with pytest.raises(StreamClosed):
+                await stream.read()
+
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        asyncio.run(
+            main(make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)}))
+        )
+        emulator.wait_for_connections(0)
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
 
 
