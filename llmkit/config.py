@@ -145,7 +145,7 @@ class LedgerConfig(Section):
 
     database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own", "host"] = "own"
-    on_store_error: Literal["outbox", "refuse"] = "outbox"
+    on_store_error: Literal["refuse"] = "refuse"
     outbox: None = None
     store_content: Literal[False] = False
 

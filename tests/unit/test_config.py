@@ -74,6 +74,10 @@ def test_price_zero_is_free() -> None:
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
+        (
+            {"ledger": {"on_store_error": "outbox"}},
+            "ledger.on_store_error is not supported by this version; leave it at 'refuse'",
+        ),
         ({"cache": {"ttl": 3600}}, "cache is not supported by this version; leave it at None"),
         ({"namespace": "shop"}, "leave it at 'llmkit'"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
