@@ -200,7 +200,7 @@ def whole(reply: Response) -> Answer:
         "text": reply.text,
         "stop_reason": reply.stop_reason,
         "usage": reply.usage,
-        "cost_usd": None if reply.cost is None else str(reply.cost),
+        "cost_usd": None if reply.cost is None else format(reply.cost, "f"),
     }
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     return Answer.of(200, headers, msgspec.json.encode(body))
