@@ -152,6 +152,11 @@ async def _close_lines(lines: list[_Line]) -> None:
         await line.client.aclose()
 
 
+async def _content_of(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Give the body of an answer that was read, and decoded, before."""
+    yield answer.content
+
+
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
@@ -235,6 +240,10 @@ class AsyncHttpxExchange:
         self.status = answer.status_code
         self.headers = answer.headers
         self._body = answer.aiter_raw()
+        if answer.is_stream_consumed:  # by a mock's Response, or by a hook of the app's client
+            self.headers = answer.headers.copy()
+            self.headers.pop("content-encoding", None)
+            self._body = _content_of(answer)
 
     async def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""

@@ -153,6 +153,11 @@ def _close_lines(lines: list[_Line]) -> None:
         line.client.close()
 
 
+def _content_of(answer: httpx.Response) -> Iterator[bytes]:
+    """Give the body of an answer that was read, and decoded, before."""
+    yield answer.content
+
+
 class _Line:
     """A client with the socket of its one connection, as far as httpx has told us."""
 
@@ -236,6 +241,10 @@ class HttpxExchange:
         self.status = answer.status_code
         self.headers = answer.headers
         self._body = answer.iter_raw()
+        if answer.is_stream_consumed:  # by a mock's Response, or by a hook of the app's client
+            self.headers = answer.headers.copy()
+            self.headers.pop("content-encoding", None)
+            self._body = _content_of(answer)
 
     def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""
