@@ -146,7 +146,7 @@ class ChunkDecoder(StreamDecoder):
         try:
             chunk = self._decoder.decode(data)
         except BROKEN:
-            chunk = self._decode_odd(data)
+            chunk = self._decode_odd(frame)
         if type(chunk) is NamedChunk:
             self._name(chunk)
         if chunk.choices:
@@ -187,11 +187,11 @@ class ChunkDecoder(StreamDecoder):
         if self.model is not None:
             self._decoder = _chunk_decoder
 
-    def _decode_odd(self, data: str) -> Chunk:
-        if is_keepalive(data):
+    def _decode_odd(self, frame: ServerSentEvent) -> Chunk:
+        if is_keepalive(frame):
             return Chunk()
         try:
-            return fit(self._odd_json(data), NamedChunk)
+            return fit(self._odd_json(frame.data), NamedChunk)
         except Misfit:
             self.failure = failures.malformed(self._origin, "sent a chunk in an unknown format")
         except (ValueError, RecursionError):
