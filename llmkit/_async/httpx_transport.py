@@ -16,7 +16,7 @@ import httpx
 
 from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
 from llmkit._concurrency import Home
-from llmkit._httpx import package_of, shut_down, to_error
+from llmkit._httpx import package_of, proxy_url, shut_down, to_error
 from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
 from llmkit._tls import tls_context
 from llmkit.errors import ConnectionFailed, ProviderError
@@ -95,7 +95,7 @@ class AsyncHttpxTransport:
             )
         try:
             tls = self._ssl_context if proxy.scheme == "https" else None
-            return httpx.Proxy(proxy.url, ssl_context=tls)
+            return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
         except (httpx.InvalidURL, ValueError):
             raise no_proxy_url(proxy.variable) from None
 

@@ -17,7 +17,7 @@ import httpx
 
 from llmkit._concurrency import call_later, home, run_soon
 from llmkit._concurrency import Home
-from llmkit._httpx import package_of, shut_down, to_error
+from llmkit._httpx import package_of, proxy_url, shut_down, to_error
 from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
 from llmkit._tls import tls_context
 from llmkit.errors import ConnectionFailed, ProviderError
@@ -96,7 +96,7 @@ class HttpxTransport:
             )
         try:
             tls = self._ssl_context if proxy.scheme == "https" else None
-            return httpx.Proxy(proxy.url, ssl_context=tls)
+            return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
         except (httpx.InvalidURL, ValueError):
             raise no_proxy_url(proxy.variable) from None
 
