@@ -6,10 +6,17 @@ from typing import Any
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": ["integer", "null"]}
+_PART = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"enum": ["text"]}, "text": _TEXT},
+}
+_PARTS = {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, _PART]}}
 _MESSAGE = {
     "type": "object",
     "required": ["role", "content"],
-    "properties": {"role": {"enum": ["user", "assistant"]}, "content": _TEXT},
+    "additionalProperties": False,
+    "properties": {"role": {"enum": ["user", "assistant"]}, "content": {"anyOf": [_TEXT, _PARTS]}},
 }
 _BODY = {
     "type": "object",
@@ -17,7 +24,10 @@ _BODY = {
     "additionalProperties": False,
     "properties": {
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "model": {**_TEXT, "description": "An alias of a model that the app offers."},
+        "model": {
+            "type": ["string", "null"],
+            "description": "An alias of a model that the app offers.",
+        },
     },
 }
 _USAGE = {
