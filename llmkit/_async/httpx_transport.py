@@ -17,7 +17,7 @@ import httpx
 from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
 from llmkit._concurrency import Home
 from llmkit._httpx import package_of, proxy_url, shut_down, to_error
-from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
+from llmkit._proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit._tls import tls_context
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
@@ -71,7 +71,7 @@ class AsyncHttpxTransport:
     def _take(self, url: str) -> _Line:
         if self._injected is not None:
             return _Line(self._injected, "")
-        origin = "/".join(url.split("/", 3)[:3])
+        origin = origin_of(url)
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()

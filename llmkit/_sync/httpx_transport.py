@@ -18,7 +18,7 @@ import httpx
 from llmkit._concurrency import call_later, home, run_soon
 from llmkit._concurrency import Home
 from llmkit._httpx import package_of, proxy_url, shut_down, to_error
-from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
+from llmkit._proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit._tls import tls_context
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
@@ -72,7 +72,7 @@ class HttpxTransport:
     def _take(self, url: str) -> _Line:
         if self._injected is not None:
             return _Line(self._injected, "")
-        origin = "/".join(url.split("/", 3)[:3])
+        origin = origin_of(url)
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()

@@ -154,6 +154,7 @@ class MessageDecoder(BodyDecoder):
     """Reads a whole message."""
 
     __slots__ = ("_billing",)
+    _report_type = Report
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -182,9 +183,6 @@ class MessageDecoder(BodyDecoder):
         self._said = bool(events)
         self.finished = message.stop_reason is not None
         return [*merged(events), _finish(message.stop_reason, self.usage)]
-
-    def _count(self, report: object) -> Usage | None:
-        return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
 def _decode_odd_message(body: str) -> Message:

@@ -21,7 +21,7 @@ from llmkit.providers.openai_choices import Answer, End, ends
 from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
-from llmkit.usage import Billing, Usage
+from llmkit.usage import Billing
 
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 _named_decoder = msgspec.json.Decoder(NamedChunk)
@@ -203,6 +203,7 @@ class CompletionDecoder(BodyDecoder):
     """Reads a whole completion."""
 
     __slots__ = ("_bill",)
+    _report_type = Report
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -237,9 +238,6 @@ class CompletionDecoder(BodyDecoder):
         self._said = bool(events)
         self.finished = answer.reason is not None
         return [*merged(events), answer.finish(self.usage)]
-
-    def _count(self, report: object) -> Usage | None:
-        return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
 def _first_choice(choices: list[WholeChoice]) -> list[WholeChoice]:
