@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, unusable
+from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, origin_of, unusable
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import (
     ConnectionFailed,
@@ -65,7 +65,7 @@ class AiohttpTransport:
 
     def start(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
         """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        proxy = self._proxies.of("/".join(request.url.split("/", 3)[:3]))
+        proxy = self._proxies.of(origin_of(request.url))
         url = None if proxy is None else _url_of(proxy)
         return AiohttpExchange(self._session, request, connect_timeout, url)
 

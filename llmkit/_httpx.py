@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from llmkit._proxies import SOCKS, Proxy
 from llmkit._tls import untrusted
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.tracebacks import system_error
@@ -21,6 +22,14 @@ def package_of(client: object) -> ModuleType:
         if name in ("httpx", "httpx2"):
             return sys.modules[name]
     return httpx
+
+
+def proxy_url(proxy: Proxy) -> str:
+    """Write a proxy's URL as every httpx takes it.
+
+    Until 0.28 it does not know socks5h, where the proxy looks up the names; with httpx it does so for socks5, too.
+    """
+    return "socks5" + proxy.url[len(proxy.scheme) :] if proxy.scheme in SOCKS else proxy.url
 
 
 def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket

@@ -70,6 +70,11 @@ def proxy_for(origin: str, environ: Mapping[str, str]) -> Proxy | None:
     return _read(environ[variable].strip(), variable)
 
 
+def origin_of(url: str) -> str:
+    """Return the scheme and host of an absolute URL, with the port if it says one."""
+    return "/".join(url.split("/", 3)[:3])
+
+
 def unusable(proxy: Proxy, *, hint: str) -> ConfigError:
     """Make the error for a proxy of a kind that a transport does not know."""
     return ConfigError(

@@ -68,6 +68,12 @@ class Watched(ABC):
         """The HTTP status."""
         return self._exchange.status
 
+    def came(self, data: bytes) -> bytes:
+        """Take note of what a read gave, and return it."""
+        self._waits = False
+        self._left_at = self._clock()
+        return data
+
     def failed(self, error: Exception) -> LLMKitError:
         """Say why a read failed: by a clock, by an abort, or by itself."""
         self._waits = False
@@ -197,12 +203,6 @@ class Upstream(Watched):
         """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
         self._begin_wait()
         return self._exchange.read()
-
-    def came(self, data: bytes) -> bytes:
-        """Take note of what a read gave, and return it."""
-        self._waits = False
-        self._left_at = self._clock()
-        return data
 
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""

@@ -145,7 +145,7 @@ class LedgerConfig(Section):
 
     database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own", "host"] = "own"
-    on_store_error: Literal["outbox", "refuse"] = "outbox"
+    on_store_error: Literal["refuse"] = "refuse"
     outbox: None = None
     store_content: Literal[False] = False
 
@@ -155,7 +155,7 @@ class RelayConfig(Section):
 
     `model` is the browser's default model, `models` are others that it may choose. `heartbeat` is in seconds, `max_body` in bytes.
     `anonymous` lets users call who are not logged in. `allowed_origins` are other origins whose pages may call with cookies; Django
-    uses its own CSRF_TRUSTED_ORIGINS instead.
+    refuses it, and uses its own CSRF_TRUSTED_ORIGINS instead.
     """
 
     model: str = "default"

@@ -7,10 +7,17 @@ from typing import Any
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": ["integer", "null"]}
+_PART = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"enum": ["text"]}, "text": _TEXT},
+}
+_PARTS = {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, _PART]}}
 _MESSAGE = {
     "type": "object",
     "required": ["role", "content"],
-    "properties": {"role": {"enum": ["user", "assistant"]}, "content": _TEXT},
+    "additionalProperties": False,
+    "properties": {"role": {"enum": ["user", "assistant"]}, "content": {"anyOf": [_TEXT, _PARTS]}},
 }
 _BODY = {
     "type": "object",
@@ -18,7 +25,10 @@ _BODY = {
     "additionalProperties": False,
     "properties": {
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "model": {**_TEXT, "description": "The name of one of the models that the app offers."},
+        "model": {
+            "type": ["string", "null"],
+            "description": "The name of one of the models that the app offers.",
+        },
     },
 }
 _USAGE = {

@@ -52,6 +52,11 @@ class Conf:
             if near and key not in _HOOKS:
                 raise ConfigError(f"{key} is not a setting; did you mean {near[0]}?", hint=_MEND)
         self.config = Config.of({key: given[key] for key in given if key not in _HOOKS})
+        if self.config.relay.allowed_origins:
+            raise ConfigError(
+                "relay.allowed_origins is not a setting in Django",
+                hint="Set CSRF_TRUSTED_ORIGINS, as for the project's own forms.",
+            )
         self.permission: Permission | None = _hook(given, "permission")
         self.get_user: GetUser | None = _hook(given, "get_user")
         self._lock = threading.Lock()

@@ -42,5 +42,4 @@ class AsyncAttempts:
             except InvalidRequest as error:
                 plan.passed_over(error)
             else:
-                plan.committed()
                 return AsyncStream(call, attempt, first)

@@ -16,8 +16,8 @@ import httpx
 
 from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
 from llmkit._concurrency import Home
-from llmkit._httpx import package_of, shut_down, to_error
-from llmkit._proxies import SOCKS, Proxies, no_proxy_url, unusable
+from llmkit._httpx import package_of, proxy_url, shut_down, to_error
+from llmkit._proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit._tls import tls_context
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
@@ -71,7 +71,7 @@ class AsyncHttpxTransport:
     def _take(self, url: str) -> _Line:
         if self._injected is not None:
             return _Line(self._injected, "")
-        origin = "/".join(url.split("/", 3)[:3])
+        origin = origin_of(url)
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()
@@ -95,7 +95,7 @@ class AsyncHttpxTransport:
             )
         try:
             tls = self._ssl_context if proxy.scheme == "https" else None
-            return httpx.Proxy(proxy.url, ssl_context=tls)
+            return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
         except (httpx.InvalidURL, ValueError):
             raise no_proxy_url(proxy.variable) from None
 
@@ -150,6 +150,11 @@ class AsyncHttpxTransport:
 async def _close_lines(lines: list[_Line]) -> None:
     for line in lines:
         await line.client.aclose()
+
+
+async def _content_of(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Give the body of an answer that was read, and decoded, before."""
+    yield answer.content
 
 
 class _Line:
@@ -235,6 +240,10 @@ class AsyncHttpxExchange:
         self.status = answer.status_code
         self.headers = answer.headers
         self._body = answer.aiter_raw()
+        if answer.is_stream_consumed:  # by a mock's Response, or by a hook of the app's client
+            self.headers = answer.headers.copy()
+            self.headers.pop("content-encoding", None)
+            self._body = _content_of(answer)
 
     async def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""

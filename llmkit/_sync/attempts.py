@@ -43,5 +43,4 @@ class Attempts:
             except InvalidRequest as error:
                 plan.passed_over(error)
             else:
-                plan.committed()
                 return Stream(call, attempt, first)

@@ -71,7 +71,6 @@ class Plan:
         self._now_trying = 0
         self._attempts = 0
         self._silences = 0
-        self._committed = False
         self._error: LLMKitError | None = None
 
     def next(self) -> Step:
@@ -110,17 +109,12 @@ class Plan:
         self._attempts -= 1
         self._error = self._error or error
 
-    def committed(self) -> None:
-        """Take note that content was handed on: from now on no attempt can be made unseen."""
-        self._committed = True
-
     def _order(self, index: int, now: float) -> tuple[float, bool, int]:
         return max(now, self._ready_at[index]), self._failures[index] > 0, index
 
     def _may_go_on(self) -> bool:
         return (
-            not self._committed
-            and self._attempts < self._retry.attempts
+            self._attempts < self._retry.attempts
             and bool(self._ready_at)
             and self._clock() < self.deadline
         )

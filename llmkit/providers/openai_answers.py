@@ -21,7 +21,7 @@ from llmkit.providers.openai_choices import Answer, End, ends
 from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
-from llmkit.usage import Billing, Usage
+from llmkit.usage import Billing
 
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 _named_decoder = msgspec.json.Decoder(NamedChunk)
@@ -149,7 +149,7 @@ class ChunkDecoder(StreamDecoder):
         try:
             chunk = self._decoder.decode(data)
         except BROKEN:
-            chunk = self._decode_odd(data)
+            chunk = self._decode_odd(frame)
         if type(chunk) is NamedChunk:
             self._name(chunk)
         if chunk.choices:
@@ -190,11 +190,11 @@ class ChunkDecoder(StreamDecoder):
         if self.model is not None:
             self._decoder = _chunk_decoder
 
-    def _decode_odd(self, data: str) -> Chunk:
-        if is_keepalive(data):
+    def _decode_odd(self, frame: ServerSentEvent) -> Chunk:
+        if is_keepalive(frame):
             return Chunk()
         try:
-            return fit(self._odd_json(data), NamedChunk)
+            return fit(self._odd_json(frame.data), NamedChunk)
         except Misfit:
             self.failure = failures.malformed(self._origin, "sent a chunk in an unknown format")
         except (ValueError, RecursionError):
@@ -206,6 +206,7 @@ class CompletionDecoder(BodyDecoder):
     """Reads a whole completion."""
 
     __slots__ = ("_bill",)
+    _report_type = Report
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -240,9 +241,6 @@ class CompletionDecoder(BodyDecoder):
         self._said = bool(events)
         self.finished = answer.reason is not None
         return [*merged(events), answer.finish(self.usage)]
-
-    def _count(self, report: object) -> Usage | None:
-        return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
 def _first_choice(choices: list[WholeChoice]) -> list[WholeChoice]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from llmkit.providers.counts import Count
+from llmkit.providers.counts import Count, TokenReport
 from llmkit.providers.lenient import Needs
 from llmkit.usage import EXACT, LARGEST_COST, Usage
 
@@ -32,7 +32,7 @@ class CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: Count | None = None
 
 
-class Report(msgspec.Struct, gc=False):
+class Report(TokenReport, gc=False):
     """What a chunk or a completion says of tokens."""
 
     prompt_tokens: Count | None = None

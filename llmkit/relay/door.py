@@ -68,7 +68,12 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         )
 
 
-def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> None:
+def check_origin(
+    headers: Mapping[str, str],
+    allowed: Collection[str] = (),
+    *,
+    setting: str = "relay.allowed_origins",
+) -> None:
     """Refuse what a page of another site may have sent in the user's name.
 
     Such a page can make the browser send its cookies along, and the login that it has asked the user for itself, but it cannot
@@ -76,7 +81,8 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> N
 
     Args:
         headers: those of the request, by names in lower case.
-        allowed: other origins whose pages may call with cookies: `relay.allowed_origins`.
+        allowed: other origins whose pages may call with cookies.
+        setting: where the app says which these are.
 
     Raises:
         Refusal: the request is not known to be of the same origin, or of one that is allowed (403).
@@ -100,9 +106,9 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> N
             "cross_origin",
             "the request comes from another site",
             hint="Call it from a page of this app, or with a bearer token and without cookies; "
-            "or add the page's origin to relay.allowed_origins.",
-            advice="A call with cookies has to come from a page of the app, or from an origin in relay.allowed_origins. A proxy in "
-            "front of the app has to pass on the Host header.",
+            f"or add the page's origin to {setting}.",
+            advice=f"A call with cookies has to come from a page of the app, or from an origin in {setting}. A proxy in front of the app "
+            "has to pass on the Host header.",
         )
 
 
@@ -203,7 +209,7 @@ def whole(reply: Response) -> Answer:
         "text": reply.text,
         "stop_reason": reply.stop_reason,
         "usage": reply.usage,
-        "cost_usd": None if reply.cost is None else str(reply.cost),
+        "cost_usd": None if reply.cost is None else format(reply.cost, "f"),
     }
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     return Answer.of(200, headers, msgspec.json.encode(body))

@@ -53,9 +53,15 @@ export async function stream(messages, options = {}) {
   signal?.addEventListener("abort", stop);
   // A page that is left may live on behind the Back button, and its connection with it.
   globalThis.addEventListener?.("pagehide", stop);
-  // Before that a browser may break the connection by itself.
+  // Before that a browser may break the connection by itself. A page that is still there after a moment is not left: its user chose to
+  // stay, or it was a download or a mail address.
   let goes = false;
-  const go = () => (goes = true);
+  let moment;
+  const go = () => {
+    goes = true;
+    clearTimeout(moment);
+    moment = setTimeout(() => (goes = false), MOMENT);
+  };
   globalThis.addEventListener?.("beforeunload", go);
   if (signal?.aborted) stop();
 
@@ -98,12 +104,14 @@ export async function stream(messages, options = {}) {
     signal?.removeEventListener("abort", stop);
     globalThis.removeEventListener?.("pagehide", stop);
     globalThis.removeEventListener?.("beforeunload", go);
+    clearTimeout(moment);
   }
   if (result.error) onError(result.error);
   else if (!result.stopped) onDone?.(result);
   return result;
 }
 
+const MOMENT = 1000; // milliseconds; a dialog that asks whether to leave stops this clock
 const STOPPED = { type: "stopped", message: "the answer was stopped" };
 const UNREACHABLE = {
   type: "connection_failed",

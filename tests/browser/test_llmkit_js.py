@@ -522,6 +522,25 @@ def test_a_page_that_is_left_is_told_of_no_error(blank: Page, host: ScriptedHost
     assert blank.evaluate("({ ...sessionStorage })") == {"stopped": "true"}
 
 
+def test_a_page_that_was_not_left_after_all(blank: Page, host: ScriptedHost) -> None:
+    """After a link to a download, or a dialog in which the user chose to stay, a broken connection is an error as ever."""
+    tab = blank.context.new_page()
+    tab.clock.install()
+    tab.goto("/blank")
+    start(tab)
+    asked = host.asked()
+    asked.start()
+    asked.text("one")
+    wait_for_text(tab, "one")
+    tab.evaluate("void dispatchEvent(new Event('beforeunload'))")
+    tab.clock.run_for(1000)
+    asked.cut()
+    result = over(tab)
+    tab.close()
+    assert not result["stopped"]
+    assert result["error"]["type"] == "stream_truncated"
+
+
 def test_closing_the_tab_closes_the_connection(blank: Page, host: ScriptedHost) -> None:
     """A closed tab stops its answer."""
     tab = blank.context.new_page()

@@ -268,16 +268,50 @@ async def test_djangos_csrf_check_under_asgi(project: Any, sessions: bool) -> No
 
 
 def test_a_project_without_the_csrf_middleware(project: Any, client: Client) -> None:
-    """Then the request has to be of the same origin, as under Flask and ASGI."""
+    """Then the request has to be of the same origin, as under Flask and ASGI, or of one that the project trusts."""
     name = "django.middleware.csrf.CsrfViewMiddleware"
     project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
     client.cookies["seen"] = "1"
-    assert post(client, **{"sec-fetch-site": "cross-site"}).status_code == 403
+    refused = post(client, **{"sec-fetch-site": "cross-site"})
+    assert refused.status_code == 403
+    assert "CSRF_TRUSTED_ORIGINS" in refused.json()["error"]["hint"]
     assert post(client, **{"sec-fetch-site": "same-origin"}).status_code == 200
-    change(project, relay={"allowed_origins": ["https://spa.example"]})
-    page = {"origin": "https://spa.example", "sec-fetch-site": "cross-site"}
-    assert post(client, **page).status_code == 200
     assert b'name="csrf-token"' not in client.get("/llm/").content
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://spa.example", 200),
+        ("HTTPS://SPA.example", 200),
+        ("https://spa.example:8443", 403),
+        ("http://spa.example", 403),
+        ("https://a.spa.example", 403),
+        ("https://a.shop.example", 200),
+        ("https://a.b.shop.example", 200),
+        ("https://badshop.example", 403),
+        ("https://a.shop.example:8443", 403),
+        ("http://localhost:3000", 200),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+@pytest.mark.parametrize("login", ["cookie", "basic"])
+def test_origins_that_the_project_trusts(
+    project: Any, client: Client, origin: str, status: int, login: str
+) -> None:
+    """Where there is no token to compare, CSRF_TRUSTED_ORIGINS names them, in Django's way."""
+    project.CSRF_TRUSTED_ORIGINS = [
+        *("https://spa.example", "https://*.shop.example", "http://localhost:3000")
+    ]
+    page = {"origin": origin, "sec-fetch-site": "cross-site"}
+    if login == "cookie":
+        name = "django.middleware.csrf.CsrfViewMiddleware"
+        project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
+        client.cookies["seen"] = "1"
+    else:
+        page["authorization"] = "Basic YTpi"
+    assert post(client, **page).status_code == status
 
 
 def may_not(request: HttpRequest) -> bool:
@@ -686,6 +720,7 @@ def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch
     [
         ({"modells": {}}, "llmkit.E001"),
         ({"permission": "no.where"}, "llmkit.E001"),
+        ({"relay": {"allowed_origins": "https://spa.example"}}, "llmkit.E001"),
         ({"models": {"default": "nobody:x"}}, "llmkit.E002"),
         ({"models": {}}, "llmkit.W001"),
         ({"providers": {}}, "llmkit.W001"),

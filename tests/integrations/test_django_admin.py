@@ -57,6 +57,14 @@ def test_the_columns(admin_client: Client, settings: Any) -> None:
     assert places == sorted(places)
 
 
+def test_a_small_cost_is_not_nothing(admin_client: Client) -> None:
+    """A cost of less than a millionth of a dollar says so in the list, and its digits stand on the call's own page."""
+    row = call(1, cost_usd=Decimal("0.000000150"))
+    row.save()
+    assert ">&lt;$0.000001<" in admin_client.get(LIST).content.decode()
+    assert "0.000000150" in admin_client.get(f"{LIST}{row.pk}/change/").content.decode()
+
+
 def test_a_user_is_shown_by_name_with_a_link(admin_client: Client) -> None:
     """In the list and on the call's own page; of a user that is gone, or none of the project's, the key stays."""
     ann = get_user_model().objects.create_user("ann <b>")

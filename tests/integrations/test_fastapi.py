@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
+import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from llmkit import InvalidRequest
+from llmkit.config import RelayConfig
 from llmkit.relay.door import CALLS
+from llmkit.relay.payload import parse
 from llmkit.testing import Emulator
 from llmkit_asgi import LLMKitMiddleware, openapi_paths
 from support.browser import SAY_HI
@@ -92,3 +98,56 @@ def test_without_security_the_documents_own_applies() -> None:
         assert "security" not in path["post"]
     for path in openapi_paths(security=[]).values():
         assert path["post"]["security"] == []
+
+
+def fits(value: object, schema: dict[str, Any]) -> bool:
+    """Tell whether a value is as a schema says, as far as this document's go."""
+    if "anyOf" in schema:
+        return any(fits(value, each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return value in schema["enum"]
+    names = {str: "string", list: "array", dict: "object", type(None): "null"}
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if names.get(type(value)) not in kinds:
+        return False
+    if isinstance(value, list):
+        return len(value) >= schema["minItems"] and all(
+            fits(item, schema["items"]) for item in value
+        )
+    if isinstance(value, dict):
+        known = schema["properties"]
+        return (
+            all(name in value for name in schema["required"])
+            and (schema.get("additionalProperties", True) or value.keys() <= known.keys())
+            and all(fits(item, known[name]) for name, item in value.items() if name in known)
+        )
+    return True
+
+
+@pytest.mark.parametrize(
+    ("body", "right"),
+    [
+        ({"messages": [{"role": "user", "content": "Hi"}]}, True),
+        ({"messages": [{"role": "user", "content": "Hi"}], "model": None}, True),
+        ({"messages": [{"role": "user", "content": "Hi"}], "model": "default"}, True),
+        ({"messages": [{"role": "user", "content": ["Say", "hi"]}]}, True),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, True),
+        ({"messages": [{"role": "user", "content": []}]}, False),
+        ({"messages": [{"role": "user", "content": [7]}]}, False),
+        ({"messages": [{"role": "user", "content": [{"type": "image", "text": "Hi"}]}]}, False),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, False),
+        ({"messages": [{"role": "user", "content": None}]}, False),
+        ({"messages": [{"role": "user", "content": "Hi", "name": "Ann"}]}, False),
+        ({"messages": [{"role": "system", "content": "Hi"}]}, False),
+        ({"messages": [{"role": "user"}]}, False),
+        ({"messages": []}, False),
+        ({"messages": [{"role": "user", "content": "Hi"}], "stream": True}, False),
+    ],
+)
+def test_the_document_says_what_is_taken(body: dict[str, Any], right: bool) -> None:
+    """A body fits its schema if the relay takes it, and only then."""
+    operation = openapi_paths()["/llm/complete"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert fits(body, schema) is right
+    with nullcontext() if right else pytest.raises(InvalidRequest):
+        parse(json.dumps(body).encode(), RelayConfig())

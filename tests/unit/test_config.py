@@ -59,7 +59,10 @@ def test_price_zero_is_free() -> None:
         ({"providers": {"x": {"headers": {"x-a": "a\0"}}}}, "printable ASCII"),
         ({"providers": {"x": {"headers": {"x-a": 7}}}}, "providers.x.headers.x-a"),
         ({"providers": {"x": {"headers": {"a b": "c"}}}}, "providers.x.headers.a b"),
-        ({"providers": {"x": {"headers": {"": "c"}}}}, "a header name has only"),
+        (
+            {"providers": {"x": {"headers": {"": "c"}}}},
+            "a header name has only ASCII letters, digits and !#$%&'*+-.^_`|~",
+        ),
         ({"providers": {"x": {"headers": {"Content-Length": "3"}}}}, "set by the HTTP library"),
         ({"relay": {"allowed_origins": ["https://x.example/"]}}, "relay.allowed_origins"),
         ({"relay": {"allowed_origins": "*"}}, "an origin has to be a scheme and a host"),
@@ -74,6 +77,10 @@ def test_price_zero_is_free() -> None:
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
+        (
+            {"ledger": {"on_store_error": "outbox"}},
+            "ledger.on_store_error is not supported by this version; leave it at 'refuse'",
+        ),
         ({"cache": {"ttl": 3600}}, "cache is not supported by this version; leave it at None"),
         ({"namespace": "shop"}, "leave it at 'llmkit'"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
@@ -163,6 +170,13 @@ def test_kit_refuses_at_construction(settings: dict[str, Any], said: str) -> Non
 def test_without_a_host_no_database_means_no_books() -> None:
     """A script that does not say where the rows go has none."""
     assert Kit({}).ledger is None
+
+
+def test_a_headers_name_may_have_all_that_the_message_says() -> None:
+    """The signs are those of RFC 9110."""
+    name = "x-!#$%&'*+-.^_`|~1"
+    provider = Config.of({"providers": {"x": {"headers": {name: "b"}}}}).providers["x"]
+    assert provider.headers == {name: "b"}
 
 
 def test_headers_are_trimmed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,12 @@ from llmkit.relay.door import (
     check_media_type,
     check_origin,
     find,
+    whole,
 )
 from llmkit.relay.hooks import is_yes
 from llmkit.relay.problem import Refusal
+from llmkit.response import Response
+from llmkit.usage import Usage
 from support.browser import SAY_HI
 
 
@@ -213,3 +217,24 @@ def test_what_is_no_permission() -> None:
         with pytest.raises(ConfigError, match="permission"):
             is_yes(answer)
     coroutine.close()
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [(None, None), ("0E-9", "0.000000000"), ("1.50E-7", "0.000000150"), ("3.2", "3.2")],
+)
+def test_a_cost_is_a_plain_decimal(cost: str | None, said: str | None) -> None:
+    """The browser gets no exponent, however little an answer costs."""
+    reply = Response(
+        text="Hi",
+        thinking="",
+        stop_reason="end",
+        raw_stop_reason="stop",
+        usage=Usage(),
+        cost=None if cost is None else Decimal(cost),
+        provider="openai",
+        model="m",
+        request_id=None,
+        call_id="1",
+    )
+    assert json.loads(whole(reply).body)["cost_usd"] == said

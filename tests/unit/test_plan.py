@@ -119,15 +119,6 @@ def test_wait_beyond_the_deadline_gives_up_at_once() -> None:
     assert go(make_plan("a", deadline=105.0), error) == [("a", 0.0), "RateLimited"]
 
 
-def test_nothing_is_repeated_after_commit() -> None:
-    """Once content was handed on, a failure is final."""
-    plan = make_plan("a", "b")
-    plan.next()
-    plan.committed()
-    plan.failed(ConnectionFailed("cut"))
-    assert isinstance(plan.next(), GiveUp)
-
-
 def test_silence_is_answered_with_one_more_attempt() -> None:
     """A first-content timeout may be on the bill, so there is one more attempt and not three."""
     silence = ProviderTimeout("first_content", 1)

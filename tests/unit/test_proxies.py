@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigError
+from llmkit._httpx import proxy_url
 from llmkit._proxies import Proxies, proxy_for
 
 PROXY = "http://proxy.example:3128"
@@ -221,3 +222,20 @@ def test_an_address_is_in_its_networks(address: object, bits: int) -> None:
     for entry in (text, host, f"{text}/{bits}"):
         environ = {"ALL_PROXY": PROXY, "NO_PROXY": f"a.example, {entry}"}
         assert proxy_for(f"https://{host}:8443", environ) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("socks5h://me:secret@a.example:1080", "socks5://me:secret@a.example:1080"),
+        ("SOCKS5H://[::1]:1080", "socks5://[::1]:1080"),
+        ("socks5://a.example", "socks5://a.example"),
+        ("http://a.example:3128", "http://a.example:3128"),
+        ("https://a.example:3128", "https://a.example:3128"),
+    ],
+)
+def test_what_httpx_is_given(url: str, given: str) -> None:
+    """With socks5, httpx leaves names to the proxy already; its 0.27 does not know socks5h."""
+    proxy = proxy_for("https://api.example", {"ALL_PROXY": url})
+    assert proxy is not None
+    assert proxy_url(proxy) == given
