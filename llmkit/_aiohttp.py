@@ -183,7 +183,8 @@ def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | No
         return ProviderTimeout("connect", connect_timeout)
     if (failure := untrusted(error)) is not None:
         return failure
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
+    no_tunnel = aiohttp.ClientHttpProxyError  # the proxy's answer to CONNECT
+    if isinstance(error, aiohttp.ClientConnectorError | no_tunnel | aiohttp.InvalidURL):
         return ConnectionFailed(
             "could not connect to the provider",
             hint="Check the provider's base_url, and that this machine can reach it.",

@@ -184,6 +184,7 @@ def _is_in(address: IPv4Address | IPv6Address, network: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(found.network_address, "ipv4_mapped", None)
-    if mapped is not None and found.prefixlen >= 96:
+    if mapped is not None:
+        # Its prefix has 96 bits or more: with fewer a bit of ffff would be masked.
         found = ip_network((mapped, found.prefixlen - 96))
     return address in found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from llmkit.testing import Behaviour, Emulator
 from support.answers import document, frames
 from support.dead_ends import needs_full_queue, unanswered
 from support.kits import make_kit
+from support.rows import database, rows
 
 LIBRARIES = ("httpx", "httpx2")
 
@@ -128,6 +130,46 @@ async def test_its_errors_are_ours(library: Any) -> None:
                 await nowhere.async_client.complete("Say hi")
             await nowhere.aclose()
             await kit.aclose()
+
+
+UNSENT = {
+    "ConnectError": ConnectionFailed,
+    "ConnectTimeout": ProviderTimeout,
+    "PoolTimeout": ProviderTimeout,
+    "ProxyError": ConnectionFailed,
+    "UnsupportedProtocol": ConnectionFailed,
+}
+SENT = ("ReadError", "WriteError", "RemoteProtocolError", "CloseError")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", [*UNSENT, *SENT])
+async def test_what_its_errors_say_of_the_request(library: Any, name: str, tmp_path: Path) -> None:
+    """An error before there was a connection costs nothing; after it nobody knows what was read."""
+
+    def fail(_: object) -> Any:
+        raise getattr(library, name)("it failed")
+
+    with Emulator() as emulator:
+        async with library.AsyncClient(transport=library.MockTransport(fail)) as client:
+            kit = make_kit(
+                emulator,
+                async_http_client=client,
+                retry={"attempts": 1},
+                timeouts={"connect": 7},
+                ledger={"database": database(tmp_path)},
+            )
+            with pytest.raises(UNSENT.get(name, ConnectionFailed)) as caught:
+                await kit.async_client.complete("Say hi")
+            await kit.aclose()
+    (row,) = rows(tmp_path)
+    assert caught.value.sent == (name in SENT)
+    assert (row["cost_usd"] is None) == (name in SENT)
+    if isinstance(caught.value, ProviderTimeout):
+        assert (caught.value.clock, row["error_code"]) == ("connect", "connect")
+        assert "7 s" in str(caught.value)
+    else:
+        assert ("could not connect" in str(caught.value)) == (name in UNSENT)
 
 
 @pytest.mark.anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from llmkit.testing import Behaviour, Emulator
 from support.answers import document, frames
 from support.dead_ends import needs_full_queue, unanswered
 from support.kits import make_kit
+from support.rows import database, rows
 
 LIBRARIES = ("httpx", "httpx2")
 
@@ -124,6 +126,45 @@ def test_its_errors_are_ours(library: Any) -> None:
                 nowhere.client.complete("Say hi")
             nowhere.close()
             kit.close()
+
+
+UNSENT = {
+    "ConnectError": ConnectionFailed,
+    "ConnectTimeout": ProviderTimeout,
+    "PoolTimeout": ProviderTimeout,
+    "ProxyError": ConnectionFailed,
+    "UnsupportedProtocol": ConnectionFailed,
+}
+SENT = ("ReadError", "WriteError", "RemoteProtocolError", "CloseError")
+
+
+@pytest.mark.parametrize("name", [*UNSENT, *SENT])
+def test_what_its_errors_say_of_the_request(library: Any, name: str, tmp_path: Path) -> None:
+    """An error before there was a connection costs nothing; after it nobody knows what was read."""
+
+    def fail(_: object) -> Any:
+        raise getattr(library, name)("it failed")
+
+    with Emulator() as emulator:
+        with library.Client(transport=library.MockTransport(fail)) as client:
+            kit = make_kit(
+                emulator,
+                http_client=client,
+                retry={"attempts": 1},
+                timeouts={"connect": 7},
+                ledger={"database": database(tmp_path)},
+            )
+            with pytest.raises(UNSENT.get(name, ConnectionFailed)) as caught:
+                kit.client.complete("Say hi")
+            kit.close()
+    (row,) = rows(tmp_path)
+    assert caught.value.sent == (name in SENT)
+    assert (row["cost_usd"] is None) == (name in SENT)
+    if isinstance(caught.value, ProviderTimeout):
+        assert (caught.value.clock, row["error_code"]) == ("connect", "connect")
+        assert "7 s" in str(caught.value)
+    else:
+        assert ("could not connect" in str(caught.value)) == (name in UNSENT)
 
 
 @needs_full_queue

@@ -376,6 +376,25 @@ def test_a_large_page_is_not_kept(wire: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
+def test_a_page_is_given_up_at_its_limit(wire: str) -> None:
+    """A server that sends a page without an end is not read any further, however the page comes; a report up to there is read."""
+    size = 64 * 1024
+    for piece in (1000, size, 10 * size):
+        decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/html"})
+        fed = 0
+        while decoder.failure is None:
+            assert fed < size
+            assert decoder.feed(b"x" * piece) == []
+            fed += piece
+        assert fed >= size
+        assert type(decoder.failure) is ProtocolError
+    report = b'{"error":{"message":"%s"}}' % (b"x" * (size - 100))
+    decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/html"})
+    assert decoder.feed(report) == decoder.close() == []
+    assert type(decoder.failure) is ServerFailed
+
+
+@pytest.mark.parametrize("wire", WIRES)
 def test_an_answer_that_does_not_say_what_it_is_may_be_a_stream(wire: str) -> None:
     """Without a content type the bytes decide."""
     stream = COMPLETE_STREAMS[wire][0]

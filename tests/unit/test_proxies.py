@@ -78,6 +78,12 @@ def test_what_is_a_proxy(value: str, url: str) -> None:
         "http://[::secret]:1",
         "http://-secret-.example",
         "http://secr\u00e9t.example",
+        "http://user:sec ret@proxy.example:3128",
+        "http://user:sec\tret@proxy.example:3128",
+        "http://user:sec\x00ret@proxy.example:3128",
+        "http://user:sec\x1bret@proxy.example:3128",
+        "http://user:sec\x7fret@proxy.example:3128",
+        "http://proxy.example:31\n28",
     ],
 )
 @pytest.mark.parametrize("name", ["https_proxy", "ALL_PROXY"])
@@ -147,6 +153,18 @@ EXCEPTED = [
     ("http://[fd07:b51a:cc66:f0::7]", "[fd07:b51a:cc66:f0::]/64", True),
     ("http://[fd07:b51a:cc66:f1::7]", "fd07:b51a:cc66:f0::/64", False),
     ("http://10.1.2.3", "fd07:b51a:cc66:f0::/64", False),
+    # an IPv4 address that is written as one of IPv6, and networks of either kind
+    ("http://[::ffff:10.1.2.3]", "10.0.0.0/8", True),
+    ("http://[::ffff:11.1.2.3]", "10.0.0.0/8", False),
+    ("http://[::ffff:10.1.2.3]", "::ffff:10.0.0.0/104", True),
+    ("http://[::ffff:11.1.2.3]", "::ffff:10.0.0.0/104", False),
+    ("http://[::ffff:10.1.2.3]", "::ffff:0:0/96", True),
+    ("http://[::ffff:10.1.2.3]", "::ffff:0:0/95", True),
+    ("http://[::ffff:10.1.2.3]", "::/0", True),
+    ("http://10.1.2.3", "::ffff:10.0.0.0/104", True),
+    ("http://11.1.2.3", "::ffff:10.0.0.0/104", False),
+    ("http://10.1.2.3", "::ffff:0:0/95", False),
+    ("http://10.1.2.3", "::/0", False),
     ("http://api.example", "10.0.0.0/8", False),
     # schemes
     ("http://api.example", "http://api.example", True),
