@@ -236,6 +236,6 @@ class Config(Section):
             return cls.model_validate(dict(settings))
         except ValidationError as error:
             raise ConfigError(
-                explain(error, cls),
+                explain(error, cls, settings),
                 hint="Correct the settings of llmkit; the README shows all of them.",
             ) from None

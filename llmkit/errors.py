@@ -49,7 +49,10 @@ class LLMKitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        stop = "" if self.message.endswith("?") else "."
+        return f"{self.message}{stop} {self.hint}"
 
 
 class ConfigError(LLMKitError, ValueError):
