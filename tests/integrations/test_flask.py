@@ -337,10 +337,12 @@ def test_settings_are_checked_at_the_start(emulator: Emulator) -> None:
 
 
 def test_the_command(emulator: Emulator, tmp_path: Path) -> None:
-    """`flask llmkit usage` shows the app's own ledger; an app without books says so."""
+    """`flask llmkit usage` shows the app's own ledger, also before the first call; an app without books says so."""
     app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
-    app.test_client().post("/llm/complete", json=SAY_HI)
     runner = app.test_cli_runner()
+    before = runner.invoke(args=["llmkit", "usage"])
+    assert (before.exit_code, before.output.splitlines()[1]) == (0, "0 calls, $0.000000")
+    app.test_client().post("/llm/complete", json=SAY_HI)
     assert "1 call, $" in runner.invoke(args=["llmkit", "usage"]).output
     (row,) = json.loads(runner.invoke(args=["llmkit", "usage", "--json"]).output)
     assert row["user_key"] == "7"
