@@ -79,6 +79,26 @@ def test_a_401_without_a_key_says_that_none_was_sent(wire: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wire", "path", "said"),
+    [
+        ("openai", "", True),
+        ("openai", "/", True),
+        ("openai", "/v1", False),
+        ("openai", "/api/paas/v4", False),
+        ("anthropic", "", False),
+    ],
+)
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_base_url_without_its_path(wire: str, path: str, said: bool, status: int) -> None:
+    """Where nothing is found at an address that usually ends in /v1 and has no path, the hint says so."""
+    base_url = f"http://127.0.0.1:1{path}"
+    config = Config.of({"providers": {"own": {"wire": wire, "base_url": base_url}}})
+    (route,) = Routes(config).of("own:m")
+    error = route.provider.error("m", status, {}, b"")
+    assert ("usually ends in /v1" in str(error)) == said
+
+
+@pytest.mark.parametrize(
     ("model", "said"),
     [
         ("default", "neither an alias nor a provider:model id"),
