@@ -137,7 +137,7 @@ class Kit:
         provider = {key: value for key, value in given.items() if value is not None}
         kit = cls(
             {
-                "providers": {model.partition(":")[0]: provider},
+                "providers": {model.partition(":")[0]: provider} if provider else {},
                 "models": {"default": model},
                 "ledger": False,
             },

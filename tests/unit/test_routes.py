@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Config, ConfigError
+from llmkit import Client, Config, ConfigError
 from llmkit.call import build_call
 from llmkit.errors import AuthenticationFailed
 from llmkit.routes import Routes
@@ -136,3 +136,20 @@ def test_only_the_first_colon_splits() -> None:
     """Names of models may hold colons."""
     (route,) = Routes(Config()).of("ollama:llama3:8b")
     assert (route.provider.name, route.model) == ("ollama", "llama3:8b")
+
+
+@pytest.mark.parametrize("options", [{}, {"api_key": "test-key"}])
+def test_a_misspelt_provider_of_a_client(options: dict[str, str]) -> None:
+    """A client says what was meant, as the settings of an app do."""
+    with pytest.raises(ConfigError, match=r"Did you mean anthropic\?") as caught:
+        Client("anthropi:claude", **options)
+    assert "provider" in caught.value.message
+
+
+def test_settings_of_a_provider_that_nobody_knows() -> None:
+    """A misspelt provider in the settings is an error at once, and not a key that is missed later."""
+    given = {"providers": {"antropic": {"api_key": "test-key"}}}
+    with pytest.raises(
+        ConfigError, match=r"providers\.antropic\.wire is not set\. Did you mean anthropic\?"
+    ):
+        Routes(Config.of(given))
