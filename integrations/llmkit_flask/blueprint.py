@@ -122,6 +122,10 @@ class _Request:
             name.lower(): value for name, value in flask.request.headers
         }
 
+    @property
+    def has_get_user(self) -> bool:
+        return self._get_user is not logged_in_user
+
     def check_origin(self) -> None:
         check_origin(self.headers, self._allowed_origins)
 

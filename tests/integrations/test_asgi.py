@@ -63,6 +63,24 @@ def test_what_is_not_ours_is_passed_on(emulator: Emulator) -> None:
         assert httpx.get(f"{url}/llmother").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"get_user": lambda scope: None}, "get_user returned None"), ({}, "set get_user to say")],
+)
+def test_the_log_says_why_nobody_is_logged_in(
+    emulator: Emulator,
+    options: dict[str, Any],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A get_user that is set is not told to be set."""
+    monkeypatch.setattr("llmkit.relay.problem._advised", set())
+    with asgi_host(llmkit_app(settings(emulator), **options)) as url:
+        assert httpx.post(f"{url}/complete", json=SAY_HI).status_code == 401
+    assert said in caplog.text
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_stream_reaches_the_browser(emulator: Emulator, wire: str, tmp_path: Path) -> None:
     """Text frames with ids, [DONE] last, headers that no proxy buffers; and a row with its cost."""
