@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from llmkit.config import EXAMPLE
 from llmkit.config_errors import vendor_of
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
@@ -83,7 +84,9 @@ class Routes:
             meant = "" if vendor is None else f"Did you mean '{vendor}:{name}'? "
         if aliases:
             return f"{meant}The aliases in models are: {', '.join(aliases)}."
-        return f'{meant}There are no aliases yet; define one with {{"models": {{"default": "anthropic:claude-sonnet-4-5"}}}}.'
+        if unset := self._config.unset:
+            return f"{meant}{unset}"
+        return f"{meant}There are no aliases yet; define one with {EXAMPLE}."
 
     def _check_known(self, name: str, where: str) -> None:
         if name in self._providers or name in KNOWN or name in self._config.providers:

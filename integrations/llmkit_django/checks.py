@@ -17,6 +17,8 @@ from django.utils.module_loading import import_string
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
+from llmkit.ledger.own import open_own
+from llmkit.readiness import missing
 from llmkit.routes import Routes
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
@@ -31,7 +33,7 @@ _FLUSHES = (6, 1, 3)
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Check `settings.LLMKIT` for everything that can be known to be wrong before the first call."""
     try:
-        conf = Conf(getattr(settings, "LLMKIT", {}))
+        conf = Conf(getattr(settings, "LLMKIT", None))
     except ConfigError as error:
         return [Error(error.message, hint=error.hint, id="llmkit.E001")]
     return [
@@ -66,30 +68,8 @@ def _models(config: Config) -> Iterator[CheckMessage]:
     except ConfigError as error:
         yield Error(error.message, hint=error.hint, id="llmkit.E002")
         return
-    if config.relay.model == "default" and "default" not in config.models:
-        yield _without_default(config)
-        return
-    asked = dict.fromkeys((config.relay.model, *config.relay.models, *config.models))
-    for alias in asked:
-        try:
-            routes.of(alias)
-        except ConfigError as error:
-            # A machine that only builds or tests the project may have no key.
-            yield Warning(f"{alias!r}: {error.message}", hint=error.hint, id="llmkit.W001")
-
-
-def _without_default(config: Config) -> CheckMessage:
-    problem, hint = (
-        "is not set",
-        'Name a model: LLMKIT = {"models": {"default": "anthropic:claude-sonnet-4-5"}}.',
-    )
-    if config.models:
-        other = next(iter(config.models))
-        problem = 'has no model called "default", which is the one that browsers use'
-        hint = f'Name one of them "default", or choose another: LLMKIT["relay"] = {{"model": "{other}"}}.'
-    elif hasattr(settings, "LLMKIT"):
-        problem = "names no model"
-    return Warning(f"settings.LLMKIT {problem}", hint=hint, id="llmkit.W001")
+    for lack in missing(config, routes):
+        yield Warning(lack.message, hint=lack.hint, id="llmkit.W001")
 
 
 def _books(config: Config) -> Iterator[CheckMessage]:
@@ -100,10 +80,15 @@ def _books(config: Config) -> Iterator[CheckMessage]:
             id="llmkit.W002",
         )
         return
+    if config.ledger.database is not None:
+        try:
+            open_own(config, worker="")
+        except ConfigError as error:
+            yield Error(error.message, hint=error.hint, id="llmkit.E003")
+        return
     connection = connections[router.db_for_write(UsageRecord)]
     if (
-        config.ledger.database is None
-        and connection.vendor == "sqlite"
+        connection.vendor == "sqlite"
         and connection.is_in_memory_db()
         and not hasattr(mail, "outbox")  # a test's database
     ):

@@ -12,12 +12,14 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
+from llmkit.errors import ConfigError
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import PATHS, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
 from llmkit.relay.pages import chat_page
 from llmkit.relay.presence import answer_while_present
+from llmkit.relay.problem import problem_of
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 
@@ -70,10 +72,14 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         assert found is not None  # noqa: S101  # path is one of PATHS
         if isinstance(found, Answer):
             return to_flask_response(found)
-        kit = current_state().kit
-        request = _Request(get_user, kit.config.relay.allowed_origins)
+        state = current_state()
+        request = _Request(get_user, state.config.relay.allowed_origins)
         if found == "page":
             return to_flask_response(_chat_page(visitor(request)))
+        try:
+            kit = state.kit
+        except ConfigError as error:
+            return to_flask_response(problem_of(error).answer)
         heartbeat = kit.config.relay.heartbeat
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):

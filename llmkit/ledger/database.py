@@ -48,6 +48,27 @@ def database_url(text: str) -> URL:
     Raises:
         ConfigError: it is no URL, or is of another database, or of a folder that does not exist.
     """
+    url = _supported(text)
+    return _absolute(url) if url.drivername == "sqlite" else url
+
+
+def check_kind(text: str, *, own: bool) -> None:
+    """See that a host's database is of a kind that the ledger can use, wherever it is.
+
+    Args:
+        text: its URL.
+        own: whether the ledger has a connection of its own to it, and so needs its own driver.
+
+    Raises:
+        ConfigError: it is no URL, or is of another kind.
+        MissingExtra: the driver is not installed.
+    """
+    url = _supported(text)
+    if own:
+        new_engine(url)
+
+
+def _supported(text: str) -> URL:
     try:
         url = sa.make_url(text)
     except (exc.ArgumentError, ValueError):
@@ -55,8 +76,7 @@ def database_url(text: str) -> URL:
     backend = url.drivername.partition("+")[0]
     if backend not in _DRIVERS:
         raise not_supported(backend)
-    url = url.set(drivername=_DRIVERS[backend])
-    return _absolute(url) if backend == "sqlite" else url
+    return url.set(drivername=_DRIVERS[backend])
 
 
 def is_in_memory(url: URL) -> bool:

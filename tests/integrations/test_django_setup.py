@@ -100,3 +100,38 @@ def test_settings_that_were_meant_otherwise(
     said = said_of(settings, LLMKIT=given)
     assert says in said[word]
     assert "canary" not in str(said)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "says"),
+    [
+        ({"database": "nope"}, "is not a URL"),
+        ({"database": "mysql://u:p@h/d"}, "does not support 'mysql'"),
+        ({"database": "sqlite:////no/such/folder/x.db"}, "/no/such/folder, does not exist"),
+        ({"database": "postgresql://u:p@h/d"}, "pip install 'llmkit[sql]'"),
+        ({"database": "sqlite:///x.db", "connection": "host"}, "leave ledger.database out"),
+    ],
+)
+def test_a_database_that_cannot_be_used(
+    settings: Any, db: None, ledger: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known before anything connects is an error of the check."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    given = {"models": {"default": "ollama:m"}, "ledger": ledger}
+    assert says in said_of(settings, LLMKIT=given)["llmkit.E003"]
+
+
+def test_a_database_of_its_own(settings: Any, db: None, tmp_path: Path) -> None:
+    """One that can be used is no matter for a check."""
+    ledger = {"database": f"sqlite:///{tmp_path / 'x.db'}"}
+    given = {"models": {"default": "ollama:m"}, "ledger": ledger}
+    assert {word for word in said_of(settings, LLMKIT=given) if word != "llmkit.W005"} == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_call_with_a_database_that_cannot_be_used(settings: Any, db: None, client: Any) -> None:
+    """A project that has not looked at its checks answers in JSON, and says why in the log."""
+    settings.LLMKIT = {"models": {"default": "ollama:m"}, "ledger": {"database": "nope"}}
+    answer = client.post("/llm/complete", {"messages": []}, content_type="application/json")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["hint"]
