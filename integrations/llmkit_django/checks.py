@@ -13,12 +13,14 @@ from django.conf import settings
 from django.core import mail
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's names
 from django.db import connections, router
+from django.urls import get_script_prefix, resolve, reverse
 from django.utils.module_loading import import_string
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.ledger.own import open_own
 from llmkit.readiness import missing
+from llmkit.relay.door import PATHS, route_name
 from llmkit.routes import Routes
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
@@ -60,6 +62,30 @@ def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
             id="llmkit.W006",
         )
     ]
+
+
+@register("llmkit", Tags.urls)
+def check_urls(**_: Any) -> list[CheckMessage]:
+    """Check that no view above llmkit's line answers its URLs. What else is wrong with the URLs is for Django to say."""
+    return list(_taken())
+
+
+def _taken() -> Iterator[CheckMessage]:
+    """Find the first of llmkit's URLs that another view answers; a project may do with its URLs whatever it likes."""
+    for path in PATHS:
+        try:
+            url = reverse(f"llmkit:{route_name(path)}")
+            match = resolve("/" + url.removeprefix(get_script_prefix()).lstrip("/"))
+            is_ours, view = "llmkit" in match.app_names, match._func_path  # noqa: SLF001  # as Django's debug page names it
+        except Exception:  # noqa: BLE001, S112  # it is not included, or its prefix has parameters, or anything
+            continue
+        if not is_ours:
+            yield Warning(
+                f"{url} is answered by {view}",
+                hint="Move llmkit's line above it in the URLconf: the first line that matches answers.",
+                id="llmkit.W008",
+            )
+            return
 
 
 def _models(config: Config) -> Iterator[CheckMessage]:

@@ -15,7 +15,7 @@ from werkzeug.routing import BuildError
 from llmkit.errors import ConfigError
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import PATHS, User, check_origin, find, too_large
+from llmkit.relay.door import PATHS, User, check_origin, find, route_name, too_large
 from llmkit.relay.hooks import awaited
 from llmkit.relay.pages import chat_page
 from llmkit.relay.presence import answer_while_present
@@ -54,7 +54,7 @@ def llmkit_blueprint(name: str = "llmkit", *, get_user: GetUser = logged_in_user
     for path in PATHS:
         blueprint.add_url_rule(
             path,
-            endpoint=path.strip("/").replace(".", "_") or "page",
+            endpoint=route_name(path),
             view_func=_view(path, get_user),
             methods=_METHODS,
         )

@@ -27,6 +27,11 @@ CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
 PATHS = (*PAGES, *CALLS)
 
 
+def route_name(path: str) -> str:
+    """Return what a path of `PATHS` is called where routes have names."""
+    return path.strip("/").replace(".", "_") or "page"
+
+
 # What a browser adds by itself once its user has logged in with it: such a request is as good as one with cookies.
 _SENT_UNASKED = ("basic", "digest", "negotiate", "ntlm")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

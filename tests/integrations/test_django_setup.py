@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
 from django.core import checks
+from django.urls import include, path, re_path, register_converter
 
 from llmkit import ConfigError
 from llmkit_django import conf
+from llmkit_django.checks import check_urls
 
 TESTS = Path(__file__).parents[1]
 BARE = ["django.contrib.auth", "django.contrib.contenttypes"]
@@ -100,6 +104,61 @@ def test_settings_that_were_meant_otherwise(
     said = said_of(settings, LLMKIT=given)
     assert says in said[word]
     assert "canary" not in str(said)
+
+
+def catchall(request: Any, path: str = "") -> None:
+    """Stand for a view that answers everything."""
+
+
+class _Fails:
+    """A converter that cannot say what it has read."""
+
+    regex = ".*"
+
+    def to_python(self, value: str) -> str:
+        """Fail."""
+        raise RuntimeError(value)
+
+    def to_url(self, value: str) -> str:
+        """Fail."""
+        raise RuntimeError(value)
+
+
+register_converter(_Fails, "fails")
+OURS = path("llm/", include("llmkit_django.urls"))
+
+
+@dataclass(frozen=True)
+class SimpleUrls:
+    """Stands for the module."""
+
+    urlpatterns: tuple[Any, ...]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([path("<path:path>", catchall), OURS], "test_django_setup.catchall Move"),
+        ([re_path("", catchall), OURS], "Move llmkit's line above it"),
+        ([path("<path:path>", include([path("", catchall)])), OURS], "/llm/ is answered by "),
+        ([path("llm/stream", catchall), OURS], "/llm/stream is answered by"),
+        ([OURS, re_path("", catchall)], None),
+        ([re_path("", catchall)], None),
+        ([path("<slug:x>/", include("llmkit_django.urls")), re_path("", catchall)], None),
+        ([path("<fails:path>", catchall), OURS], None),
+        ([path("ai/", include(("llmkit_django.urls", "llmkit"), namespace="ai"))], None),
+        (i18n_patterns(OURS), None),
+        ([3], None),
+    ],
+)
+def test_a_view_above_llmkits_line(
+    settings: Any, db: None, lines: list[Any], says: str | None
+) -> None:
+    """A catch-all that answers first is named; URLs that llmkit cannot follow are the project's own matter."""
+    settings.ROOT_URLCONF = SimpleUrls(tuple(lines))
+    found = [f"{message.msg} {message.hint}" for message in check_urls()]
+    assert len(found) == (says is not None)
+    assert all(str(says) in text for text in found), found
 
 
 @pytest.mark.parametrize(
