@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NOT_BUILT = {
     "budgets",
     "cache",
+    "ledger.on_store_error",  # "refuse" is what happens
     "ledger.outbox",
     "ledger.store_content",
     "namespace",

@@ -82,7 +82,7 @@ def test_price_zero_is_free() -> None:
         ({"ledger": True}, "ledger"),
         (
             {"ledger": "sqlite:///llm.db"},
-            "ledger has to be a dict with some of the keys connection, database, on_store_error, or False",
+            "ledger has to be a dict with some of the keys connection, database, or False",
         ),
         ({"ledger": None}, "or False to record nothing"),
         ({"retry": 3}, "retry has to be a dict with some of the keys attempts, wait_initial"),
@@ -120,6 +120,7 @@ def test_price_zero_is_free() -> None:
         ({"relay": {"allowed_origins": "*"}}, "relay.allowed_origins: an origin"),
         ({"cach": {}}, "cach is not a setting (known settings: concurrency"),
         ({"models": {"default": "gpt-5"}}, "did you mean 'openai:gpt-5'? Correct the settings"),
+        ({"ledger": {"on_store_error": "x"}}, "ledger.on_store_error is not supported by this"),
         ({"api_key": "sk-1"}, "api_key is not a setting; did you mean providers.<name>.api_key?"),
         ({"base_url": "http://x"}, "did you mean providers.<name>.base_url?"),
         ({"max_tokens": 3}, "did you mean defaults.max_tokens or relay.max_tokens?"),
