@@ -25,6 +25,7 @@ LLMKitError
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -49,7 +50,14 @@ class LLMKitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        said = self._what()
+        if not self.hint:
+            return said
+        stop = "" if said.endswith("?") else "."
+        return f"{said}{stop} {self.hint}"
+
+    def _what(self) -> str:
+        return self.message
 
 
 class ConfigError(LLMKitError, ValueError):
@@ -138,6 +146,13 @@ class ProviderError(LLMKitError):
             self.can_retry = can_retry
         self.rate_limits: Mapping[str, str] = {}
         self.response: Response | None = None
+
+    def _what(self) -> str:
+        """Say whose failure it is, where the message does not: it may have been written before that was known."""
+        name = self.provider
+        if not name or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.message):
+            return self.message
+        return f"{self.message} ({name})"
 
 
 class ConnectionFailed(ProviderError):

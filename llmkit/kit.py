@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from llmkit import _sigterm
 from llmkit.config import Config
 from llmkit.errors import ConfigError
+from llmkit.ledger.own import open_own
 from llmkit.ledger.worker import WorkerName
 from llmkit.limit import ConcurrencyLimit
 from llmkit.policy.backoff import RetryPolicy
@@ -109,7 +110,9 @@ class Kit:
         self._loop_transports: LoopTransports | None = None
         self._of_parents: list[LoopTransports] = []
         self._start()
-        self.ledger = ledger if ledger is not None else self._open_ledger()
+        self.ledger = (
+            ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
+        )
         if self.ledger is not None:
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
             _sigterm.watch(self)
@@ -137,7 +140,7 @@ class Kit:
         provider = {key: value for key, value in given.items() if value is not None}
         kit = cls(
             {
-                "providers": {model.partition(":")[0]: provider},
+                "providers": {model.partition(":")[0]: provider} if provider else {},
                 "models": {"default": model},
                 "ledger": False,
             },
@@ -278,19 +281,6 @@ class Kit:
             if self._loop_transports is not None:
                 self._of_parents.append(self._loop_transports)
             self._start()
-
-    def _open_ledger(self) -> Ledger | None:
-        settings = self.config.ledger
-        if settings is False or settings.database is None:
-            return None
-        if settings.connection == "host":
-            raise ConfigError(
-                'ledger.connection is "host", but there is no app to take the connection from',
-                hint='Only the adapters for Django and Flask have one; leave ledger.connection at "own" here.',
-            )
-        from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
-
-        return open_ledger(settings.database, worker=WorkerName(self.new_id))
 
 
 def _async_transport(

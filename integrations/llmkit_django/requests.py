@@ -32,8 +32,14 @@ class _Base:
         self._conf = conf
         self.headers: Mapping[str, str] = request.headers  # found in any case
 
+    @property
+    def has_get_user(self) -> bool:
+        """Whether the project says who calls."""
+        return self._conf.get_user is not None
+
     def _caller(self, user: Any) -> Caller:
-        return caller_of(user, anonymous=self._conf.config.relay.anonymous)
+        anonymous = self._conf.config.relay.anonymous
+        return caller_of(user, anonymous=anonymous, has_get_user=self.has_get_user)
 
     def _read(self, limit: int) -> bytes:
         try:

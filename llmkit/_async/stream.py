@@ -217,6 +217,10 @@ class _AsyncText:
                 return event.text
 
 
+_OPEN_FIRST = "Open it first: async with client.stream(...) as stream:"
+_OF_AN_OPEN_STREAM = frozenset(name for name in dir(AsyncStream) if not name.startswith("_"))
+
+
 class AsyncStreamManager:
     """A stream that is not open yet: `async with` opens and closes it.
 
@@ -228,6 +232,19 @@ class AsyncStreamManager:
         self._call_next = call_next
         self._stream: AsyncStream | None = None
         self._entered = False
+
+    if not TYPE_CHECKING:  # which is to find such mistakes by itself
+
+        def __getattr__(self, name: str) -> object:
+            """Say what is missing to whoever uses a stream that is not open."""
+            raise AttributeError(
+                f"the stream is not open, so it has no {name}. {_OPEN_FIRST}"
+                if name in _OF_AN_OPEN_STREAM
+                else f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+
+        def __aiter__(self) -> Self:
+            raise TypeError(f"the stream is not open. {_OPEN_FIRST}")
 
     @forgetful
     async def open(self) -> AsyncStream:

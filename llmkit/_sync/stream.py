@@ -218,6 +218,10 @@ class _Text:
                 return event.text
 
 
+_OPEN_FIRST = "Open it first: with client.stream(...) as stream:"
+_OF_AN_OPEN_STREAM = frozenset(name for name in dir(Stream) if not name.startswith("_"))
+
+
 class StreamManager:
     """A stream that is not open yet: `with` opens and closes it.
 
@@ -229,6 +233,19 @@ class StreamManager:
         self._call_next = call_next
         self._stream: Stream | None = None
         self._entered = False
+
+    if not TYPE_CHECKING:  # which is to find such mistakes by itself
+
+        def __getattr__(self, name: str) -> object:
+            """Say what is missing to whoever uses a stream that is not open."""
+            raise AttributeError(
+                f"the stream is not open, so it has no {name}. {_OPEN_FIRST}"
+                if name in _OF_AN_OPEN_STREAM
+                else f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+
+        def __iter__(self) -> Self:
+            raise TypeError(f"the stream is not open. {_OPEN_FIRST}")
 
     @forgetful
     def open(self) -> Stream:

@@ -26,6 +26,11 @@ CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
 PATHS = (*PAGES, *CALLS)
 
 
+def route_name(path: str) -> str:
+    """Return what a path of `PATHS` is called where routes have names."""
+    return path.strip("/").replace(".", "_") or "page"
+
+
 # What a browser adds by itself once its user has logged in with it: such a request is as good as one with cookies.
 _SENT_UNASKED = ("basic", "digest", "negotiate", "ntlm")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -174,12 +179,13 @@ def forbidden() -> Refusal:
     )
 
 
-def caller_of(user: User, *, anonymous: bool) -> Caller:
+def caller_of(user: User, *, anonymous: bool, has_get_user: bool) -> Caller:
     """Say who calls.
 
     Args:
         user: an id, what the host made of it, or None, False or an empty text for nobody.
         anonymous: whether nobody may call, too.
+        has_get_user: whether a `get_user` of the app's own said who it is.
 
     Raises:
         Refusal: nobody is logged in (401).
@@ -199,8 +205,14 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
         "not_logged_in",
         "you are not logged in",
         hint="Please log in, then try again.",
-        advice="If the app has no login, set get_user to say who calls, or relay.anonymous to let everybody in.",
+        advice=f"get_user returned {_nobody(user)} for this request. relay.anonymous lets in who is not logged in."
+        if has_get_user
+        else "If the app has no login, set get_user to say who calls, or relay.anonymous to let everybody in.",
     )
+
+
+def _nobody(user: User) -> str:
+    return "a Caller without a user" if isinstance(user, Caller) else repr(user)
 
 
 def whole(reply: Response) -> Answer:

@@ -330,3 +330,17 @@ def test_settings_are_for_a_kit() -> None:
             Client(given)  # type: ignore[arg-type]
         assert "Kit(settings).client" in str(caught.value)
         assert str(caught.value).startswith("Client takes a model such as 'anthropic:")
+
+
+def test_a_stream_that_is_not_open_says_how_to_open_it() -> None:
+    """Whoever forgets the block is told of it, and not of a class that they have never heard of."""
+    manager = Client("ollama:m").stream("hi")
+    for name in ("text", "response", "read"):
+        with pytest.raises(AttributeError, match="with client.stream") as caught:
+            getattr(manager, name)
+        assert "Open it first" in str(caught.value)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        getattr(manager, "nonsense")  # noqa: B009  # mypy knows that there is none
+    with pytest.raises(TypeError, match="Open it first: with client.stream"):
+        for _ in manager:  # type: ignore[attr-defined]
+            pass

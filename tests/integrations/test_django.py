@@ -513,6 +513,27 @@ async def test_a_permission_that_asks_the_database_under_asgi(
     assert (await async_client.post(path, body, content_type=JSON)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("hooks", "said"),
+    [({"get_user": lambda request: None}, "get_user returned None"), ({}, "set get_user to say")],
+)
+@pytest.mark.parametrize("path", ["/llm/complete", "/llm/stream"])
+def test_the_log_says_why_nobody_is_logged_in(
+    project: Any,
+    client: Client,
+    path: str,
+    hooks: dict[str, Any],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A get_user that is set is not told to be set; Django's login is none."""
+    monkeypatch.setattr("llmkit.relay.problem._advised", set())
+    change(project, **hooks)
+    assert client.post(path, SAY_HI, content_type=JSON).status_code == 401
+    assert said in caplog.text
+
+
 def test_get_user(project: Any, client: Client) -> None:
     """A project may say itself who calls, and for whom."""
     change(project, get_user=of_acme)

@@ -165,23 +165,42 @@ def test_a_body_that_says_that_it_is_too_long() -> None:
 def test_who_calls() -> None:
     """An id is a text in the books; what the host made of its user stays as it is."""
     for user in (7, "7"):
-        assert caller_of(user, anonymous=False) == Caller(user="7")
+        assert caller_of(user, anonymous=False, has_get_user=False) == Caller(user="7")
     uuid = UUID("12345678123456781234567812345678")
-    assert caller_of(uuid, anonymous=False) == Caller(user=str(uuid))
-    assert caller_of(0, anonymous=False) == Caller(user="0")
+    assert caller_of(uuid, anonymous=False, has_get_user=False) == Caller(user=str(uuid))
+    assert caller_of(0, anonymous=False, has_get_user=False) == Caller(user="0")
     made = Caller(user="7", tenant="t")
-    assert caller_of(made, anonymous=False) is made
+    assert caller_of(made, anonymous=False, has_get_user=False) is made
 
 
 @pytest.mark.parametrize("user", [None, False, "", Caller(), Caller(user="", tenant="t")])
 def test_nobody_calls(user: Any) -> None:
     """None, False and an empty id are nobody, who may call only where all may."""
     with pytest.raises(Refusal) as caught:
-        caller_of(user, anonymous=False)
+        caller_of(user, anonymous=False, has_get_user=False)
     assert caught.value.status == 401
-    admitted = caller_of(user, anonymous=True)
+    admitted = caller_of(user, anonymous=True, has_get_user=False)
     assert admitted.user is None
     assert admitted.tenant == getattr(user, "tenant", None)
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (None, "get_user returned None for this request"),
+        (False, "get_user returned False"),
+        ("", "get_user returned ''"),
+        (Caller(tenant="t"), "get_user returned a Caller without a user"),
+    ],
+)
+def test_a_get_user_that_knows_nobody(user: Any, said: str) -> None:
+    """The log does not tell to set what is set; without one it does."""
+    with pytest.raises(Refusal) as caught:
+        caller_of(user, anonymous=False, has_get_user=True)
+    assert said in str(caught.value.advice)
+    with pytest.raises(Refusal) as caught:
+        caller_of(user, anonymous=False, has_get_user=False)
+    assert "set get_user" in str(caught.value.advice)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +210,7 @@ def test_what_is_no_id(user: Any) -> None:
     """What cannot be an id is a mistake that is said, and lets nobody in."""
     for anonymous in (False, True):
         with pytest.raises(ConfigError, match="get_user"):
-            caller_of(user, anonymous=anonymous)
+            caller_of(user, anonymous=anonymous, has_get_user=False)
     with pytest.raises(TypeError, match=type(user).__name__):
         Caller(user=user)
 

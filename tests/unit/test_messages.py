@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 from uuid import UUID
@@ -46,6 +47,12 @@ def test_empty_parts_are_left_out() -> None:
     ("prompt", "said"),
     [
         ([], "no messages"),
+        (None, "the messages are of the type NoneType"),
+        (7, "the messages are of the type int"),
+        (b"hi", "the messages are of the type bytes"),
+        ({"role": "user", "content": "hi"}, "the messages are of the type dict"),
+        (Message("user", "hi"), "messages[0].parts is not a tuple"),  # type: ignore[arg-type]
+        ([Message("system", ())], "messages[0].role must be one of"),  # type: ignore[arg-type]
         ([3], "messages[0] is a int"),
         ([{"role": "system", "content": "x"}], "messages[0] has the role system"),
         ([{"role": "wizard", "content": "x"}], "messages[0].role"),
@@ -78,6 +85,47 @@ def test_unknown_option_is_a_type_error() -> None:
     """A misspelt option is refused by name, as Python does."""
     with pytest.raises(TypeError, match="'max_token' is not an option"):
         build(max_token=3)
+
+
+def test_a_message_is_made_of_texts() -> None:
+    """What is neither a text nor a part is refused where the message is made."""
+    with pytest.raises(InvalidRequest, match="a part of a message is of the type int"):
+        Message.user(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kind"),
+    [
+        ("max_tokens", "5", "a whole number"),
+        ("max_tokens", 5.0, "a whole number"),
+        ("max_tokens", True, "a whole number"),
+        ("temperature", "hot", "a number"),
+        ("temperature", float("nan"), "a number"),
+        ("top_p", Decimal("0.5"), "a number"),
+        ("seed", "7", "a whole number"),
+        ("stop", 5, "a string or a list of strings"),
+        ("stop", ["a", 5], "a string or a list of strings"),
+        ("stop", b"a", "a string or a list of strings"),
+        ("system", 3, "a string"),
+        ("model", 3, "a string"),
+        ("extra", [], "a dict"),
+        ("tags", "a", "a dict of strings"),
+        ("tags", {"a": 1}, "a dict of strings"),
+        ("run_id", 3, "a string"),
+        ("conversation", UUID(int=3), "a string"),
+    ],
+)
+def test_an_option_of_another_kind(option: str, value: Any, kind: str) -> None:
+    """It is refused by name before anything is sent; its value is not shown."""
+    with pytest.raises(InvalidRequest, match=f"{option} is not {kind}") as caught:
+        build(**{option: value})
+    assert f"type {type(value).__name__}" in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["max_tokens", "stop", "extra", "tags", "model", "system"])
+def test_none_is_nothing(option: str) -> None:
+    """An option that is None is as good as left out."""
+    assert build(**{option: None}) == build()
 
 
 def test_user_may_be_an_id_or_a_caller() -> None:

@@ -103,7 +103,7 @@ def refusals() -> list[Refusal]:
     """Return each kind of refusal that a visitor of the chat page may read."""
     found: list[Refusal] = [forged("CSRF cookie not set."), too_large(10), forbidden()]
     for refused in (
-        lambda: caller_of(None, anonymous=False),
+        lambda: caller_of(None, anonymous=False, has_get_user=False),
         lambda: check_origin({"cookie": "a=b", "sec-fetch-site": "cross-site"}),
     ):
         with pytest.raises(Refusal) as caught:

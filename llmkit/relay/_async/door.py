@@ -24,6 +24,10 @@ class AsyncRequest(Protocol):
     def headers(self) -> Mapping[str, str]:
         """The headers, found by their names in lower case."""
 
+    @property
+    def has_get_user(self) -> bool:
+        """Whether the app has a `get_user` of its own."""
+
     async def check_origin(self) -> None:
         """Refuse a request that another site may have sent in the user's name.
 
@@ -59,7 +63,11 @@ class AsyncDoor:
         try:
             check_media_type(request.headers)
             await request.check_origin()
-            caller = caller_of(await request.user(), anonymous=settings.anonymous)
+            caller = caller_of(
+                await request.user(),
+                anonymous=settings.anonymous,
+                has_get_user=request.has_get_user,
+            )
             check_length(request.headers, settings.max_body)
             try:
                 body = await request.body(settings.max_body)
@@ -78,7 +86,8 @@ class AsyncDoor:
 async def async_visitor(request: AsyncRequest) -> Caller:
     """Return who looks at the chat page: nobody, too, where that cannot be said. A call then says why."""
     try:
-        return caller_of(await request.user(), anonymous=True)
+        user = await request.user()
+        return caller_of(user, anonymous=True, has_get_user=request.has_get_user)
     except Exception:  # noqa: BLE001  # the page is everybody's
         return Caller()
 

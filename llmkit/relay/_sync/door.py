@@ -25,6 +25,10 @@ class Request(Protocol):
     def headers(self) -> Mapping[str, str]:
         """The headers, found by their names in lower case."""
 
+    @property
+    def has_get_user(self) -> bool:
+        """Whether the app has a `get_user` of its own."""
+
     def check_origin(self) -> None:
         """Refuse a request that another site may have sent in the user's name.
 
@@ -60,7 +64,11 @@ class Door:
         try:
             check_media_type(request.headers)
             request.check_origin()
-            caller = caller_of(request.user(), anonymous=settings.anonymous)
+            caller = caller_of(
+                request.user(),
+                anonymous=settings.anonymous,
+                has_get_user=request.has_get_user,
+            )
             check_length(request.headers, settings.max_body)
             try:
                 body = request.body(settings.max_body)
@@ -79,7 +87,8 @@ class Door:
 def visitor(request: Request) -> Caller:
     """Return who looks at the chat page: nobody, too, where that cannot be said. A call then says why."""
     try:
-        return caller_of(request.user(), anonymous=True)
+        user = request.user()
+        return caller_of(user, anonymous=True, has_get_user=request.has_get_user)
     except Exception:  # noqa: BLE001  # the page is everybody's
         return Caller()
 
