@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, origin_of, unusable
@@ -29,16 +30,60 @@ except ImportError:
 BUFFER = 16 * 1024
 
 
-# Whether the request of this task goes over a connection that was made for it.
-_is_new: ContextVar[bool] = ContextVar("is_new", default=False)
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come.
+
+    Attributes:
+        fresh: whether it has to go over a new connection.
+        is_new: whether it goes over a connection that was made for it.
+        unanswered: whether its connection broke before one byte of the answer came.
+    """
+
+    fresh: bool
+    is_new: bool = False
+    unanswered: bool = False
+
+
+# That of the request that this task makes. aiohttp tells of it only to tracers, at a price for every request.
+_progress: ContextVar[_Progress] = ContextVar("progress")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells whether it has made a connection, which aiohttp says only to tracers, at a price for every request."""
+    """Tells whether it has made a connection, and makes one where it has to."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+        progress = _progress.get()
+        connection = await super().connect(*args, **kwargs)
+        while progress.fresh and not progress.is_new:
+            connection.close()  # one of those that were kept was dead, and this one is as old
+            connection = await super().connect(*args, **kwargs)
+        return connection
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        _is_new.set(True)
+        _progress.get().is_new = True
         return await super()._create_connection(*args, **kwargs)
+
+
+class _Answer(aiohttp.ClientResponse):
+    """Tells whether a part of its head had come when the connection broke: the parser is asked, which the connection then forgets."""
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        parser = getattr(connection.protocol, "_parser", None)
+        try:
+            return await super().start(connection)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            _progress.get().unanswered = parser is None or _is_unused(parser)
+            raise
+
+
+def _is_unused(parser: Any) -> bool:  # of aiohttp, in C or in Python
+    """Whether a parser has taken in nothing: only then does it read a head as it is, and not as the rest of another one."""
+    try:
+        ((message, _),), _, _ = parser.feed_data(b"HTTP/1.1 204 unused\r\n\r\n")
+    except Exception:  # noqa: BLE001  # of whatever kind
+        return False
+    return (message.code, message.reason, len(message.headers)) == (204, "unused", 0)
 
 
 class AiohttpTransport:
@@ -60,14 +105,17 @@ class AiohttpTransport:
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent",),
+            response_class=_Answer,
         )
         self._proxies = Proxies()
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AiohttpExchange:
+        """Start an exchange; nothing is sent yet. See `llmkit.transport`."""
         proxy = self._proxies.of(origin_of(request.url))
         url = None if proxy is None else _url_of(proxy)
-        return AiohttpExchange(self._session, request, connect_timeout, url)
+        return AiohttpExchange(self._session, request, connect_timeout, url, fresh=fresh)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -80,6 +128,7 @@ class AiohttpExchange:
     __slots__ = (
         "_answer",
         "_connect_timeout",
+        "_progress",
         "_proxy",
         "_request",
         "_session",
@@ -93,11 +142,14 @@ class AiohttpExchange:
         request: HTTPRequest,
         connect_timeout: float,
         proxy: URL | None,
+        *,
+        fresh: bool,
     ) -> None:
         self._session = session
         self._request: HTTPRequest | None = request
         self._connect_timeout = connect_timeout
         self._proxy = proxy
+        self._progress = _Progress(fresh)
         self._answer: aiohttp.ClientResponse | None = None
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -106,7 +158,7 @@ class AiohttpExchange:
         """Send the request and read the head of the answer."""
         request, self._request = self._request, None
         assert request is not None  # noqa: S101  # an exchange is opened once
-        _is_new.set(False)
+        _progress.set(self._progress)
         try:
             answer = await self._session.request(
                 request.method,
@@ -120,7 +172,7 @@ class AiohttpExchange:
         except (aiohttp.ClientError, OSError) as error:
             failure = self.to_error(error)
             if isinstance(failure, ConnectionFailed) and failure.sent:
-                failure.stale = not _is_new.get()
+                failure.stale = self._progress.unanswered and not self._progress.is_new
         else:
             self._answer = answer
             self.status = answer.status

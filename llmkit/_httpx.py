@@ -51,6 +51,33 @@ def to_error(error: Exception, connect_timeout: float) -> ProviderError:
     return failure
 
 
+def broke_unanswered(error: Exception) -> bool:
+    """Whether a connection broke before one byte of an answer came, as far as HTTP/1.1 shows.
+
+    httpcore says it in the same words when a part of a head came. Only h11 knows, which has kept that part to wait for the rest.
+    """
+    if type(error).__name__ not in ("ReadError", "WriteError", "RemoteProtocolError"):
+        return False
+    state = _h11_state(error)
+    return (
+        state is not None
+        and state.their_state.__name__ == "SEND_RESPONSE"  # not ERROR, as after what is no HTTP
+        and not state.trailing_data[0]
+    )
+
+
+def _h11_state(error: Exception) -> Any:  # an h11.Connection, or None
+    """Find the state of the connection that an error comes from."""
+    cause = error.__cause__ or error.__context__  # httpcore's own
+    trace = None if cause is None else cause.__traceback__
+    while trace is not None:
+        state = getattr(trace.tb_frame.f_locals.get("self"), "_h11_state", None)
+        if state is not None:
+            return state
+        trace = trace.tb_next
+    return None
+
+
 def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
     """Say why there was no connection, if that is it."""
     name = type(error).__name__

@@ -159,8 +159,10 @@ class ConnectionFailed(ProviderError):
     """No connection could be made, or it broke before the answer began.
 
     Attributes:
-        stale: whether a reused connection broke before the first byte of this answer, because the provider had closed it in the
-            meantime.
+        stale: whether a kept connection broke before one byte of this answer came. The provider, or something on the way, has most likely
+            given it up in the meantime, so that the request is sent again at once over a new connection. How long it took to
+            break says nothing: who forgot the connection may refuse it at once or never answer, and a provider that fails while it works
+            on the request looks the same. This is what browsers and most HTTP clients go by, too.
     """
 
     type = "connection_failed"

@@ -72,8 +72,17 @@ class Exchange(Protocol):
 class AsyncTransport(Protocol):
     """Makes exchanges over connections that it keeps."""
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncExchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AsyncExchange:
+        """Start an exchange; nothing is sent yet.
+
+        Args:
+            request: what to send.
+            connect_timeout: how long connecting may take, in seconds.
+            fresh: whether to make a new connection, and to close those to the same address that nobody uses. An httpx client of the app's
+                own keeps its connections itself, and decides itself.
+        """
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -82,8 +91,10 @@ class AsyncTransport(Protocol):
 class Transport(Protocol):
     """Makes exchanges over connections that it keeps, for threads."""
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> Exchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> Exchange:
+        """Start an exchange; nothing is sent yet. See `AsyncTransport.start`."""
 
     def close(self) -> None:
         """Close all connections."""

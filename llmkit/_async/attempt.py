@@ -46,6 +46,7 @@ class AsyncAttempt:
         self._kit = kit
         self._call = call
         self._route = step.route
+        self._fresh = step.fresh
         self._clocks = kit.clocks(call, deadline)
         self._record = kit.record(call, step, self._clocks)
         self._upstream: AsyncUpstream | None = None
@@ -93,7 +94,11 @@ class AsyncAttempt:
             self.has_row = True
         kit.open_attempts[self] = async_home()
         self._clocks.sent(kit.clock())
-        exchange = transport.start(request, connect_timeout=self._clocks.connect_limit(kit.clock()))
+        exchange = transport.start(
+            request,
+            connect_timeout=self._clocks.connect_limit(kit.clock()),
+            fresh=self._fresh,
+        )
         self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)
         self._record.sent = True  # unless its error says otherwise
         await self._upstream.open()

@@ -16,7 +16,13 @@ import httpx
 
 from llmkit._async_concurrency import async_call_later, async_home, async_run_soon
 from llmkit._concurrency import Home
-from llmkit._httpx import package_of, proxy_url, shut_down, to_error
+from llmkit._httpx import (
+    broke_unanswered,
+    package_of,
+    proxy_url,
+    shut_down,
+    to_error,
+)
 from llmkit._proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit._tls import tls_context
 from llmkit.errors import ConnectionFailed, ProviderError
@@ -64,14 +70,18 @@ class AsyncHttpxTransport:
         self._trimmer: AsyncTimer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        return AsyncHttpxExchange(self, self._take(request.url), request, connect_timeout)
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AsyncHttpxExchange:
+        """Start an exchange; nothing is sent yet. See `llmkit.transport`."""
+        return AsyncHttpxExchange(self, self._take(request.url, fresh), request, connect_timeout)
 
-    def _take(self, url: str) -> _Line:
+    def _take(self, url: str, fresh: bool) -> _Line:  # noqa: FBT001  # as `start` was told
         if self._injected is not None:
             return _Line(self._injected, "")
         origin = origin_of(url)
+        if fresh:
+            self._forget(origin)
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()
@@ -84,6 +94,13 @@ class AsyncHttpxTransport:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         )
         return _Line(client, origin)
+
+    def _forget(self, origin: str) -> None:
+        """Close what nobody uses of the connections to an address: one of them was dead, and the others are older."""
+        with self._lock:
+            lines = self._idle.pop(origin, [])
+        if lines:
+            async_run_soon(async_home(), partial(_close_lines, lines), self._tasks)
 
     def _proxy(self, origin: str) -> httpx.Proxy | None:
         proxy = self._proxies.of(origin)
@@ -228,9 +245,9 @@ class AsyncHttpxExchange:
             answer = await client.send(message, stream=True, follow_redirects=False)
         except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
             failure = self.to_error(error)
-        if failure is not None:
             if isinstance(failure, ConnectionFailed) and failure.sent:
-                failure.stale = not self._is_new
+                failure.stale = not self._is_new and broke_unanswered(error)
+        if failure is not None:
             raise failure  # out here, so that it does not carry along what it came from
         self._answer = answer
         if answer.http_version == "HTTP/2":

@@ -47,6 +47,7 @@ class Attempt:
         self._kit = kit
         self._call = call
         self._route = step.route
+        self._fresh = step.fresh
         self._clocks = kit.clocks(call, deadline)
         self._record = kit.record(call, step, self._clocks)
         self._upstream: Upstream | None = None
@@ -94,7 +95,11 @@ class Attempt:
             self.has_row = True
         kit.open_attempts[self] = home()
         self._clocks.sent(kit.clock())
-        exchange = transport.start(request, connect_timeout=self._clocks.connect_limit(kit.clock()))
+        exchange = transport.start(
+            request,
+            connect_timeout=self._clocks.connect_limit(kit.clock()),
+            fresh=self._fresh,
+        )
         self._upstream = Upstream(exchange, self._clocks, call.signal, kit.clock)
         self._record.sent = True  # unless its error says otherwise
         self._upstream.open()
