@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ from django.urls import include, path, re_path, register_converter
 from llmkit import ConfigError
 from llmkit_django import conf
 from llmkit_django.checks import check_urls
+from support.processes import environ
 
-TESTS = Path(__file__).parents[1]
 BARE = ["django.contrib.auth", "django.contrib.contenttypes"]
 
 
@@ -27,12 +26,10 @@ def manage(words: str, **changed: Any) -> str:
     """Run a command of the project with other settings; return what it says."""
     done = subprocess.run(
         [sys.executable, "-m", "django", *words.split()],
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
-            "LLMKIT_TEST_SETTINGS": json.dumps(changed),
-            "PYTHONPATH": str(TESTS),
-        },
+        env=environ(
+            DJANGO_SETTINGS_MODULE="support.django_project.settings",
+            LLMKIT_TEST_SETTINGS=json.dumps(changed),
+        ),
         capture_output=True,
         text=True,
         check=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import socketserver
@@ -12,13 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from support.loops import LOOP
-
-TESTS = Path(__file__).parents[1]
+from support.processes import environ
 
 
 @contextlib.contextmanager
@@ -113,7 +110,7 @@ def _process(
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer
         )  # connections inherit it
-    env = {**os.environ, "LLMKIT_TEST_CONFIG": json.dumps(config), "PYTHONPATH": str(TESTS)}
+    env = environ(LLMKIT_TEST_CONFIG=json.dumps(config))
     server = subprocess.Popen(
         [sys.executable, "-m", *(word.format(fd=listener.fileno()) for word in command)],
         env=env,
