@@ -150,4 +150,7 @@ def _database(app: Flask) -> str | None:
 
 def _uri(app: Flask) -> str | None:
     uri = app.config.get("SQLALCHEMY_DATABASE_URI")
-    return None if uri is None else str(uri)
+    if uri is None or isinstance(uri, str):
+        return uri
+    whole: str = uri.render_as_string(hide_password=False)  # a URL object of SQLAlchemy's
+    return whole

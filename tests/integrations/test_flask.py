@@ -19,11 +19,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import make_url
 
 from llmkit import Caller, ConfigError
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
-from llmkit_flask import LLMKit, get_client, llmkit_blueprint, stream_response
+from llmkit_flask import LLMKit, get_client, llmkit_blueprint, state, stream_response
 from support.browser import SAY_HI
 from support.kits import settings
 from support.left_over import threads
@@ -339,14 +340,23 @@ def test_flask_sqlalchemys_database(emulator: Emulator, tmp_path: Path) -> None:
     assert [row["user_key"] for row in rows(tmp_path)] == ["7"]
 
 
-def test_the_uri_alone(emulator: Emulator, tmp_path: Path) -> None:
-    """An app that uses the setting without the extension has its rows there too."""
+@pytest.mark.parametrize("kind", [str, make_url])
+def test_the_uri_alone(emulator: Emulator, tmp_path: Path, kind: Any) -> None:
+    """An app that uses the setting without the extension has its rows there too, be it a text or SQLAlchemy's own object."""
     app = Flask(__name__)
-    app.config["SQLALCHEMY_DATABASE_URI"] = database(tmp_path)
+    app.config["SQLALCHEMY_DATABASE_URI"] = kind(database(tmp_path))
     app.config["LLMKIT"] = settings(emulator, ledger={})
     LLMKit(app, get_user=lambda request: "7")
     assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 200
     assert len(rows(tmp_path)) == 1
+
+
+def test_a_uri_keeps_its_password() -> None:
+    """SQLAlchemy's object shows itself with asterisks, which no database takes."""
+    url = "postgresql://ann:s3cret@db.example/app"
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = make_url(url)
+    assert state._uri(app) == url
 
 
 def test_settings_are_checked_at_the_start(emulator: Emulator) -> None:
