@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, ConnectionFailed
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
@@ -83,6 +83,14 @@ def no_proxy_url(variable: str) -> ConfigError:
         f"{variable} is not the URL of a proxy",
         hint="It has to look like http://proxy.example:3128 or http://user:password@proxy.example:3128, with special characters in "
         "the password percent-encoded (# as %23). Unset it if there is no proxy.",
+    )
+
+
+def refused() -> ConnectionFailed:
+    """Make the error for a proxy that was reached, and does not connect to the provider."""
+    return ConnectionFailed(
+        "the proxy did not connect to the provider",
+        hint="Check the URL of the proxy, with the user and password in it (HTTPS_PROXY or ALL_PROXY). Or add the provider's host to NO_PROXY.",
     )
 
 
