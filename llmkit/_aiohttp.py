@@ -178,7 +178,7 @@ class AiohttpExchange:
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
             )
-        except (aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # that of a codec, too, for an address that cannot be
             failure = self.to_error(error)
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = self._progress.unanswered and not self._progress.is_new

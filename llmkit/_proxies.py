@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 from llmkit.errors import ConfigError, ConnectionFailed
+from llmkit.host_names import is_host_name
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
@@ -132,7 +133,9 @@ def _is_sound(parts: SplitResult) -> bool:
     # An @ behind the host is that of a password with a / or a # in it.
     if not host or port == 0 or "@" in parts.path + parts.query + parts.fragment:
         return False
-    return _NAME.fullmatch(host) is not None or _address(host) is not None
+    if _address(host) is not None:
+        return True
+    return _NAME.fullmatch(host) is not None and is_host_name(host)
 
 
 def _means(entry: str, scheme: str, host: str, port: int | None) -> bool:

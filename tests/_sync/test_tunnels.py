@@ -1,16 +1,20 @@
 # Generated from tests/_async/test_tunnels.py. Do not edit.
-"""Before a request can go out: a proxy that makes no tunnel, TLS that does not come about, and how long that may take."""
+"""Before a request can go out: an address that cannot be, a proxy that makes no tunnel, TLS that does not come about, and how long it may take."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from llmkit import ConnectionFailed, Kit, ProviderTimeout
+from llmkit.call import Call
+from llmkit.providers.base import HTTPRequest
+from llmkit.providers.openai import OpenAI
 from support.environment import forget_network
 from support.kits import TRANSPORTS
 from support.raw_provider import Answer, raw_provider
@@ -73,6 +77,52 @@ def test_a_proxy_that_makes_no_tunnel(
     assert not caught.value.sent
     assert not caught.value.stale
     assert "secret" not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+    assert_cost_nothing(tmp_path)
+
+
+class Elsewhere(OpenAI):
+    """A provider of the app's own, which does not check its address."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__("far", api_key="test-key", base_url="https://model.invalid/v1")
+        self._at = url
+
+    def build_request(self, call: Call, model: str) -> HTTPRequest:
+        """Say the call to that address."""
+        return replace(super().build_request(call, model), url=self._at)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a..b/v1",
+        "http://.x/v1",
+        f"http://{'a' * 70}.example/v1",
+        "http://xn--a.invalid/v1",
+        "http://\u2603\u2603..invalid/v1",
+        "http://[::1/v1",
+        "http://x:99999/v1",
+        "http://",
+        "ftp://model.invalid/v1",
+        "nowhere",
+    ],
+)
+def test_an_address_that_cannot_be(transport: str, url: str, tmp_path: Path) -> None:
+    """Whatever the HTTP library, a codec or the resolver says of it, the error is ours, and nothing was sent."""
+    config = {
+        "models": {"default": "far:m"},
+        "retry": {"attempts": 1},
+        "transport": transport,
+        "ledger": {"database": database(tmp_path)},
+    }
+    kit = Kit(config, providers=[Elsewhere(url)])
+    with pytest.raises(ConnectionFailed) as caught:
+        kit.client.complete("Say hi")
+    assert kit.limit.running == 0
+    assert kit.open_attempts == {}
+    kit.close()
+    assert not caught.value.sent
     assert_cost_nothing(tmp_path)
 
 

@@ -76,6 +76,7 @@ def test_what_is_a_proxy(value: str, url: str) -> None:
         "http://sec ret.example",
         "http://[::secret]:1",
         "http://-secret-.example",
+        "http://sec..ret.example",
         "http://secr\u00e9t.example",
     ],
 )
