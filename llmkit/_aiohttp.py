@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, origin_of, unusable
+from llmkit._proxies import SOCKS, Proxies, Proxy, no_proxy_url, origin_of, refused, unusable
 from llmkit._tls import tls_context, untrusted
 from llmkit.errors import (
     ConnectionFailed,
@@ -17,6 +17,7 @@ from llmkit.errors import (
 )
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import system_error
+from llmkit.transport import unreachable
 
 try:
     import aiohttp
@@ -37,11 +38,13 @@ class _Progress:
     Attributes:
         fresh: whether it has to go over a new connection.
         is_new: whether it goes over a connection that was made for it.
+        sent: whether it may have begun to go out: the connection stands, with the tunnel through a proxy and TLS.
         unanswered: whether its connection broke before one byte of the answer came.
     """
 
     fresh: bool
     is_new: bool = False
+    sent: bool = False
     unanswered: bool = False
 
 
@@ -50,7 +53,7 @@ _progress: ContextVar[_Progress] = ContextVar("progress")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells whether it has made a connection, and makes one where it has to."""
+    """Tells whether it has made a connection and when it stands, and makes one where it has to."""
 
     async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
         progress = _progress.get()
@@ -58,6 +61,7 @@ class _Connector(aiohttp.TCPConnector):
         while progress.fresh and not progress.is_new:
             connection.close()  # one of those that were kept was dead, and this one is as old
             connection = await super().connect(*args, **kwargs)
+        progress.sent = True
         return connection
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
@@ -154,6 +158,11 @@ class AiohttpExchange:
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have begun to go out."""
+        return self._progress.sent
+
     async def open(self) -> None:
         """Send the request and read the head of the answer."""
         request, self._request = self._request, None
@@ -167,9 +176,9 @@ class AiohttpExchange:
                 data=request.content,
                 allow_redirects=False,
                 proxy=self._proxy,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
             )
-        except (aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # that of a codec, too, for an address that cannot be
             failure = self.to_error(error)
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = self._progress.unanswered and not self._progress.is_new
@@ -187,7 +196,14 @@ class AiohttpExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of aiohttp means."""
-        failure = _to_error(error, self._connect_timeout)
+        failure: ProviderError
+        if self._progress.sent:
+            failure = ConnectionFailed(
+                f"the connection to the provider broke ({type(error).__name__})"
+            )
+        else:
+            failure = _unconnected(error, self._connect_timeout)
+            failure.sent = False
         failure.__cause__ = system_error(error)
         return failure
 
@@ -221,24 +237,10 @@ def _url_of(proxy: Proxy) -> URL:
         raise no_proxy_url(proxy.variable) from None
 
 
-def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
-    failure = _unconnected(error, connect_timeout)
-    if failure is not None:
-        failure.sent = False
-        return failure
-    return ConnectionFailed(f"the connection to the provider broke ({type(error).__name__})")
-
-
-def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
-    """Say why there was no connection, if that is it."""
+def _unconnected(error: Exception, connect_timeout: float) -> ProviderError:
+    """Say why there was no connection."""
     if isinstance(error, aiohttp.ServerTimeoutError):  # reading has no timeout here
         return ProviderTimeout("connect", connect_timeout)
-    if (failure := untrusted(error)) is not None:
-        return failure
-    no_tunnel = aiohttp.ClientHttpProxyError  # the proxy's answer to CONNECT
-    if isinstance(error, aiohttp.ClientConnectorError | no_tunnel | aiohttp.InvalidURL):
-        return ConnectionFailed(
-            "could not connect to the provider",
-            hint="Check the provider's base_url, and that this machine can reach it.",
-        )
-    return None
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return refused()
+    return untrusted(error) or unreachable()

@@ -112,6 +112,7 @@ class _AsyncInflating:
     """An exchange whose body is decoded as it is read, in steps between which the loop goes on."""
 
     __slots__ = ("_exchange", "_inflater", "headers", "status")
+    sent = True
 
     def __init__(self, exchange: AsyncExchange, inflater: Inflater) -> None:
         self._exchange = exchange

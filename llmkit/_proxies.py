@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, ConnectionFailed
+from llmkit.host_names import is_host_name
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
@@ -91,6 +92,14 @@ def no_proxy_url(variable: str) -> ConfigError:
     )
 
 
+def refused() -> ConnectionFailed:
+    """Make the error for a proxy that was reached, and does not connect to the provider."""
+    return ConnectionFailed(
+        "the proxy did not connect to the provider",
+        hint="Check the URL of the proxy, with the user and password in it (HTTPS_PROXY or ALL_PROXY). Or add the provider's host to NO_PROXY.",
+    )
+
+
 def _variable(scheme: str, environ: Mapping[str, str]) -> str | None:
     """Name the variable that says the proxy for a scheme."""
     for name in _variables(scheme):
@@ -129,7 +138,9 @@ def _is_sound(parts: SplitResult) -> bool:
     # An @ behind the host is that of a password with a / or a # in it.
     if not host or port == 0 or "@" in parts.path + parts.query + parts.fragment:
         return False
-    return _NAME.fullmatch(host) is not None or _address(host) is not None
+    if _address(host) is not None:
+        return True
+    return _NAME.fullmatch(host) is not None and is_host_name(host)
 
 
 def _means(entry: str, scheme: str, host: str, port: int | None) -> bool:

@@ -74,6 +74,11 @@ class Watched(ABC):
         self._left_at = self._clock()
         return data
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have begun to go out."""
+        return self._exchange.sent
+
     def failed(self, error: Exception) -> LLMKitError:
         """Say why a read failed: by a clock, by an abort, or by itself."""
         self._waits = False
@@ -167,7 +172,9 @@ class Watched(ABC):
         return closed() if clock is None else self._timeout(clock)
 
     def _timeout(self, clock: Clock) -> ProviderTimeout:
-        return ProviderTimeout(clock, self._clocks.seconds(clock))
+        timeout = ProviderTimeout(clock, self._clocks.seconds(clock))
+        timeout.sent = self.sent
+        return timeout
 
 
 class Upstream(Watched):
@@ -233,6 +240,7 @@ class _Inflating:
     """An exchange whose body is decoded as it is read, in steps."""
 
     __slots__ = ("_exchange", "_inflater", "headers", "status")
+    sent = True
 
     def __init__(self, exchange: Exchange, inflater: Inflater) -> None:
         self._exchange = exchange

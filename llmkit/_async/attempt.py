@@ -100,7 +100,6 @@ class AsyncAttempt:
             fresh=self._fresh,
         )
         self._upstream = AsyncUpstream(exchange, self._clocks, call.signal, kit.clock)
-        self._record.sent = True  # unless its error says otherwise
         await self._upstream.open()
         status, headers = self._upstream.status, self._upstream.headers
         self._record.answered(status, headers)
@@ -236,6 +235,7 @@ class AsyncAttempt:
             self._kit.ledger.finish_soon(self._closing("lost", None))
 
     def _closing(self, status: Status, error: BaseException | None) -> Closing:
+        self._record.sent = self._upstream is not None and self._upstream.sent
         try:
             return self._record.closing(status, error, self._decoder, self.answer)
         except Exception:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -11,28 +10,24 @@ from collections.abc import Iterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
 
 from llmkit._concurrency import call_later, home, run_soon
 from llmkit._concurrency import Home
-from llmkit._httpx import (
-    broke_unanswered,
-    package_of,
-    proxy_url,
-    shut_down,
-    to_error,
-)
+from llmkit._httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
 from llmkit._proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit._tls import tls_context
-from llmkit.errors import ConnectionFailed, ProviderError
+from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 
 if TYPE_CHECKING:
     import asyncio
 
     from llmkit._concurrency import Timer
+
+_Line: TypeAlias = Line[httpx.Client]
 
 # How long a connection is kept that nobody uses, in seconds; aiohttp's are kept as long.
 KEEP_IDLE = 60.0
@@ -175,34 +170,6 @@ def _content_of(answer: httpx.Response) -> Iterator[bytes]:
     yield answer.content
 
 
-class _Line:
-    """A client with the socket of its one connection, as far as httpx has told us."""
-
-    __slots__ = ("_copy", "client", "idle_since", "origin", "package", "socket")
-
-    def __init__(self, client: httpx.Client, origin: str) -> None:
-        self.client = client
-        self.package = package_of(client)
-        self.origin = origin
-        self.idle_since = 0.0
-        self.socket: socket.socket | None = None
-        self._copy: socket.socket | None = None
-
-    def hold(self, found: Any) -> None:  # a socket, or what stands for one in an event loop
-        """Take note of the connection's socket."""
-        self.release()
-        if type(found).__module__.startswith("uvloop"):
-            # Its stand-in cannot be shut down, and does not know when its number has become another connection's.
-            self._copy = found = found.dup()
-        self.socket = found
-
-    def release(self) -> None:
-        """Let a copy go, lest the connection stays open with it."""
-        if self._copy is not None:
-            self._copy.close()
-            self._copy = self.socket = None
-
-
 class HttpxExchange:
     """One request over one line."""
 
@@ -222,32 +189,29 @@ class HttpxExchange:
         self._at_end = False
         self._aborted = False
         self._is_new = False
+        self._is_late = False
+        self._connect_clock: Timer | None = None
+        self._unfinished: Any = None  # a NetworkStream of httpcore or httpcore2
         self._closed = False
         self._closing = threading.Lock()
+        self.sent = False
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
     def open(self) -> None:
         """Send the request and read the head of the answer."""
         client = self._line.client
-        message = client.build_request(
-            self._request.method,
-            self._request.url,
-            headers={**self._request.headers, "accept-encoding": "identity"},
-            content=self._request.content,
-            timeout=self._line.package.Timeout(None, connect=self._connect_timeout),
-            extensions={"trace": self._trace},
-        )
-        if "cookie" not in self._request.headers:
-            # A client of the app's own may keep what a provider has set for another user's call.
-            message.headers.pop("cookie", None)
+        self.sent = not self._line.origin  # a transport of the app's own may not say when
         failure = None
         try:
-            answer = client.send(message, stream=True, follow_redirects=False)
+            answer = client.send(self._message(), stream=True, follow_redirects=False)
         except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
             failure = self.to_error(error)
+            self.sent = failure.sent
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = not self._is_new and broke_unanswered(error)
+        finally:
+            self._connected()
         if failure is not None:
             raise failure  # out here, so that it does not carry along what it came from
         self._answer = answer
@@ -262,6 +226,21 @@ class HttpxExchange:
             self.headers = answer.headers.copy()
             self.headers.pop("content-encoding", None)
             self._body = _content_of(answer)
+
+    def _message(self) -> httpx.Request:
+        client = self._line.client
+        message = client.build_request(
+            self._request.method,
+            self._request.url,
+            headers={**self._request.headers, "accept-encoding": "identity"},
+            content=self._request.content,
+            timeout=self._line.package.Timeout(None, connect=self._connect_timeout),
+            extensions={"trace": self._trace},
+        )
+        if "cookie" not in self._request.headers:
+            # A client of the app's own may keep what a provider has set for another user's call.
+            message.headers.pop("cookie", None)
+        return message
 
     def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""
@@ -282,7 +261,11 @@ class HttpxExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of httpx means."""
-        return to_error(error, self._connect_timeout)
+        if self._is_late:
+            failure = ProviderTimeout("connect", self._connect_timeout)
+            failure.sent = self.sent
+            return failure
+        return to_error(error, self._connect_timeout, sent=self.sent)
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -308,8 +291,13 @@ class HttpxExchange:
                 return
             self._closed = True
         answer, self._answer, self._body = self._answer, None, None
+        unfinished, self._unfinished = self._unfinished, None
         kept = False
         try:
+            if unfinished is not None:
+                (
+                    unfinished.close()
+                )  # httpcore loses it when it is cancelled before TLS stands
             if answer is not None:
                 answer.close()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
@@ -324,15 +312,40 @@ class HttpxExchange:
                 self._transport.drop(self._line)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._is_new = True
+        event = event.partition(".")[2]  # of a connection, of one through a proxy, of HTTP/1.1 or 2
+        if event in ("connect_tcp.started", "connect_unix_socket.started"):
+            self._is_new, self.sent = True, False
+            self._connected()
+            # httpx gives as long to each step, and for ever to the answer of a proxy.
+            self._connect_clock = call_later(self._connect_timeout, self._cut_late)
+        elif event == "connect_tcp.complete":
+            self._unfinished = info.get("return_value")
+            self._note_socket(self._unfinished, copied=True)
+        elif event == "start_tls.complete":
             self._note_socket(info.get("return_value"))
+        elif event == "send_request_headers.started" and info["request"].method != b"CONNECT":
+            self._connected()
+            self._unfinished = None
+            self.sent = True
 
-    def _note_socket(self, stream: Any) -> None:  # a NetworkStream of httpcore or httpcore2
+    def _cut_late(self) -> None:
+        """Cut a connection that takes too long to be made."""
+        self._is_late = True
+        self.abort()
+
+    def _connected(self) -> None:
+        """Stop the clock of connecting."""
+        clock, self._connect_clock = self._connect_clock, None
+        if clock is not None:
+            clock.cancel()
+
+    def _note_socket(
+        self, stream: Any, *, copied: bool = False
+    ) -> None:  # of httpcore or httpcore2
         if stream is None:
             return
         found = stream.get_extra_info("socket")
         if found is not None:
-            self._line.hold(found)
+            self._line.hold(found, copied=copied)
         if self._aborted:
             self.abort()

@@ -120,7 +120,7 @@ def test_a_proxy_that_does_not_lead_to_the_provider(
     """Where it opens no tunnel nothing was sent: it is no connection, and costs nothing."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
     kit = far_away("https", transport=transport, ledger={"database": database(tmp_path)})
-    with pytest.raises(ConnectionFailed, match="could not connect") as caught:
+    with pytest.raises(ConnectionFailed, match="the proxy did not connect") as caught:
         kit.client.complete("Say hi")
     kit.close()
     assert proxy.asked == ["CONNECT model.invalid:443 HTTP/1.1\r\n"]  # type: ignore[attr-defined]

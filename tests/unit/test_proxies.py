@@ -77,6 +77,7 @@ def test_what_is_a_proxy(value: str, url: str) -> None:
         "http://sec ret.example",
         "http://[::secret]:1",
         "http://-secret-.example",
+        "http://sec..ret.example",
         "http://secr\u00e9t.example",
         "http://user:sec ret@proxy.example:3128",
         "http://user:sec\tret@proxy.example:3128",
