@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 """What a call says where it says nothing."""
+
+UserId = str | int | UUID | None
+"""What may say who calls; None is nobody."""
 
 
 def user_id(value: object) -> str | None:
@@ -50,6 +54,17 @@ class Caller:
     tenant: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     groups: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:  # any id is taken, and `user` is its text
+
+        def __init__(
+            self,
+            *,
+            user: UserId = None,
+            tenant: str | None = None,
+            tags: Mapping[str, str] = NOTHING,
+            groups: tuple[str, ...] = (),
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if type(self.user) is not str or not self.user:
@@ -100,8 +115,8 @@ class Call:
 class CallOptions(TypedDict, total=False):
     """The options of `complete()` and `stream()`.
 
-    `user` is an id, or a `Caller`, which can also have a tenant and tags. `run_id` and `conversation` are your app's own ids, which are
-    stored in the row.
+    `user` is an id (a string, a number or a UUID), or a `Caller`, which can also have a tenant and tags; None is nobody. `run_id` and
+    `conversation` are your app's own ids, which are stored in the row.
     """
 
     model: str
@@ -112,13 +127,68 @@ class CallOptions(TypedDict, total=False):
     stop: str | Sequence[str]
     seed: int | None
     extra: Mapping[str, object]
-    user: str | Caller | None
+    user: UserId | Caller
     tags: Mapping[str, str]
     run_id: str | None
     conversation: str | None
 
 
 _OPTIONS = frozenset(CallOptions.__annotations__)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and isfinite(value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    if isinstance(value, bytes | Mapping) or not isinstance(value, Collection):
+        return False
+    return all(map(_is_text, value))
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are_tags(value: object) -> bool:
+    return isinstance(value, Mapping) and _are_texts(value.keys()) and _are_texts(value.values())
+
+
+# What each option has to be, besides None.
+_KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "model": (_is_text, "a string"),
+    "system": (_is_text, "a string"),
+    "max_tokens": (_is_whole, "a whole number"),
+    "temperature": (_is_number, "a number"),
+    "top_p": (_is_number, "a number"),
+    "stop": (_are_texts, "a string or a list of strings"),
+    "seed": (_is_whole, "a whole number"),
+    "extra": (_is_mapping, "a dict"),
+    "tags": (_are_tags, "a dict of strings"),
+    "run_id": (_is_text, "a string"),
+    "conversation": (_is_text, "a string"),
+}
+
+
+def _check(options: CallOptions) -> None:
+    """See that each option is of its kind. Its value is not shown, for it may be a prompt."""
+    for name, value in options.items():
+        if value is None or name not in _KINDS:
+            continue
+        fits, kind = _KINDS[name]
+        if not fits(value):
+            raise InvalidRequest(
+                f"{name} is not {kind}",
+                hint=f"Pass {kind} as {name}; this is of the type {type(value).__name__}.",
+            )
 
 
 def build_call(
@@ -140,10 +210,11 @@ def build_call(
     if not options.keys() <= _OPTIONS:
         unknown, known = min(options.keys() - _OPTIONS), ", ".join(sorted(_OPTIONS))
         raise TypeError(f"{unknown!r} is not an option of a call. Known options: {known}")
+    _check(options)
     max_tokens = options.get("max_tokens")
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")
-    stop = options.get("stop", ())
+    stop = options.get("stop") or ()
     return Call(
         call_id=call_id,
         model=options.get("model") or default_model,
@@ -154,8 +225,8 @@ def build_call(
         top_p=options.get("top_p"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         seed=options.get("seed"),
-        extra=options.get("extra", NOTHING),
-        caller=_caller(options.get("user"), options.get("tags", NOTHING)),
+        extra=options.get("extra") or NOTHING,
+        caller=_caller(options.get("user"), options.get("tags") or NOTHING),
         run_id=options.get("run_id"),
         conversation=options.get("conversation"),
         streaming=streaming,
@@ -163,7 +234,7 @@ def build_call(
     )
 
 
-def _caller(user: str | Caller | None, tags: Mapping[str, str]) -> Caller:
+def _caller(user: UserId | Caller, tags: Mapping[str, str]) -> Caller:
     if isinstance(user, Caller):
         if not tags:
             return user

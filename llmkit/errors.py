@@ -25,6 +25,7 @@ LLMKitError
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -49,7 +50,14 @@ class LLMKitError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        said = self._what()
+        if not self.hint:
+            return said
+        stop = "" if said.endswith("?") else "."
+        return f"{said}{stop} {self.hint}"
+
+    def _what(self) -> str:
+        return self.message
 
 
 class ConfigError(LLMKitError, ValueError):
@@ -139,13 +147,22 @@ class ProviderError(LLMKitError):
         self.rate_limits: Mapping[str, str] = {}
         self.response: Response | None = None
 
+    def _what(self) -> str:
+        """Say whose failure it is, where the message does not: it may have been written before that was known."""
+        name = self.provider
+        if not name or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.message):
+            return self.message
+        return f"{self.message} ({name})"
+
 
 class ConnectionFailed(ProviderError):
     """No connection could be made, or it broke before the answer began.
 
     Attributes:
-        stale: whether a reused connection broke before the first byte of this answer, because the provider had closed it in the
-            meantime.
+        stale: whether a kept connection broke before one byte of this answer came. The provider, or something on the way, has most likely
+            given it up in the meantime, so that the request is sent again at once over a new connection. How long it took to
+            break says nothing: who forgot the connection may refuse it at once or never answer, and a provider that fails while it works
+            on the request looks the same. This is what browsers and most HTTP clients go by, too.
     """
 
     type = "connection_failed"

@@ -98,5 +98,5 @@ class Kit:
         self.runtime.close()
 
     async def aclose(self) -> None:
-        """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
+        """Stop the streams of this event loop that are still open, close its connections, then do what `close` does."""
         await self.runtime.aclose()

@@ -52,8 +52,18 @@ Prompt = str | Message | Sequence[Message | Mapping[str, object]]
 
 
 def to_parts(content: Iterable[str | Part]) -> tuple[Part, ...]:
-    """Turn texts into parts and keep parts as they are. Empty ones are left out: vendors refuse them."""
+    """Turn texts into parts and keep parts as they are. Empty ones are left out: vendors refuse them.
+
+    Raises:
+        InvalidRequest: one is neither.
+    """
     parts = [TextPart(item) if isinstance(item, str) else item for item in content]
+    wrong = [part for part in parts if not isinstance(part, TextPart)]
+    if wrong:
+        raise InvalidRequest(
+            f"a part of a message is of the type {type(wrong[0]).__name__}",
+            hint="A part is a string or a TextPart.",
+        )
     return tuple(part for part in parts if part.text) or (TextPart(""),)
 
 
@@ -61,12 +71,17 @@ def to_messages(prompt: Prompt) -> tuple[Message, ...]:
     """Turn what a caller passed into a tuple of messages.
 
     Raises:
-        InvalidRequest: there are no messages, a role is unknown, or a content is neither a string nor a list of parts.
+        InvalidRequest: there are no messages, they are no list, a role is unknown, or a content is neither a string nor a list of parts.
     """
     if isinstance(prompt, str):
         return (Message.user(prompt),)
     if isinstance(prompt, Message):
-        return (prompt,)
+        return (_checked(prompt, 0),)
+    if isinstance(prompt, bytes | Mapping) or not isinstance(prompt, Iterable):
+        raise InvalidRequest(
+            f"the messages are of the type {type(prompt).__name__}",
+            hint='Pass a string, or a list such as [{"role": "user", "content": "..."}].',
+        )
     messages = tuple(_to_message(item, at) for at, item in enumerate(prompt))
     if not messages:
         raise InvalidRequest("there are no messages", hint="Send at least one message.")
@@ -75,7 +90,7 @@ def to_messages(prompt: Prompt) -> tuple[Message, ...]:
 
 def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
     if isinstance(item, Message):
-        return item
+        return _checked(item, at)
     if not isinstance(item, Mapping):
         raise InvalidRequest(
             f"messages[{at}] is a {type(item).__name__}",
@@ -98,6 +113,24 @@ def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
             hint="A message has only a role and a content.",
         )
     return Message(cast("Role", role), _content_parts(content, at))
+
+
+def _checked(message: Message, at: int) -> Message:
+    """Return a message that the app has made itself, if it is sound."""
+    if message.role not in ROLES:
+        raise InvalidRequest(
+            f"messages[{at}].role must be one of {', '.join(ROLES)}",
+            hint='Make it with Message.user("...") or Message.assistant("...").',
+        )
+    if not (
+        isinstance(message.parts, tuple)
+        and all(isinstance(part, TextPart) for part in message.parts)
+    ):
+        raise InvalidRequest(
+            f"messages[{at}].parts is not a tuple of parts",
+            hint=f'Make it with Message.{message.role}("..."), which takes texts.',
+        )
+    return message
 
 
 def _content_parts(content: object, at: int) -> tuple[Part, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 from llmkit.concurrency import sigterm
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
-from llmkit.errors import ConfigError
+from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.backoff import RetryPolicy
@@ -95,12 +95,6 @@ class Runtime:
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
-        self.connections = Connections(
-            self.config.transport,
-            http_client,
-            async_http_client,
-            ending=partial(_end_loop, self.open_attempts, self.tasks),
-        )
         self._chance = chance
         self._retry = RetryPolicy(**self.config.retry.model_dump())
         timeouts = self.config.timeouts
@@ -109,10 +103,20 @@ class Runtime:
             connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
         )
         self._limits: dict[int, ConcurrencyLimit] = {}
-        self.ledger = ledger if ledger is not None else self._open_ledger()
+        self.ledger = (
+            ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
+        )
         if self.ledger is not None:
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
             sigterm.watch(self)
+        self.connections = Connections(
+            self.config.transport,
+            http_client,
+            async_http_client,
+            # A server sets its own handler when its loop begins, after it has loaded the app.
+            beginning=sigterm.install if self.ledger is not None else None,
+            ending=partial(_end_loop, self.open_attempts, self.tasks),
+        )
 
     @property
     def runtime(self) -> Self:
@@ -180,27 +184,12 @@ class Runtime:
             self.ledger.close()
 
     async def aclose(self) -> None:
-        """Wait for running finalisers, close the connections of this event loop, then do what `close` does."""
+        """Stop the streams of this event loop that are still open, close its connections, then do what `close` does."""
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
-        from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
-
-        await async_finished(self.tasks, asyncio.get_running_loop())
+        await _end_loop(self.open_attempts, self.tasks, asyncio.get_running_loop())
         await self.connections.aclose()
         await asyncio.to_thread(self.close)
-
-    def _open_ledger(self) -> Ledger | None:
-        settings = self.config.ledger
-        if settings is False or settings.database is None:
-            return None
-        if settings.connection == "host":
-            raise ConfigError(
-                'ledger.connection is "host", but there is no app to take the connection from',
-                hint='Only the adapters for Django and Flask have one; leave ledger.connection at "own" here.',
-            )
-        from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy
-
-        return open_ledger(settings.database, worker=WorkerName(self.new_id))
 
 
 def _forsake(

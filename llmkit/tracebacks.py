@@ -21,7 +21,7 @@ _EMPTIED = frozenset(
     {
         *("llmkit", "llmkit_asgi", "llmkit_django", "llmkit_flask"),
         *("aiohttp", "anyio", "asyncio", "h11", "httpcore", "httpcore2", "httpx", "httpx2", "ssl"),
-        *("msgspec", "psycopg", "pydantic", "sqlalchemy"),
+        *("psycopg", "pydantic", "sqlalchemy"),
     }
 )
 

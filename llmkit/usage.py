@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import (
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    Overflow,
+)
 from typing import Literal
 
 Source = Literal["reported", "estimated", "unknown"]
@@ -54,5 +61,15 @@ class Billing:
     stated_cost: Decimal | None = None
 
 
+# How money is computed, whatever context the host computes in.
+EXACT = Context(
+    prec=50,
+    rounding=ROUND_HALF_UP,
+    Emin=-999_999,
+    Emax=999_999,
+    traps=[InvalidOperation, DivisionByZero, Overflow],
+)
+LARGEST_COST = Decimal(10**9)
+"""What the column of a cost cannot hold any more, in US dollars."""
 PLAIN = Billing()
 """Tokens at the usual price, and nothing else."""

@@ -44,10 +44,10 @@ def free_port() -> int:
 
 def get(url: str) -> httpx.Response:
     """Get a page, once the server listens."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         try:
-            return httpx.get(url, follow_redirects=True)
+            return httpx.get(url, follow_redirects=True, timeout=60)
         except httpx.ConnectError:
             assert time.monotonic() < until
             time.sleep(0.05)  # another process, which does not say when it listens
@@ -99,4 +99,4 @@ def test_one_command_runs_it(name: str, tmp_path: Path) -> None:
             assert script.headers["content-type"].startswith("text/javascript")
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)

@@ -52,3 +52,45 @@ def test_a_client_loads_no_framework(statement: str) -> None:
     """The core knows no web framework, and loads no database before a ledger is opened."""
     loaded = modules_after(f"import llmkit\n{statement}")
     assert loaded & {"click", "django", "fastapi", "flask", "sqlalchemy", "starlette"} == set()
+
+
+WITHOUT_SQL = """
+import sys
+sys.modules["sqlalchemy"] = None
+LLMKIT = {"models": {"default": "ollama:m"}, "ledger": {"database": "sqlite:///x.db"}}
+"""
+FLASK = """
+from flask import Flask
+from llmkit import ConfigError
+from llmkit_flask import LLMKit
+
+app = Flask("app")
+app.config["LLMKIT"] = {"ledger": False}
+LLMKit(app)
+app = Flask("app")
+app.config["LLMKIT"] = LLMKIT
+try:
+    LLMKit(app)
+except ConfigError as error:
+    print(error)
+"""
+DJANGO = """
+import django
+from django.conf import settings
+from django.core.checks import run_checks
+
+apps = ["django.contrib.auth", "django.contrib.contenttypes", "llmkit_django"]
+databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "x.db"}}
+settings.configure(INSTALLED_APPS=apps, DATABASES=databases, LLMKIT=LLMKIT)
+django.setup()
+print(*[f"{error.msg}. {error.hint}" for error in run_checks() if error.id == "llmkit.E003"])
+"""
+
+
+@pytest.mark.parametrize("app", [FLASK, DJANGO], ids=["flask", "django"])
+def test_a_database_without_sqlalchemy(app: str) -> None:
+    """An app that names one is told at its start what to install; a Flask app that records nothing needs none."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SQL + app], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "SQLAlchemy is not installed. Run: pip install 'llmkit[sql]'\n"

@@ -32,6 +32,7 @@ NAMES = {
     "aclose": "close",
     "afinish": "finish",
     "aiter_raw": "iter_raw",
+    "aread": "read",
     "arecord": "record",
     "handle_async": "handle",
 }

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from llmkit.config import Config
+from llmkit.config import Config, Place
 from llmkit.errors import LLMKitError
 from llmkit.kit import Kit
+from llmkit.policy.readiness import log_missing
 from llmkit.relay.door import NOT_FOUND
 from llmkit.tracebacks import forgetful
 from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
@@ -44,7 +45,7 @@ class LLMKitMiddleware:
         kit: Kit | None = None,
     ) -> None:
         self.app = app
-        self.kit = kit if kit is not None else Kit(Config.of(config or {}).for_host())
+        self.kit = kit if kit is not None else _make_kit(config)
         self._owns_kit = kit is None
         self._prefix = prefix.rstrip("/")
         self._routes = Routes(self.kit, get_user)
@@ -75,6 +76,12 @@ class LLMKitMiddleware:
             await send(message)
 
         return send_and_close
+
+
+def _make_kit(config: Mapping[str, Any] | Config | None) -> Kit:
+    kit = Kit(Config.of(config, place=Place("config")).for_host())
+    log_missing(kit.config, kit.runtime.routes)
+    return kit
 
 
 @forgetful

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _TEXT = {"type": "string"}
 _COUNT = {"type": ["integer", "null"]}
+_PART = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"enum": ["text"]}, "text": _TEXT},
+}
+_PARTS = {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, _PART]}}
 _MESSAGE = {
     "type": "object",
     "required": ["role", "content"],
-    "properties": {"role": {"enum": ["user", "assistant"]}, "content": _TEXT},
+    "additionalProperties": False,
+    "properties": {"role": {"enum": ["user", "assistant"]}, "content": {"anyOf": [_TEXT, _PARTS]}},
 }
 _BODY = {
     "type": "object",
@@ -17,7 +25,10 @@ _BODY = {
     "additionalProperties": False,
     "properties": {
         "messages": {"type": "array", "minItems": 1, "items": _MESSAGE},
-        "model": {**_TEXT, "description": "An alias of a model that the app offers."},
+        "model": {
+            "type": ["string", "null"],
+            "description": "The name of one of the models that the app offers.",
+        },
     },
 }
 _USAGE = {
@@ -58,30 +69,35 @@ _FAILURES = {
 }
 
 
-def openapi_paths(prefix: str = "/llm") -> dict[str, Any]:
+def openapi_paths(
+    prefix: str = "/llm", *, security: Sequence[Mapping[str, Sequence[str]]] | None = None
+) -> dict[str, Any]:
     """Return llmkit's two POST routes as `paths` of an OpenAPI 3.1 document, to add to your app's own.
 
     Args:
         prefix: where the routes are.
+        security: how a caller logs in, as in OpenAPI: names of your document's security schemes, with their scopes, such as
+            `[{"OAuth2PasswordBearer": []}]`. FastAPI names a scheme after its class. With None, the document's own default applies.
     """
     prefix = prefix.rstrip("/")
-    return {
-        f"{prefix}/stream": {
-            "post": _operation(
-                "Stream an answer",
-                'Server-sent events: `data: {"text": ...}` with more text, `event: reset` where the answer starts again, '
-                "`event: error` where it failed, and `data: [DONE]` at the end of a complete one.",
-                {"text/event-stream": {"schema": _TEXT}},
-            )
-        },
-        f"{prefix}/complete": {
-            "post": _operation(
-                "Answer whole",
-                "The complete answer, with its tokens and its cost.",
-                {"application/json": {"schema": _WHOLE}},
-            )
-        },
+    operations = {
+        f"{prefix}/stream": _operation(
+            "Stream an answer",
+            'Server-sent events: `data: {"text": ...}` with more text, `event: reset` where the answer starts again, '
+            "`event: error` where it failed, and `data: [DONE]` at the end of a complete one.",
+            {"text/event-stream": {"schema": _TEXT}},
+        ),
+        f"{prefix}/complete": _operation(
+            "Answer whole",
+            "The complete answer, with its tokens and its cost.",
+            {"application/json": {"schema": _WHOLE}},
+        ),
     }
+    if security is not None:
+        required = [{name: list(scopes) for name, scopes in each.items()} for each in security]
+        for operation in operations.values():
+            operation["security"] = required
+    return {path: {"post": operation} for path, operation in operations.items()}
 
 
 def _operation(summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,10 @@ class _Request:
         self._settings = settings
         self.headers: Mapping[str, str] = _joined(scope["headers"])
 
+    @property
+    def has_get_user(self) -> bool:
+        return self._get_user is not logged_in_user
+
     async def check_origin(self) -> None:
         check_origin(self.headers, self._settings.allowed_origins)
 

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.timezone import template_localtime
 from django.utils.translation import gettext_lazy as _
 
+from llmkit.ledger.text import money
 from llmkit_django.admin_list import CallList, name_callers
 from llmkit_django.models import UsageRecord
 
@@ -59,7 +60,7 @@ class UsageRecordAdmin(admin.ModelAdmin):
     @admin.display(description=_("cost"), ordering="cost_usd")
     def cost(self, row: UsageRecord) -> str | None:
         """Say what it cost, to the millionth; its own page says it to the end."""
-        return None if row.cost_usd is None else f"${row.cost_usd:.6f}"
+        return None if row.cost_usd is None else money(row.cost_usd)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CallList]:
         """List them with their users and sums."""

@@ -13,11 +13,15 @@ from django.conf import settings
 from django.core import mail
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's names
 from django.db import connections, router
+from django.urls import get_script_prefix, resolve, reverse
 from django.utils.module_loading import import_string
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
+from llmkit.ledger.own import open_own
+from llmkit.policy.readiness import missing
 from llmkit.policy.routes import Routes
+from llmkit.relay.door import PATHS, route_name
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
 
@@ -31,7 +35,7 @@ _FLUSHES = (6, 1, 3)
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Check `settings.LLMKIT` for everything that can be known to be wrong before the first call."""
     try:
-        conf = Conf(getattr(settings, "LLMKIT", {}))
+        conf = Conf(getattr(settings, "LLMKIT", None))
     except ConfigError as error:
         return [Error(error.message, hint=error.hint, id="llmkit.E001")]
     return [
@@ -60,36 +64,38 @@ def check_database(databases: Any = None, **_: Any) -> list[CheckMessage]:
     ]
 
 
+@register("llmkit", Tags.urls)
+def check_urls(**_: Any) -> list[CheckMessage]:
+    """Check that no view above llmkit's line answers its URLs. What else is wrong with the URLs is for Django to say."""
+    return list(_taken())
+
+
+def _taken() -> Iterator[CheckMessage]:
+    """Find the first of llmkit's URLs that another view answers; a project may do with its URLs whatever it likes."""
+    for path in PATHS:
+        try:
+            url = reverse(f"llmkit:{route_name(path)}")
+            match = resolve("/" + url.removeprefix(get_script_prefix()).lstrip("/"))
+            is_ours, view = "llmkit" in match.app_names, match._func_path  # noqa: SLF001  # as Django's debug page names it
+        except Exception:  # noqa: BLE001, S112  # it is not included, or its prefix has parameters, or anything
+            continue
+        if not is_ours:
+            yield Warning(
+                f"{url} is answered by {view}",
+                hint="Move llmkit's line above it in the URLconf: the first line that matches answers.",
+                id="llmkit.W008",
+            )
+            return
+
+
 def _models(config: Config) -> Iterator[CheckMessage]:
     try:
         routes = Routes(config, ())
     except ConfigError as error:
         yield Error(error.message, hint=error.hint, id="llmkit.E002")
         return
-    if config.relay.model == "default" and "default" not in config.models:
-        yield _without_default(config)
-        return
-    asked = dict.fromkeys((config.relay.model, *config.relay.models, *config.models))
-    for alias in asked:
-        try:
-            routes.of(alias)
-        except ConfigError as error:
-            # A machine that only builds or tests the project may have no key.
-            yield Warning(f"{alias!r}: {error.message}", hint=error.hint, id="llmkit.W001")
-
-
-def _without_default(config: Config) -> CheckMessage:
-    problem, hint = (
-        "is not set",
-        'Name a model: LLMKIT = {"models": {"default": "anthropic:claude-sonnet-4-5"}}.',
-    )
-    if config.models:
-        other = next(iter(config.models))
-        problem = 'has no model called "default", which is the one that browsers use'
-        hint = f'Name one of them "default", or choose another: LLMKIT["relay"] = {{"model": "{other}"}}.'
-    elif hasattr(settings, "LLMKIT"):
-        problem = "names no model"
-    return Warning(f"settings.LLMKIT {problem}", hint=hint, id="llmkit.W001")
+    for lack in missing(config, routes):
+        yield Warning(lack.message, hint=lack.hint, id="llmkit.W001")
 
 
 def _books(config: Config) -> Iterator[CheckMessage]:
@@ -100,10 +106,15 @@ def _books(config: Config) -> Iterator[CheckMessage]:
             id="llmkit.W002",
         )
         return
+    if config.ledger.database is not None:
+        try:
+            open_own(config, worker="")
+        except ConfigError as error:
+            yield Error(error.message, hint=error.hint, id="llmkit.E003")
+        return
     connection = connections[router.db_for_write(UsageRecord)]
     if (
-        config.ledger.database is None
-        and connection.vendor == "sqlite"
+        connection.vendor == "sqlite"
         and connection.is_in_memory_db()
         and not hasattr(mail, "outbox")  # a test's database
     ):

@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-from llmkit.config import Config
+from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.relay.door import User
@@ -41,19 +41,21 @@ class Conf:
     """
 
     @forgetful
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        if not isinstance(given, Mapping):
-            raise ConfigError(
-                f"settings.LLMKIT is a {type(given).__name__}, not a dict",
-                hint="The README shows all settings.",
-            )
-        for key in given:
+    def __init__(self, given: Mapping[str, Any] | None) -> None:
+        hooks = given if isinstance(given, Mapping) else {}
+        for key in hooks:
             near = get_close_matches(str(key), _HOOKS, n=1, cutoff=0.8)
             if near and key not in _HOOKS:
                 raise ConfigError(f"{key} is not a setting; did you mean {near[0]}?", hint=_MEND)
-        self.config = Config.of({key: given[key] for key in given if key not in _HOOKS})
-        self.permission: Permission | None = _hook(given, "permission")
-        self.get_user: GetUser | None = _hook(given, "get_user")
+        others = {key: value for key, value in hooks.items() if key not in _HOOKS}
+        self.config = Config.of(others if hooks else given, place=Place("settings.LLMKIT"))
+        if self.config.relay.allowed_origins:
+            raise ConfigError(
+                "relay.allowed_origins is not a setting in Django",
+                hint="Set CSRF_TRUSTED_ORIGINS, as for the project's own forms.",
+            )
+        self.permission: Permission | None = _hook(hooks, "permission")
+        self.get_user: GetUser | None = _hook(hooks, "get_user")
         self._lock = threading.Lock()
         self._kit: Kit | None = None
 
@@ -94,7 +96,7 @@ def current() -> Conf:
     global _current  # noqa: PLW0603  # Django's settings are the process's, and so is what is made of them
     with _lock:
         if _current is None:
-            _current = Conf(getattr(settings, "LLMKIT", {}))
+            _current = Conf(getattr(settings, "LLMKIT", None))
         return _current
 
 

@@ -23,8 +23,7 @@ def is_free(connection: BaseDatabaseWrapper) -> bool:
     return (
         connection.connection is not None
         and connection.vendor != "sqlite"
-        and not connection.in_atomic_block
-        and connection.get_autocommit()
+        and connection.get_autocommit()  # not so in a transaction
     )
 
 

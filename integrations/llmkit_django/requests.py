@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from django.http import HttpRequest, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, get_script_prefix, is_valid_path
+from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
 
 from llmkit.call import Caller
@@ -32,11 +33,13 @@ class _Base:
         self.headers: Mapping[str, str] = request.headers  # found in any case
 
     @property
-    def _allowed(self) -> Collection[str]:
-        return self._conf.config.relay.allowed_origins
+    def has_get_user(self) -> bool:
+        """Whether the project says who calls."""
+        return self._conf.get_user is not None
 
     def _caller(self, user: Any) -> Caller:
-        return caller_of(user, anonymous=self._conf.config.relay.anonymous)
+        anonymous = self._conf.config.relay.anonymous
+        return caller_of(user, anonymous=anonymous, has_get_user=self.has_get_user)
 
     def _read(self, limit: int) -> bytes:
         try:
@@ -53,7 +56,7 @@ class DjangoRequest(_Base):
 
     def check_origin(self) -> None:
         """Run Django's own CSRF check."""
-        _check_origin(self._request, self._allowed)
+        _check_origin(self._request)
 
     def user(self) -> User:
         """Say who calls, and ask the project whether they may."""
@@ -74,9 +77,9 @@ class AsyncDjangoRequest(_Base):
     async def check_origin(self) -> None:
         """Run Django's own CSRF check."""
         if settings.CSRF_USE_SESSIONS:
-            await sync_to_async(_check_origin)(self._request, self._allowed)
+            await sync_to_async(_check_origin)(self._request)
         else:
-            _check_origin(self._request, self._allowed)
+            _check_origin(self._request)
 
     async def user(self) -> User:
         """Say who calls, and ask the project whether they may."""
@@ -94,7 +97,7 @@ class AsyncDjangoRequest(_Base):
         return self._read(limit)
 
 
-def page_for(request: HttpRequest, user: str | None) -> Answer:
+def page_for(request: HttpRequest, user: Caller) -> Answer:
     """Return the chat page, with what its script has to know: the CSRF token (the cookie may be hidden), where to log in."""
     return chat_page(
         user=user,
@@ -121,15 +124,26 @@ class _Check(CsrfViewMiddleware):
         return reason
 
 
-def _check_origin(request: HttpRequest, allowed: Collection[str]) -> None:
+def _check_origin(request: HttpRequest) -> None:
     if not (request.COOKIES and _has_csrf()):  # without a cookie there is no token to compare with
-        check_origin(request.headers, allowed)
+        origin = request.headers.get("origin", "").lower()
+        allowed = [origin] if _is_trusted(origin) else []
+        check_origin(request.headers, allowed, setting="CSRF_TRUSTED_ORIGINS")
     else:
         check = _Check(lambda request: None)  # it is never called
         check.process_request(request)
         reason = check.process_view(request, None, (), {})  # no view that may be exempt
         if reason is not None:
             raise forged(str(reason))
+
+
+def _is_trusted(origin: str) -> bool:
+    """Whether CSRF_TRUSTED_ORIGINS names an origin, or all below a name: https://*.example.com."""
+    scheme, _, host = origin.partition("://")
+    return any(
+        scheme == at and is_same_domain(host, name.removeprefix("*"))
+        for at, _, name in (trusted.partition("://") for trusted in settings.CSRF_TRUSTED_ORIGINS)
+    )
 
 
 @cache

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
-from llmkit.relay.door import PATHS
+from llmkit.relay.door import PATHS, route_name
 from llmkit_django.conf import NOT_INSTALLED
 from llmkit_django.views import LLMKitView
 
@@ -20,7 +20,7 @@ urlpatterns = [
     path(
         route.removeprefix("/"),
         LLMKitView(route),
-        name=route.strip("/").replace(".", "_") or "page",
+        name=route_name(route),
     )
     for route in PATHS
 ]

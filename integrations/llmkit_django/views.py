@@ -11,11 +11,13 @@ from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
 from django.http import HttpRequest, HttpResponseBase
 
+from llmkit.errors import ConfigError
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole, async_visitor
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import find
 from llmkit.relay.presence import answer_while_present
+from llmkit.relay.problem import problem_of
 from llmkit_django.conf import current
 from llmkit_django.connections import agive_back, give_back
 from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, page_for
@@ -68,11 +70,15 @@ class LLMKitView:
         asked = DjangoRequest(request, conf)
         if found == "page":
             return to_django_response(page_for(request, visitor(asked)), request)
-        made = Door(conf.kit).admit(asked, streaming=found == "stream")
+        try:
+            kit = conf.kit
+        except ConfigError as error:
+            return to_django_response(problem_of(error).answer, request)
+        made = Door(kit).admit(asked, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
-            return relay_response(made, conf.kit, taken=give_back)
+            return relay_response(made, kit, taken=give_back)
         heartbeat = conf.config.relay.heartbeat
         whole = answer_while_present(made, request.META, heartbeat=heartbeat)
         return to_django_response(whole, request)
@@ -85,11 +91,15 @@ class LLMKitView:
         asked = AsyncDjangoRequest(request, conf)
         if found == "page":
             return to_django_response(page_for(request, await async_visitor(asked)), request)
-        made = await AsyncDoor(conf.kit).admit(asked, streaming=found == "stream")
+        try:
+            kit = conf.kit
+        except ConfigError as error:
+            return to_django_response(problem_of(error).answer, request)
+        made = await AsyncDoor(kit).admit(asked, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_django_response(made, request)
         if found == "stream":
-            return await arelay_response(made, conf.kit, taken=agive_back)
+            return await arelay_response(made, kit, taken=agive_back)
         return to_django_response(await async_answer_whole(made), request)
 
     def _find(self, request: HttpRequest) -> Answer | str:

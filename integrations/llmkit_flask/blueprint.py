@@ -12,12 +12,15 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
+from llmkit.call import Caller
+from llmkit.errors import ConfigError
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import PATHS, User, check_origin, find, too_large
+from llmkit.relay.door import PATHS, User, check_origin, find, route_name, too_large
 from llmkit.relay.hooks import awaited
 from llmkit.relay.pages import chat_page
 from llmkit.relay.presence import answer_while_present
+from llmkit.relay.problem import problem_of
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 
@@ -52,7 +55,7 @@ def llmkit_blueprint(name: str = "llmkit", *, get_user: GetUser = logged_in_user
     for path in PATHS:
         blueprint.add_url_rule(
             path,
-            endpoint=path.strip("/").replace(".", "_") or "page",
+            endpoint=route_name(path),
             view_func=_view(path, get_user),
             methods=_METHODS,
         )
@@ -70,10 +73,14 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
         assert found is not None  # noqa: S101  # path is one of PATHS
         if isinstance(found, Answer):
             return to_flask_response(found)
-        kit = current_state().kit
-        request = _Request(get_user, kit.config.relay.allowed_origins)
+        state = current_state()
+        request = _Request(get_user, state.config.relay.allowed_origins)
         if found == "page":
             return to_flask_response(_chat_page(visitor(request)))
+        try:
+            kit = state.kit
+        except ConfigError as error:
+            return to_flask_response(problem_of(error).answer)
         heartbeat = kit.config.relay.heartbeat
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):
@@ -86,7 +93,7 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
     return view
 
 
-def _chat_page(user: str | None) -> Answer:
+def _chat_page(user: Caller) -> Answer:
     """Return the chat page, with what its script has to know of the app."""
     token, header = None, ""
     if "csrf" in current_app.extensions and current_app.config.get("WTF_CSRF_ENABLED"):
@@ -121,6 +128,10 @@ class _Request:
         self.headers: Mapping[str, str] = {
             name.lower(): value for name, value in flask.request.headers
         }
+
+    @property
+    def has_get_user(self) -> bool:
+        return self._get_user is not logged_in_user
 
     def check_origin(self) -> None:
         check_origin(self.headers, self._allowed_origins)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from flask.cli import AppGroup
 
+from llmkit import ledger
 from llmkit.errors import LLMKitError
-from llmkit.ledger import usage_text
 
 llmkit_commands = AppGroup("llmkit", help="This app's calls to language models.")
 
@@ -27,6 +27,6 @@ def usage(limit: int, as_json: bool) -> None:  # noqa: FBT001  # click passes by
     from llmkit_flask.state import current_state  # noqa: PLC0415  # which gives these commands to an app
 
     try:
-        click.echo(usage_text(current_state().database, limit, as_json=as_json))
+        click.echo(ledger.usage_text(current_state().database, limit, as_json=as_json))
     except LLMKitError as error:
         raise click.ClickException(str(error)) from error

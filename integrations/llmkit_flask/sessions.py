@@ -13,6 +13,8 @@ def give_back(host: Any) -> None:  # a SQLAlchemy of flask_sqlalchemy, which nee
     """Let the app context's session go of its connections, if it has done no more than read.
 
     It is rolled back and not closed: what the app has loaded stays in the session, and is read again where it is used again.
+    Nobody can ask PostgreSQL for a transaction's settings (`SET LOCAL`, `set_config`, `SET TRANSACTION`), so they are lost, unless the app
+    has begun the transaction itself, with `session.begin()`.
     """
     if host.session.registry.has():
         session: Session = host.session()
@@ -32,14 +34,24 @@ def _has_only_read(session: Session, transaction: SessionTransaction) -> bool:
     return not any(_may_have_written(connection) for connection, *_ in opened.values())
 
 
+# Besides what it has written, whether it holds what others may wait for. To read takes an AccessShareLock, and an SIReadLock where all is
+# serializable, which nobody waits for; a transaction's own number is locked in any case.
+_HAS_WRITTEN_OR_LOCKED = """
+SELECT txid_current_if_assigned() IS NOT NULL OR EXISTS (
+    SELECT FROM pg_locks
+    WHERE pid = pg_backend_pid() AND locktype <> 'virtualxid'
+        AND mode NOT IN ('AccessShareLock', 'SIReadLock')
+)
+"""
+
+
 def _may_have_written(connection: Connection | None) -> bool:
-    """Ask the database whether this transaction has written or locked a row; where it cannot tell, it may have."""
+    """Ask the database whether this transaction has written, or locked anything; where it cannot tell, it may have."""
     if connection is None:
         return True
     if connection.dialect.name == "postgresql":
         try:
-            query = "SELECT txid_current_if_assigned() IS NOT NULL"
-            return bool(connection.exec_driver_sql(query).scalar())
+            return bool(connection.exec_driver_sql(_HAS_WRITTEN_OR_LOCKED).scalar())
         except DBAPIError:  # the transaction has failed, which is the app's to see
             return True
     if connection.dialect.name == "sqlite":

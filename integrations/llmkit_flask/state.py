@@ -9,22 +9,29 @@ from typing import Any
 from flask import Flask, current_app
 
 from llmkit.concurrency import sigterm
-from llmkit.config import Config
+from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
 from llmkit.ledger.host import HostLedger
+from llmkit.ledger.own import open_own
 from llmkit.ledger.worker import WorkerName
+from llmkit.policy.readiness import log_missing
+from llmkit.policy.routes import Routes
 from llmkit_flask.cli import llmkit_commands
 
 KEY = "llmkit"
 
 
 class State:
-    """The app's llmkit. The kit is made by the first request, when the host's own database can be asked where it is."""
+    """The app's llmkit. The kit is made by the first call, when the host's own database can be asked where it is.
+
+    Attributes:
+        config: the settings.
+    """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self.config = config
         self._kit: Kit | None = None
         self._lock = threading.Lock()
 
@@ -56,7 +63,7 @@ class State:
         return ledger.database
 
     def _settings(self) -> Config:
-        return self._config.for_host(_database(current_app))
+        return self.config.for_host(_database(current_app))
 
 
 def _host_ledger(config: Config) -> Ledger | None:
@@ -88,13 +95,32 @@ def install(app: Flask) -> State:
     if KEY in app.extensions:
         state: State = app.extensions[KEY]
         return state
-    config = Config.of(app.config.get("LLMKIT", {}))
-    if not (config.has_books or "sqlalchemy" in app.extensions or _uri(app) is not None):
-        config.for_host(None)
+    place = Place('app.config["LLMKIT"]', before="LLMKit(app)")
+    config = Config.of(app.config.get("LLMKIT"), place=place)
+    _check_books(config, app)
+    log_missing(config, Routes(config))
     state = app.extensions[KEY] = State(config)
     sigterm.install()  # while this is the main thread: the kit may be made in another
     app.cli.add_command(llmkit_commands)
     return state
+
+
+def _check_books(config: Config, app: Flask) -> None:
+    """See that the calls can be recorded, as far as that is known before anything connects."""
+    uri, settings = _uri(app), config.ledger
+    if settings is False:
+        return
+    if settings.database is None:
+        if (
+            uri is not None
+        ):  # Flask-SQLAlchemy, which may come later, knows in which folder a file is
+            from llmkit.ledger import check_kind  # noqa: PLC0415  # needs SQLAlchemy
+
+            check_kind(uri, own=settings.connection == "own")
+        elif "sqlalchemy" not in app.extensions:
+            config.for_host(None)
+    elif settings.connection == "own" and settings.database != uri:
+        open_own(config, worker="")
 
 
 def current_state() -> State:
@@ -124,4 +150,7 @@ def _database(app: Flask) -> str | None:
 
 def _uri(app: Flask) -> str | None:
     uri = app.config.get("SQLALCHEMY_DATABASE_URI")
-    return None if uri is None else str(uri)
+    if uri is None or isinstance(uri, str):
+        return uri
+    whole: str = uri.render_as_string(hide_password=False)  # a URL object of SQLAlchemy's
+    return whole

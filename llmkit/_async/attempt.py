@@ -42,6 +42,7 @@ class AsyncAttempt(AsyncSource):
         self._runtime = runtime
         self._call = call
         self._route = step.route
+        self._fresh = step.fresh
         self._clocks = runtime.clocks(call, deadline)
         self._record = runtime.record(call, step, self._clocks)
         self._answer = Accumulator()
@@ -87,11 +88,10 @@ class AsyncAttempt(AsyncSource):
         await self._leases.acquire(AsyncEntry(runtime, self))
         self._clocks.sent(runtime.clock())
         connect_timeout = self._clocks.connect_limit(runtime.clock())
-        exchange = transport.start(request, connect_timeout=connect_timeout)
+        exchange = transport.start(request, connect_timeout=connect_timeout, fresh=self._fresh)
         upstream = AsyncUpstream(exchange, self._clocks, call.signal, runtime.clock)
         self._upstream = upstream
         await self._leases.acquire(AsyncConnection(runtime, upstream))
-        self._record.sent = True  # unless its error says otherwise
         await upstream.open()
         status, headers = upstream.status, upstream.headers
         self._record.answered(status, headers)
@@ -215,4 +215,5 @@ class AsyncAttempt(AsyncSource):
         return Ending(status, partial(self._closing, status, error))
 
     def _closing(self, status: Status, error: BaseException | None) -> Closing:
+        self._record.sent = self._upstream is not None and self._upstream.sent
         return self._record.closing(status, error, self._decoder, self._answer)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from llmkit._async.attempt import AsyncAttempt
 from llmkit._async.stream import AsyncStream
 from llmkit.concurrency.tasks import async_sleep
 from llmkit.errors import InvalidRequest, ProviderError
-from llmkit.policy.plan import GiveUp
+from llmkit.policy.plan import GiveUp, Try
 
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.runtime import Runtime
+
+log = logging.getLogger("llmkit.stream")
 
 
 class AsyncAttempts:
@@ -28,10 +31,14 @@ class AsyncAttempts:
             LLMKitError: the last attempt's error, when the plan gives up.
         """
         plan = self._runtime.plan(call)
+        failed: tuple[Try, str] | None = None
         while True:
             step = plan.next()
             if isinstance(step, GiveUp):
                 raise step.error
+            if failed is not None:
+                _log(*failed, step)
+                failed = None
             if step.wait > 0 or call.signal.aborted:
                 await async_sleep(step.wait, call.signal)
             attempt = AsyncAttempt(self._runtime, call, step, plan.deadline)
@@ -39,8 +46,23 @@ class AsyncAttempts:
                 first = await attempt.open()
             except ProviderError as error:
                 plan.failed(error)
+                failed = step, error.type
             except InvalidRequest as error:
                 plan.passed_over(error)
             else:
-                plan.committed()
                 return AsyncStream(call, attempt, first)
+
+
+def _log(failed: Try, error_type: str, following: Try) -> None:
+    """Note an attempt that nobody else hears of, since another one follows."""
+    log.info(
+        "attempt %d failed (%s:%s, %s); attempt %d follows in %.1f s (%s:%s)",
+        failed.attempt,
+        failed.route.provider.name,
+        failed.route.model,
+        error_type,
+        following.attempt,
+        following.wait,
+        following.route.provider.name,
+        following.route.model,
+    )

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class AsyncClient:
     """Calls models.
 
-    `AsyncClient("anthropic:claude-sonnet-4-5")` works on its own and records nothing. In an app, use `Kit(config).async_client`.
+    `AsyncClient("anthropic:claude-sonnet-4-5")` works on its own and records nothing. With settings (several models, a ledger), use
+    `Kit(settings).async_client`.
 
     Args:
         model: the model for calls that do not name one, as `provider:model`.
@@ -38,7 +39,7 @@ class AsyncClient:
 
     Raises:
         ConfigError: the provider is unknown, or has no key.
-        TypeError: a middleware does not have the method that this client calls.
+        TypeError: the model is not a text, or a middleware does not have the method that this client calls.
     """
 
     @forgetful
@@ -52,6 +53,10 @@ class AsyncClient:
         http_client: httpx.AsyncClient | None = None,
         kit: HasRuntime | None = None,
     ) -> None:
+        if not isinstance(model, str | None):
+            raise TypeError(
+                "AsyncClient takes a model such as 'anthropic:claude-sonnet-4-5'; for settings use Kit(settings).async_client"
+            )
         self._owns_runtime = kit is None
         if kit is None:
             config = Config.for_model(model, api_key=api_key, base_url=base_url)

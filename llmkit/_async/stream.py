@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +27,7 @@ class AsyncStream:
     """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
     It is closed at its end, after a failure, and when its `async with` block ends. If it is closed early, its connection is cut, so
-    that the provider stops.
+    that the provider stops. In the child of a fork, closing or dropping it does nothing: it is the parent's.
     """
 
     # One for all, since it is held for two lines.
@@ -42,6 +43,7 @@ class AsyncStream:
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
+        self._pid = os.getpid()
 
     async def read(self) -> list[Event] | None:
         """Return the events of one network read (the list may be empty); None when the answer is complete.
@@ -66,9 +68,11 @@ class AsyncStream:
                     tap(events)
         except BaseException as error:
             self._error = error
-            if isinstance(error, ProviderError):
-                error.response = self.response
-            await self.aclose()
+            try:
+                if isinstance(error, ProviderError):
+                    error.response = self.response
+            finally:  # whatever a provider of the app's own says of its answer
+                await self.aclose()
             forget_locals(error)
             raise
         return events
@@ -122,6 +126,8 @@ class AsyncStream:
             if self._closed:
                 return
             self._closed = True
+        if os.getpid() != self._pid:
+            return  # a copy in the child of a fork: the answer, its connection and its row are the parent's
         if self._finalisers or not self._source.try_release():
             await async_run_to_end(self._close, self.call.trace.tasks)
 
@@ -143,7 +149,7 @@ class AsyncStream:
                 log.exception("a finaliser failed; the next ones still run")
 
     def __del__(self) -> None:
-        if not self._closed:
+        if not self._closed and os.getpid() == self._pid:
             self._source.forsake()
             warnings.warn(
                 f"{self!r} was dropped without being closed",
@@ -171,6 +177,10 @@ class _AsyncText:
                 return event.text
 
 
+_OPEN_FIRST = "Open it first: async with client.stream(...) as stream:"
+_OF_AN_OPEN_STREAM = frozenset(name for name in dir(AsyncStream) if not name.startswith("_"))
+
+
 class AsyncStreamManager:
     """A stream that is not open yet: `async with` opens and closes it.
 
@@ -182,6 +192,19 @@ class AsyncStreamManager:
         self._call_next = call_next
         self._stream: AsyncStream | None = None
         self._entered = False
+
+    if not TYPE_CHECKING:  # which is to find such mistakes by itself
+
+        def __getattr__(self, name: str) -> object:
+            """Say what is missing to whoever uses a stream that is not open."""
+            raise AttributeError(
+                f"the stream is not open, so it has no {name}. {_OPEN_FIRST}"
+                if name in _OF_AN_OPEN_STREAM
+                else f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+
+        def __aiter__(self) -> Self:
+            raise TypeError(f"the stream is not open. {_OPEN_FIRST}")
 
     @forgetful
     async def open(self) -> AsyncStream:

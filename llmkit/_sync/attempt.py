@@ -43,6 +43,7 @@ class Attempt(Source):
         self._runtime = runtime
         self._call = call
         self._route = step.route
+        self._fresh = step.fresh
         self._clocks = runtime.clocks(call, deadline)
         self._record = runtime.record(call, step, self._clocks)
         self._answer = Accumulator()
@@ -88,11 +89,10 @@ class Attempt(Source):
         self._leases.acquire(Entry(runtime, self))
         self._clocks.sent(runtime.clock())
         connect_timeout = self._clocks.connect_limit(runtime.clock())
-        exchange = transport.start(request, connect_timeout=connect_timeout)
+        exchange = transport.start(request, connect_timeout=connect_timeout, fresh=self._fresh)
         upstream = Upstream(exchange, self._clocks, call.signal, runtime.clock)
         self._upstream = upstream
         self._leases.acquire(Connection(runtime, upstream))
-        self._record.sent = True  # unless its error says otherwise
         upstream.open()
         status, headers = upstream.status, upstream.headers
         self._record.answered(status, headers)
@@ -216,4 +216,5 @@ class Attempt(Source):
         return Ending(status, partial(self._closing, status, error))
 
     def _closing(self, status: Status, error: BaseException | None) -> Closing:
+        self._record.sent = self._upstream is not None and self._upstream.sent
         return self._record.closing(status, error, self._decoder, self._answer)

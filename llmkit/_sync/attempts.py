@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from llmkit._sync.attempt import Attempt
 from llmkit._sync.stream import Stream
 from llmkit.concurrency.threads import sleep
 from llmkit.errors import InvalidRequest, ProviderError
-from llmkit.policy.plan import GiveUp
+from llmkit.policy.plan import GiveUp, Try
 
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.runtime import Runtime
+
+log = logging.getLogger("llmkit.stream")
 
 
 class Attempts:
@@ -29,10 +32,14 @@ class Attempts:
             LLMKitError: the last attempt's error, when the plan gives up.
         """
         plan = self._runtime.plan(call)
+        failed: tuple[Try, str] | None = None
         while True:
             step = plan.next()
             if isinstance(step, GiveUp):
                 raise step.error
+            if failed is not None:
+                _log(*failed, step)
+                failed = None
             if step.wait > 0 or call.signal.aborted:
                 sleep(step.wait, call.signal)
             attempt = Attempt(self._runtime, call, step, plan.deadline)
@@ -40,8 +47,23 @@ class Attempts:
                 first = attempt.open()
             except ProviderError as error:
                 plan.failed(error)
+                failed = step, error.type
             except InvalidRequest as error:
                 plan.passed_over(error)
             else:
-                plan.committed()
                 return Stream(call, attempt, first)
+
+
+def _log(failed: Try, error_type: str, following: Try) -> None:
+    """Note an attempt that nobody else hears of, since another one follows."""
+    log.info(
+        "attempt %d failed (%s:%s, %s); attempt %d follows in %.1f s (%s:%s)",
+        failed.attempt,
+        failed.route.provider.name,
+        failed.route.model,
+        error_type,
+        following.attempt,
+        following.wait,
+        following.route.provider.name,
+        following.route.model,
+    )

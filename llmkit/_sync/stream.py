@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Awaitable, Callable
@@ -27,7 +28,7 @@ class Stream:
     """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
     It is closed at its end, after a failure, and when its `with` block ends. If it is closed early, its connection is cut, so
-    that the provider stops.
+    that the provider stops. In the child of a fork, closing or dropping it does nothing: it is the parent's.
     """
 
     # One for all, since it is held for two lines.
@@ -43,6 +44,7 @@ class Stream:
         self._error: BaseException | None = None
         self._ended = False
         self._closed = False
+        self._pid = os.getpid()
 
     def read(self) -> list[Event] | None:
         """Return the events of one network read (the list may be empty); None when the answer is complete.
@@ -67,9 +69,11 @@ class Stream:
                     tap(events)
         except BaseException as error:
             self._error = error
-            if isinstance(error, ProviderError):
-                error.response = self.response
-            self.close()
+            try:
+                if isinstance(error, ProviderError):
+                    error.response = self.response
+            finally:  # whatever a provider of the app's own says of its answer
+                self.close()
             forget_locals(error)
             raise
         return events
@@ -123,6 +127,8 @@ class Stream:
             if self._closed:
                 return
             self._closed = True
+        if os.getpid() != self._pid:
+            return  # a copy in the child of a fork: the answer, its connection and its row are the parent's
         if self._finalisers or not self._source.try_release():
             run_to_end(self._close, self.call.trace.tasks)
 
@@ -144,7 +150,7 @@ class Stream:
                 log.exception("a finaliser failed; the next ones still run")
 
     def __del__(self) -> None:
-        if not self._closed:
+        if not self._closed and os.getpid() == self._pid:
             self._source.forsake()
             warnings.warn(
                 f"{self!r} was dropped without being closed",
@@ -172,6 +178,10 @@ class _Text:
                 return event.text
 
 
+_OPEN_FIRST = "Open it first: with client.stream(...) as stream:"
+_OF_AN_OPEN_STREAM = frozenset(name for name in dir(Stream) if not name.startswith("_"))
+
+
 class StreamManager:
     """A stream that is not open yet: `with` opens and closes it.
 
@@ -183,6 +193,19 @@ class StreamManager:
         self._call_next = call_next
         self._stream: Stream | None = None
         self._entered = False
+
+    if not TYPE_CHECKING:  # which is to find such mistakes by itself
+
+        def __getattr__(self, name: str) -> object:
+            """Say what is missing to whoever uses a stream that is not open."""
+            raise AttributeError(
+                f"the stream is not open, so it has no {name}. {_OPEN_FIRST}"
+                if name in _OF_AN_OPEN_STREAM
+                else f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+
+        def __iter__(self) -> Self:
+            raise TypeError(f"the stream is not open. {_OPEN_FIRST}")
 
     @forgetful
     def open(self) -> Stream:

@@ -176,6 +176,7 @@ def _key(name: str) -> str:
 
 
 def _without_password(database: str) -> str:
+    database = database.partition("?")[0]  # the options may hold one too
     scheme, at, rest = database.rpartition("@")
     if not at:
         return database

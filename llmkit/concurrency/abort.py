@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 
@@ -10,17 +11,22 @@ class AbortSignal:
 
     It has no lock: a destructor may come in the midst of anything, and would wait for itself. Each step below is one that Python does
     not interrupt, and who takes a callback out is who runs it.
+
+    A child of a fork stops nothing: what is open is its parent's.
     """
 
-    __slots__ = ("_callbacks", "aborted")
+    __slots__ = ("_callbacks", "_pid", "aborted")
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._callbacks: dict[Callable[[], None], None] = {}
         self.aborted = False
 
     def abort(self) -> None:
         """Stop the call: what waits is woken, what is open is cut."""
         self.aborted = True
+        if os.getpid() != self._pid:
+            return
         while self._callbacks:
             try:
                 callback, _ = self._callbacks.popitem()

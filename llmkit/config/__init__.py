@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
 )
@@ -61,6 +63,25 @@ ModelId = Annotated[str, AfterValidator(_model_id)]
 Origin = Annotated[str, AfterValidator(_origin)]
 FieldName = Annotated[str, AfterValidator(field_name)]
 FieldValue = Annotated[str, AfterValidator(field_value)]
+
+
+EXAMPLE = '{"models": {"default": "anthropic:claude-sonnet-4-5"}}'
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an app has its settings, so that an error can name it.
+
+    `before` is what reads them, where it matters that they are set before that.
+    """
+
+    name: str
+    before: str | None = None
+
+    def set_to(self, value: str) -> str:
+        """Write the line that sets them."""
+        line = f"{self.name.removeprefix('settings.')} = {value}"
+        return line if self.before is None else f"{line}, before {self.before}"
 
 
 class Section(BaseModel):
@@ -145,7 +166,7 @@ class LedgerConfig(Section):
 
     database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own", "host"] = "own"
-    on_store_error: Literal["outbox", "refuse"] = "outbox"
+    on_store_error: Literal["refuse"] = "refuse"
     outbox: None = None
     store_content: Literal[False] = False
 
@@ -155,7 +176,7 @@ class RelayConfig(Section):
 
     `model` is the browser's default model, `models` are others that it may choose. `heartbeat` is in seconds, `max_body` in bytes.
     `anonymous` lets users call who are not logged in. `allowed_origins` are other origins whose pages may call with cookies; Django
-    uses its own CSRF_TRUSTED_ORIGINS instead.
+    refuses it, and uses its own CSRF_TRUSTED_ORIGINS instead.
     """
 
     model: str = "default"
@@ -194,6 +215,22 @@ class Config(Section):
     time_zone: None = None
     namespace: Literal["llmkit"] = "llmkit"
     relay: RelayConfig = RelayConfig()
+    _place: Place | None = PrivateAttr(None)
+    _is_set: bool = PrivateAttr(default=True)
+
+    @property
+    def place(self) -> Place | None:
+        """Where these settings are; None if nobody has said it."""
+        return self._place
+
+    @property
+    def unset(self) -> ConfigError | None:
+        """The error to raise if something is missing because the app has no settings at all; None if it has some."""
+        if self._is_set or self._place is None:
+            return None
+        return ConfigError(
+            f"{self._place.name} is not set", hint=f"Name a model: {self._place.set_to(EXAMPLE)}."
+        )
 
     @property
     def has_books(self) -> bool:
@@ -209,7 +246,7 @@ class Config(Section):
         if self.ledger is False or self.ledger.database is not None:
             return self
         if database is None:
-            raise ConfigError(
+            raise self.unset or ConfigError(
                 "ledger.database is not set",
                 hint='Set where the calls are recorded, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, '
                 'or record nothing with {"ledger": False}.',
@@ -232,7 +269,7 @@ class Config(Section):
         provider = {key: value for key, value in given.items() if value is not None}
         return cls.of(
             {
-                "providers": {model.partition(":")[0]: provider},
+                "providers": {model.partition(":")[0]: provider} if provider else {},
                 "models": {"default": model},
                 "ledger": False,
             }
@@ -240,23 +277,27 @@ class Config(Section):
 
     @classmethod
     @forgetful
-    def of(cls, settings: Mapping[str, Any] | Config) -> Self:
-        """Read settings.
+    def of(cls, settings: Mapping[str, Any] | Config | None, *, place: Place | None = None) -> Self:
+        """Read settings; None means that there are none.
 
         Raises:
             ConfigError: something is wrong; the message names each wrong key and how to correct it.
         """
         if isinstance(settings, cls):
             return settings
-        if not isinstance(settings, Mapping):
+        given = {} if settings is None and place is not None else settings
+        if not isinstance(given, Mapping):
+            name = "the settings are" if place is None else f"{place.name} is"
             raise ConfigError(
-                f"the settings are a {type(settings).__name__}, not a dict",
+                f"{name} a {type(given).__name__}, not a dict",
                 hint="The README shows all settings.",
             )
         try:
-            return cls.model_validate(dict(settings))
+            config = cls.model_validate(dict(given))
         except ValidationError as error:
+            name = "the settings of llmkit" if place is None else place.name
             raise ConfigError(
-                explain(error, cls),
-                hint="Correct the settings of llmkit; the README shows all of them.",
+                explain(error, cls, given), hint=f"Correct {name}; the README shows all settings."
             ) from None
+        config._place, config._is_set = place, settings is not None  # noqa: SLF001  # our own
+        return config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NOT_BUILT = {
     "budgets",
     "cache",
+    "ledger.on_store_error",  # "refuse" is what happens
     "ledger.outbox",
     "ledger.store_content",
     "namespace",
@@ -59,24 +60,26 @@ def without_provider(name: str) -> str:
     return f"{name!r} is not of the form provider:model; did you mean {meant!r}?"
 
 
-def explain(error: ValidationError, shape: type[BaseModel]) -> str:
-    """Say everything that is wrong. No value is shown, for it may be a key."""
+def explain(error: ValidationError, shape: type[BaseModel], settings: Mapping[str, Any]) -> str:
+    """Say everything that is wrong in these settings. No value is shown, for it may be a key."""
     problems = error.errors(include_url=False, include_context=False)
-    return "; ".join(dict.fromkeys(_lines(problems, shape)))
+    return "; ".join(dict.fromkeys(_lines(problems, shape, settings)))
 
 
-def _lines(problems: list[ErrorDetails], shape: type[BaseModel]) -> Iterator[str]:
+def _lines(
+    problems: list[ErrorDetails], shape: type[BaseModel], settings: Mapping[str, Any]
+) -> Iterator[str]:
     for problem in problems:
         names = [str(part) for part in problem["loc"]]
         if names[-1] == "literal[False]":
             continue  # the other arm of a union has said it already
-        path, section, defaults = _follow(names, shape)
-        key = ".".join(path)
+        path, section = _follow(names, shape)
+        key = ".".join(_as_written(path, settings))
         later = next((name for name in NOT_BUILT if f"{key}.".startswith(f"{name}.")), None)
         if problem["type"] == "extra_forbidden":
             yield f"{key} is not a setting{_meant(path, section, shape)}"
         elif later is not None:
-            yield f"{later} is not supported by this version; leave it at {defaults[later]!r}"
+            yield f"{later} is not supported by this version; remove it"
         elif problem["type"] in _NOT_A_DICT:
             yield f"{key} has to be a dict{_keys(path, section)}"
         elif problem["type"] == "literal_error":
@@ -85,13 +88,10 @@ def _lines(problems: list[ErrorDetails], shape: type[BaseModel]) -> Iterator[str
             yield f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _follow(
-    names: list[str], shape: type[BaseModel]
-) -> tuple[list[str], type[BaseModel], dict[str, Any]]:
+def _follow(names: list[str], shape: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
     """Walk to the section that a problem is in, past the arms of unions, which pydantic names too."""
     path: list[str] = []
     section = shape
-    defaults = {name: field.default for name, field in shape.model_fields.items()}
     for name in names:
         if name == section.__name__:
             continue
@@ -99,9 +99,22 @@ def _follow(
         field = section.model_fields.get(name)
         for inner in _models(field.annotation) if field is not None else ():
             section = inner
-            prefix = ".".join(path)
-            defaults |= {f"{prefix}.{n}": f.default for n, f in inner.model_fields.items()}
-    return path, section, defaults
+    return path, section
+
+
+def _as_written(path: list[str], settings: Any) -> list[str]:
+    """Leave out the place in a list where the settings have a string, which stands for a list of one."""
+    value = settings
+    for at, name in enumerate(path):
+        if isinstance(value, str):
+            return path[:at]
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return path
+
+
+def _supported(path: list[str], section: type[BaseModel]) -> list[str]:
+    """Return the names that may be set in the section at a path."""
+    return sorted(name for name in section.model_fields if ".".join([*path, name]) not in NOT_BUILT)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -116,18 +129,19 @@ def _meant(path: list[str], section: type[BaseModel], shape: type[BaseModel]) ->
     """Say what a key that does not exist may be meant for: one of a like name, or of the same name in another section."""
     if len(path) == 1 and path[0] in _ARGUMENTS:
         return f": pass it to the adapter, as in LLMKit(app, {path[0]}=...) or LLMKitMiddleware(app, {path[0]}=...)"
-    near = get_close_matches(path[-1].lower(), section.model_fields, n=1)
+    known = _supported(path[:-1], section)
+    near = get_close_matches(path[-1].lower(), known, n=1)
     meant = [".".join([*path[:-1], *near])] if near else []
     meant += [found for found in _elsewhere(path[-1], shape) if found not in meant]
     if meant:
         return f"; did you mean {' or '.join(meant)}?"
-    return f" (known settings: {', '.join(sorted(section.model_fields))})"
+    return f" (known settings: {', '.join(known)})"
 
 
 def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
     for section, field in shape.model_fields.items():
         for inner in _models(field.annotation):
-            if name in inner.model_fields:
+            if name in _supported([section], inner):
                 is_by_name = get_origin(field.annotation) is dict
                 yield f"{section}.<name>.{name}" if is_by_name else f"{section}.{name}"
 
@@ -148,4 +162,4 @@ def _keys(path: list[str], section: type[BaseModel]) -> str:
     if len(path) == 1 and path[0] in ("providers", "prices"):
         return f", such as {{{_EXAMPLES[path[0]]}}}"
     otherwise = ", or False to record nothing" if path == ["ledger"] else ""
-    return f" with some of the keys {', '.join(sorted(section.model_fields))}{otherwise}"
+    return f" with some of the keys {', '.join(_supported(path, section))}{otherwise}"

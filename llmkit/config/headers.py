@@ -17,7 +17,7 @@ def field_name(name: str) -> str:
     """
     name = name.strip().lower()
     if not _NAME.fullmatch(name):
-        raise ValueError("a header name has only letters, digits and hyphens")
+        raise ValueError("a header name has only ASCII letters, digits and !#$%&'*+-.^_`|~")
     if name in _FRAMING:
         raise ValueError(f"{name} is set by the HTTP library")
     return name

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from llmkit.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from llmkit.ledger.database import check_kind as check_kind  # for the adapters
     from llmkit.ledger.report import recent, totals, usage_text
     from llmkit.ledger.schema import metadata, usage
     from llmkit.ledger.sql import open_ledger
 
 _HOMES = {
+    "check_kind": "llmkit.ledger.database",
     "metadata": "llmkit.ledger.schema",
     "open_ledger": "llmkit.ledger.sql",
     "recent": "llmkit.ledger.report",

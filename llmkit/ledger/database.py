@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ _SQLITE_SETUP = (
     "PRAGMA synchronous = NORMAL",
 )
 _WAL_WAITS = (0.01, 0.03, 0.1, 0.3, 0.5)  # s; others hold the file for microseconds
+_LONG = 8  # letters of a password that no word of a message has by chance
 _POSTGRES_SETUP = ("SET lock_timeout = '1s'", "SET statement_timeout = '4s'")
 _POSTGRES_CONNECT = {
     "connect_timeout": 5,
@@ -46,6 +48,27 @@ def database_url(text: str) -> URL:
     Raises:
         ConfigError: it is no URL, or is of another database, or of a folder that does not exist.
     """
+    url = _supported(text)
+    return _absolute(url) if url.drivername == "sqlite" else url
+
+
+def check_kind(text: str, *, own: bool) -> None:
+    """See that a host's database is of a kind that the ledger can use, wherever it is.
+
+    Args:
+        text: its URL.
+        own: whether the ledger has a connection of its own to it, and so needs its own driver.
+
+    Raises:
+        ConfigError: it is no URL, or is of another kind.
+        MissingExtra: the driver is not installed.
+    """
+    url = _supported(text)
+    if own:
+        new_engine(url)
+
+
+def _supported(text: str) -> URL:
     try:
         url = sa.make_url(text)
     except (exc.ArgumentError, ValueError):
@@ -53,8 +76,7 @@ def database_url(text: str) -> URL:
     backend = url.drivername.partition("+")[0]
     if backend not in _DRIVERS:
         raise not_supported(backend)
-    url = url.set(drivername=_DRIVERS[backend])
-    return _absolute(url) if backend == "sqlite" else url
+    return url.set(drivername=_DRIVERS[backend])
 
 
 def is_in_memory(url: URL) -> bool:
@@ -137,12 +159,24 @@ def unavailable(error: BaseException, url: URL) -> LedgerUnavailable:
     """Say why a database does not serve, without its password and without the values of a row."""
     cause: BaseException = getattr(error, "orig", None) or error
     said = (str(cause).strip().splitlines() or [""])[0][:200]
-    if url.password:
-        said = said.replace(str(url.password), "***")
+    for secret in _secrets(url):
+        said = re.sub(_pattern(secret), "***", said)
     return LedgerUnavailable(
         f"the ledger's database {shown(url)} is unavailable ({type(cause).__name__}: {said})",
         hint="Check that it is running, and that its URL (ledger.database, or --database) is right.",
     )
+
+
+def _secrets(url: URL) -> list[str]:
+    """Return the passwords in a URL; its options may hold some, too."""
+    words = [url.password, *(url.query.get(name) for name in ("password", "sslpassword"))]
+    return [str(word) for word in words if word]
+
+
+def _pattern(secret: str) -> str:
+    """Say where a password is masked: everywhere, but a short one not inside of a word, which would be hard to read and tell it."""
+    found = re.escape(secret)
+    return found if len(secret) >= _LONG else rf"(?<![^\W_]){found}(?![^\W_])"
 
 
 def shown(url: URL) -> str:

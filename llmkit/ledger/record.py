@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from llmkit.errors import ProviderError
+from llmkit.errors import AnswerTooLarge, ProviderError
 from llmkit.events import Finish
 from llmkit.ledger.row import Closing, Opening, reduced, status_of, unsent
 from llmkit.policy.estimate import estimate_tokens
@@ -60,6 +60,7 @@ class AttemptRecord:
         self._request_id: str | None = None
         self._headers: Mapping[str, str] = {}
         self.sent = False
+        self._is_runaway = False
 
     def opening(self) -> Opening:
         """Return the row as it stands before bytes go out."""
@@ -84,6 +85,7 @@ class AttemptRecord:
         error.request_id = error.request_id or self._request_id
         error.status_code = error.status_code or self._http_status
         error.rate_limits = self._rate_limits()
+        self._is_runaway = isinstance(error, AnswerTooLarge)
         return error
 
     def complete(self, finish: Finish, answer: Accumulator) -> Finish:
@@ -182,8 +184,9 @@ class AttemptRecord:
             return answer.finish.usage
         if decoder is None and not self._may_be_billed(error):
             return Usage()
-        # An answer that comes whole is not seen before its end: how much of it there was, nobody knows.
-        seen = self._call.streaming
+        # An answer that comes whole is not seen before its end: how much of it there was, nobody knows. And what no model writes, none
+        # bills: to estimate its millions of characters would take half a second and say nothing.
+        seen = self._call.streaming and not self._is_runaway
         return self._filled(decoder.usage if decoder else Usage(), answer, seen=seen)
 
     def _may_be_billed(self, error: BaseException | None) -> bool:

@@ -17,18 +17,29 @@ from llmkit.ledger import text
 from llmkit.ledger.columns import DECIMAL_PLACES, UNITS
 from llmkit.ledger.database import database_url, new_engine, shown, unavailable
 from llmkit.ledger.schema import usage
-from llmkit.ledger.sums import Sum, Totals
+from llmkit.ledger.sums import NOTHING, Sum, Totals
+
+
+class NoLedgerYet(LedgerUnavailable):
+    """The database, or the table in it, is not there: the first call creates both."""
 
 
 def usage_text(database: str, limit: int, *, as_json: bool) -> str:
-    """Write the latest rows as a table with the total cost of all rows, or as JSON.
+    """Write the latest rows as a table with the total cost of all rows, or as JSON. Before the first call there are none.
 
     Raises:
         ConfigError: the URL cannot be used.
-        LedgerUnavailable: there is no ledger yet, or it cannot be read.
+        LedgerUnavailable: the ledger cannot be read.
     """
-    rows = recent(database, limit)
-    return text.as_json(rows) if as_json else text.as_table(rows, totals(database))
+    try:
+        rows = recent(database, limit)
+        return text.as_json(rows) if as_json else text.as_table(rows, totals(database))
+    except NoLedgerYet as error:
+        if as_json:
+            return text.as_json([])
+        # Whoever looks into the wrong place has to see it.
+        said = str(error)
+        return f"{text.as_table([], NOTHING)}\n{said[0].upper()}{said[1:]}"
 
 
 def recent(database: str, limit: int) -> list[dict[str, Any]]:
@@ -36,7 +47,8 @@ def recent(database: str, limit: int) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: the URL cannot be used.
-        LedgerUnavailable: there is no ledger yet, or it cannot be read.
+        NoLedgerYet: there is none before the first call.
+        LedgerUnavailable: it cannot be read.
     """
     with _reading(database) as connection:
         rows = connection.execute(sa.select(usage).order_by(usage.c.id.desc()).limit(limit))
@@ -48,7 +60,8 @@ def totals(database: str) -> Totals:
 
     Raises:
         ConfigError: the URL cannot be used.
-        LedgerUnavailable: there is no ledger yet, or it cannot be read.
+        NoLedgerYet: there is none before the first call.
+        LedgerUnavailable: it cannot be read.
     """
     keys = (usage.c.provider, usage.c.model, usage.c.status)
     known = sa.func.count(usage.c.cost_usd)
@@ -98,7 +111,7 @@ def _reading(database: str) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             if not sa.inspect(connection).has_table(usage.name):
-                raise LedgerUnavailable(
+                raise NoLedgerYet(
                     f"the database {shown(url)} has no table {usage.name}",
                     hint="The first call creates it. Or choose another database.",
                 )
@@ -113,7 +126,7 @@ def _read_only(url: URL) -> URL:
         return url
     path = Path(url.database)
     if not path.is_file():
-        raise LedgerUnavailable(
+        raise NoLedgerYet(
             f"there is no database {path}",
             hint="The first call creates it. Or choose another file.",
         )

@@ -21,3 +21,7 @@ class Totals(Sum):
 
     calls: int
     groups: dict[tuple[str | None, str | None, str], Sum] = field(default_factory=dict)
+
+
+NOTHING = Totals(calls=0, rows=0, cost=Decimal(0), unknown=0)
+"""The sums of no rows."""

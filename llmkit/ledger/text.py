@@ -43,7 +43,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         row["status"],
         _tokens(row["input_tokens"], row["input_source"]),
         _tokens(row["output_tokens"], row["output_source"]),
-        "unknown" if row["cost_usd"] is None else _money(row["cost_usd"]),
+        "unknown" if row["cost_usd"] is None else money(row["cost_usd"]),
         _seconds(row["started_at"], row["first_content_at"]),
         _seconds(row["started_at"], row["finished_at"]),
     )
@@ -61,7 +61,8 @@ def _tokens(count: int | None, source: str) -> str:
     return f"~{count}" if source == "estimated" else str(count)
 
 
-def _money(cost: Decimal) -> str:
+def money(cost: Decimal) -> str:
+    """Write a cost to the millionth; one that is less, and not nothing, as such."""
     if 0 < cost < Decimal("0.000001"):
         return "<$0.000001"
     return f"${cost:.6f}"
@@ -86,5 +87,5 @@ def _summary(calls: int, rows: int, cost: Decimal, unknown: int) -> str:
     line = f"{calls} call{'' if calls == 1 else 's'}"
     if rows != calls:
         line += f" in {rows} attempts"
-    line += f", {_money(cost)}"
+    line += f", {money(cost)}"
     return f"{line} ({unknown} of unknown cost)" if unknown else line

@@ -20,11 +20,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """Make an attempt on this route after so many seconds. `attempt` counts from 1 over the whole call."""
+    """Make an attempt on this route after so many seconds. `attempt` counts from 1 over the whole call.
+
+    With `fresh`, it has to go over a new connection: a kept one to this route has just turned out to be dead.
+    """
 
     route: Route
     attempt: int
     wait: float
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Plan:
     The route that is ready first is tried; of those that are, one that was not tried yet before one that failed, and the more preferred
     one before the other. A route that failed is ready again after its backoff, or when its provider said; one whose failure cannot mend, or
     not soon, is never tried again. One budget of attempts and one deadline hold for the whole call.
+
+    A kept connection that had died says nothing of its provider: the route is tried again at once, over a new connection. Once in a call,
+    for a new one that dies as quickly does say something.
 
     Args:
         routes: in order of preference, at least one.
@@ -68,10 +75,11 @@ class Plan:
         self._routes = routes
         self._ready_at = dict.fromkeys(range(len(routes)), 0.0)
         self._failures = [0] * len(routes)
+        self._stale: set[int] = set()
+        self._went_on_at_once = False
         self._now_trying = 0
         self._attempts = 0
         self._silences = 0
-        self._committed = False
         self._error: LLMKitError | None = None
 
     def next(self) -> Step:
@@ -85,7 +93,7 @@ class Plan:
             return GiveUp(self._error)
         self._now_trying = at
         self._attempts += 1
-        return Try(self._routes[at], self._attempts, wait)
+        return Try(self._routes[at], self._attempts, wait, at in self._stale)
 
     def failed(self, error: LLMKitError) -> None:
         """Take note that the attempt failed."""
@@ -94,8 +102,9 @@ class Plan:
         if not self._may_mend(error):
             del self._ready_at[at]
             return
-        if isinstance(error, ConnectionFailed) and error.stale:
-            return  # the provider is well: at once, over a new connection
+        if self._was_stale(error) and not self._went_on_at_once:
+            self._went_on_at_once = True
+            return
         self._failures[at] += 1
         retry_after = error.retry_after if isinstance(error, ProviderError) else None
         wait = self._retry.delay(self._failures[at], retry_after=retry_after, chance=self._chance())
@@ -110,17 +119,20 @@ class Plan:
         self._attempts -= 1
         self._error = self._error or error
 
-    def committed(self) -> None:
-        """Take note that content was handed on: from now on no attempt can be made unseen."""
-        self._committed = True
+    def _was_stale(self, error: LLMKitError) -> bool:
+        """Take note whether the kept connections to the route that was tried are too old to be used."""
+        self._stale.discard(self._now_trying)
+        if not isinstance(error, ConnectionFailed) or not error.stale:
+            return False
+        self._stale.add(self._now_trying)
+        return True
 
     def _order(self, index: int, now: float) -> tuple[float, bool, int]:
         return max(now, self._ready_at[index]), self._failures[index] > 0, index
 
     def _may_go_on(self) -> bool:
         return (
-            not self._committed
-            and self._attempts < self._retry.attempts
+            self._attempts < self._retry.attempts
             and bool(self._ready_at)
             and self._clock() < self.deadline
         )

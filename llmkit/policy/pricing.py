@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.policy.rates import AnyPrice, Rates, own_rates, vendor_rates
-from llmkit.usage import PLAIN, Billing, Usage
+from llmkit.usage import EXACT, LARGEST_COST, PLAIN, Billing, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
-_EXACT = Context(prec=50, rounding=ROUND_HALF_UP)  # whatever context the host computes in
 _NANO = Decimal("0.000000001")
 _REMEMBERED = 1000
 # What genai-prices calls a vendor, where its name in the settings is another.
@@ -28,7 +27,6 @@ _USUAL = {
 _USUAL_AT = {("groq", "service_tier", "flex")}
 # What all prices of tokens are multiplied by (platform.claude.com/docs/en/build-with-claude/data-residency).
 _REGIONS = {("anthropic", "us"): Decimal("1.1")}
-_LARGEST = Decimal(10**9)  # what a cost's column holds, in US dollars
 
 
 class Priced(NamedTuple):
@@ -109,15 +107,15 @@ class Prices:
 
 
 def _priced(rates: Rates, usage: Usage, billing: Billing, version: str) -> Priced:
-    with localcontext(_EXACT):
+    with localcontext(EXACT):
         cost = Decimal(0) if rates.free else rates.cost(usage, billing)
     return UNKNOWN if cost is None else _rounded(cost, version)
 
 
 def _rounded(cost: Decimal, version: str) -> Priced:
-    with localcontext(_EXACT):
-        cost = cost.quantize(_NANO)
-    return Priced(cost, version) if cost < _LARGEST else UNKNOWN
+    if cost < LARGEST_COST:
+        cost = cost.quantize(_NANO, context=EXACT)
+    return Priced(cost, version) if cost < LARGEST_COST else UNKNOWN
 
 
 class _Model:

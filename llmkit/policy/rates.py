@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.errors import ConfigError
-from llmkit.usage import Billing, Usage
+from llmkit.usage import EXACT, LARGEST_COST, Billing, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, TieredPrices
@@ -48,6 +48,8 @@ AnyPrice = Price | Mapping[str, Decimal | str | int] | int | str
 
 # Dollars per million tokens, each above so many input tokens.
 _Rate = tuple[tuple[int, Decimal], ...]
+_THOUSAND = Decimal(1000)
+_DEAREST = LARGEST_COST * _THOUSAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +151,14 @@ def own_rates(name: str, price: AnyPrice) -> Rates:
         cache_write_1h=write_rate or fresh,
         output=output,
         reasoning=output,
-        web_search=search[0][1] / 1000 if search else None,
+        web_search=EXACT.divide(search[0][1], _THOUSAND) if search else None,
         free=not any(rate[0][1] for rate in rates if rate),
     )
 
 
 def _flat(value: Decimal | str | int) -> _Rate:
     price = Decimal(str(value))
-    if not price.is_finite() or price < 0:
+    if not price.is_finite() or not 0 <= price < _DEAREST:
         raise ValueError
     return ((-1, price),)
 
@@ -173,8 +175,8 @@ def vendor_rates(price: ModelPrice, factor: Decimal) -> Rates:
         cache_write_1h=_tiers(price.cache_write_1h_mtok) or written,
         output=output,
         reasoning=_tiers(price.output_reasoning_mtok) or output,
-        request=requests / 1000 if isinstance(requests, Decimal) else Decimal(0),
-        web_search=searches / 1000 if isinstance(searches, Decimal) else None,
+        request=EXACT.divide(requests, _THOUSAND) if isinstance(requests, Decimal) else Decimal(0),
+        web_search=EXACT.divide(searches, _THOUSAND) if isinstance(searches, Decimal) else None,
         factor=factor,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from llmkit.config import EXAMPLE
 from llmkit.config.errors import vendor_of
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
@@ -25,16 +26,19 @@ class Routes:
         providers: providers of the app's own; they win over those of the settings.
 
     Raises:
-        ConfigError: an alias names a provider that nobody knows.
+        ConfigError: an alias names a provider that nobody knows, or the settings of one do not say how to speak to it.
     """
 
     def __init__(self, config: Config, providers: Sequence[Provider] = ()) -> None:
         self._config = config
         self._of_alias: dict[str, Sequence[Route]] = {}
         self._providers: dict[str, Provider] = {provider.name: provider for provider in providers}
+        for name in config.providers:
+            if name not in self._providers:
+                self._wire(name)
         for alias, models in config.models.items():
             for model in models:
-                self._check_known(model.partition(":")[0], f"models.{alias}")
+                self._check_known(model.partition(":")[0], f"the model {model!r} (models.{alias})")
 
     def of(self, model: str) -> Sequence[Route]:
         """Return the routes of an alias or of a `provider:model` id, in order of preference.
@@ -80,29 +84,39 @@ class Routes:
             meant = "" if vendor is None else f"Did you mean '{vendor}:{name}'? "
         if aliases:
             return f"{meant}The aliases in models are: {', '.join(aliases)}."
-        return f'{meant}There are no aliases yet; define one with {{"models": {{"default": "anthropic:claude-sonnet-4-5"}}}}.'
+        if unset := self._config.unset:
+            return f"{meant}{unset}"
+        return f"{meant}There are no aliases yet; define one with {EXAMPLE}."
 
     def _check_known(self, name: str, where: str) -> None:
         if name in self._providers or name in KNOWN or name in self._config.providers:
             return
-        known = {*KNOWN, *self._providers, *self._config.providers}
-        near = [*get_close_matches(name, known, n=1), vendor_of(name)][0]
-        meant = "" if near is None else f"Did you mean {near}? "
         raise ConfigError(
             f"{where} names the unknown provider {name!r}",
-            hint=f"{meant}Known providers: {', '.join(sorted(KNOWN))}. "
+            hint=f"{self._meant_provider(name)}Known providers: {', '.join(sorted(KNOWN))}. "
             f"Any other needs providers.{name} with a wire and a base_url.",
         )
 
-    def _make(self, name: str) -> Provider:
+    def _meant_provider(self, name: str) -> str:
+        known = {*KNOWN, *self._providers, *self._config.providers} - {name}
+        near = [*get_close_matches(name, known, n=1), vendor_of(name)][0]
+        return "" if near is None else f"Did you mean {near}? "
+
+    def _wire(self, name: str) -> str:
         known = KNOWN.get(name)
         given = self._config.providers.get(name)
         wire = (given.wire if given else None) or (known.wire if known else None)
         if wire is None:
             raise ConfigError(
-                f"providers.{name}.wire is not set",
-                hint=f"Set it to one of {', '.join(sorted(WIRES))}.",
+                f"{name} is not a known provider, and providers.{name}.wire is not set",
+                hint=f"{self._meant_provider(name)}Set the wire of a provider of your own to one of {', '.join(sorted(WIRES))}.",
             )
+        return wire
+
+    def _make(self, name: str) -> Provider:
+        known = KNOWN.get(name)
+        given = self._config.providers.get(name)
+        wire = self._wire(name)
         usual = _usual_url(known)
         base_url = (given.base_url if given else None) or usual
         if base_url is None:

@@ -64,7 +64,7 @@ class EventDecoder(StreamDecoder):
             try:
                 event = _decode_event(frame.data)
             except BROKEN:
-                event = self._decode_odd(frame.data)
+                event = self._decode_odd(frame)
             # Only a content block's delta has one of these two types.
             block = event.delta
             if block is not None and block.type == "text_delta":
@@ -137,12 +137,12 @@ class EventDecoder(StreamDecoder):
             usage.output_tokens = usage.output_tokens_details = None
         self._counts.update(usage)
 
-    def _decode_odd(self, data: str) -> StreamEvent:
+    def _decode_odd(self, frame: ServerSentEvent) -> StreamEvent:
         """Decode what is not of the expected form; what nobody reads may have any form."""
-        if is_keepalive(data):
+        if frame.event not in StreamEvent.needs and is_keepalive(frame):
             return StreamEvent()
         try:
-            return fit(self._odd_json(data), StreamEvent)
+            return fit(self._odd_json(frame.data), StreamEvent)
         except Misfit:
             self.failure = failures.malformed(self._origin, "sent an event in an unknown format")
         except (ValueError, RecursionError):
@@ -154,6 +154,7 @@ class MessageDecoder(BodyDecoder):
     """Reads a whole message."""
 
     __slots__ = ("_billing",)
+    _report_type = Report
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -182,9 +183,6 @@ class MessageDecoder(BodyDecoder):
         self._said = bool(events)
         self.finished = message.stop_reason is not None
         return [*merged(events), _finish(message.stop_reason, self.usage)]
-
-    def _count(self, report: object) -> Usage | None:
-        return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
 def _decode_odd_message(body: str) -> Message:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from llmkit.providers.counts import LARGEST, Count
+from llmkit.providers.counts import LARGEST, Count, TokenReport
 from llmkit.providers.lenient import Needs
 from llmkit.usage import Billing, Usage
 
@@ -43,7 +43,7 @@ class Iteration(msgspec.Struct, gc=False):
     cache_creation: CacheCreation | None = None
 
 
-class Report(msgspec.Struct, gc=False):
+class Report(TokenReport, gc=False):
     """What an event or a message says of tokens, and of what else is billed."""
 
     input_tokens: Count | None = None

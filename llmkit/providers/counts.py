@@ -15,6 +15,14 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 """A count as a server sends it."""
 
 
+class TokenReport(msgspec.Struct, gc=False):
+    """What a server says of tokens, in its own words."""
+
+    def to_usage(self) -> Usage | None:
+        """Return the counts, or None if they say nothing."""
+        raise NotImplementedError
+
+
 def believed(counts: Usage, *, said: bool) -> Usage:
     """Leave out the counts that cannot be true, and say of the others that they are reported.
 

@@ -11,10 +11,10 @@ import msgspec
 from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
 from llmkit.events import Event
 from llmkit.providers import failures
-from llmkit.providers.counts import believed
+from llmkit.providers.counts import TokenReport, believed
 from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import lenient_json, report_in
+from llmkit.providers.lenient import fit, lenient_json, report_in
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent, SSEDecoder
 from llmkit.usage import PLAIN, Billing, Usage
@@ -203,6 +203,7 @@ class BodyDecoder(AnswerDecoder):
     """Reads an answer that comes whole, as one JSON document."""
 
     __slots__ = ("_body",)
+    _report_type: ClassVar[type[TokenReport]]
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -230,16 +231,14 @@ class BodyDecoder(AnswerDecoder):
         if not self._done:
             self.failure = failures.truncated(self._origin)
         if self.failure is not None and self._reported is None:
-            self._reported = self._count(report_in(body))
+            report = report_in(body)
+            if isinstance(report, dict):
+                self._reported = fit(report, self._report_type).to_usage()
         return [] if self.failure is not None else Halves().join(events, last=True)
 
     @abstractmethod
     def _read(self, body: str) -> list[Event]:
         """Turn the document into events."""
-
-    @abstractmethod
-    def _count(self, report: object) -> Usage | None:
-        """Read a report of tokens, of whatever form."""
 
     def _refuse(self, body: str) -> None:
         """Say why a document is not an answer: an error report, cut short, or something else."""

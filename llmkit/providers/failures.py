@@ -93,13 +93,17 @@ _MOMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an answer came from, for the errors about it."""
+    """Where an answer came from, for the errors about it.
+
+    `usual_path` is what the base URL usually ends in, if it has no path at all.
+    """
 
     provider: str
     model: str
     status_code: int = 200
     request_id: str | None = None
     had_key: bool = True
+    usual_path: str | None = None
 
     @classmethod
     def of(
@@ -110,9 +114,10 @@ class Origin:
         status: int = 200,
         *,
         had_key: bool = True,
+        usual_path: str | None = None,
     ) -> Origin:
         """Read the request id from the headers of the answer."""
-        return cls(provider, model, status, request_id(headers), had_key)
+        return cls(provider, model, status, request_id(headers), had_key, usual_path)
 
 
 def from_status(
@@ -297,6 +302,15 @@ def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
     status, moment = origin.status_code, _moment(origin, report)
     if moment is not None and kind is ProviderError:
         return _MOMENTS[moment].format(provider=origin.provider)
+    if (
+        status in (404, 405)
+        and origin.usual_path is not None
+        and "model_not_found" not in report.words
+    ):
+        return (
+            f"Check the model name, and the base URL of {origin.provider}: it has no path, "
+            f"and usually ends in {origin.usual_path}."
+        )
     if status == 404 or "model_not_found" in report.words:
         return f"Check the model name, and the base URL of {origin.provider}."
     if kind is AuthenticationFailed and not origin.had_key:

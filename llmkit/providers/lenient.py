@@ -15,6 +15,8 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec import inspect
 
+from llmkit.sse import ServerSentEvent
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 Needs = Mapping[str, Collection[str]]
@@ -28,6 +30,11 @@ the fields that hold pieces of text, where half of a surrogate pair may wait for
 _WHOLE = re.compile(r"\s*([0-9]{1,10})(?:\.0*)?\s*", re.ASCII)
 _HALF = re.compile("[\ud800-\udfff]")
 _SAYS_SOMETHING = re.compile(r'[{}\[\]"]')
+# A whole text, an empty list, or a word in brackets such as [PING]; [DONE] is the end of an answer.
+_SAYS_NOTHING = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"|\[\s*\]|\[(?!DONE\])[A-Za-z_-]+\])\s*')
+_NAMES_A_FIELD = re.compile(
+    r'"(?:choices|content|content_block|delta|error|message|text|thinking|usage)"'
+)
 _USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
 _LONGEST_INT = 300
 
@@ -68,12 +75,16 @@ def fit(document: object, kind: type[T]) -> T:
     return cast("T", _fit(document, _type_info(kind)))
 
 
-def is_keepalive(data: str) -> bool:
-    """Tell whether what stands in place of an event says nothing: no JSON, but a word such as `ping`, `ok` or `null`.
+def is_keepalive(frame: ServerSentEvent) -> bool:
+    """Tell whether what stands in place of an event says nothing: a word such as `ping`, `"ok"`, `[PING]` or `null`, or an empty list.
 
-    With a brace, a bracket or a quote it may be a piece of an event that was cut, and what it held would be missing.
+    With another brace, bracket or quote it may be a piece of an event that was cut, and what it held would be missing; where its name
+    is ping it is none, unless it has a field of an answer.
     """
-    return _SAYS_SOMETHING.search(data) is None
+    data = frame.data
+    if _SAYS_SOMETHING.search(data) is None or _SAYS_NOTHING.fullmatch(data) is not None:
+        return True
+    return frame.event == "ping" and _NAMES_A_FIELD.search(data) is None
 
 
 def report_in(body: str) -> object:

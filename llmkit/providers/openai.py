@@ -60,6 +60,8 @@ class OpenAI:
         """
         self.name = name
         base_url = checked_base_url(name, base_url).removesuffix("/chat/completions")
+        # Most servers have it; others have none, and know what was asked for.
+        self._usual_path = None if urlsplit(base_url).path else "/v1"
         self._url = f"{base_url}/chat/completions"
         self._dialect = _dialect(urlsplit(base_url).hostname or "")
         self._headers = {"content-type": "application/json"}
@@ -113,7 +115,9 @@ class OpenAI:
     ) -> ProviderError:
         """Turn an answer with an error status into the error to raise."""
         had_key = "authorization" in self._headers
-        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
+        origin = Origin.of(
+            self.name, model, headers, status, had_key=had_key, usual_path=self._usual_path
+        )
         return failures.from_status(origin, headers, body, now=self._clock())
 
 

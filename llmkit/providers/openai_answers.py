@@ -21,7 +21,7 @@ from llmkit.providers.openai_choices import Answer, End, ends
 from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
-from llmkit.usage import Billing, Usage
+from llmkit.usage import Billing
 
 _chunk_decoder = msgspec.json.Decoder(Chunk)
 _named_decoder = msgspec.json.Decoder(NamedChunk)
@@ -86,6 +86,7 @@ class ChunkDecoder(StreamDecoder):
         if len(chunks) != count:
             return None
         events: list[Event] = []
+        reports: list[Report] = []
         answer = self._answer
         add, several = answer.add, answer.several
         unnamed = self._decoder is _named_decoder
@@ -98,11 +99,13 @@ class ChunkDecoder(StreamDecoder):
                 break
             add(chunk.choices, events)
             if chunk.usage is not None:
-                self._count_in(chunk.usage)
+                reports.append(chunk.usage)
         else:
             if answer.reason is None or self._is_usual_end(chunks, lines, is_first=is_first):
                 if events:
                     self._said = True
+                for report in reports:
+                    self._count_in(report)
                 return merged(events)
         answer.forget_end(several=several)
         return None
@@ -146,7 +149,7 @@ class ChunkDecoder(StreamDecoder):
         try:
             chunk = self._decoder.decode(data)
         except BROKEN:
-            chunk = self._decode_odd(data)
+            chunk = self._decode_odd(frame)
         if type(chunk) is NamedChunk:
             self._name(chunk)
         if chunk.choices:
@@ -187,11 +190,11 @@ class ChunkDecoder(StreamDecoder):
         if self.model is not None:
             self._decoder = _chunk_decoder
 
-    def _decode_odd(self, data: str) -> Chunk:
-        if is_keepalive(data):
+    def _decode_odd(self, frame: ServerSentEvent) -> Chunk:
+        if is_keepalive(frame):
             return Chunk()
         try:
-            return fit(self._odd_json(data), NamedChunk)
+            return fit(self._odd_json(frame.data), NamedChunk)
         except Misfit:
             self.failure = failures.malformed(self._origin, "sent a chunk in an unknown format")
         except (ValueError, RecursionError):
@@ -203,6 +206,7 @@ class CompletionDecoder(BodyDecoder):
     """Reads a whole completion."""
 
     __slots__ = ("_bill",)
+    _report_type = Report
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -237,9 +241,6 @@ class CompletionDecoder(BodyDecoder):
         self._said = bool(events)
         self.finished = answer.reason is not None
         return [*merged(events), answer.finish(self.usage)]
-
-    def _count(self, report: object) -> Usage | None:
-        return fit(report, Report).to_usage() if isinstance(report, dict) else None
 
 
 def _first_choice(choices: list[WholeChoice]) -> list[WholeChoice]:

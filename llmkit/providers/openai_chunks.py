@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from llmkit.providers.counts import Count
+from llmkit.providers.counts import Count, TokenReport
 from llmkit.providers.lenient import Needs
-from llmkit.usage import Usage
+from llmkit.usage import EXACT, LARGEST_COST, Usage
 
-_TICKS = 10**10  # of a dollar
+_TICKS = Decimal(10**10)  # of a dollar
+_ABSURD = LARGEST_COST * _TICKS
 
 
 class PromptDetails(msgspec.Struct, gc=False):
@@ -31,7 +32,7 @@ class CompletionDetails(msgspec.Struct, gc=False):
     reasoning_tokens: Count | None = None
 
 
-class Report(msgspec.Struct, gc=False):
+class Report(TokenReport, gc=False):
     """What a chunk or a completion says of tokens."""
 
     prompt_tokens: Count | None = None
@@ -75,7 +76,7 @@ class Report(msgspec.Struct, gc=False):
         """Return what the provider says that the answer cost, in US dollars."""
         if self.cost_in_usd_ticks is not None:
             ticks = _amount(self.cost_in_usd_ticks)
-            return None if ticks is None else ticks / _TICKS
+            return None if ticks is None else EXACT.divide(ticks, _TICKS)
         if self.is_byok is True:
             details = self.cost_details if isinstance(self.cost_details, dict) else {}
             return _amount(details.get("upstream_inference_cost"))
@@ -91,7 +92,7 @@ def _amount(value: object) -> Decimal | None:
         amount = Decimal(str(value))
     except ArithmeticError:
         return None
-    return amount if amount.is_finite() and amount >= 0 else None
+    return amount if amount.is_finite() and 0 <= amount < _ABSURD else None
 
 
 class Part(msgspec.Struct, gc=False):

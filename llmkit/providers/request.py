@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from llmkit.config.headers import field_name, field_value
+from llmkit.config.host_names import is_host_name
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.providers.base import HTTPRequest
 
@@ -16,7 +17,7 @@ def checked_base_url(provider: str, value: str) -> str:
     """Return the base URL without a slash at its end.
 
     Raises:
-        ConfigError: it is not an http or https URL, or carries a password, a query or a fragment.
+        ConfigError: it is not an http or https URL, carries a password, a query or a fragment, or its host cannot be looked up.
     """
     value = value.strip()
     try:
@@ -33,6 +34,13 @@ def checked_base_url(provider: str, value: str) -> str:
         raise ConfigError(
             f"the base URL of {provider} contains a password, a query or a fragment",
             hint="Put credentials into api_key or headers.",
+        )
+    host = parts.hostname or ""
+    if ":" not in host and not is_host_name(host):
+        raise ConfigError(
+            f"the base URL of {provider} contains a host name that cannot exist",
+            hint=f"Check providers.{provider}.base_url or its environment variable: the parts of a name have 1 to 63 letters, digits and "
+            "hyphens, with a dot between them.",
         )
     return value.rstrip("/")
 

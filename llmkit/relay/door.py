@@ -8,23 +8,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import msgspec
 
-from llmkit.call import Caller
+from llmkit.call import Caller, UserId
 from llmkit.errors import ConfigError
 from llmkit.relay.answer import Answer
 from llmkit.relay.pages import PAGES, page
 from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
 
-User = str | int | UUID | Caller | Literal[False] | None
+User = UserId | Caller | Literal[False]
 Ask = Literal["page", "stream", "complete"]
 
 CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
 # Everything under the prefix, for hosts whose own router wants to know.
 PATHS = (*PAGES, *CALLS)
+
+
+def route_name(path: str) -> str:
+    """Return what a path of `PATHS` is called where routes have names."""
+    return path.strip("/").replace(".", "_") or "page"
 
 
 # What a browser adds by itself once its user has logged in with it: such a request is as good as one with cookies.
@@ -69,7 +73,12 @@ def check_media_type(headers: Mapping[str, str]) -> None:
         )
 
 
-def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> None:
+def check_origin(
+    headers: Mapping[str, str],
+    allowed: Collection[str] = (),
+    *,
+    setting: str = "relay.allowed_origins",
+) -> None:
     """Refuse what a page of another site may have sent in the user's name.
 
     Such a page can make the browser send its cookies along, and the login that it has asked the user for itself, but it cannot
@@ -77,7 +86,8 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> N
 
     Args:
         headers: those of the request, by names in lower case.
-        allowed: other origins whose pages may call with cookies: `relay.allowed_origins`.
+        allowed: other origins whose pages may call with cookies.
+        setting: where the app says which these are.
 
     Raises:
         Refusal: the request is not known to be of the same origin, or of one that is allowed (403).
@@ -101,9 +111,9 @@ def check_origin(headers: Mapping[str, str], allowed: Collection[str] = ()) -> N
             "cross_origin",
             "the request comes from another site",
             hint="Call it from a page of this app, or with a bearer token and without cookies; "
-            "or add the page's origin to relay.allowed_origins.",
-            advice="A call with cookies has to come from a page of the app, or from an origin in relay.allowed_origins. A proxy in "
-            "front of the app has to pass on the Host header.",
+            f"or add the page's origin to {setting}.",
+            advice=f"A call with cookies has to come from a page of the app, or from an origin in {setting}. A proxy in front of the app "
+            "has to pass on the Host header.",
         )
 
 
@@ -128,8 +138,12 @@ def check_length(headers: Mapping[str, str], limit: int) -> None:
     Raises:
         Refusal: 413.
     """
-    length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
+    length = headers.get("content-length", "").strip().lstrip("0")
+    if (
+        length.isascii()
+        and length.isdigit()
+        and (len(length), length) > (len(str(limit)), str(limit))
+    ):
         raise too_large(limit)
 
 
@@ -165,19 +179,20 @@ def forbidden() -> Refusal:
     )
 
 
-def caller_of(user: User, *, anonymous: bool) -> Caller:
+def caller_of(user: User, *, anonymous: bool, has_get_user: bool) -> Caller:
     """Say who calls.
 
     Args:
         user: an id, what the host made of it, or None, False or an empty text for nobody.
         anonymous: whether nobody may call, too.
+        has_get_user: whether a `get_user` of the app's own said who it is.
 
     Raises:
         Refusal: nobody is logged in (401).
         ConfigError: it is no id.
     """
     try:
-        caller = user if isinstance(user, Caller) else Caller(user=user)  # type: ignore[arg-type]  # it says what is wrong
+        caller = user if isinstance(user, Caller) else Caller(user=user)
     except TypeError as error:
         raise ConfigError(
             f"get_user did not return a user: {error}",
@@ -190,8 +205,14 @@ def caller_of(user: User, *, anonymous: bool) -> Caller:
         "not_logged_in",
         "you are not logged in",
         hint="Please log in, then try again.",
-        advice="If the app has no login, set get_user to say who calls, or relay.anonymous to let everybody in.",
+        advice=f"get_user returned {_nobody(user)} for this request. relay.anonymous lets in who is not logged in."
+        if has_get_user
+        else "If the app has no login, set get_user to say who calls, or relay.anonymous to let everybody in.",
     )
+
+
+def _nobody(user: User) -> str:
+    return "a Caller without a user" if isinstance(user, Caller) else repr(user)
 
 
 def whole(reply: Response) -> Answer:
@@ -200,7 +221,7 @@ def whole(reply: Response) -> Answer:
         "text": reply.text,
         "stop_reason": reply.stop_reason,
         "usage": reply.usage,
-        "cost_usd": None if reply.cost is None else str(reply.cost),
+        "cost_usd": None if reply.cost is None else format(reply.cost, "f"),
     }
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     return Answer.of(200, headers, msgspec.json.encode(body))

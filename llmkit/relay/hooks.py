@@ -7,7 +7,6 @@ give something to await, too.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 from llmkit.errors import ConfigError
@@ -24,13 +23,13 @@ def is_yes(answer: object) -> bool:
     """Say whether a permission was given.
 
     Raises:
-        ConfigError: the answer is neither a yes nor a no. A function or a generator counts as true in Python, and would
-            let everybody in.
+        ConfigError: the answer is neither a yes nor a no. A function that was not called, or the redirect of a view's
+            decorator, counts as true in Python, and would let everybody in.
     """
-    undecided = callable(answer) or inspect.isawaitable(answer)
-    if undecided or isinstance(answer, Iterator) or inspect.isasyncgen(answer):
-        raise ConfigError(
-            f"permission returned a {type(answer).__name__}, which is neither true nor false",
-            hint="Return True or False: call the function, and await its result.",
-        )
-    return bool(answer)
+    if answer is None or isinstance(answer, int):
+        return bool(answer)
+    raise ConfigError(
+        f"permission returned a {type(answer).__name__}, which is neither true nor false",
+        hint="Return True or False: call the function, await its result, put bool() around what counts as a yes. "
+        "Decorators for views, such as permission_required, do not work here: they return a response.",
+    )

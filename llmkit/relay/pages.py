@@ -7,6 +7,7 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
+from llmkit.call import Caller
 from llmkit.relay.answer import Answer
 
 _SCRIPT = "text/javascript; charset=utf-8"
@@ -42,7 +43,7 @@ def page(path: str) -> Answer:
 
 def chat_page(
     *,
-    user: str | None,
+    user: Caller,
     token: str | None = None,
     header: str = "",
     login_url: str | None = None,
@@ -56,8 +57,8 @@ def chat_page(
         login_url: where to log in, if the host has such a page.
     """
     tags = []
-    if user is not None:
-        tags.append(f'<meta name="visitor" content="{sha256(user.encode()).hexdigest()[:16]}">')
+    if user.user is not None:
+        tags.append(f'<meta name="visitor" content="{_hash(user)}">')
     if token is not None:
         tags.append(
             f'<meta name="csrf-token" content="{escape(token)}" data-header="{escape(header)}">'
@@ -68,3 +69,9 @@ def chat_page(
     blank = page("/")
     headers = {**blank.headers, "cache-control": "private, no-cache", "vary": "Cookie"}
     return Answer.of(blank.status, headers, blank.body.replace(b"</head>", head.encode(), 1))
+
+
+def _hash(caller: Caller) -> str:
+    """Tell callers apart without saying who they are."""
+    said = repr((caller.tenant, caller.user)).encode("utf-8", "backslashreplace")
+    return sha256(said).hexdigest()[:16]

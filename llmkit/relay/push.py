@@ -50,6 +50,7 @@ class PushRelay:
         self._loop = asyncio.get_running_loop()
         self._started = False
         self._ended = False
+        self._left = False
         self._writing = False
         self._last_write = self._loop.time()
         self._beat: asyncio.Task[None] | None = None
@@ -91,6 +92,7 @@ class PushRelay:
 
     def abort(self) -> None:
         """Stop the call, since nobody reads it any more."""
+        self._left = self._left or not self._ended
         self._ended = True
         self._manager.abort()
 
@@ -105,6 +107,8 @@ class PushRelay:
 
     async def _fail(self, error: LLMKitError) -> None:
         problem = problem_of(error)
+        if self._left:
+            await self._leave()
         if self._ended:
             return
         if self._beat is not None:

@@ -14,6 +14,8 @@ const KEPT = `llmkit:${location.pathname}`;
  * `error` what went wrong.
  */
 let turns = recall();
+/** What was asked last before who asked was logged in, "" if nothing was: it is in the field again. */
+const unasked = dropUnasked();
 /** Stops the answer that is being written, null if none is. */
 let running = null;
 /** Whether the reader is at the end, and so wants to stay there. */
@@ -26,6 +28,10 @@ for (const turn of turns) {
   end(turn, bubble, text);
 }
 show(null);
+if (unasked && !prompt.value) {
+  prompt.value = unasked;
+  fit();
+}
 addEventListener("pagehide", keep); // an answer that is being written is kept as far as it came
 
 form.addEventListener("submit", (event) => {
@@ -146,6 +152,16 @@ function recall() {
   } catch {
     return [];
   }
+}
+
+/** Drop the last questions if they were refused for want of a login and somebody has logged in since; return the very last one. */
+function dropUnasked() {
+  let last = "";
+  while (visitor && turns.at(-1)?.error?.type === "not_logged_in") {
+    const { question } = turns.pop();
+    last ||= question;
+  }
+  return last;
 }
 
 /** What the model is to know: this question, and those before it that have an answer. */

@@ -109,7 +109,7 @@ function link(target, children) {
   return made;
 }
 
-/** Say whether a model may link there: never to a script, and nowhere in this app. */
+/** Say whether a model may link there: to a whole web or mail address, which says where it leads; never to a script or a path. */
 function isSafe(target) {
   return /^(?:https?:\/\/|mailto:)./i.test(target) && URL.canParse(target);
 }

@@ -29,7 +29,7 @@
  * @param {(problem: Problem) => void} [options.onError] is called if there is no complete answer.
  * @param {(result: Result) => void} [options.onDone] is called when the answer is complete.
  * @param {AbortSignal} [options.signal] stops the answer.
- * @param {string} [options.model] an alias that the app offers.
+ * @param {string} [options.model] the name of one of the models that the app offers.
  * @param {string | URL} [options.url] the URL to call; the default is `stream` next to this file.
  * @param {HeadersInit} [options.headers] more headers. A CSRF token is taken from the page's `<meta name="csrf-token">`, or from
  *   Django's cookie.
@@ -53,9 +53,15 @@ export async function stream(messages, options = {}) {
   signal?.addEventListener("abort", stop);
   // A page that is left may live on behind the Back button, and its connection with it.
   globalThis.addEventListener?.("pagehide", stop);
-  // Before that a browser may break the connection by itself.
+  // Before that a browser may break the connection by itself. A page that is still there after a moment is not left: its user chose to
+  // stay, or it was a download or a mail address.
   let goes = false;
-  const go = () => (goes = true);
+  let moment;
+  const go = () => {
+    goes = true;
+    clearTimeout(moment);
+    moment = setTimeout(() => (goes = false), MOMENT);
+  };
   globalThis.addEventListener?.("beforeunload", go);
   if (signal?.aborted) stop();
 
@@ -98,12 +104,14 @@ export async function stream(messages, options = {}) {
     signal?.removeEventListener("abort", stop);
     globalThis.removeEventListener?.("pagehide", stop);
     globalThis.removeEventListener?.("beforeunload", go);
+    clearTimeout(moment);
   }
   if (result.error) onError(result.error);
   else if (!result.stopped) onDone?.(result);
   return result;
 }
 
+const MOMENT = 1000; // milliseconds; a dialog that asks whether to leave stops this clock
 const STOPPED = { type: "stopped", message: "the answer was stopped" };
 const UNREACHABLE = {
   type: "connection_failed",
@@ -138,7 +146,7 @@ class Failure extends Error {
 async function open(request, { url, headers, fetch = globalThis.fetch }, signal) {
   const target = url ?? new URL("stream", import.meta.url);
   const allHeaders = new Headers(headers);
-  sayToken(target, allHeaders);
+  const token = sayToken(target, allHeaders);
   allHeaders.set("content-type", "application/json");
   allHeaders.set("accept", "text/event-stream");
   let response;
@@ -155,31 +163,57 @@ async function open(request, { url, headers, fetch = globalThis.fetch }, signal)
   }
   const type = response.headers.get("content-type") ?? "nothing";
   if (response.ok && type.startsWith("text/event-stream")) return response.body.getReader();
-  throw new Failure(await refusal(response, type));
+  throw new Failure(await refusal(response, type, token));
 }
 
-/** Say the app's CSRF token, from a tag of the page or else from Django's cookie: to the app itself, and unless the caller did. */
+/**
+ * Say the app's CSRF token, from a tag of the page or else from Django's cookie: to the app itself, and unless the caller did.
+ *
+ * @returns {"caller" | "tag" | "cookie" | "none" | "elsewhere"} where the token is from; "elsewhere": another site gets none.
+ */
 function sayToken(target, headers) {
   const { document, location } = globalThis;
-  if (!document || new URL(target, document.baseURI).origin !== location.origin) return;
+  if (!document || new URL(target, document.baseURI).origin !== location.origin) return "elsewhere";
   const tag = document.querySelector('meta[name="csrf-token"]');
   const name = tag?.dataset.header ?? "X-CSRFToken";
+  if (headers.has(name)) return "caller";
   const token = tag?.content ?? /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1];
-  if (token && !headers.has(name)) headers.set(name, token);
+  if (token) headers.set(name, token);
+  if (tag) return "tag";
+  return token ? "cookie" : "none";
 }
 
-async function refusal(response, type) {
+/**
+ * Whether a call was refused because no tag of the page has the CSRF token. The cookie of another app on this host may have been
+ * sent in its place; only llmkit's own check, which is Django's, is known to have looked at it.
+ */
+function lacksTag(problem, status, type, token) {
+  if (problem) return problem.type === "csrf_failed" && token === "none";
+  return [400, 403].includes(status) && !type.includes("json") && ["none", "cookie"].includes(token);
+}
+
+async function refusal(response, type, token) {
   const { status } = response;
   const retryAfter = seconds(response.headers.get("retry-after"));
   const problem = problemIn(await response.json().catch(() => null));
-  if (problem) return { ...problem, status, retryAfter };
+  const isWithoutTag = lacksTag(problem, status, type, token);
+  if (isWithoutTag) {
+    console.warn(
+      "llmkit: The app's CSRF protection may have refused this: add " +
+        '<meta name="csrf-token" content="{{ csrf_token() }}"> to the page (in Django: {{ csrf_token }}).',
+    );
+  }
+  const again = isWithoutTag
+    ? "Trying again will probably not help. Tell the people who run this app."
+    : "Reload the page, then try again.";
+  if (problem) return { ...problem, hint: isWithoutTag ? again : problem.hint, status, retryAfter };
   if (response.ok) {
     const message = `the app answered with ${type.split(";")[0]} instead of a stream`;
     const hint = "If this app has a login, log in again.";
     return { type: "unexpected_answer", message, hint, status };
   }
   const message = `the app answered with the status ${status}`;
-  const hint = status < 500 ? "Reload the page, then try again." : "Try again in a moment.";
+  const hint = status < 500 ? again : "Try again in a moment.";
   return { type: "http_error", message, hint, status, retryAfter };
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from llmkit.errors import (
@@ -14,7 +15,16 @@ from llmkit.errors import (
 )
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import system_error
-from llmkit.transport.proxies import SOCKS, Proxies, Proxy, no_proxy_url, unusable
+from llmkit.transport.base import unreachable
+from llmkit.transport.proxies import (
+    SOCKS,
+    Proxies,
+    Proxy,
+    no_proxy_url,
+    origin_of,
+    refused,
+    unusable,
+)
 from llmkit.transport.tls import tls_context, untrusted
 
 try:
@@ -29,16 +39,63 @@ except ImportError:
 BUFFER = 16 * 1024
 
 
-# Whether the request of this task goes over a connection that was made for it.
-_is_new: ContextVar[bool] = ContextVar("is_new", default=False)
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come.
+
+    Attributes:
+        fresh: whether it has to go over a new connection.
+        is_new: whether it goes over a connection that was made for it.
+        sent: whether it may have begun to go out: the connection stands, with the tunnel through a proxy and TLS.
+        unanswered: whether its connection broke before one byte of the answer came.
+    """
+
+    fresh: bool
+    is_new: bool = False
+    sent: bool = False
+    unanswered: bool = False
+
+
+# That of the request that this task makes. aiohttp tells of it only to tracers, at a price for every request.
+_progress: ContextVar[_Progress] = ContextVar("progress")
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells whether it has made a connection, which aiohttp says only to tracers, at a price for every request."""
+    """Tells whether it has made a connection and when it stands, and makes one where it has to."""
+
+    async def connect(self, *args: Any, **kwargs: Any) -> aiohttp.connector.Connection:
+        progress = _progress.get()
+        connection = await super().connect(*args, **kwargs)
+        while progress.fresh and not progress.is_new:
+            connection.close()  # one of those that were kept was dead, and this one is as old
+            connection = await super().connect(*args, **kwargs)
+        progress.sent = True
+        return connection
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        _is_new.set(True)
+        _progress.get().is_new = True
         return await super()._create_connection(*args, **kwargs)
+
+
+class _Answer(aiohttp.ClientResponse):
+    """Tells whether a part of its head had come when the connection broke: the parser is asked, which the connection then forgets."""
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        parser = getattr(connection.protocol, "_parser", None)
+        try:
+            return await super().start(connection)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            _progress.get().unanswered = parser is None or _is_unused(parser)
+            raise
+
+
+def _is_unused(parser: Any) -> bool:  # of aiohttp, in C or in Python
+    """Whether a parser has taken in nothing: only then does it read a head as it is, and not as the rest of another one."""
+    try:
+        ((message, _),), _, _ = parser.feed_data(b"HTTP/1.1 204 unused\r\n\r\n")
+    except Exception:  # noqa: BLE001  # of whatever kind
+        return False
+    return (message.code, message.reason, len(message.headers)) == (204, "unused", 0)
 
 
 class AiohttpTransport:
@@ -60,14 +117,17 @@ class AiohttpTransport:
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("User-Agent",),
+            response_class=_Answer,
         )
         self._proxies = Proxies()
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AiohttpExchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        proxy = self._proxies.of("/".join(request.url.split("/", 3)[:3]))
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AiohttpExchange:
+        """Start an exchange; nothing is sent yet. See `llmkit.transport.base`."""
+        proxy = self._proxies.of(origin_of(request.url))
         url = None if proxy is None else _url_of(proxy)
-        return AiohttpExchange(self._session, request, connect_timeout, url)
+        return AiohttpExchange(self._session, request, connect_timeout, url, fresh=fresh)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -80,6 +140,7 @@ class AiohttpExchange:
     __slots__ = (
         "_answer",
         "_connect_timeout",
+        "_progress",
         "_proxy",
         "_request",
         "_session",
@@ -93,20 +154,28 @@ class AiohttpExchange:
         request: HTTPRequest,
         connect_timeout: float,
         proxy: URL | None,
+        *,
+        fresh: bool,
     ) -> None:
         self._session = session
         self._request: HTTPRequest | None = request
         self._connect_timeout = connect_timeout
         self._proxy = proxy
+        self._progress = _Progress(fresh)
         self._answer: aiohttp.ClientResponse | None = None
         self.status = 0
         self.headers: Mapping[str, str] = {}
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have begun to go out."""
+        return self._progress.sent
 
     async def open(self) -> None:
         """Send the request and read the head of the answer."""
         request, self._request = self._request, None
         assert request is not None  # noqa: S101  # an exchange is opened once
-        _is_new.set(False)
+        _progress.set(self._progress)
         try:
             answer = await self._session.request(
                 request.method,
@@ -115,12 +184,12 @@ class AiohttpExchange:
                 data=request.content,
                 allow_redirects=False,
                 proxy=self._proxy,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_timeout),
             )
-        except (aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # that of a codec, too, for an address that cannot be
             failure = self.to_error(error)
             if isinstance(failure, ConnectionFailed) and failure.sent:
-                failure.stale = not _is_new.get()
+                failure.stale = self._progress.unanswered and not self._progress.is_new
         else:
             self._answer = answer
             self.status = answer.status
@@ -135,7 +204,14 @@ class AiohttpExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of aiohttp means."""
-        failure = _to_error(error, self._connect_timeout)
+        failure: ProviderError
+        if self._progress.sent:
+            failure = ConnectionFailed(
+                f"the connection to the provider broke ({type(error).__name__})"
+            )
+        else:
+            failure = _unconnected(error, self._connect_timeout)
+            failure.sent = False
         failure.__cause__ = system_error(error)
         return failure
 
@@ -169,23 +245,10 @@ def _url_of(proxy: Proxy) -> URL:
         raise no_proxy_url(proxy.variable) from None
 
 
-def _to_error(error: Exception, connect_timeout: float) -> ProviderError:
-    failure = _unconnected(error, connect_timeout)
-    if failure is not None:
-        failure.sent = False
-        return failure
-    return ConnectionFailed(f"the connection to the provider broke ({type(error).__name__})")
-
-
-def _unconnected(error: Exception, connect_timeout: float) -> ProviderError | None:
-    """Say why there was no connection, if that is it."""
+def _unconnected(error: Exception, connect_timeout: float) -> ProviderError:
+    """Say why there was no connection."""
     if isinstance(error, aiohttp.ServerTimeoutError):  # reading has no timeout here
         return ProviderTimeout("connect", connect_timeout)
-    if (failure := untrusted(error)) is not None:
-        return failure
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
-        return ConnectionFailed(
-            "could not connect to the provider",
-            hint="Check the provider's base_url, and that this machine can reach it.",
-        )
-    return None
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return refused()
+    return untrusted(error) or unreachable()

@@ -72,12 +72,6 @@ class AsyncUpstream(Watched):
         self._begin_wait()
         return self._exchange.read()
 
-    def came(self, data: bytes) -> bytes:
-        """Take note of what a read gave, and return it."""
-        self._waits = False
-        self._left_at = self._clock()
-        return data
-
     async def aclose(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go.
 
@@ -118,6 +112,7 @@ class _AsyncInflating:
     """An exchange whose body is decoded as it is read, in steps between which the loop goes on."""
 
     __slots__ = ("_exchange", "_inflater", "headers", "status")
+    sent = True
 
     def __init__(self, exchange: AsyncExchange, inflater: Inflater) -> None:
         self._exchange = exchange

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from llmkit.errors import ProviderError
+from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
 
 
@@ -14,6 +14,10 @@ class AsyncExchange(Protocol):
 
     status: int
     headers: Mapping[str, str]
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have begun to go out; not while its connection, tunnel and TLS are still being made."""
 
     async def open(self) -> None:
         """Send the request and read the head of the answer.
@@ -50,6 +54,10 @@ class Exchange(Protocol):
     status: int
     headers: Mapping[str, str]
 
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have begun to go out."""
+
     def open(self) -> None:
         """Send the request and read the head of the answer."""
 
@@ -72,8 +80,17 @@ class Exchange(Protocol):
 class AsyncTransport(Protocol):
     """Makes exchanges over connections that it keeps."""
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncExchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AsyncExchange:
+        """Start an exchange; nothing is sent yet.
+
+        Args:
+            request: what to send.
+            connect_timeout: how long connecting may take, in seconds, with the tunnel through a proxy and TLS.
+            fresh: whether to make a new connection, and to close those to the same address that nobody uses. An httpx client of the app's
+                own keeps its connections itself, and decides itself.
+        """
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -82,8 +99,18 @@ class AsyncTransport(Protocol):
 class Transport(Protocol):
     """Makes exchanges over connections that it keeps, for threads."""
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> Exchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> Exchange:
+        """Start an exchange; nothing is sent yet. See `AsyncTransport.start`."""
 
     def close(self) -> None:
         """Close all connections."""
+
+
+def unreachable() -> ConnectionFailed:
+    """Make the error for a request that was never sent, because no connection could be made."""
+    return ConnectionFailed(
+        "could not connect to the provider",
+        hint="Check the provider's base_url, and that this machine can reach it, through its proxy if it has one.",
+    )

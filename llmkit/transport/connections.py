@@ -25,6 +25,7 @@ class Connections:
     Args:
         choice: `transport` in the settings.
         http_client, async_http_client: httpx or httpx2 clients to use. Their owner closes them.
+        beginning: called when an event loop first asks for connections.
         ending: awaited when an event loop ends, while it still runs and before its connections are closed.
     """
 
@@ -33,11 +34,13 @@ class Connections:
         choice: str,
         http_client: httpx.Client | None,
         async_http_client: httpx.AsyncClient | None,
+        beginning: Callable[[], object] | None,
         ending: Callable[[asyncio.AbstractEventLoop], Awaitable[None]],
     ) -> None:
         self._choice = choice
         self._http_client = http_client
         self._async_http_client = async_http_client
+        self._beginning = beginning
         self._ending = ending
         self._lock = threading.Lock()
         self._threads: Transport | None = None
@@ -64,7 +67,7 @@ class Connections:
             if self._loops is None:
                 from llmkit.transport.loops import LoopTransports  # noqa: PLC0415  # asyncio
 
-                make = partial(_for_loop, self._choice, self._async_http_client)
+                make = partial(_for_loop, self._choice, self._async_http_client, self._beginning)
                 self._loops = LoopTransports(make, self._ending)
         return self._loops.get()
 
@@ -92,7 +95,11 @@ class Connections:
         self._threads = self._close_threads = self._loops = None
 
 
-def _for_loop(choice: str, client: httpx.AsyncClient | None) -> AsyncTransport:
+def _for_loop(
+    choice: str, client: httpx.AsyncClient | None, beginning: Callable[[], object] | None
+) -> AsyncTransport:
+    if beginning is not None:
+        beginning()
     if client is None and (
         choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
     ):

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from llmkit.errors import ConfigError
+from llmkit.config.host_names import is_host_name
+from llmkit.errors import ConfigError, ConnectionFailed
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
@@ -70,6 +71,11 @@ def proxy_for(origin: str, environ: Mapping[str, str]) -> Proxy | None:
     return _read(environ[variable].strip(), variable)
 
 
+def origin_of(url: str) -> str:
+    """Return the scheme and host of an absolute URL, with the port if it says one."""
+    return "/".join(url.split("/", 3)[:3])
+
+
 def unusable(proxy: Proxy, *, hint: str) -> ConfigError:
     """Make the error for a proxy of a kind that a transport does not know."""
     return ConfigError(
@@ -83,6 +89,14 @@ def no_proxy_url(variable: str) -> ConfigError:
         f"{variable} is not the URL of a proxy",
         hint="It has to look like http://proxy.example:3128 or http://user:password@proxy.example:3128, with special characters in "
         "the password percent-encoded (# as %23). Unset it if there is no proxy.",
+    )
+
+
+def refused() -> ConnectionFailed:
+    """Make the error for a proxy that was reached, and does not connect to the provider."""
+    return ConnectionFailed(
+        "the proxy did not connect to the provider",
+        hint="Check the URL of the proxy, with the user and password in it (HTTPS_PROXY or ALL_PROXY). Or add the provider's host to NO_PROXY.",
     )
 
 
@@ -124,7 +138,9 @@ def _is_sound(parts: SplitResult) -> bool:
     # An @ behind the host is that of a password with a / or a # in it.
     if not host or port == 0 or "@" in parts.path + parts.query + parts.fragment:
         return False
-    return _NAME.fullmatch(host) is not None or _address(host) is not None
+    if _address(host) is not None:
+        return True
+    return _NAME.fullmatch(host) is not None and is_host_name(host)
 
 
 def _means(entry: str, scheme: str, host: str, port: int | None) -> bool:
@@ -179,6 +195,7 @@ def _is_in(address: IPv4Address | IPv6Address, network: str) -> bool:
     except ValueError:
         return False
     mapped = getattr(found.network_address, "ipv4_mapped", None)
-    if mapped is not None and found.prefixlen >= 96:
+    if mapped is not None:
+        # Its prefix has 96 bits or more: with fewer a bit of ffff would be masked.
         found = ip_network((mapped, found.prefixlen - 96))
     return address in found

@@ -68,6 +68,17 @@ class Watched(ABC):
         """The HTTP status."""
         return self._exchange.status
 
+    def came(self, data: bytes) -> bytes:
+        """Take note of what a read gave, and return it."""
+        self._waits = False
+        self._left_at = self._clock()
+        return data
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have begun to go out."""
+        return self._exchange.sent
+
     def failed(self, error: Exception) -> LLMKitError:
         """Say why a read failed: by a clock, by an abort, or by itself."""
         self._waits = False
@@ -161,7 +172,9 @@ class Watched(ABC):
         return closed() if clock is None else self._timeout(clock)
 
     def _timeout(self, clock: Clock) -> ProviderTimeout:
-        return ProviderTimeout(clock, self._clocks.seconds(clock))
+        timeout = ProviderTimeout(clock, self._clocks.seconds(clock))
+        timeout.sent = self.sent
+        return timeout
 
 
 class Upstream(Watched):
@@ -198,12 +211,6 @@ class Upstream(Watched):
         self._begin_wait()
         return self._exchange.read()
 
-    def came(self, data: bytes) -> bytes:
-        """Take note of what a read gave, and return it."""
-        self._waits = False
-        self._left_at = self._clock()
-        return data
-
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""
         self._stop_clocks()
@@ -233,6 +240,7 @@ class _Inflating:
     """An exchange whose body is decoded as it is read, in steps."""
 
     __slots__ = ("_exchange", "_inflater", "headers", "status")
+    sent = True
 
     def __init__(self, exchange: Exchange, inflater: Inflater) -> None:
         self._exchange = exchange

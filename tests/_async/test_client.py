@@ -335,3 +335,27 @@ def test_a_client_needs_a_model_that_exists(model: str | None) -> None:
     """No model, an unknown provider and a bare name are refused at construction."""
     with pytest.raises(ConfigError):
         AsyncClient(model)
+
+
+def test_settings_are_for_a_kit() -> None:
+    """Whoever passes settings, or anything else that is no model, is told what takes them."""
+    for given in ({"models": {"default": "anthropic:claude-sonnet-4-5"}}, Kit({}).config, 7):
+        with pytest.raises(TypeError) as caught:
+            AsyncClient(given)  # type: ignore[arg-type]
+        assert "Kit(settings).async_client" in str(caught.value)
+        assert str(caught.value).startswith("AsyncClient takes a model such as 'anthropic:")
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_is_not_open_says_how_to_open_it() -> None:
+    """Whoever forgets the block is told of it, and not of a class that they have never heard of."""
+    manager = AsyncClient("ollama:m").stream("hi")
+    for name in ("text", "response", "read"):
+        with pytest.raises(AttributeError, match="async with client.stream") as caught:
+            getattr(manager, name)
+        assert "Open it first" in str(caught.value)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        getattr(manager, "nonsense")  # noqa: B009  # mypy knows that there is none
+    with pytest.raises(TypeError, match="Open it first: async with client.stream"):
+        async for _ in manager:  # type: ignore[attr-defined]
+            pass

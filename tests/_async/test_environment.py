@@ -6,16 +6,18 @@ import base64
 import socketserver
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmkit import ConfigError, Kit, ServerFailed
+from llmkit import ConfigError, ConnectionFailed, Kit, ServerFailed
 from llmkit.testing import Behaviour, Emulator
 from support.environment import forget_network
 from support.kits import ASYNC_TRANSPORTS, make_kit
+from support.rows import database, rows
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +113,23 @@ async def test_who_we_are_to_the_proxy(
     await kit.aclose()
     given = base64.b64encode(b"me:p#@ss").decode().lower()
     assert f"proxy-authorization: basic {given}" in proxy.said  # type: ignore[attr-defined]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_a_proxy_that_does_not_lead_to_the_provider(
+    proxy: socketserver.TCPServer, monkeypatch: pytest.MonkeyPatch, transport: str, tmp_path: Path
+) -> None:
+    """Where it opens no tunnel nothing was sent: it is no connection, and costs nothing."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+    kit = far_away("https", transport=transport, ledger={"database": database(tmp_path)})
+    with pytest.raises(ConnectionFailed, match="the proxy did not connect") as caught:
+        await kit.async_client.complete("Say hi")
+    await kit.aclose()
+    assert proxy.asked == ["CONNECT model.invalid:443 HTTP/1.1\r\n"]  # type: ignore[attr-defined]
+    assert not caught.value.sent
+    (row,) = rows(tmp_path)
+    assert Decimal(row["cost_usd"]) == 0
 
 
 NOT_ALL_UNDERSTAND = "fd07:b51a:cc66:f0::/64,::1,[::2]:80,10.0.0.0/8,*.example,http://[,model.other"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,8 +12,10 @@ import pytest
 
 from llmkit import AsyncClient, ConnectionFailed, ProviderTimeout, ServerFailed, StreamClosed
 from llmkit.testing import Behaviour, Emulator
+from support.answers import document, frames
 from support.dead_ends import needs_full_queue, unanswered
 from support.kits import make_kit
+from support.rows import database, rows
 
 LIBRARIES = ("httpx", "httpx2")
 
@@ -33,6 +38,48 @@ async def test_a_client_of_the_apps_own(library: Any) -> None:
             await kit.aclose()
             assert not client.is_closed
         assert {request.headers["x-app"] for request in emulator.requests} == {"1"}
+
+
+COUNTS = {"input_tokens": 3, "output_tokens": 2}
+WHOLE = json.dumps(document("anthropic", "All quiet.", usage=COUNTS)).encode()
+STREAM = b"".join(frames("anthropic", "All quiet.", usage=COUNTS))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+async def test_a_mocked_transport(library: Any, packed: bool) -> None:
+    """A response that is given whole, as in the tests of an app, is an answer."""
+
+    def reply(request: Any) -> Any:
+        body = STREAM if json.loads(request.content).get("stream") else WHOLE
+        if packed:
+            return library.Response(
+                200, content=gzip.compress(body), headers={"content-encoding": "gzip"}
+            )
+        return library.Response(200, content=body)
+
+    async with library.AsyncClient(transport=library.MockTransport(reply)) as client:
+        ours = AsyncClient("anthropic:claude-sonnet-4-5", api_key="k", http_client=client)
+        assert (await ours.complete("Say hi")).text == "All quiet."
+        async with ours.stream("Say hi") as stream:
+            assert [text async for text in stream.text()] == ["All quiet."]
+        await ours.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_hook_that_reads_the_answer(library: Any) -> None:
+    """A client that logs what it gets has read the answer before us."""
+
+    async def read(answer: Any) -> None:
+        await answer.aread()
+
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        async with library.AsyncClient(event_hooks={"response": [read]}) as client:
+            kit = make_kit(emulator, async_http_client=client)
+            assert (await kit.async_client.complete("Say hi")).text
+            async with kit.async_client.stream("Say hi") as stream:
+                assert [text async for text in stream.text()]
+            await kit.aclose()
 
 
 class Derived(httpx.AsyncClient):
@@ -83,6 +130,46 @@ async def test_its_errors_are_ours(library: Any) -> None:
                 await nowhere.async_client.complete("Say hi")
             await nowhere.aclose()
             await kit.aclose()
+
+
+UNSENT = {
+    "ConnectError": ConnectionFailed,
+    "ConnectTimeout": ProviderTimeout,
+    "PoolTimeout": ProviderTimeout,
+    "ProxyError": ConnectionFailed,
+    "UnsupportedProtocol": ConnectionFailed,
+}
+SENT = ("ReadError", "WriteError", "RemoteProtocolError", "CloseError")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", [*UNSENT, *SENT])
+async def test_what_its_errors_say_of_the_request(library: Any, name: str, tmp_path: Path) -> None:
+    """An error before there was a connection costs nothing; after it nobody knows what was read."""
+
+    def fail(_: object) -> Any:
+        raise getattr(library, name)("it failed")
+
+    with Emulator() as emulator:
+        async with library.AsyncClient(transport=library.MockTransport(fail)) as client:
+            kit = make_kit(
+                emulator,
+                async_http_client=client,
+                retry={"attempts": 1},
+                timeouts={"connect": 7},
+                ledger={"database": database(tmp_path)},
+            )
+            with pytest.raises(UNSENT.get(name, ConnectionFailed)) as caught:
+                await kit.async_client.complete("Say hi")
+            await kit.aclose()
+    (row,) = rows(tmp_path)
+    assert caught.value.sent == (name in SENT)
+    assert (row["cost_usd"] is None) == (name in SENT)
+    if isinstance(caught.value, ProviderTimeout):
+        assert (caught.value.clock, row["error_code"]) == ("connect", "connect")
+        assert "7 s" in str(caught.value)
+    else:
+        assert ("not connect to the provider" in str(caught.value)) == (name in UNSENT)
 
 
 @pytest.mark.anyio

@@ -114,6 +114,26 @@ async def test_odd_words_of_an_answer(oddity: str, transport: str, tmp_path: Pat
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_odd_words_of_a_broken_answer(transport: str, tmp_path: Path) -> None:
+    """A stream that breaks is closed at once, even if nobody can say what it came to."""
+    with Emulator(behaviour=Behaviour(tokens=9, delay=0, error_frame_at=3)) as emulator:
+        odd = Odd(Anthropic(base_url=emulator.base_url, api_key="test-key"), "raises")
+        books = {"database": database(tmp_path)}
+        config = settings(emulator, transport=transport, ledger=books, models={"default": "odd:m"})
+        kit = Kit(config, providers=[odd])
+        stream = await kit.async_client.stream("Say hi").open()
+        with pytest.raises((LookupError, LLMKitError)):
+            while await stream.read() is not None:
+                pass
+        assert kit.limit.running == 0
+        assert kit.runtime.open_attempts == {}
+        await stream.aclose()
+        await kit.aclose()
+    assert [row["status"] for row in rows(tmp_path)] == ["failed"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
 async def test_what_was_never_sent_costs_nothing(transport: str, tmp_path: Path) -> None:
     """A refused connection is no expense, which is known; what may have been sent is not."""
     with Emulator(behaviour=Behaviour(hang_up=True)) as emulator:

@@ -223,3 +223,44 @@ async def test_a_kept_connection_that_the_provider_has_closed(
         await kit.aclose()
     found = [(row["status"], row["attempt"]) for row in rows(tmp_path)]
     assert found == [("finished", 1), ("failed", 1), ("finished", 2)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+async def test_an_unreachable_provider_is_named(transport: str) -> None:
+    """Who has several sees which one could not be reached, without its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    given = {"wire": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": "test-key"}
+    kit = Kit({"providers": {"near": given}, "retry": {"attempts": 1}, "transport": transport})
+    with pytest.raises(ProviderError) as caught:
+        await kit.async_client.complete("Say hi", model="near:m")
+    await kit.aclose()
+    assert str(caught.value).startswith("could not connect to the provider (near). Check the")
+    assert str(port) not in str(caught.value)
+
+
+@pytest.mark.anyio
+async def test_an_attempt_that_another_follows_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Who wonders why a call took long finds each failed attempt in the log; the last one is the caller's error.
+
+    The second broke over a kept connection, which is made anew at once.
+    """
+    caplog.set_level("INFO", "llmkit.stream")
+    with Emulator(behaviour=Behaviour(status=500)) as emulator:
+        emulator.script(Behaviour(status=529), Behaviour(hang_up=True))
+        kit = make_kit(emulator, retry={"attempts": 3, "wait_initial": 0.1, "wait_jitter": 0})
+        with pytest.raises(ServerFailed):
+            await kit.async_client.complete("Say hi")
+        await kit.aclose()
+    model = "anthropic:claude-sonnet-4-5"
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        (
+            "llmkit.stream",
+            f"attempt 1 failed ({model}, overloaded); attempt 2 follows in 0.1 s ({model})",
+        ),
+        (
+            "llmkit.stream",
+            f"attempt 2 failed ({model}, connection_failed); attempt 3 follows in 0.0 s ({model})",
+        ),
+    ]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import httpx
 import pytest
+import sqlalchemy as sa
 
-from llmkit import AsyncClient, AsyncStream, ConfigError, LLMKitError
+from llmkit import AsyncClient, AsyncStream, ConfigError, Kit, LLMKitError
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.host import HostLedger
+from llmkit.ledger.sql import EngineStore
+from llmkit.ledger.worker import WorkerName
 from llmkit.providers.anthropic import Anthropic
 from llmkit.testing import Behaviour, Emulator
 from support.dead_ends import needs_full_queue, unanswered
-from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
+from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit, settings
 from support.raw_provider import raw_provider
 from support.tracebacks import PROVIDERS_WORDS, shown
 
@@ -207,6 +215,70 @@ async def test_wrong_settings(make: Callable[[], object]) -> None:
     """What is wrong in the settings is said without a key or a password."""
     with pytest.raises(ConfigError) as caught:
         make()
+    assert shown(caught.value) == []
+
+
+class Lazy(Mapping[str, object]):
+    """Settings that are looked up when they are read, and cannot be."""
+
+    def __getitem__(self, name: str) -> object:
+        raise FileNotFoundError("the host's own error")
+
+    def __iter__(self) -> Iterator[str]:
+        raise FileNotFoundError("the host's own error")
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.anyio
+async def test_settings_that_fail_by_themselves() -> None:
+    """The host's own error comes through; what reads the settings holds those beside it, and shows none."""
+    with pytest.raises(FileNotFoundError) as caught:
+        AsyncClient.from_config({"providers": {"x": {"api_key": "test-key"}, "y": Lazy()}})
+    assert shown(caught.value) == []
+
+
+@pytest.mark.anyio
+async def test_a_hosts_database_that_is_down() -> None:
+    """Row and password of the database were in the hands of SQLAlchemy and of its driver: their frames show neither."""
+    engine = sa.create_engine("postgresql+psycopg://ann:test-key@127.0.0.1:1/app")
+    store = EngineStore(engine, worker=WorkerName())
+    ledger = HostLedger(store, from_async=asyncio.to_thread)
+    with Emulator(behaviour=SAID) as emulator:
+        kit = Kit(settings(emulator), ledger=ledger)
+        with pytest.raises(LedgerUnavailable) as caught:
+            await kit.async_client.complete("a", user=PROVIDERS_WORDS)
+        await kit.aclose()
+        assert emulator.requests == []
+    frames = [
+        frame.f_code.co_filename
+        for frame, _ in traceback.walk_tb(caught.value.__cause__.__traceback__)
+    ]
+    assert any("psycopg" in name for name in frames)
+    assert shown(caught.value) == []
+
+
+@pytest.mark.anyio
+async def test_what_the_system_said_is_the_cause_alone() -> None:
+    """It is shown, for it says what was wrong with the network; what it came from may hold a request, and is not."""
+
+    def fail(_: object) -> Any:
+        try:
+            try:
+                raise ValueError(PROVIDERS_WORDS)
+            except ValueError as error:
+                raise ConnectionRefusedError("refused") from error
+        except OSError as error:
+            raise httpx.ConnectError(PROVIDERS_WORDS) from error
+
+    with Emulator() as emulator:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(fail)) as client:
+            kit = make_kit(emulator, async_http_client=client, retry={"attempts": 1})
+            with pytest.raises(LLMKitError) as caught:
+                await kit.async_client.complete("Say hi")
+            await kit.aclose()
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert shown(caught.value) == []
 
 

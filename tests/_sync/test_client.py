@@ -321,3 +321,26 @@ def test_a_client_needs_a_model_that_exists(model: str | None) -> None:
     """No model, an unknown provider and a bare name are refused at construction."""
     with pytest.raises(ConfigError):
         Client(model)
+
+
+def test_settings_are_for_a_kit() -> None:
+    """Whoever passes settings, or anything else that is no model, is told what takes them."""
+    for given in ({"models": {"default": "anthropic:claude-sonnet-4-5"}}, Kit({}).config, 7):
+        with pytest.raises(TypeError) as caught:
+            Client(given)  # type: ignore[arg-type]
+        assert "Kit(settings).client" in str(caught.value)
+        assert str(caught.value).startswith("Client takes a model such as 'anthropic:")
+
+
+def test_a_stream_that_is_not_open_says_how_to_open_it() -> None:
+    """Whoever forgets the block is told of it, and not of a class that they have never heard of."""
+    manager = Client("ollama:m").stream("hi")
+    for name in ("text", "response", "read"):
+        with pytest.raises(AttributeError, match="with client.stream") as caught:
+            getattr(manager, name)
+        assert "Open it first" in str(caught.value)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        getattr(manager, "nonsense")  # noqa: B009  # mypy knows that there is none
+    with pytest.raises(TypeError, match="Open it first: with client.stream"):
+        for _ in manager:  # type: ignore[attr-defined]
+            pass

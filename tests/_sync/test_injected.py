@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +13,10 @@ import pytest
 
 from llmkit import Client, ConnectionFailed, ProviderTimeout, ServerFailed, StreamClosed
 from llmkit.testing import Behaviour, Emulator
+from support.answers import document, frames
 from support.dead_ends import needs_full_queue, unanswered
 from support.kits import make_kit
+from support.rows import database, rows
 
 LIBRARIES = ("httpx", "httpx2")
 
@@ -33,6 +38,46 @@ def test_a_client_of_the_apps_own(library: Any) -> None:
             kit.close()
             assert not client.is_closed
         assert {request.headers["x-app"] for request in emulator.requests} == {"1"}
+
+
+COUNTS = {"input_tokens": 3, "output_tokens": 2}
+WHOLE = json.dumps(document("anthropic", "All quiet.", usage=COUNTS)).encode()
+STREAM = b"".join(frames("anthropic", "All quiet.", usage=COUNTS))
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_mocked_transport(library: Any, packed: bool) -> None:
+    """A response that is given whole, as in the tests of an app, is an answer."""
+
+    def reply(request: Any) -> Any:
+        body = STREAM if json.loads(request.content).get("stream") else WHOLE
+        if packed:
+            return library.Response(
+                200, content=gzip.compress(body), headers={"content-encoding": "gzip"}
+            )
+        return library.Response(200, content=body)
+
+    with library.Client(transport=library.MockTransport(reply)) as client:
+        ours = Client("anthropic:claude-sonnet-4-5", api_key="k", http_client=client)
+        assert (ours.complete("Say hi")).text == "All quiet."
+        with ours.stream("Say hi") as stream:
+            assert [text for text in stream.text()] == ["All quiet."]
+        ours.close()
+
+
+def test_a_hook_that_reads_the_answer(library: Any) -> None:
+    """A client that logs what it gets has read the answer before us."""
+
+    def read(answer: Any) -> None:
+        answer.read()
+
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        with library.Client(event_hooks={"response": [read]}) as client:
+            kit = make_kit(emulator, http_client=client)
+            assert (kit.client.complete("Say hi")).text
+            with kit.client.stream("Say hi") as stream:
+                assert [text for text in stream.text()]
+            kit.close()
 
 
 class Derived(httpx.Client):
@@ -81,6 +126,45 @@ def test_its_errors_are_ours(library: Any) -> None:
                 nowhere.client.complete("Say hi")
             nowhere.close()
             kit.close()
+
+
+UNSENT = {
+    "ConnectError": ConnectionFailed,
+    "ConnectTimeout": ProviderTimeout,
+    "PoolTimeout": ProviderTimeout,
+    "ProxyError": ConnectionFailed,
+    "UnsupportedProtocol": ConnectionFailed,
+}
+SENT = ("ReadError", "WriteError", "RemoteProtocolError", "CloseError")
+
+
+@pytest.mark.parametrize("name", [*UNSENT, *SENT])
+def test_what_its_errors_say_of_the_request(library: Any, name: str, tmp_path: Path) -> None:
+    """An error before there was a connection costs nothing; after it nobody knows what was read."""
+
+    def fail(_: object) -> Any:
+        raise getattr(library, name)("it failed")
+
+    with Emulator() as emulator:
+        with library.Client(transport=library.MockTransport(fail)) as client:
+            kit = make_kit(
+                emulator,
+                http_client=client,
+                retry={"attempts": 1},
+                timeouts={"connect": 7},
+                ledger={"database": database(tmp_path)},
+            )
+            with pytest.raises(UNSENT.get(name, ConnectionFailed)) as caught:
+                kit.client.complete("Say hi")
+            kit.close()
+    (row,) = rows(tmp_path)
+    assert caught.value.sent == (name in SENT)
+    assert (row["cost_usd"] is None) == (name in SENT)
+    if isinstance(caught.value, ProviderTimeout):
+        assert (caught.value.clock, row["error_code"]) == ("connect", "connect")
+        assert "7 s" in str(caught.value)
+    else:
+        assert ("not connect to the provider" in str(caught.value)) == (name in UNSENT)
 
 
 @needs_full_queue

@@ -233,10 +233,7 @@ def test_who_is_not_logged_in_can_log_in(chat: Page, host: ScriptedHost, url: st
             }""",
             url,
         )
-    asked = ask(chat, host, "Hi")
-    asked.start(401, {"content-type": "application/json"})
-    asked.send(LOGIN)
-    asked.end()
+    refuse_login(ask(chat, host, "Hi"))
     expect(chat.locator(".failure .hint")).to_have_text("Please log in.")
     link = chat.get_by_role("link", name="Log in")
     if url is None:
@@ -245,6 +242,44 @@ def test_who_is_not_logged_in_can_log_in(chat: Page, host: ScriptedHost, url: st
         target = url if url.startswith("https:") else host.url + url
         back = ("&" if "?" in url else "?") + "next=%2Fllm%2F"
         expect(link).to_have_attribute("href", target + back)
+
+
+def refuse_login(asked: Exchange) -> None:
+    """Answer that nobody is logged in."""
+    asked.start(401, {"content-type": "application/json"})
+    asked.send(LOGIN)
+    asked.end()
+
+
+def test_who_has_logged_in_asks_again(chat: Page, host: ScriptedHost) -> None:
+    """The refused questions and their boxes are gone, what was answered stays, and the last question is in the field."""
+    answer(chat, host, "one", "1")
+    for question in ("two", "three"):
+        refuse_login(ask(chat, host, question))
+        expect(chat.locator(".failure").last).to_be_visible()
+        expect(chat.locator("#send")).to_be_visible()
+    chat.reload()
+    expect(chat.locator(".failure")).to_have_count(2)
+    expect(chat.locator("#prompt")).to_have_value("")
+    host.user = "7"
+    chat.reload()
+    expect(chat.locator("#prompt")).to_have_value("three")
+    expect(chat.locator(".failure")).to_have_count(0)
+    assert shown(chat) == ["one", "1"]
+    chat.press("#prompt", "Enter")
+    assert host.asked().json == said("one", "1", "three")
+
+
+def test_a_first_question_without_a_login(chat: Page, host: ScriptedHost) -> None:
+    """Then the page is as new, save for the question in the field."""
+    refuse_login(ask(chat, host, "one"))
+    expect(chat.locator(".failure")).to_be_visible()
+    host.user = "7"
+    chat.reload()
+    expect(chat.locator("#prompt")).to_have_value("one")
+    expect(chat.locator("#welcome")).to_be_visible()
+    expect(chat.get_by_role("button", name="New chat")).to_be_hidden()
+    assert shown(chat) == []
 
 
 def test_other_failures_have_no_login(chat: Page, host: ScriptedHost) -> None:

@@ -222,6 +222,92 @@ def test_foreign_answer_is_a_sensible_error(
     assert error["status"] == status
 
 
+TAG = '<meta name="csrf-token" content="t">'
+
+
+def refused(
+    blank: Page,
+    status: int,
+    content_type: str,
+    body: bytes,
+    *,
+    head: str = "",
+    options: dict[str, Any] | None = None,
+) -> tuple[str, list[str]]:
+    """Let the app refuse a call of a page with this head; return the visitor's hint and the developer's warnings."""
+    blank.goto("/blank")
+    hint, warnings = blank.evaluate(
+        """async ([head, numbers, init, options]) => {
+            document.head.insertAdjacentHTML("beforeend", head);
+            const { stream } = await import("/llm/llmkit.js");
+            const { fetchOf } = await import("/replay.js");
+            const fetch = fetchOf([Uint8Array.from(numbers)], init);
+            const warnings = [], { warn } = console;
+            console.warn = (text) => warnings.push(text);
+            const { error } = await stream("Hi", { fetch, onError() {}, ...options });
+            console.warn = warn;
+            return [error.hint, warnings];
+        }""",
+        [
+            head,
+            list(body),
+            {"status": status, "headers": {"content-type": content_type}},
+            options or {},
+        ],
+    )
+    return hint, warnings
+
+
+CSRF_FAILED = b'{"error":{"type":"csrf_failed","message":"no","hint":"Reload the page."}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (400, "text/html; charset=utf-8", b"<p>The CSRF token is missing.</p>"),
+        (403, "text/html", b"<h1>Forbidden</h1>"),
+        (403, "application/json", CSRF_FAILED),
+    ],
+    ids=["Flask-WTF", "Django", "llmkit in Django"],
+)
+def test_a_page_without_its_csrf_tag_is_told_so(
+    blank: Page, status: int, content_type: str, body: bytes
+) -> None:
+    """The developer reads in the console what to add; the visitor is not told to reload the page for ever."""
+    hint, (warning,) = refused(blank, status, content_type, body)
+    assert "CSRF protection may have refused this" in warning
+    assert '<meta name="csrf-token"' in warning
+    assert "Reload" not in hint
+    assert "people who run this app" in hint
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body", "head", "options"),
+    [
+        (403, "text/html", b"no", TAG, {}),
+        (403, "text/html", b"no", "", {"headers": {"X-CSRFToken": "t"}}),
+        (403, "text/html", b"no", "", {"url": "https://other.example/stream"}),
+        (403, "application/json", CSRF_FAILED, TAG, {}),
+        (404, "text/html", b"no", "", {}),
+        (400, "application/json", b'{"detail":"no"}', "", {}),
+    ],
+)
+def test_other_refusals_say_nothing_of_a_tag(
+    blank: Page, status: int, content_type: str, body: bytes, head: str, options: dict[str, Any]
+) -> None:
+    """With a token that may be too old, at another site, or where the app says something else, the hint stays."""
+    hint, warnings = refused(blank, status, content_type, body, head=head, options=options)
+    assert warnings == []
+    assert hint.startswith("Reload the page")
+
+
+def test_the_cookie_of_another_app_is_no_tag(blank: Page, host: ScriptedHost) -> None:
+    """Cookies do not know ports: on a developer's machine that of a Django project goes to a Flask app, too."""
+    blank.context.add_cookies([{"name": "csrftoken", "value": "of-django", "url": host.url}])
+    assert refused(blank, 400, "text/html", b"invalid")[1]
+    assert refused(blank, 403, "application/json", CSRF_FAILED) == ("Reload the page.", [])
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"), [("0", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("soon", None)]
 )
@@ -434,6 +520,25 @@ def test_a_page_that_is_left_is_told_of_no_error(blank: Page, host: ScriptedHost
     blank.reload()
     assert asked.left()
     assert blank.evaluate("({ ...sessionStorage })") == {"stopped": "true"}
+
+
+def test_a_page_that_was_not_left_after_all(blank: Page, host: ScriptedHost) -> None:
+    """After a link to a download, or a dialog in which the user chose to stay, a broken connection is an error as ever."""
+    tab = blank.context.new_page()
+    tab.clock.install()
+    tab.goto("/blank")
+    start(tab)
+    asked = host.asked()
+    asked.start()
+    asked.text("one")
+    wait_for_text(tab, "one")
+    tab.evaluate("void dispatchEvent(new Event('beforeunload'))")
+    tab.clock.run_for(1000)
+    asked.cut()
+    result = over(tab)
+    tab.close()
+    assert not result["stopped"]
+    assert result["error"]["type"] == "stream_truncated"
 
 
 def test_closing_the_tab_closes_the_connection(blank: Page, host: ScriptedHost) -> None:

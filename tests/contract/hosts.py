@@ -19,9 +19,9 @@ from llmkit.testing import Behaviour, Emulator
 from support.canary import leaks
 from support.kits import settings
 from support.loops import LOOP
+from support.processes import environ
 from support.waits import wait_for
 
-TESTS = Path(__file__).parents[1]
 HEARTBEAT = 1.0
 DJANGO = {
     "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
@@ -189,11 +189,9 @@ def _environ(
 ) -> dict[str, str]:
     if databases is None:
         databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(database)}}
-    return {
-        **os.environ,
+    return environ(
         **DJANGO,
-        "LLMKIT_TEST_CONFIG": json.dumps(config),
-        "LLMKIT_TEST_DATABASES": json.dumps(databases),
-        "LLMKIT_TEST_NO_COLLECTOR": "1",
-        "PYTHONPATH": str(TESTS),
-    }
+        LLMKIT_TEST_CONFIG=json.dumps(config),
+        LLMKIT_TEST_DATABASES=json.dumps(databases),
+        LLMKIT_TEST_NO_COLLECTOR="1",
+    )

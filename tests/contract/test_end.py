@@ -29,3 +29,23 @@ def test_no_row_stays_open(name: str, tmp_path: Path) -> None:
             assert row["status"] in ("cancelled", "lost")
             assert row["output_source"] in ("reported", "estimated")
             assert row["finished_at"] is not None
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTS if "waitress" not in name])
+def test_rows_are_marked_as_lost_at_once(name: str, tmp_path: Path) -> None:
+    """At SIGTERM, since nobody knows whether the server will live to the end of its streams; one that does end corrects its row.
+
+    waitress knows no SIGTERM: it is gone at once.
+    """
+    with running(name, tmp_path) as host, contextlib.ExitStack() as tabs:
+        host.emulator.behaviour = Behaviour(tokens=9, delay=0, hold_at=3)
+        tab = tabs.enter_context(contextlib.closing(Tab(host)))
+        tab.read_until(b'"text"')
+        host.wait_for_rows("started")
+        host.process.terminate()
+        (row,) = host.wait_for_rows("lost")
+        assert row["output_source"] in ("reported", "estimated")
+        assert row["finished_at"] is not None
+        host.emulator.release(None)
+        tab.read_until(b"[DONE]")
+        host.wait_for_rows("finished")

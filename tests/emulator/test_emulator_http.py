@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from llmkit import Client
+from llmkit.errors import ConnectionFailed
 from llmkit.testing import Behaviour, Emulator
 from llmkit.testing.emulator.http import RequestError, RequestParser
 from support.emulator import KEYS, PATHS, RawClient, ask, body_of, parts
+from support.kits import settings
 
 
 @pytest.fixture
@@ -48,6 +51,20 @@ def test_http_1_0(emulator: Emulator) -> None:
     with RawClient(emulator) as client:
         client.socket.sendall(b"GET /v1/models HTTP/1.0\r\n\r\n")
         assert b"connection: close" in client.read_all()
+
+
+def test_a_client_that_speaks_tls(emulator: Emulator) -> None:
+    """It gets the end of the connection at once: to wait for the rest of its request would be to wait for ever."""
+    with RawClient(emulator) as client:
+        client.socket.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert client.read_all() == b""
+    config = settings(emulator, retry={"attempts": 1})
+    config["providers"]["anthropic"]["base_url"] = emulator.base_url.replace("http:", "https:")
+    with (
+        Client.from_config(config) as caller,
+        pytest.raises(ConnectionFailed, match="could not connect"),
+    ):
+        caller.complete("hi")
 
 
 def test_expect_100_continue(emulator: Emulator) -> None:

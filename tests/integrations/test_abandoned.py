@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
@@ -20,9 +19,9 @@ from llmkit import Kit, StreamClosed
 from llmkit.testing import Behaviour, Emulator
 from support import abandoning
 from support.abandoning import WAYS
-from support.hosts import TESTS
 from support.kits import ASYNC_TRANSPORTS, make_kit, settings
 from support.left_over import sockets, threads
+from support.processes import environ
 from support.rows import database, rows
 
 STREAMS = 2000
@@ -128,7 +127,7 @@ def test_greenlets(tmp_path: Path) -> None:
         config = settings(emulator, ledger={"database": database(tmp_path)})
         result = subprocess.run(
             [sys.executable, "-m", "support.greenlets", json.dumps(config), str(STREAMS)],
-            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            env=environ(),
             capture_output=True,
             text=True,
             timeout=120,

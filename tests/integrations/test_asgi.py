@@ -63,6 +63,45 @@ def test_what_is_not_ours_is_passed_on(emulator: Emulator) -> None:
         assert httpx.get(f"{url}/llmother").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"get_user": lambda scope: None}, "get_user returned None"), ({}, "set get_user to say")],
+)
+def test_the_log_says_why_nobody_is_logged_in(
+    emulator: Emulator,
+    options: dict[str, Any],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A get_user that is set is not told to be set."""
+    monkeypatch.setattr("llmkit.relay.problem._advised", set())
+    with asgi_host(llmkit_app(settings(emulator), **options)) as url:
+        assert httpx.post(f"{url}/complete", json=SAY_HI).status_code == 401
+    assert said in caplog.text
+
+
+def test_what_the_settings_lack_is_logged_once(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app may start without a key or a model, and is warned in the words of Django's check; once for a kit."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    llmkit_app({"models": {"default": "openai:m"}, "ledger": False})
+    make_app({"ledger": False})
+    llmkit_app(settings(emulator))
+    llmkit_app(kit=Kit({"ledger": False}))
+    said = [record.getMessage() for record in caplog.records if record.name == "llmkit.config"]
+    assert said == [
+        (
+            "'default': there is no API key for openai. "
+            "Set the environment variable OPENAI_API_KEY, or providers.openai.api_key."
+        ),
+        'config names no model. Name one: config = {"models": {"default": "anthropic:claude-sonnet-4-5"}}.',
+    ]
+    with pytest.raises(ConfigError, match="config is not set"):
+        llmkit_app()
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_stream_reaches_the_browser(emulator: Emulator, wire: str, tmp_path: Path) -> None:
     """Text frames with ids, [DONE] last, headers that no proxy buffers; and a row with its cost."""

@@ -16,9 +16,10 @@ from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware
 from support.asgi_app import make_app, serving
 from support.browser import SILENCES, leave, open_page
-from support.hosts import asgi_host
+from support.hosts import asgi_host, uvicorn_host
 from support.kits import settings
 from support.rows import database, rows
+from support.waits import wait_for
 
 
 @pytest.mark.parametrize(
@@ -145,3 +146,23 @@ def test_the_hosts_middleware_sees_an_end(emulator: Emulator, path: str) -> None
     with asgi_host(app) as url:
         leave(f"{url}/llm/{path}", emulator)
     assert Statuses.seen == [499]
+
+
+@pytest.mark.parametrize("lifespan", ["on", "off"])
+def test_rows_are_marked_as_lost_under_uvicorn(
+    emulator: Emulator, tmp_path: Path, lifespan: str
+) -> None:
+    """Uvicorn sets its own handler of SIGTERM when it has loaded the app; the ledger is told all the same, and an end corrects it."""
+    emulator.behaviour = Behaviour(tokens=5, delay=0, hold_at=2)
+    config = settings(emulator, ledger={"database": database(tmp_path)})
+    with (
+        uvicorn_host(config, "--lifespan", lifespan) as (url, process),
+        open_page(f"{url}/llm/stream") as page,
+    ):
+        page.read_words(1)
+        process.terminate()
+        wait_for(lambda: [row["status"] for row in rows(tmp_path)], ["lost"])
+        emulator.release(None)
+        page.read_all()
+        assert page.done
+    assert [row["status"] for row in rows(tmp_path)] == ["finished"]

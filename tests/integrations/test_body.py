@@ -122,18 +122,27 @@ async def _open_and_end(body: AsyncBody) -> None:
 
 async def _open_and_be_cancelled(body: AsyncBody) -> None:
     await body.open()
+    await _be_cancelled()
+
+
+async def _be_cancelled() -> None:
     task = asyncio.current_task()
     assert task is not None
     task.cancel()
     await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("opener", [_open_and_end, _open_and_be_cancelled])
+@pytest.mark.parametrize(
+    ("opener", "unread"), [(_open_and_end, 0.05), (_open_and_be_cancelled, 3600)]
+)
 async def test_a_body_that_nobody_reads(
-    tmp_path: Path, opener: Callable[[AsyncBody], Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    opener: Callable[[AsyncBody], Any],
+    unread: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The task that opened it has ended, somebody still holds it and nobody iterates: it closes itself."""
-    monkeypatch.setattr("llmkit.relay.body.UNREAD", 0.05)
+    """The task that opened it has ended, somebody still holds it and nobody iterates: it closes itself, at once after a cancellation."""
+    monkeypatch.setattr("llmkit.relay.body.UNREAD", unread)
     with Emulator(behaviour=Behaviour(tokens=9, delay=0, hold_at=2)) as emulator:
         kit = make_kit(emulator, ledger={"database": database(tmp_path)})
         body = body_of(kit)
@@ -154,6 +163,89 @@ async def test_a_body_that_is_read_by_another_task() -> None:
         said = await anext(body)
         emulator.release(10)
         assert b"[DONE]" in said + b"".join([part async for part in body])
+        await kit.aclose()
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_body_whose_opener_ends_while_another_reads(
+    is_cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the task that opened it ends, and however long ago: it is the reader's, and is not closed under him."""
+    monkeypatch.setattr("llmkit.relay.body.UNREAD", 0.01)
+    with Emulator(behaviour=Behaviour(tokens=4, delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator)
+        body = body_of(kit)
+        opened, may_end = asyncio.Event(), asyncio.Event()
+
+        async def open_and_wait() -> None:
+            await body.open()
+            opened.set()
+            await may_end.wait()
+            if is_cancelled:
+                await _be_cancelled()
+
+        task = asyncio.create_task(open_and_wait())
+        await opened.wait()
+        said = await anext(body)
+        may_end.set()
+        await asyncio.wait([task])
+        await asyncio.sleep(0.02)  # the body's timer was due before this one
+        emulator.release(10)
+        assert b"[DONE]" in said + b"".join([part async for part in body])
+        await kit.aclose()
+
+
+async def test_a_body_that_was_cancelled_before_its_status_is_empty() -> None:
+    """Who holds it may iterate all the same, once the call is over: there is an end, and no error of ours."""
+    with Emulator(behaviour=Behaviour(head_delay=60)) as emulator:
+        kit = make_kit(emulator)
+        body = body_of(kit)
+        task = asyncio.create_task(_open_and_end(body))
+        await asyncio.to_thread(emulator.wait_for_requests, 1)
+        (call,) = kit.runtime.tasks
+        task.cancel()
+        await asyncio.wait([task, call])
+        assert call.exception() is None
+        assert [part async for part in body] == []
+        await kit.aclose()
+
+
+@pytest.mark.parametrize("end", ["whole", "failed", "closed", "cancelled"])
+async def test_the_loop_is_told_of_nothing(end: str) -> None:
+    """However a call ends, no callback of ours fails in the host's loop, which would write a traceback into its log."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    behaviours = {"failed": Behaviour(status=400), "cancelled": Behaviour(head_delay=60)}
+    with Emulator(behaviour=behaviours.get(end, Behaviour(tokens=3, delay=0))) as emulator:
+        kit = make_kit(emulator)
+        body = body_of(kit)
+        task = asyncio.create_task(_open_and_end(body))
+        await asyncio.to_thread(emulator.wait_for_requests, 1)
+        if end == "cancelled":
+            task.cancel()
+        await asyncio.wait([task])
+        if end == "closed":
+            body.close()
+        else:
+            assert (b"".join([part async for part in body]) == b"") == (end == "cancelled")
+        await asyncio.wait([*kit.runtime.tasks, asyncio.create_task(asyncio.sleep(0))])
+        await kit.aclose()
+        await asyncio.sleep(0)
+    assert told == []
+
+
+async def test_closing_behind_the_end_stops_nothing() -> None:
+    """Who closes a whole answer that waits to be read, as some hosts do with every response, takes nothing from it."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        kit = make_kit(emulator)
+        manager = kit.async_client.stream("Say hi")
+        body = await AsyncBody(manager, tasks=kit.runtime.tasks, heartbeat=15).open()
+        await asyncio.wait([*kit.runtime.tasks, asyncio.create_task(asyncio.sleep(0))])
+        body.close()
+        assert not manager.call.signal.aborted
+        assert b"[DONE]" in b"".join([part async for part in body])
+        body.close()
+        assert not manager.call.signal.aborted
         await kit.aclose()
 
 

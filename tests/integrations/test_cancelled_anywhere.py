@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ import pytest
 from llmkit import AsyncCallNext, AsyncStream, Call, Kit, LLMKitError, Outcome
 from llmkit.relay.push import PushRelay
 from llmkit.testing import Behaviour, Emulator
+from support.browser import SILENCES
 from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
 from support.left_over import sockets, threads
 from support.rows import database, rows
 from support.stepping import How, Steps
+from support.tracebacks import shown
 
 POINTS = 250  # over each wire and transport
 ANSWER = Behaviour(tokens=6, delay=0.001)
@@ -156,3 +159,38 @@ async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
     assert threads() == []
     assert sockets() == before
     assert points.keys() == WORK.keys()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("silent", ["before the head", "later"])
+@pytest.mark.parametrize("library", ["aiohttp", "httpx", "httpx2"])
+async def test_a_cancelled_call_shows_nothing(library: str, silent: str) -> None:
+    """An error tracker may look at the cancellation itself: it came through the HTTP library, and no frame holds key or prompt."""
+    found: list[list[str]] = []
+    begun = asyncio.Event()
+
+    async def ask(kit: Kit) -> None:
+        try:
+            async with kit.async_client.stream("Say hi") as stream:
+                async for _ in stream:
+                    begun.set()
+        except asyncio.CancelledError as error:
+            found.append(shown(error))
+            raise
+
+    async with contextlib.AsyncExitStack() as stack:
+        emulator = stack.enter_context(Emulator(behaviour=SILENCES[silent]))
+        own: dict[str, Any] = {"transport": library}
+        if library == "httpx2":
+            client = pytest.importorskip(library).AsyncClient()
+            own = {"async_http_client": await stack.enter_async_context(client)}
+        kit = make_kit(emulator, **own)
+        task = asyncio.create_task(ask(kit))
+        await asyncio.to_thread(emulator.wait_for_requests, 1)
+        if silent == "later":
+            await begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        await kit.aclose()
+    assert task.cancelled()
+    assert found == [[]]

@@ -7,6 +7,7 @@ import functools
 import json
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from importlib.resources import files
 from typing import Any
 
 import django
@@ -16,7 +17,7 @@ from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import connection, models, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseForbidden
 from django.test import AsyncClient, Client, TestCase
 from django.test.utils import override_script_prefix
 from django.urls import reverse
@@ -168,7 +169,8 @@ def test_the_pages(project: Any, client: Client) -> None:
     assert "csrftoken" in page.cookies
     head = client.head("/llm/")
     assert (head.content, int(head["content-length"])) == (b"", len(page.content))
-    assert b'content="' not in client.get("/llm/llmkit.js").content
+    script = files("llmkit").joinpath("static", "llmkit.js").read_bytes()
+    assert client.get("/llm/llmkit.js").content == script  # without anybody's token
     refused = client.get("/llm/stream")
     assert (refused.status_code, refused["allow"]) == (405, "POST")
 
@@ -266,16 +268,50 @@ async def test_djangos_csrf_check_under_asgi(project: Any, sessions: bool) -> No
 
 
 def test_a_project_without_the_csrf_middleware(project: Any, client: Client) -> None:
-    """Then the request has to be of the same origin, as under Flask and ASGI."""
+    """Then the request has to be of the same origin, as under Flask and ASGI, or of one that the project trusts."""
     name = "django.middleware.csrf.CsrfViewMiddleware"
     project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
     client.cookies["seen"] = "1"
-    assert post(client, **{"sec-fetch-site": "cross-site"}).status_code == 403
+    refused = post(client, **{"sec-fetch-site": "cross-site"})
+    assert refused.status_code == 403
+    assert "CSRF_TRUSTED_ORIGINS" in refused.json()["error"]["hint"]
     assert post(client, **{"sec-fetch-site": "same-origin"}).status_code == 200
-    change(project, relay={"allowed_origins": ["https://spa.example"]})
-    page = {"origin": "https://spa.example", "sec-fetch-site": "cross-site"}
-    assert post(client, **page).status_code == 200
     assert b'name="csrf-token"' not in client.get("/llm/").content
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://spa.example", 200),
+        ("HTTPS://SPA.example", 200),
+        ("https://spa.example:8443", 403),
+        ("http://spa.example", 403),
+        ("https://a.spa.example", 403),
+        ("https://a.shop.example", 200),
+        ("https://a.b.shop.example", 200),
+        ("https://badshop.example", 403),
+        ("https://a.shop.example:8443", 403),
+        ("http://localhost:3000", 200),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+@pytest.mark.parametrize("login", ["cookie", "basic"])
+def test_origins_that_the_project_trusts(
+    project: Any, client: Client, origin: str, status: int, login: str
+) -> None:
+    """Where there is no token to compare, CSRF_TRUSTED_ORIGINS names them, in Django's way."""
+    project.CSRF_TRUSTED_ORIGINS = [
+        *("https://spa.example", "https://*.shop.example", "http://localhost:3000")
+    ]
+    page = {"origin": origin, "sec-fetch-site": "cross-site"}
+    if login == "cookie":
+        name = "django.middleware.csrf.CsrfViewMiddleware"
+        project.MIDDLEWARE = [path for path in project.MIDDLEWARE if path != name]
+        client.cookies["seen"] = "1"
+    else:
+        page["authorization"] = "Basic YTpi"
+    assert post(client, **page).status_code == status
 
 
 def may_not(request: HttpRequest) -> bool:
@@ -385,6 +421,8 @@ HOOKS = [
     ("permission", True, 200),
     ("permission", may_not, 503),  # a function that was not called
     ("permission", (yes for yes in "no"), 503),
+    ("permission", "no", 503),
+    ("permission", HttpResponseForbidden(), 503),  # what a decorator for views makes of a no
     ("get_user", None, 401),
     ("get_user", False, 401),
     ("get_user", "", 401),
@@ -473,6 +511,27 @@ async def test_a_permission_that_asks_the_database_under_asgi(
     user.is_superuser = True
     await user.asave()
     assert (await async_client.post(path, body, content_type=JSON)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("hooks", "said"),
+    [({"get_user": lambda request: None}, "get_user returned None"), ({}, "set get_user to say")],
+)
+@pytest.mark.parametrize("path", ["/llm/complete", "/llm/stream"])
+def test_the_log_says_why_nobody_is_logged_in(
+    project: Any,
+    client: Client,
+    path: str,
+    hooks: dict[str, Any],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A get_user that is set is not told to be set; Django's login is none."""
+    monkeypatch.setattr("llmkit.relay.problem._advised", set())
+    change(project, **hooks)
+    assert client.post(path, SAY_HI, content_type=JSON).status_code == 401
+    assert said in caplog.text
 
 
 def test_get_user(project: Any, client: Client) -> None:
@@ -682,6 +741,7 @@ def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch
     [
         ({"modells": {}}, "llmkit.E001"),
         ({"permission": "no.where"}, "llmkit.E001"),
+        ({"relay": {"allowed_origins": "https://spa.example"}}, "llmkit.E001"),
         ({"models": {"default": "nobody:x"}}, "llmkit.E002"),
         ({"models": {}}, "llmkit.W001"),
         ({"providers": {}}, "llmkit.W001"),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Permission, UserManager
+from django.db.models import QuerySet
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -57,6 +58,14 @@ def test_the_columns(admin_client: Client, settings: Any) -> None:
     assert places == sorted(places)
 
 
+def test_a_small_cost_is_not_nothing(admin_client: Client) -> None:
+    """A cost of less than a millionth of a dollar says so in the list, and its digits stand on the call's own page."""
+    row = call(1, cost_usd=Decimal("0.000000150"))
+    row.save()
+    assert ">&lt;$0.000001<" in admin_client.get(LIST).content.decode()
+    assert "0.000000150" in admin_client.get(f"{LIST}{row.pk}/change/").content.decode()
+
+
 def test_a_user_is_shown_by_name_with_a_link(admin_client: Client) -> None:
     """In the list and on the call's own page; of a user that is gone, or none of the project's, the key stays."""
     ann = get_user_model().objects.create_user("ann <b>")
@@ -77,6 +86,24 @@ def test_a_user_is_shown_by_name_with_a_link(admin_client: Client) -> None:
     assert ">gone-key<" in listed
     assert ">visitor<" in listed
     assert "gone-key" in admin_client.get(f"{LIST}{rows[1].pk}/change/").content.decode()
+
+
+def test_a_user_whom_the_projects_manager_hides_is_named_too(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project may keep users that have left out of `User.objects`: who they were is still what the list is for."""
+
+    def active_only(self: UserManager) -> QuerySet:
+        return super(UserManager, self).get_queryset().filter(is_active=True)
+
+    ann = get_user_model().objects.create_user("ann", is_active=False)
+    monkeypatch.setattr(UserManager, "get_queryset", active_only)
+    assert not get_user_model().objects.filter(pk=ann.pk).exists()
+    row = call(1, user=ann, user_key="ann-key")
+    row.save()
+    for path in (LIST, f"{LIST}{row.pk}/change/"):
+        page = admin_client.get(path).content.decode()
+        assert f'<a href="/admin/auth/user/{ann.pk}/change/">ann</a>' in page
 
 
 @pytest.fixture

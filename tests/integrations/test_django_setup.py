@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
 from django.core import checks
+from django.urls import include, path, re_path, register_converter
 
 from llmkit import ConfigError
 from llmkit_django import conf
+from llmkit_django.checks import check_urls
+from support.processes import environ
 
-TESTS = Path(__file__).parents[1]
 BARE = ["django.contrib.auth", "django.contrib.contenttypes"]
 
 
@@ -23,12 +26,10 @@ def manage(words: str, **changed: Any) -> str:
     """Run a command of the project with other settings; return what it says."""
     done = subprocess.run(
         [sys.executable, "-m", "django", *words.split()],
-        env={
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
-            "LLMKIT_TEST_SETTINGS": json.dumps(changed),
-            "PYTHONPATH": str(TESTS),
-        },
+        env=environ(
+            DJANGO_SETTINGS_MODULE="support.django_project.settings",
+            LLMKIT_TEST_SETTINGS=json.dumps(changed),
+        ),
         capture_output=True,
         text=True,
         check=False,
@@ -100,3 +101,93 @@ def test_settings_that_were_meant_otherwise(
     said = said_of(settings, LLMKIT=given)
     assert says in said[word]
     assert "canary" not in str(said)
+
+
+def catchall(request: Any, path: str = "") -> None:
+    """Stand for a view that answers everything."""
+
+
+class _Fails:
+    """A converter that cannot say what it has read."""
+
+    regex = ".*"
+
+    def to_python(self, value: str) -> str:
+        """Fail."""
+        raise RuntimeError(value)
+
+    def to_url(self, value: str) -> str:
+        """Fail."""
+        raise RuntimeError(value)
+
+
+register_converter(_Fails, "fails")
+OURS = path("llm/", include("llmkit_django.urls"))
+
+
+@dataclass(frozen=True)
+class SimpleUrls:
+    """Stands for the module."""
+
+    urlpatterns: tuple[Any, ...]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ([path("<path:path>", catchall), OURS], "test_django_setup.catchall Move"),
+        ([re_path("", catchall), OURS], "Move llmkit's line above it"),
+        ([path("<path:path>", include([path("", catchall)])), OURS], "/llm/ is answered by "),
+        ([path("llm/stream", catchall), OURS], "/llm/stream is answered by"),
+        ([OURS, re_path("", catchall)], None),
+        ([re_path("", catchall)], None),
+        ([path("<slug:x>/", include("llmkit_django.urls")), re_path("", catchall)], None),
+        ([path("<fails:path>", catchall), OURS], None),
+        ([path("ai/", include(("llmkit_django.urls", "llmkit"), namespace="ai"))], None),
+        (i18n_patterns(OURS), None),
+        ([3], None),
+    ],
+)
+def test_a_view_above_llmkits_line(
+    settings: Any, db: None, lines: list[Any], says: str | None
+) -> None:
+    """A catch-all that answers first is named; URLs that llmkit cannot follow are the project's own matter."""
+    settings.ROOT_URLCONF = SimpleUrls(tuple(lines))
+    found = [f"{message.msg} {message.hint}" for message in check_urls()]
+    assert len(found) == (says is not None)
+    assert all(str(says) in text for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("ledger", "says"),
+    [
+        ({"database": "nope"}, "is not a URL"),
+        ({"database": "mysql://u:p@h/d"}, "does not support 'mysql'"),
+        ({"database": "sqlite:////no/such/folder/x.db"}, "/no/such/folder, does not exist"),
+        ({"database": "postgresql://u:p@h/d"}, "pip install 'llmkit[sql]'"),
+        ({"database": "sqlite:///x.db", "connection": "host"}, "leave ledger.database out"),
+    ],
+)
+def test_a_database_that_cannot_be_used(
+    settings: Any, db: None, ledger: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known before anything connects is an error of the check."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    given = {"models": {"default": "ollama:m"}, "ledger": ledger}
+    assert says in said_of(settings, LLMKIT=given)["llmkit.E003"]
+
+
+def test_a_database_of_its_own(settings: Any, db: None, tmp_path: Path) -> None:
+    """One that can be used is no matter for a check."""
+    ledger = {"database": f"sqlite:///{tmp_path / 'x.db'}"}
+    given = {"models": {"default": "ollama:m"}, "ledger": ledger}
+    assert {word for word in said_of(settings, LLMKIT=given) if word != "llmkit.W005"} == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_call_with_a_database_that_cannot_be_used(settings: Any, db: None, client: Any) -> None:
+    """A project that has not looked at its checks answers in JSON, and says why in the log."""
+    settings.LLMKIT = {"models": {"default": "ollama:m"}, "ledger": {"database": "nope"}}
+    answer = client.post("/llm/complete", {"messages": []}, content_type="application/json")
+    assert answer.status_code == 503
+    assert answer.json()["error"]["hint"]

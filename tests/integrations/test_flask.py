@@ -7,6 +7,7 @@ import functools
 import gc
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import make_url
 
 from llmkit import Caller, ConfigError
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
-from llmkit_flask import LLMKit, get_client, llmkit_blueprint, stream_response
+from llmkit_flask import LLMKit, get_client, llmkit_blueprint, state, stream_response
 from support.browser import SAY_HI
 from support.kits import settings
 from support.left_over import threads
@@ -246,6 +248,26 @@ def test_what_get_user_gives_is_looked_at(emulator: Emulator, user: Any, status:
     assert emulator.requests == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"get_user": lambda request: None}, "get_user returned None"), ({}, "set get_user to say")],
+)
+def test_the_log_says_why_nobody_is_logged_in(
+    emulator: Emulator,
+    options: dict[str, Any],
+    said: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A get_user that is set is not told to be set."""
+    monkeypatch.setattr("llmkit.relay.problem._advised", set())
+    app = Flask(__name__)
+    app.config["LLMKIT"] = settings(emulator)
+    LLMKit(app, **options)
+    assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 401
+    assert said in caplog.text
+
+
 def test_flask_login_decides(emulator: Emulator, tmp_path: Path) -> None:
     """Without get_user, whoever Flask-Login has logged in is who calls."""
     app = Flask(__name__)
@@ -318,14 +340,23 @@ def test_flask_sqlalchemys_database(emulator: Emulator, tmp_path: Path) -> None:
     assert [row["user_key"] for row in rows(tmp_path)] == ["7"]
 
 
-def test_the_uri_alone(emulator: Emulator, tmp_path: Path) -> None:
-    """An app that uses the setting without the extension has its rows there too."""
+@pytest.mark.parametrize("kind", [str, make_url])
+def test_the_uri_alone(emulator: Emulator, tmp_path: Path, kind: Any) -> None:
+    """An app that uses the setting without the extension has its rows there too, be it a text or SQLAlchemy's own object."""
     app = Flask(__name__)
-    app.config["SQLALCHEMY_DATABASE_URI"] = database(tmp_path)
+    app.config["SQLALCHEMY_DATABASE_URI"] = kind(database(tmp_path))
     app.config["LLMKIT"] = settings(emulator, ledger={})
     LLMKit(app, get_user=lambda request: "7")
     assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 200
     assert len(rows(tmp_path)) == 1
+
+
+def test_a_uri_keeps_its_password() -> None:
+    """SQLAlchemy's object shows itself with asterisks, which no database takes."""
+    url = "postgresql://ann:s3cret@db.example/app"
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = make_url(url)
+    assert state._uri(app) == url
 
 
 def test_settings_are_checked_at_the_start(emulator: Emulator) -> None:
@@ -336,11 +367,119 @@ def test_settings_are_checked_at_the_start(emulator: Emulator) -> None:
         make_app(settings(emulator, ledger={}))
 
 
+BAD_DATABASES = [
+    ("nope", "is not a URL"),
+    ("mysql://u:p@h/d", "does not support 'mysql'"),
+    ("sqlite:////no/such/folder/x.db", "/no/such/folder, does not exist"),
+    ("postgresql://u:p@h/d", "pip install 'llmkit[sql]'"),
+]
+
+
+@pytest.mark.parametrize(("url", "said"), BAD_DATABASES)
+def test_a_database_that_cannot_be_used(
+    emulator: Emulator, url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known before anything connects is an error where the app is made."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError) as caught:
+        make_app(settings(emulator, ledger={"database": url}))
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql+pymysql://u:p@h/d", "does not support 'mysql' databases"),
+        ("postgresql+psycopg2://u:p@h/d", "psycopg is not installed"),
+    ],
+)
+def test_an_app_whose_own_database_cannot_be_used(
+    emulator: Emulator, url: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is where the rows would go into the app's own database, of whose place it is not yet certain."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["LLMKIT"] = settings(emulator, ledger={})
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=said):
+        LLMKit(app)
+
+
+def test_a_provider_that_nobody_knows(emulator: Emulator) -> None:
+    """A model that can never be called is an error where the app is made, as in Django's check."""
+    with pytest.raises(ConfigError, match=r"Did you mean anthropic\?"):
+        make_app({**settings(emulator), "models": {"default": "antropic:m"}})
+
+
+def test_what_comes_out_at_the_first_call(emulator: Emulator, tmp_path: Path) -> None:
+    """The chat page is there all the same; a call is an error in JSON, with the reason in the log."""
+    ledger = {"database": database(tmp_path), "connection": "host"}
+    browser = make_app(settings(emulator, ledger=ledger)).test_client()
+    assert browser.get("/llm/").status_code == 200
+    answer = browser.post("/llm/stream", json=SAY_HI)
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert answer.json["error"]["hint"]
+
+
+def config_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was said of the settings."""
+    return [record.getMessage() for record in caplog.records if record.name == "llmkit.config"]
+
+
+def test_what_the_settings_lack_is_logged_once(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app may start without a key or a model, and is warned in the words of Django's check."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    make_app({"models": {"default": "openai:m"}, "ledger": False})
+    make_app({"models": {"fast": "openai:m"}, "ledger": False})
+    make_app({"ledger": False})
+    make_app(settings(emulator)).test_client().post("/llm/complete", json=SAY_HI)
+    assert config_warnings(caplog) == [
+        (
+            "'default': there is no API key for openai. "
+            "Set the environment variable OPENAI_API_KEY, or providers.openai.api_key."
+        ),
+        (
+            'app.config["LLMKIT"] has no model called "default", which is the one that browsers use. Name one of them "default", '
+            'or choose another: app.config["LLMKIT"]["relay"] = {"model": "fast"}.'
+        ),
+        (
+            'app.config["LLMKIT"] names no model. Name one: app.config["LLMKIT"] = '
+            '{"models": {"default": "anthropic:claude-sonnet-4-5"}}, before LLMKit(app).'
+        ),
+    ]
+
+
+def test_an_app_without_settings(caplog: pytest.LogCaptureFixture) -> None:
+    """They are missing, or were set too late: the start says it, and so does each call."""
+    app = Flask(__name__)
+    said = (
+        'app.config["LLMKIT"] is not set. Name a model: app.config["LLMKIT"] = '
+        '{"models": {"default": "anthropic:claude-sonnet-4-5"}}, before LLMKit(app).'
+    )
+    with pytest.raises(ConfigError) as caught:
+        LLMKit(app)
+    assert str(caught.value) == said
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///:memory:"
+    SQLAlchemy(app)
+    LLMKit(app, get_user=lambda request: "7")
+    assert config_warnings(caplog) == [said]
+    app.config["LLMKIT"] = {"models": {"default": "ollama:m"}}
+    assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 503
+    assert said in caplog.records[-1].getMessage()
+    with app.app_context(), pytest.raises(ConfigError, match="is not set. Name a model"):
+        get_client().complete("Say hi")
+
+
 def test_the_command(emulator: Emulator, tmp_path: Path) -> None:
-    """`flask llmkit usage` shows the app's own ledger; an app without books says so."""
+    """`flask llmkit usage` shows the app's own ledger, also before the first call; an app without books says so."""
     app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
-    app.test_client().post("/llm/complete", json=SAY_HI)
     runner = app.test_cli_runner()
+    before = runner.invoke(args=["llmkit", "usage"])
+    assert (before.exit_code, before.output.splitlines()[1]) == (0, "0 calls, $0.000000")
+    app.test_client().post("/llm/complete", json=SAY_HI)
     assert "1 call, $" in runner.invoke(args=["llmkit", "usage"]).output
     (row,) = json.loads(runner.invoke(args=["llmkit", "usage", "--json"]).output)
     assert row["user_key"] == "7"

@@ -177,6 +177,28 @@ def lock(shop: Shop) -> None:
     shop.data.session.get_one(User, 7, with_for_update=True)
 
 
+def delete(shop: Shop) -> None:
+    """Leave a deletion pending."""
+    shop.data.session.delete(shop.data.session.get_one(User, 7))
+
+
+def begin_with_savepoint(shop: Shop) -> None:
+    """Let a query begin a transaction, and set a savepoint in it."""
+    shop.users()
+    shop.data.session.begin_nested()
+
+
+def advisory(shop: Shop) -> None:
+    """Take a lock that has only a number, until the transaction ends."""
+    shop.data.session.execute(sa.text("SELECT pg_advisory_xact_lock(5)"))
+
+
+def shared(shop: Shop) -> None:
+    """Keep others from writing to a table."""
+    shop.data.session.execute(sa.text("LOCK TABLE user_account IN SHARE MODE"))
+
+
+ONLY_POSTGRES = (lock, advisory, shared)
 MARKS: dict[Callable[[Shop], None], list[str]] = {
     add: ["Ada", "Bob"],
     flush: ["Ada", "Bob"],
@@ -185,14 +207,18 @@ MARKS: dict[Callable[[Shop], None], list[str]] = {
     begin: ["Ada"],
     save: ["Ada"],
     lock: ["Ada"],
+    delete: [],
+    begin_with_savepoint: ["Ada"],
+    advisory: ["Ada"],
+    shared: ["Ada"],
 }
 
 
 @pytest.mark.parametrize("before", MARKS)
 def test_a_transaction_that_is_the_apps_to_end(shop: Shop, before: Callable[[Shop], None]) -> None:
     """What a request has written, or begun on purpose, is there to be committed when the call is over."""
-    if before is lock and shop.app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
-        pytest.skip("SQLite locks no rows")
+    if before in ONLY_POSTGRES and shop.app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        pytest.skip("SQLite has no such locks")
     transactions = []
 
     @shop.app.before_request
@@ -210,6 +236,15 @@ def test_a_transaction_that_is_the_apps_to_end(shop: Shop, before: Callable[[Sho
     assert transactions[0] is transactions[1] is not None
     with shop.app.app_context():
         assert shop.names() == MARKS[before]
+
+
+def test_a_serializable_transaction_that_has_only_read(emulator: Emulator, tmp_path: Path) -> None:
+    """It gives its connection back as any other: what it has read is marked, and nobody waits for a mark."""
+    with opened(Shop(empty_postgres(), emulator, tmp_path)) as shop, shop.app.app_context():
+        shop.data.session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        assert shop.users() == "1"
+        give_back(shop.data)
+        assert shop.transaction() is None
 
 
 def test_a_transaction_that_has_failed_is_the_apps_to_see(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.hostile import KINDS, RIGHT
+from support.processes import environ
 
-TESTS = Path(__file__).parents[1]
 # What may be taken above the memory of a process that has made an ordinary call, in MiB.
 MEMORY = 100
 
@@ -22,7 +20,7 @@ def run(kind: str, transport: str) -> dict[str, Any]:
     """Let a process of its own call such a provider; return what came of it."""
     done = subprocess.run(
         [sys.executable, "-m", "support.hostile", kind, transport],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=environ(),
         capture_output=True,
         text=True,
         timeout=120,

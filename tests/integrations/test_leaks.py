@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from llmkit import Outcome
+from llmkit import Kit, Outcome, StreamClosed
 from llmkit.testing import Behaviour, Emulator
 from llmkit_asgi import LLMKitMiddleware, get_client, stream_response
 from support.forks import needs_fork
@@ -181,6 +181,25 @@ def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
 
 
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_stream_ends_with_its_kit(tmp_path: Path, transport: str) -> None:
+    """Whoever reads it when the kit is closed is told that it was stopped, and nobody blames the provider."""
+
+    async def main(kit: Kit) -> None:
+        async with kit.async_client.stream("Say hi") as stream:
+            await stream.read()
+            await kit.aclose()
+            with pytest.raises(StreamClosed):
+                await stream.read()
+
+    with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
+        asyncio.run(
+            main(make_kit(emulator, transport=transport, ledger={"database": database(tmp_path)}))
+        )
+        emulator.wait_for_connections(0)
+    assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
+
+
 FORK = """
     import json, os, sys, threading
     from llmkit import Kit
@@ -221,6 +240,77 @@ def test_a_fork_gets_connections_and_books_of_its_own(tmp_path: Path, when: str)
     assert {row["status"] for row in found} == {"finished"}
     users = sorted(row["user_key"] for row in found)
     assert users == ["child", "child", "parent"] + (["parent"] if when == "used" else [])
+
+
+OPEN_FORK = """
+    import gc, json, os, sys
+    from llmkit import Kit
+    kit = Kit(json.loads(sys.argv[1]))
+    manager = kit.client.stream("Say hi")
+    stream = manager.open()
+    stream.read()
+    pid = os.fork()
+    if pid == 0:
+        if sys.argv[2] == "closes it":
+            stream.close()
+        elif sys.argv[2] == "stops it":
+            manager.abort()
+        else:
+            del stream, manager
+            gc.collect()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    while stream.read() is not None:
+        pass
+    print(len(stream.response.text.split()))
+    kit.close()
+"""
+OPEN_LOOP_FORK = """
+    import asyncio, gc, json, os, sys
+    from llmkit import Kit
+    kit = Kit(json.loads(sys.argv[1]))
+
+    async def parent():
+        manager = kit.async_client.stream("Say hi")
+        stream = await manager.open()
+        await stream.read()
+        pid = os.fork()
+        if pid == 0:
+            if sys.argv[2] == "closes it":
+                await stream.aclose()
+            elif sys.argv[2] == "stops it":
+                manager.abort()
+            else:
+                del stream, manager
+                gc.collect()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        while await stream.read() is not None:
+            pass
+        print(len(stream.response.text.split()))
+        await kit.aclose()
+
+    asyncio.run(parent())
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("child", ["closes it", "stops it", "drops it"])
+@pytest.mark.parametrize("transport", ["sync", "httpx", "aiohttp"])
+def test_a_fork_leaves_the_parents_stream_alone(tmp_path: Path, transport: str, child: str) -> None:
+    """Whatever a child does with its copy of an open stream: the parent reads the whole answer, and its row says so."""
+    script = OPEN_FORK if transport == "sync" else OPEN_LOOP_FORK
+    with Emulator(behaviour=Behaviour(tokens=5, delay=0.05)) as emulator:
+        config = settings(
+            emulator,
+            transport="auto" if transport == "sync" else transport,
+            ledger={"database": database(tmp_path)},
+        )
+        command = [sys.executable, "-c", textwrap.dedent(script), json.dumps(config), child]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout == "5\n", result.stderr
+    (row,) = rows(tmp_path)
+    assert (row["status"], row["output_source"]) == ("finished", "reported")
 
 
 LOOP_FORK = """

@@ -6,10 +6,13 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
+from llmkit import AsyncCallNext, AsyncStream, Call, LLMKitError
+from llmkit.errors import QueueFull, StreamClosed
+from llmkit.events import Event
 from llmkit.relay.push import PushRelay
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
@@ -113,3 +116,131 @@ async def test_heartbeats_wait_for_one_another() -> None:
         relay.abort()
         await running
         await kit.aclose()
+
+
+class Fails:
+    """A middleware that does something, and fails with an error of llmkit's."""
+
+    def __init__(self, error: LLMKitError, first: Callable[[], Awaitable[None]]) -> None:
+        self._error = error
+        self._first = first
+
+    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+        await self._first()
+        raise self._error
+
+
+async def test_a_call_that_fails_as_the_reader_leaves() -> None:
+    """The response has its end, as with a call that was stopped: no problem that nobody reads, and not nothing at all."""
+    relays: list[PushRelay] = []
+
+    async def leave() -> None:
+        relays[0].abort()
+
+    with Emulator() as emulator:
+        kit = make_kit(emulator, middleware=[Fails(QueueFull("full"), leave)])
+        sink = Sink()
+        relays.append(PushRelay(kit.async_client.stream("Say hi"), sink, heartbeat=60))
+        await relays[0].run()
+        assert (sink.status, sink.parts, sink.ended) == (499, [b""], True)
+        await kit.aclose()
+
+
+class Trailing(AsyncStream):
+    """A stream of an app's own, which fails where the answer is over."""
+
+    def __init__(self, stream: AsyncStream) -> None:
+        super().__init__(stream.call, stream._source, [])
+        self._stream = stream
+
+    async def read(self) -> list[Event] | None:
+        events = await self._stream.read()
+        if events is None:
+            raise QueueFull("too late")
+        return events
+
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._stream.aclose()
+
+
+class Leaving(Sink):
+    """Leaves once all is written."""
+
+    leave: Callable[[], None]
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        await super().send(data, more=more)
+        if not more:
+            self.leave()
+
+
+class Trails:
+    """Puts such a stream around the answer."""
+
+    async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+        return Trailing(await call_next(call))
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_failure_behind_the_end(leaves: bool) -> None:
+    """What was written is complete, and nothing follows it, also where the server says then that the reader has left."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        kit = make_kit(emulator, middleware=[Trails()])
+        sink = Leaving() if leaves else Sink()
+        relay = PushRelay(kit.async_client.stream("Say hi"), sink, heartbeat=60)
+        if isinstance(sink, Leaving):
+            sink.leave = relay.abort
+        await relay.run()
+        body = b"".join(sink.parts)
+        assert (sink.status, sink.ended) == (200, True)
+        assert body.endswith(b"data: [DONE]\n\n")
+        assert b"event: error" not in body
+        await kit.aclose()
+
+
+class Yielding(Sink):
+    """Lets others run before it takes anything, as a server may that writes to a slow browser."""
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        await asyncio.sleep(0)
+        await super().start(status, headers)
+
+    async def send(self, data: bytes, *, more: bool) -> None:
+        await asyncio.sleep(0)
+        await super().send(data, more=more)
+
+
+BEAT = 0.01
+
+
+async def until_a_heartbeat_is_due() -> None:
+    """Hold the loop up until it is, then let it see that: the heartbeat's task is made, and has not begun."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + BEAT
+    while loop.time() <= due:
+        pass
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "last"),
+    [(QueueFull("full"), 429, b"event: error\n"), (StreamClosed("stopped"), 499, b"")],
+)
+async def test_a_call_that_ends_as_a_heartbeat_begins(
+    error: LLMKitError, status: int, last: bytes
+) -> None:
+    """The heartbeat comes first, and what follows is of the answer that it began; or it does not come at all."""
+    with Emulator() as emulator:
+        kit = make_kit(emulator, middleware=[Fails(error, until_a_heartbeat_is_due)])
+        sink = Yielding()
+        await PushRelay(kit.async_client.stream("Say hi"), sink, heartbeat=BEAT).run()
+        await kit.aclose()
+    assert sink.ended
+    if sink.status == status:  # another kind of loop may take them in another order
+        assert len(sink.parts) == 1
+    else:
+        beat, end = sink.parts
+        assert (sink.status, beat) == (200, b": \n\n")
+        assert (last in end) if last else (not end)

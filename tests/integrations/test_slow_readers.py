@@ -119,7 +119,7 @@ def test_uvicorn(tmp_path: Path, transport: str) -> None:
     """The fast ones lose nothing, the server's memory is bounded, and the slow ones' models are not read ahead."""
     with Firehose() as firehose:
         config = config_for(firehose, tmp_path, transport=transport)
-        with uvicorn_host(config, send_buffer=16384) as url:
+        with uvicorn_host(config, send_buffer=16384) as (url, _):
             fast, grown = asyncio.run(browse(url, "/llm/stream"))
     check(firehose, fast, tmp_path)
     assert grown is None or grown < GROWTH

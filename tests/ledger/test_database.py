@@ -7,11 +7,12 @@ import traceback
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from llmkit.errors import ConfigError, LedgerUnavailable
 from llmkit.ledger import open_ledger
 from llmkit.ledger.columns import COLUMNS
-from llmkit.ledger.database import database_url
+from llmkit.ledger.database import database_url, unavailable
 from llmkit.ledger.schema import usage as table
 from support.ledger import opening
 
@@ -83,6 +84,23 @@ def test_a_server_that_is_not_there(query: str) -> None:
     assert "postgresql+psycopg://me:***@127.0.0.1" in said
     assert "Check that it is running" in said
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("password", ["p", "or", "port"])
+def test_a_short_password_masks_no_part_of_a_word(password: str) -> None:
+    """The reason stays readable, and the password is not given away by the gaps."""
+    pytest.importorskip("psycopg")
+    url = make_url(f"postgresql+psycopg://me:{password}@127.0.0.1:1/app?password={password}")
+    said = str(unavailable(OSError(f"supported export failed: {password}, {password}_"), url))
+    assert "supported export failed: ***, ***_" in said
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:{}@h/d", "postgresql://h/d?password={}"])
+def test_a_long_password_is_masked_wherever_it_stands(url: str) -> None:
+    """Inside of a word, too, and also where it is one of the URL's options."""
+    said = str(unavailable(OSError(f"no host x{PASSWORD}y"), make_url(url.format(PASSWORD))))
+    assert "no host x***y" in said
+    assert PASSWORD not in said
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

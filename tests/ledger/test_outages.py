@@ -42,7 +42,7 @@ def locked(path: str) -> Iterator[None]:
 def test_it_goes_in_the_middle_of_a_stream(database: str, outage: Outage) -> None:
     """The answer arrives in full, new calls are refused unsent, and the rows are right when it is back."""
     with Emulator(behaviour=HELD) as emulator:
-        kit = make_kit(emulator, ledger={"database": database, "on_store_error": "refuse"})
+        kit = make_kit(emulator, ledger={"database": database})
         with kit.client.stream("Say hi") as stream:
             first = stream.read()
             with outage():

@@ -122,20 +122,22 @@ def test_small_money_is_not_nothing(
 
 
 def test_reading_creates_nothing(tmp_path: Path) -> None:
-    """Without a database file the command says so in one line, and makes none."""
-    done = invoke("--database", f"sqlite:///{tmp_path / 'none.db'}")
-    assert done.exit_code == 1
-    assert done.output == (
-        f"Error: there is no database {tmp_path / 'none.db'}. "
+    """Before the first call there are no calls; where the file would be is said, and none is made."""
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    done = invoke("--database", url)
+    assert done.exit_code == 0
+    assert done.output.endswith(
+        f"\n0 calls, $0.000000\nThere is no database {tmp_path / 'none.db'}. "
         "The first call creates it. Or choose another file.\n"
     )
+    assert (invoke("--database", url, "--json").output, list(tmp_path.iterdir())) == ("[]\n", [])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an option and a variable the demo's file in the current folder is read."""
     monkeypatch.chdir(tmp_path)
-    assert f"there is no database {tmp_path / 'llmkit-demo.db'}" in invoke().output
+    assert f"There is no database {tmp_path / 'llmkit-demo.db'}" in invoke().output
 
 
 def test_a_database_without_the_table(postgres: str, tmp_path: Path) -> None:
@@ -144,7 +146,8 @@ def test_a_database_without_the_table(postgres: str, tmp_path: Path) -> None:
         totals(postgres)
     (tmp_path / "empty.db").touch()
     done = invoke("--database", f"sqlite:///{tmp_path / 'empty.db'}")
-    assert done.exit_code == 1
+    assert done.exit_code == 0
+    assert done.output.splitlines()[1] == "0 calls, $0.000000"
     assert "has no table llmkit_usage. The first call creates it" in done.output
 
 

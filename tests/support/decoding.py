@@ -13,6 +13,7 @@ from llmkit.messages import Message
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.base import Decoder, Provider
 from llmkit.providers.openai import OpenAI
+from llmkit.usage import Billing, Usage
 
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "request-id": "req_1"}
 JSON = {"content-type": "application/json", "request-id": "req_1"}
@@ -32,6 +33,8 @@ class Outcome:
     failure: tuple[type[ProviderError], str | None] | None
     model: str | None
     request_id: str | None
+    usage: Usage
+    billing: Billing
 
     @property
     def text(self) -> str:
@@ -78,6 +81,8 @@ def decode(decoder: Decoder, chunks: Iterable[bytes]) -> Outcome:
         None if failure is None else (type(failure), failure.code),
         decoder.model,
         decoder.request_id,
+        decoder.usage,
+        decoder.billing,
     )
 
 

@@ -23,45 +23,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmkit import Kit, LLMKitError
+from support import answers
 from support.raw_provider import raw_provider
 from support.rows import database, rows
+from support.streams import anthropic_event
 
 MIB = 2**20
 # How long a call waits where that is what ends it, in seconds: what is endless and fast comes to another limit long before.
 TIME = 4
 STREAM = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n"
 WHOLE = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n"
+USAGE = {"input_tokens": 3, "output_tokens": 1}
 COUNTS = (10**30, -1, 2**31, "many", 1.5, None, [], {}, True, 2**63)
 NASTY = "\x00 \ud83d \\ud83d \ufeff\u2028 \x1b[31m"
 
 
 def document(text: str = "fine", **usage: Any) -> bytes:
     """Write a whole answer."""
-    message = {
-        "type": "message",
-        "id": "msg",
-        "model": "m",
-        "content": [{"type": "text", "text": text}],
-        "stop_reason": "end_turn",
-        "usage": {"input_tokens": 3, "output_tokens": 1, **usage},
-    }
-    return json.dumps(message).encode()
-
-
-def event(name: str, **fields: Any) -> bytes:
-    """Write an event."""
-    return f"event: {name}\ndata: {json.dumps({'type': name, **fields})}\n\n".encode()
+    return json.dumps(answers.document("anthropic", text, usage={**USAGE, **usage})).encode()
 
 
 def answer(text: str = "fine", **usage: Any) -> bytes:
     """Write a streamed answer."""
-    counts = {"input_tokens": 3, "output_tokens": 1, **usage}
-    return (
-        event("message_start", message={"id": "msg", "model": "m", "usage": counts})
-        + event("content_block_delta", delta={"type": "text_delta", "text": text})
-        + event("message_delta", delta={"stop_reason": "end_turn"}, usage=counts)
-        + event("message_stop")
-    )
+    return b"".join(answers.frames("anthropic", text, usage={**USAGE, **usage}))
 
 
 def sized(head: bytes, body: bytes, *, claimed: int | None = None) -> list[bytes]:
@@ -94,7 +78,7 @@ def bombed(head: bytes) -> list[bytes]:
     return sized(head + b"content-encoding: gzip\r\n", bomb())
 
 
-DELTA = event("content_block_delta", delta={"type": "text_delta", "text": "x" * 60_000})
+DELTA = anthropic_event("content_block_delta", delta={"type": "text_delta", "text": "x" * 60_000})
 KINDS: dict[str, Callable[[str], list[Iterable[bytes]]]] = {
     "endless pings": lambda other: [
         endless(STREAM, b": ping\n\n" * 1000),
@@ -228,10 +212,10 @@ def write(line: socket.socket, pieces: Iterable[bytes]) -> None:
 async def main(kind: str, transport: str) -> dict[str, Any]:
     """Make an ordinary call, then a streamed and a whole one to the provider that means harm."""
     received: list[int] = []
-    answers: Iterator[Iterable[bytes]] = iter(())
+    replies: Iterator[Iterable[bytes]] = iter(())
 
     def reply(line: socket.socket) -> None:
-        write(line, next(answers))
+        write(line, next(replies))
 
     def elsewhere(line: socket.socket) -> None:
         received.append(1)
@@ -244,7 +228,7 @@ async def main(kind: str, transport: str) -> dict[str, Any]:
         port = urlsplit(url).port or 0
         kit = make_kit(url, transport, Path(folder))
         theirs = KINDS[kind](other)
-        answers = iter([sized(STREAM, answer()), sized(WHOLE, document()), *theirs])
+        replies = iter([sized(STREAM, answer()), sized(WHOLE, document()), *theirs])
         usual = [await one(kit, transport, streaming=streaming) for streaming in (True, False)]
         assert usual == ["fine", "fine"], usual
         base = memory()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import socketserver
@@ -12,13 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from support.loops import LOOP
-
-TESTS = Path(__file__).parents[1]
+from support.processes import environ
 
 
 @contextlib.contextmanager
@@ -89,27 +86,31 @@ def gunicorn_host(
         "warning",
     ]
     command += ["--worker-class", worker, "--threads", str(threads), "--graceful-timeout", "5"]
-    with _process(command, config, send_buffer) as url:
+    with _process(command, config, send_buffer) as (url, _):
         yield url
 
 
 @contextlib.contextmanager
-def uvicorn_host(config: dict[str, Any], *, send_buffer: int | None = None) -> Iterator[str]:
-    """Serve `support.uvicorn_app` in a process of its own; yield its address. It must stop as gunicorn must."""
+def uvicorn_host(
+    config: dict[str, Any], *options: str, send_buffer: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Serve `support.uvicorn_app` in a process of its own; yield its address and the process. It must stop as gunicorn must."""
     command = ["uvicorn", "support.uvicorn_app:app", "--fd", "{fd}", "--log-level", "warning"]
-    command += ["--timeout-graceful-shutdown", "5", "--loop", LOOP]
-    with _process(command, config, send_buffer) as url:
-        yield url
+    command += ["--timeout-graceful-shutdown", "5", "--loop", LOOP, *options]
+    with _process(command, config, send_buffer) as served:
+        yield served
 
 
 @contextlib.contextmanager
-def _process(command: list[str], config: dict[str, Any], send_buffer: int | None) -> Iterator[str]:
+def _process(
+    command: list[str], config: dict[str, Any], send_buffer: int | None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     if send_buffer is not None:
         listener.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer
         )  # connections inherit it
-    env = {**os.environ, "LLMKIT_TEST_CONFIG": json.dumps(config), "PYTHONPATH": str(TESTS)}
+    env = environ(LLMKIT_TEST_CONFIG=json.dumps(config))
     server = subprocess.Popen(
         [sys.executable, "-m", *(word.format(fd=listener.fileno()) for word in command)],
         env=env,
@@ -118,7 +119,7 @@ def _process(command: list[str], config: dict[str, Any], send_buffer: int | None
         pass_fds=[listener.fileno()],
     )
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
     finally:
         server.terminate()
         try:

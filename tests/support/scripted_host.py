@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from llmkit.call import Caller
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import NOT_FOUND
 from llmkit.relay.pages import PAGES, chat_page, page
@@ -158,7 +159,7 @@ class ScriptedHost:
             return Answer.of(200, {"content-type": content_type}, body)
         path = path.removeprefix("/llm")
         if path == "/":
-            return chat_page(user=self.user)
+            return chat_page(user=Caller(user=self.user))
         return page(path) if path in PAGES else NOT_FOUND
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 
+HALVES = "backslashreplace"
+"""How half of a surrogate pair is written, which UTF-8 cannot say: as JSON does."""
+
 
 def anthropic_event(name: str, **fields: object) -> bytes:
     """Write one event as Anthropic does: a name, and the same name as the type inside the data."""
     data = json.dumps({"type": name, **fields}, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {name}\ndata: {data}\n\n".encode()
+    return f"event: {name}\ndata: {data}\n\n".encode(errors=HALVES)
 
 
 def openai_chunk(*choices: object, **fields: object) -> bytes:
@@ -25,7 +28,8 @@ def openai_chunk(*choices: object, **fields: object) -> bytes:
 
 def openai_data(value: object) -> bytes:
     """Write one event without a name."""
-    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return f"data: {data}\n\n".encode(errors=HALVES)
 
 
 def openai_delta(finish_reason: str | None = None, **delta: object) -> dict[str, object]:
@@ -272,9 +276,18 @@ COMPLETE_STREAMS = {
 }
 """By wire: streams that end as they should."""
 
+OPENAI_GAVE_UP_STREAM = b"".join(
+    [
+        OPENAI_SPARSE_STREAM.replace(b'"length"', b'"error"'),
+        b'data: {"choices":[],"usage":{"prompt_tokens":500,"completion_tokens":300,"cost":7}}\n\n',
+        OPENAI_DONE,
+    ]
+)
+"""The finish reason is an error; what counts the tokens comes behind it."""
+
 BROKEN_STREAMS = {
     "anthropic": (ANTHROPIC_OVERLOADED_STREAM,),
-    "openai": (OPENAI_ERROR_STREAM,),
+    "openai": (OPENAI_ERROR_STREAM, OPENAI_GAVE_UP_STREAM),
 }
 """By wire: streams with an error report inside."""
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], Any], wanted: Any, seconds: float = 10) -> None:
+def wait_for(what: Callable[[], Any], wanted: Any, seconds: float = 60) -> None:
     """Wait until it is so; say what it is if it never is. For what happens in another process, which wakes nobody here."""
     until = time.monotonic() + seconds
     while (found := what()) != wanted and time.monotonic() < until:

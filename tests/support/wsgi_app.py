@@ -36,6 +36,8 @@ class WSGIApp:
 class _Request:
     """A request from user 7."""
 
+    has_get_user = True
+
     def __init__(self, environ: dict[str, Any]) -> None:
         self._environ = environ
         self.headers = {"content-type": environ.get("CONTENT_TYPE", "")}

@@ -237,9 +237,9 @@ def test_event_named_error_is_an_error() -> None:
     "frame",
     [
         b"data: {broken\n\n",
-        b'data: "hello"\n\n',
+        b'data: "hello\n\n',
         b'data: content":"hello"}}]}\n\n',
-        b"data: []\n\n",
+        b'data: ["hello"]\n\n',
         anthropic_event("content_block_delta", delta={"type": "text_delta", "text": 7}),
         anthropic_event("content_block_start", content_block={"type": "text", "text": []}),
         anthropic_event("message_start", message="x"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 from decimal import Decimal
 from typing import Any
@@ -52,12 +53,19 @@ def billing(wire: str, usage: dict[str, Any], **more: Any) -> Billing:
         ({"cost": 0.1, "is_byok": True, "cost_details": None}, None),
         ({"cost": {"total_cost": 0.006, "currency": "USD"}}, "0.006"),
         ({"cost_in_usd_ticks": 37756000}, "0.0037756"),
+        ({"cost_in_usd_ticks": 123_456_789}, "0.0123456789"),
         ({"cost_in_usd_ticks": "many"}, None),
+        ({"cost_in_usd_ticks": "1e999999999999999999"}, None),
+        ({"cost_in_usd_ticks": "1e-999999999999999999"}, "0"),
+        ({"cost": 1e60}, None),
+        ({"cost": 10**400}, None),
+        ({"cost": "1e-400"}, "1e-400"),
     ],
 )
 def test_a_stated_cost(usage: dict[str, Any], stated: str | None) -> None:
     """OpenRouter's, Perplexity's and xAI's words for it; with the caller's own key what the upstream charged."""
-    found = billing("openai", {**TOKENS, **usage}).stated_cost
+    with decimal.localcontext(prec=3):  # whatever the host computes in
+        found = billing("openai", {**TOKENS, **usage}).stated_cost
     assert found == (None if stated is None else Decimal(stated))
 
 

@@ -97,6 +97,22 @@ def test_several_choices_in_one_chunk_show_that_there_are_several() -> None:
     assert outcome.finish.stop_reason == "end"
 
 
+def test_choices_that_come_alone_before_several_are_the_answer() -> None:
+    """Also where one read holds all of it, and something odd in it has it read again with more care."""
+    chunks = [
+        openai_chunk(choice(0, "Hello")),
+        openai_chunk(choice(1, " there")),
+        openai_chunk(choice(0, "."), choice(1, "Howdy")),
+        openai_data({"choices": None}),
+        openai_chunk(choice(1, " you", "length"), choice(0, None, "stop")),
+        OPENAI_DONE,
+    ]
+    outcome = read(chunks)
+    assert outcome.text == "Hello there."
+    assert outcome.finish is not None
+    assert outcome.finish.stop_reason == "end"
+
+
 @pytest.mark.parametrize("indexes", [(0, 1), (1, 0), (1, 2)])
 def test_of_a_whole_answer_one_choice_is_read(indexes: tuple[int, int]) -> None:
     """The one with the index 0, or the first; a single one whatever its index."""

@@ -59,7 +59,10 @@ def test_price_zero_is_free() -> None:
         ({"providers": {"x": {"headers": {"x-a": "a\0"}}}}, "printable ASCII"),
         ({"providers": {"x": {"headers": {"x-a": 7}}}}, "providers.x.headers.x-a"),
         ({"providers": {"x": {"headers": {"a b": "c"}}}}, "providers.x.headers.a b"),
-        ({"providers": {"x": {"headers": {"": "c"}}}}, "a header name has only"),
+        (
+            {"providers": {"x": {"headers": {"": "c"}}}},
+            "a header name has only ASCII letters, digits and !#$%&'*+-.^_`|~",
+        ),
         ({"providers": {"x": {"headers": {"Content-Length": "3"}}}}, "set by the HTTP library"),
         ({"relay": {"allowed_origins": ["https://x.example/"]}}, "relay.allowed_origins"),
         ({"relay": {"allowed_origins": "*"}}, "an origin has to be a scheme and a host"),
@@ -74,15 +77,19 @@ def test_price_zero_is_free() -> None:
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
-        ({"cache": {"ttl": 3600}}, "cache is not supported by this version; leave it at None"),
-        ({"namespace": "shop"}, "leave it at 'llmkit'"),
+        (
+            {"ledger": {"on_store_error": "outbox"}},
+            "ledger.on_store_error is not supported by this version; remove it",
+        ),
+        ({"cache": {"ttl": 3600}}, "cache is not supported by this version; remove it"),
+        ({"namespace": "shop"}, "namespace is not supported by this version; remove it"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
         ({"providers": {"x": {"price": 3}}}, "providers.x.price: a price has to be 0, or"),
-        ({"zzz": 1}, "known settings: budgets, cache, concurrency"),
+        ({"zzz": 1}, "known settings: concurrency, defaults, ledger"),
         ({"ledger": True}, "ledger"),
         (
             {"ledger": "sqlite:///llm.db"},
-            "ledger has to be a dict with some of the keys connection, database",
+            "ledger has to be a dict with some of the keys connection, database, or False",
         ),
         ({"ledger": None}, "or False to record nothing"),
         ({"retry": 3}, "retry has to be a dict with some of the keys attempts, wait_initial"),
@@ -115,6 +122,12 @@ def test_price_zero_is_free() -> None:
         ),
         ({"model": "anthropic:x"}, "did you mean models or relay.model?"),
         ({"MODELS": {}}, "did you mean models?"),
+        ({"models": {"default": "smollm2"}}, "models.default: 'smollm2' is"),
+        ({"models": {"default": ["a:b", "smollm2"]}}, "models.default.1: 'smollm2' is"),
+        ({"relay": {"allowed_origins": "*"}}, "relay.allowed_origins: an origin"),
+        ({"cach": {}}, "cach is not a setting (known settings: concurrency"),
+        ({"models": {"default": "gpt-5"}}, "did you mean 'openai:gpt-5'? Correct the settings"),
+        ({"ledger": {"on_store_error": "x"}}, "ledger.on_store_error is not supported by this"),
         ({"api_key": "sk-1"}, "api_key is not a setting; did you mean providers.<name>.api_key?"),
         ({"base_url": "http://x"}, "did you mean providers.<name>.base_url?"),
         ({"max_tokens": 3}, "did you mean defaults.max_tokens or relay.max_tokens?"),
@@ -163,6 +176,13 @@ def test_kit_refuses_at_construction(settings: dict[str, Any], said: str) -> Non
 def test_without_a_host_no_database_means_no_books() -> None:
     """A script that does not say where the rows go has none."""
     assert Kit({}).ledger is None
+
+
+def test_a_headers_name_may_have_all_that_the_message_says() -> None:
+    """The signs are those of RFC 9110."""
+    name = "x-!#$%&'*+-.^_`|~1"
+    provider = Config.of({"providers": {"x": {"headers": {name: "b"}}}}).providers["x"]
+    assert provider.headers == {name: "b"}
 
 
 def test_headers_are_trimmed() -> None:

@@ -75,6 +75,26 @@ def test_a_part_that_cannot_be_is_unknown(wire: str, how: str, count: object) ->
     assert (usage.cache_write_5m_tokens, usage.cache_write_1h_tokens) == (None, None)
 
 
+@pytest.mark.parametrize("how", ["streamed", "whole"])
+def test_the_parts_of_an_unknown_prompt_are_unknown(how: str) -> None:
+    """A prompt that is estimated later cannot be told which part of it was written to the cache, and for how long."""
+    parts = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}
+    counts = report("anthropic", prompt=None, output=5, read=2, wrote=7)
+    usage = usage_of("anthropic", how, {**counts, "cache_creation": parts}, "Hello")
+    assert usage == Usage(output_tokens=5, output_source="reported")
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+def test_of_a_broken_answers_reports_the_last_counts(wire: str) -> None:
+    """As it would in JSON that can be read; one that is cut itself is passed over."""
+    first, last = (json.dumps(report(wire, prompt=n, output=n)) for n in (7, 11))
+    for end in ("", ',"usage":{"input_tokens":9'):
+        decoder = whole_decoder(wire)
+        body = f'{{"choices":7,"content":7,"usage":{first},"usage":{last}{end}'
+        assert decode(decoder, [body.encode()]).failure is not None
+        assert (decoder.usage.input_tokens, decoder.usage.output_tokens) == (11, 11)
+
+
 @pytest.mark.parametrize(("wire", "how"), FORMS)
 def test_a_number_of_any_length_is_read_over(wire: str, how: str) -> None:
     """Python itself refuses to read a number of five thousand digits."""

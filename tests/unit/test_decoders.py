@@ -16,7 +16,7 @@ from llmkit.errors import (
     StreamTruncated,
 )
 from llmkit.events import TextDelta
-from llmkit.usage import Usage
+from llmkit.usage import PLAIN, Usage
 from support.decoding import (
     PROVIDERS,
     Outcome,
@@ -282,7 +282,9 @@ def test_nothing_comes_after_a_failure(wire: str) -> None:
 def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
     """An answer without a byte is no answer."""
     decoder = stream_decoder(wire) if streaming else whole_decoder(wire)
-    assert decode(decoder, []) == Outcome((), None, (StreamTruncated, None), None, None)
+    assert decode(decoder, []) == Outcome(
+        (), None, (StreamTruncated, None), None, None, Usage(), PLAIN
+    )
     assert decoder.usage == Usage()
     assert decoder.failure is not None
     assert decoder.failure.request_id == "req_1"
@@ -374,6 +376,25 @@ def test_a_large_page_is_not_kept(wire: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
+def test_a_page_is_given_up_at_its_limit(wire: str) -> None:
+    """A server that sends a page without an end is not read any further, however the page comes; a report up to there is read."""
+    size = 64 * 1024
+    for piece in (1000, size, 10 * size):
+        decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/html"})
+        fed = 0
+        while decoder.failure is None:
+            assert fed < size
+            assert decoder.feed(b"x" * piece) == []
+            fed += piece
+        assert fed >= size
+        assert type(decoder.failure) is ProtocolError
+    report = b'{"error":{"message":"%s"}}' % (b"x" * (size - 100))
+    decoder = PROVIDERS[wire].decoder(call(), "m", {"content-type": "text/html"})
+    assert decoder.feed(report) == decoder.close() == []
+    assert type(decoder.failure) is ServerFailed
+
+
+@pytest.mark.parametrize("wire", WIRES)
 def test_an_answer_that_does_not_say_what_it_is_may_be_a_stream(wire: str) -> None:
     """Without a content type the bytes decide."""
     stream = COMPLETE_STREAMS[wire][0]
@@ -399,16 +420,43 @@ def test_too_large_an_event_is_a_failure(wire: str, size: int) -> None:
         *(b"data: null", b"data: keepalive", b"event: ping\ndata: ok", b"data: PING - 2026-11-26"),
         *(b"data: 7", b"data: true", b"data:", b"data:  ", b"data: keep\ndata: alive", b": ping"),
         *(b"event: heartbeat", b"event: ping\ndata: {}", b"retry: 3000"),
+        *(b'data: "ping"', b'data:  "a \\"quote\\"" ', b"data: []", b"data: [ ]", b"data: [PING]"),
+        *(b"data: [keep-alive]", b'event: ping\ndata: "ok"', b"event: ping\ndata: [1, 2]"),
+        *(b"event: ping\ndata: {ok}", b'event: ping\ndata: {"type": "ping"'),
     ],
 )
 @pytest.mark.parametrize("wire", WIRES)
 def test_pings_of_every_kind_are_passed_over(wire: str, ping: bytes) -> None:
-    """What has neither brace nor bracket nor quote is no piece of an answer, wherever it stands."""
+    """A word, a text, an empty list and what is named ping are no pieces of an answer, wherever they stand."""
     for stream in COMPLETE_STREAMS[wire]:
         pinged = stream.replace(b"\n\n", b"\n\n" + ping + b"\n\n")
         assert decode(stream_decoder(wire), [ping + b"\n\n" + pinged]) == decode(
             stream_decoder(wire), [stream]
         )
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(b'data: "choices": [', b'data: "delta": {"text": "lost"}', b'data: ["lost"]'),
+        *(b'data: "Hel', b'data: lost"', b"data: [PING", b"data: [1]", b'data: "a" "b"'),
+        *(b'event: ping\ndata: {"choices": 7', b'event: ping\ndata: {"delta": {"text": "lost"}'),
+    ],
+)
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_piece_of_an_event_is_no_ping(wire: str, piece: bytes) -> None:
+    """What may be a part of an answer fails it, for its text would be missing."""
+    decoder = stream_decoder(wire)
+    decoder.feed(piece + b"\n\n")
+    assert type(decoder.failure) is ProtocolError
+
+
+@pytest.mark.parametrize("data", [b'"lost"', b"lost", b"[]"])
+def test_an_event_with_the_name_of_a_text_is_no_ping(data: bytes) -> None:
+    """Anthropic's wire: where a name says that text comes, something else is a failure."""
+    decoder = stream_decoder("anthropic")
+    decoder.feed(b"event: content_block_delta\ndata: " + data + b"\n\n")
+    assert type(decoder.failure) is ProtocolError
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,12 @@ from llmkit.relay.door import (
     check_media_type,
     check_origin,
     find,
+    whole,
 )
 from llmkit.relay.hooks import is_yes
 from llmkit.relay.problem import Refusal
+from llmkit.response import Response
+from llmkit.usage import Usage
 from support.browser import SAY_HI
 
 
@@ -149,34 +153,54 @@ def test_all_else_is_not(headers: dict[str, str]) -> None:
 
 def test_a_body_that_says_that_it_is_too_long() -> None:
     """It is refused before it is read; what says nothing, or nonsense, is measured while it is read."""
-    for length in ("10", "", "-1", "ten"):
+    for length in ("10", "010", "9", "", "-1", "ten", "\xb2", "\u0663"):
         check_length({"content-length": length}, 10)
     check_length({}, 10)
-    with pytest.raises(Refusal) as caught:
-        check_length({"content-length": "11"}, 10)
-    assert caught.value.status == 413
+    for length in ("11", "100", "9" * 5000):
+        with pytest.raises(Refusal) as caught:
+            check_length({"content-length": length}, 10)
+        assert caught.value.status == 413
 
 
 def test_who_calls() -> None:
     """An id is a text in the books; what the host made of its user stays as it is."""
     for user in (7, "7"):
-        assert caller_of(user, anonymous=False) == Caller(user="7")
+        assert caller_of(user, anonymous=False, has_get_user=False) == Caller(user="7")
     uuid = UUID("12345678123456781234567812345678")
-    assert caller_of(uuid, anonymous=False) == Caller(user=str(uuid))
-    assert caller_of(0, anonymous=False) == Caller(user="0")
+    assert caller_of(uuid, anonymous=False, has_get_user=False) == Caller(user=str(uuid))
+    assert caller_of(0, anonymous=False, has_get_user=False) == Caller(user="0")
     made = Caller(user="7", tenant="t")
-    assert caller_of(made, anonymous=False) is made
+    assert caller_of(made, anonymous=False, has_get_user=False) is made
 
 
 @pytest.mark.parametrize("user", [None, False, "", Caller(), Caller(user="", tenant="t")])
 def test_nobody_calls(user: Any) -> None:
     """None, False and an empty id are nobody, who may call only where all may."""
     with pytest.raises(Refusal) as caught:
-        caller_of(user, anonymous=False)
+        caller_of(user, anonymous=False, has_get_user=False)
     assert caught.value.status == 401
-    admitted = caller_of(user, anonymous=True)
+    admitted = caller_of(user, anonymous=True, has_get_user=False)
     assert admitted.user is None
     assert admitted.tenant == getattr(user, "tenant", None)
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (None, "get_user returned None for this request"),
+        (False, "get_user returned False"),
+        ("", "get_user returned ''"),
+        (Caller(tenant="t"), "get_user returned a Caller without a user"),
+    ],
+)
+def test_a_get_user_that_knows_nobody(user: Any, said: str) -> None:
+    """The log does not tell to set what is set; without one it does."""
+    with pytest.raises(Refusal) as caught:
+        caller_of(user, anonymous=False, has_get_user=True)
+    assert said in str(caught.value.advice)
+    with pytest.raises(Refusal) as caught:
+        caller_of(user, anonymous=False, has_get_user=False)
+    assert "set get_user" in str(caught.value.advice)
 
 
 @pytest.mark.parametrize(
@@ -186,17 +210,17 @@ def test_what_is_no_id(user: Any) -> None:
     """What cannot be an id is a mistake that is said, and lets nobody in."""
     for anonymous in (False, True):
         with pytest.raises(ConfigError, match="get_user"):
-            caller_of(user, anonymous=anonymous)
+            caller_of(user, anonymous=anonymous, has_get_user=False)
     with pytest.raises(TypeError, match=type(user).__name__):
         Caller(user=user)
 
 
 @pytest.mark.parametrize(
     ("answer", "yes"),
-    [(True, True), (1, True), ("x", True), (False, False), (0, False), (None, False), ([], False)],
+    [(True, True), (1, True), (False, False), (0, False), (None, False)],
 )
 def test_a_permission(answer: object, yes: bool) -> None:
-    """What is true or false in Python is a yes or a no."""
+    """A truth or a number is a yes or a no, and None is a no."""
     assert is_yes(answer) is yes
 
 
@@ -205,9 +229,31 @@ async def _numbers() -> AsyncIterator[int]:
 
 
 def test_what_is_no_permission() -> None:
-    """What is true only because it was not called, awaited or run decides nothing."""
+    """What is true only because it was not called, awaited or run decides nothing, nor does any other object."""
     coroutine = asyncio.sleep(0)
-    for answer in (len, Refusal, iter(()), coroutine, _numbers(), _numbers):
+    uncalled = (len, Refusal, iter(()), coroutine, _numbers(), _numbers)
+    for answer in (*uncalled, "no", "", [], ["x"], object()):
         with pytest.raises(ConfigError, match="permission"):
             is_yes(answer)
     coroutine.close()
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [(None, None), ("0E-9", "0.000000000"), ("1.50E-7", "0.000000150"), ("3.2", "3.2")],
+)
+def test_a_cost_is_a_plain_decimal(cost: str | None, said: str | None) -> None:
+    """The browser gets no exponent, however little an answer costs."""
+    reply = Response(
+        text="Hi",
+        thinking="",
+        stop_reason="end",
+        raw_stop_reason="stop",
+        usage=Usage(),
+        cost=None if cost is None else Decimal(cost),
+        provider="openai",
+        model="m",
+        request_id=None,
+        call_id="1",
+    )
+    assert json.loads(whole(reply).body)["cost_usd"] == said

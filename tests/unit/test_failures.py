@@ -389,3 +389,20 @@ def test_an_address_that_is_not_there() -> None:
     """A 404 points at the model's name and at the base URL, another refusal does not."""
     assert "base URL" in str(fail(404).hint)
     assert "base URL" not in str(fail(405).hint)
+
+
+@pytest.mark.parametrize(
+    ("message", "provider", "said"),
+    [
+        ("the connection broke", "openai", "the connection broke (openai)"),
+        ("openai answered 500", "openai", "openai answered 500"),
+        ("openai: too large", "openai", "openai: too large"),
+        ("it is localised", "local", "it is localised (local)"),
+        ("the connection broke", None, "the connection broke"),
+    ],
+)
+def test_an_error_names_its_provider_once(message: str, provider: str | None, said: str) -> None:
+    """Where the message does not name it, the error adds it."""
+    error = ProviderError(message, provider=provider)
+    assert str(error) == said
+    assert error.message == message

@@ -37,6 +37,20 @@ def test_any_split_decodes_to_the_same(encoding: str, cuts: list[int]) -> None:
     assert b"".join(inflater.feed(piece) for piece in split(BODIES[encoding], cuts)) == TEXT
 
 
+@pytest.mark.parametrize("encoding", ["deflate", " deflate"])
+@pytest.mark.parametrize(
+    "behind", [b"\r\n", b"\x00" * 9, gzip.compress(b"more"), zlib.compress(b"x")]
+)
+def test_what_stands_behind_the_end_of_deflate_is_passed_over(encoding: str, behind: bytes) -> None:
+    """It has no members, as gzip has: its end is the end, in the same read or in a later one."""
+    body = BODIES[encoding]
+    for pieces in ([body + behind], [body, behind], split(body + behind, [len(body) + 1])):
+        inflater = inflater_for({"content-encoding": encoding})
+        assert inflater is not None
+        assert b"".join(inflater.feed(piece) for piece in pieces) == TEXT
+        assert not inflater.pending
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_body_that_grows_is_decoded_in_steps(encoding: str) -> None:
     """However little there was, no step gives more than it may, and none of it is lost."""

@@ -77,6 +77,29 @@ def test_withdrawing_after_the_place_was_given() -> None:
     assert limit.running == 0
 
 
+STEPS_OF_OTHERS: dict[str, Callable[[ConcurrencyLimit], object]] = {
+    "asks": lambda limit: limit.try_enter("b"),
+    "enters": lambda limit: limit.enter("b", never),
+    "gives up": lambda limit: limit.withdraw("b", never),
+    "leaves": lambda limit: limit.leave("a"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS_OF_OTHERS)
+def test_a_place_that_was_left_in_the_midst_of_anothers_step(step: str) -> None:
+    """A destructor that leaves may not wait for the lock: whoever comes next wakes who has the place now."""
+    limit = ConcurrencyLimit(per_process=2)
+    woken: list[str] = []
+    assert limit.enter("a", never)
+    assert limit.enter("a", never)
+    assert not limit.enter("a", lambda: woken.append("first"))
+    with limit._lock:  # as another thread holds it in the midst of a step
+        limit.leave("a")
+    assert woken == []
+    STEPS_OF_OTHERS[step](limit)
+    assert woken == ["first"]
+
+
 class Model:
     """The limit as one would write it down: every place taken anew after every step."""
 

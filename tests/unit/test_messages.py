@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+from uuid import UUID
 
 import pytest
 
 from llmkit import InvalidRequest, Message
-from llmkit.call import Caller, build_call
+from llmkit.call import Caller, CallOptions, build_call
 from llmkit.messages import to_messages
 
 
@@ -44,6 +47,12 @@ def test_empty_parts_are_left_out() -> None:
     ("prompt", "said"),
     [
         ([], "no messages"),
+        (None, "the messages are of the type NoneType"),
+        (7, "the messages are of the type int"),
+        (b"hi", "the messages are of the type bytes"),
+        ({"role": "user", "content": "hi"}, "the messages are of the type dict"),
+        (Message("user", "hi"), "messages[0].parts is not a tuple"),  # type: ignore[arg-type]
+        ([Message("system", ())], "messages[0].role must be one of"),  # type: ignore[arg-type]
         ([3], "messages[0] is a int"),
         ([{"role": "system", "content": "x"}], "messages[0] has the role system"),
         ([{"role": "wizard", "content": "x"}], "messages[0].role"),
@@ -78,9 +87,55 @@ def test_unknown_option_is_a_type_error() -> None:
         build(max_token=3)
 
 
+def test_a_message_is_made_of_texts() -> None:
+    """What is neither a text nor a part is refused where the message is made."""
+    with pytest.raises(InvalidRequest, match="a part of a message is of the type int"):
+        Message.user(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kind"),
+    [
+        ("max_tokens", "5", "a whole number"),
+        ("max_tokens", 5.0, "a whole number"),
+        ("max_tokens", True, "a whole number"),
+        ("temperature", "hot", "a number"),
+        ("temperature", float("nan"), "a number"),
+        ("top_p", Decimal("0.5"), "a number"),
+        ("seed", "7", "a whole number"),
+        ("stop", 5, "a string or a list of strings"),
+        ("stop", ["a", 5], "a string or a list of strings"),
+        ("stop", b"a", "a string or a list of strings"),
+        ("system", 3, "a string"),
+        ("model", 3, "a string"),
+        ("extra", [], "a dict"),
+        ("tags", "a", "a dict of strings"),
+        ("tags", {"a": 1}, "a dict of strings"),
+        ("run_id", 3, "a string"),
+        ("conversation", UUID(int=3), "a string"),
+    ],
+)
+def test_an_option_of_another_kind(option: str, value: Any, kind: str) -> None:
+    """It is refused by name before anything is sent; its value is not shown."""
+    with pytest.raises(InvalidRequest, match=f"{option} is not {kind}") as caught:
+        build(**{option: value})
+    assert f"type {type(value).__name__}" in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["max_tokens", "stop", "extra", "tags", "model", "system"])
+def test_none_is_nothing(option: str) -> None:
+    """An option that is None is as good as left out."""
+    assert build(**{option: None}) == build()
+
+
 def test_user_may_be_an_id_or_a_caller() -> None:
-    """An id becomes text; tags of the call are added to a caller's own."""
+    """An id becomes text, and the types say so; tags of the call are added to a caller's own."""
+    uuid = UUID(int=7)
     assert build(user=7).caller == Caller(user="7")
+    assert build(user=uuid).caller == Caller(user=str(uuid))
+    assert build(user=None).caller == Caller()
+    takes = get_type_hints(CallOptions)["user"]
+    assert set(get_args(takes)) == {str, int, UUID, Caller, NoneType}
     caller = Caller(user="7", tenant="t", tags={"a": "1"})
     assert build(user=caller, tags={"b": "2"}).caller == Caller(
         user="7", tenant="t", tags={"a": "1", "b": "2"}

@@ -302,9 +302,9 @@ def test_event_named_error_is_an_error() -> None:
     "frame",
     [
         b"data: {broken\n\n",
-        b'data: "hello"\n\n',
+        b'data: "hello\n\n',
         b'data: content":"hello"}}]}\n\n',
-        openai_data([]),
+        openai_data(["hello"]),
         openai_data({"choices": "x"}),
         openai_chunk(openai_delta(content=7)),
         openai_data({"usage": {}, "choices": 1}),

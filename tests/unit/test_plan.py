@@ -119,15 +119,6 @@ def test_wait_beyond_the_deadline_gives_up_at_once() -> None:
     assert go(make_plan("a", deadline=105.0), error) == [("a", 0.0), "RateLimited"]
 
 
-def test_nothing_is_repeated_after_commit() -> None:
-    """Once content was handed on, a failure is final."""
-    plan = make_plan("a", "b")
-    plan.next()
-    plan.committed()
-    plan.failed(ConnectionFailed("cut"))
-    assert isinstance(plan.next(), GiveUp)
-
-
 def test_silence_is_answered_with_one_more_attempt() -> None:
     """A first-content timeout may be on the bill, so there is one more attempt and not three."""
     silence = ProviderTimeout("first_content", 1)
@@ -221,3 +212,33 @@ def test_a_stale_connection_is_no_failure_of_the_provider() -> None:
         ("a", 0.0),
         "ConnectionFailed",
     ]
+
+
+def test_only_one_stale_connection_is_made_up_for_at_once() -> None:
+    """Each attempt after one goes over a new connection; a second one in the same call waits as any failure does."""
+    stale = ConnectionFailed("x")
+    stale.stale = True
+    plan = make_plan("a", "b")
+    steps = []
+    for error in (stale, ServerFailed("x"), stale):
+        step = plan.next()
+        assert isinstance(step, Try)
+        steps.append((step.route.provider.name, step.wait, step.fresh))
+        plan.failed(error)
+    step = plan.next()
+    assert isinstance(step, Try)
+    steps.append((step.route.provider.name, step.wait, step.fresh))
+    assert steps == [
+        ("a", 0.0, False),
+        ("a", 0.0, True),
+        ("b", 0.0, False),
+        ("a", 1.0, False),
+    ]
+    plan = make_plan("a")
+    waits = []
+    for _ in range(4):
+        step = plan.next()
+        assert isinstance(step, Try)
+        waits.append((step.wait, step.fresh))
+        plan.failed(stale)
+    assert waits == [(0.0, False), (0.0, True), (1.0, True), (2.0, True)]

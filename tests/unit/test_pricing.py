@@ -255,6 +255,7 @@ def test_settings_are_understood() -> None:
         {"input": "1"},
         {"input": "1", "output": "-1"},
         {"input": "1", "output": "NaN"},
+        {"input": "1", "output": "1e60"},
         {"input": "1", "output": "1", "per_call": "1"},
     ],
 )
@@ -323,6 +324,19 @@ def test_what_changes_the_price(
     assert priced.cost == (None if cost is None else Decimal(cost))
 
 
+def test_each_region_has_its_own_price_whatever_was_priced_before() -> None:
+    """One set of prices for a process: an answer from the US makes the next one, from anywhere, no dearer, and the other way round."""
+    prices = Prices()
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    regions = ("us", "global", "us", None, "us", "moon", "global")
+    costs = [
+        prices.cost("anthropic", "claude-opus-4-6", THOUSAND, billing=Billing(region=region), at=at)
+        for region in regions
+    ]
+    in_us, usual = Decimal("0.00825"), Decimal("0.0075")
+    assert [priced.cost for priced in costs] == [in_us, usual, in_us, usual, in_us, None, usual]
+
+
 def test_a_provider_that_states_its_cost_is_believed() -> None:
     """Before our own reckoning, and after the settings' price; the version says whose word it is."""
     stated = Billing(stated_cost=Decimal("0.00123"), service_tier="x", unpriced=True)
@@ -367,5 +381,6 @@ def test_a_cost_beyond_its_column_is_unknown() -> None:
     dear = Prices({"a": {"input": 10**9, "output": 0}})
     huge = Usage(input_tokens=2**31 - 1, output_tokens=0)
     assert dear.cost("a", "m", huge) == UNKNOWN
-    stated = Billing(stated_cost=Decimal(10**9))
-    assert dear.cost("b", "m", huge, billing=stated) == UNKNOWN
+    for amount in ("1e9", "999999999.9999999999", "1e60", "1e999999999999999999"):
+        stated = Billing(stated_cost=Decimal(amount))
+        assert dear.cost("b", "m", huge, billing=stated) == UNKNOWN

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit import ConfigError
+from llmkit.transport.httpx import proxy_url
 from llmkit.transport.proxies import Proxies, proxy_for
 
 PROXY = "http://proxy.example:3128"
@@ -76,7 +77,14 @@ def test_what_is_a_proxy(value: str, url: str) -> None:
         "http://sec ret.example",
         "http://[::secret]:1",
         "http://-secret-.example",
+        "http://sec..ret.example",
         "http://secr\u00e9t.example",
+        "http://user:sec ret@proxy.example:3128",
+        "http://user:sec\tret@proxy.example:3128",
+        "http://user:sec\x00ret@proxy.example:3128",
+        "http://user:sec\x1bret@proxy.example:3128",
+        "http://user:sec\x7fret@proxy.example:3128",
+        "http://proxy.example:31\n28",
     ],
 )
 @pytest.mark.parametrize("name", ["https_proxy", "ALL_PROXY"])
@@ -146,6 +154,18 @@ EXCEPTED = [
     ("http://[fd07:b51a:cc66:f0::7]", "[fd07:b51a:cc66:f0::]/64", True),
     ("http://[fd07:b51a:cc66:f1::7]", "fd07:b51a:cc66:f0::/64", False),
     ("http://10.1.2.3", "fd07:b51a:cc66:f0::/64", False),
+    # an IPv4 address that is written as one of IPv6, and networks of either kind
+    ("http://[::ffff:10.1.2.3]", "10.0.0.0/8", True),
+    ("http://[::ffff:11.1.2.3]", "10.0.0.0/8", False),
+    ("http://[::ffff:10.1.2.3]", "::ffff:10.0.0.0/104", True),
+    ("http://[::ffff:11.1.2.3]", "::ffff:10.0.0.0/104", False),
+    ("http://[::ffff:10.1.2.3]", "::ffff:0:0/96", True),
+    ("http://[::ffff:10.1.2.3]", "::ffff:0:0/95", True),
+    ("http://[::ffff:10.1.2.3]", "::/0", True),
+    ("http://10.1.2.3", "::ffff:10.0.0.0/104", True),
+    ("http://11.1.2.3", "::ffff:10.0.0.0/104", False),
+    ("http://10.1.2.3", "::ffff:0:0/95", False),
+    ("http://10.1.2.3", "::/0", False),
     ("http://api.example", "10.0.0.0/8", False),
     # schemes
     ("http://api.example", "http://api.example", True),
@@ -221,3 +241,20 @@ def test_an_address_is_in_its_networks(address: object, bits: int) -> None:
     for entry in (text, host, f"{text}/{bits}"):
         environ = {"ALL_PROXY": PROXY, "NO_PROXY": f"a.example, {entry}"}
         assert proxy_for(f"https://{host}:8443", environ) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("socks5h://me:secret@a.example:1080", "socks5://me:secret@a.example:1080"),
+        ("SOCKS5H://[::1]:1080", "socks5://[::1]:1080"),
+        ("socks5://a.example", "socks5://a.example"),
+        ("http://a.example:3128", "http://a.example:3128"),
+        ("https://a.example:3128", "https://a.example:3128"),
+    ],
+)
+def test_what_httpx_is_given(url: str, given: str) -> None:
+    """With socks5, httpx leaves names to the proxy already; its 0.27 does not know socks5h."""
+    proxy = proxy_for("https://api.example", {"ALL_PROXY": url})
+    assert proxy is not None
+    assert proxy_url(proxy) == given

@@ -25,6 +25,7 @@ from llmkit import (
 from llmkit.config import RelayConfig
 from llmkit.relay.dialects.text import TextDialect
 from llmkit.relay.door import caller_of, check_origin, forbidden, forged, too_large
+from llmkit.relay.pages import chat_page
 from llmkit.relay.payload import MAX_PARTS, parse
 from llmkit.relay.problem import Problem, Refusal, problem_of
 
@@ -102,7 +103,7 @@ def refusals() -> list[Refusal]:
     """Return each kind of refusal that a visitor of the chat page may read."""
     found: list[Refusal] = [forged("CSRF cookie not set."), too_large(10), forbidden()]
     for refused in (
-        lambda: caller_of(None, anonymous=False),
+        lambda: caller_of(None, anonymous=False, has_get_user=False),
         lambda: check_origin({"cookie": "a=b", "sec-fetch-site": "cross-site"}),
     ):
         with pytest.raises(Refusal) as caught:
@@ -195,3 +196,18 @@ def test_many_parts_are_counted() -> None:
     ):
         with pytest.raises(InvalidRequest, match=f"more than {MAX_PARTS} messages and parts"):
             parse(wrong, settings)
+
+
+def test_a_visitor_has_a_hash_of_their_own() -> None:
+    """By user and tenant, whatever the id is made of; it does not show the id."""
+    callers = [
+        Caller(user="ann"),
+        Caller(user="ann", tenant="a"),
+        Caller(user="ann", tenant="b"),
+        Caller(user="\ud800"),
+        Caller(user="\ud801"),
+    ]
+    pages = [chat_page(user=caller).body for caller in callers]
+    assert len(set(pages)) == len(callers)
+    assert b"ann" not in b"".join(pages)
+    assert b"visitor" not in chat_page(user=Caller(tenant="a")).body

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Config, ConfigError
+from llmkit import Client, Config, ConfigError
 from llmkit.call import build_call
 from llmkit.errors import AuthenticationFailed
 from llmkit.policy.routes import Routes
@@ -79,6 +79,26 @@ def test_a_401_without_a_key_says_that_none_was_sent(wire: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wire", "path", "said"),
+    [
+        ("openai", "", True),
+        ("openai", "/", True),
+        ("openai", "/v1", False),
+        ("openai", "/api/paas/v4", False),
+        ("anthropic", "", False),
+    ],
+)
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_base_url_without_its_path(wire: str, path: str, said: bool, status: int) -> None:
+    """Where nothing is found at an address that usually ends in /v1 and has no path, the hint says so."""
+    base_url = f"http://127.0.0.1:1{path}"
+    config = Config.of({"providers": {"own": {"wire": wire, "base_url": base_url}}})
+    (route,) = Routes(config).of("own:m")
+    error = route.provider.error("m", status, {}, b"")
+    assert ("usually ends in /v1" in str(error)) == said
+
+
+@pytest.mark.parametrize(
     ("model", "said"),
     [
         ("default", "neither an alias nor a provider:model id"),
@@ -116,3 +136,20 @@ def test_only_the_first_colon_splits() -> None:
     """Names of models may hold colons."""
     (route,) = Routes(Config()).of("ollama:llama3:8b")
     assert (route.provider.name, route.model) == ("ollama", "llama3:8b")
+
+
+@pytest.mark.parametrize("options", [{}, {"api_key": "test-key"}])
+def test_a_misspelt_provider_of_a_client(options: dict[str, str]) -> None:
+    """A client says what was meant, as the settings of an app do."""
+    with pytest.raises(ConfigError, match=r"Did you mean anthropic\?") as caught:
+        Client("anthropi:claude", **options)
+    assert "provider" in caught.value.message
+
+
+def test_settings_of_a_provider_that_nobody_knows() -> None:
+    """A misspelt provider in the settings is an error at once, and not a key that is missed later."""
+    given = {"providers": {"antropic": {"api_key": "test-key"}}}
+    with pytest.raises(
+        ConfigError, match=r"providers\.antropic\.wire is not set\. Did you mean anthropic\?"
+    ):
+        Routes(Config.of(given))

@@ -39,6 +39,6 @@ def draft(request: HttpRequest, pk: int) -> HttpResponseBase:
         f"{found.customer} asks about {found.subject!r}:\n\n{found.question}\n\nDraft the answer."
     )
     stream = get_client().stream(
-        prompt, system=SYSTEM, user=str(request.user.pk), tags={"ticket": str(pk)}
+        prompt, system=SYSTEM, user=request.user.pk, tags={"ticket": str(pk)}
     )
     return stream_response(request, stream)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import User, caller_of, check_length, check_media_type, whole
@@ -22,6 +23,10 @@ class AsyncRequest(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers, found by their names in lower case."""
+
+    @property
+    def has_get_user(self) -> bool:
+        """Whether the app has a `get_user` of its own."""
 
     async def check_origin(self) -> None:
         """Refuse a request that another site may have sent in the user's name.
@@ -58,7 +63,11 @@ class AsyncDoor:
         try:
             check_media_type(request.headers)
             await request.check_origin()
-            caller = caller_of(await request.user(), anonymous=settings.anonymous)
+            caller = caller_of(
+                await request.user(),
+                anonymous=settings.anonymous,
+                has_get_user=request.has_get_user,
+            )
             check_length(request.headers, settings.max_body)
             try:
                 body = await request.body(settings.max_body)
@@ -74,12 +83,13 @@ class AsyncDoor:
             return problem_of(error).answer
 
 
-async def async_visitor(request: AsyncRequest) -> str | None:
-    """Return who looks at the chat page; None for nobody, and where that cannot be said: a call then says why."""
+async def async_visitor(request: AsyncRequest) -> Caller:
+    """Return who looks at the chat page: nobody, too, where that cannot be said. A call then says why."""
     try:
-        return caller_of(await request.user(), anonymous=True).user
+        user = await request.user()
+        return caller_of(user, anonymous=True, has_get_user=request.has_get_user)
     except Exception:  # noqa: BLE001  # the page is everybody's
-        return None
+        return Caller()
 
 
 async def async_answer_whole(manager: AsyncStreamManager) -> Answer:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.answer import Answer
 from llmkit.relay.door import User, caller_of, check_length, check_media_type, whole
@@ -23,6 +24,10 @@ class Request(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers, found by their names in lower case."""
+
+    @property
+    def has_get_user(self) -> bool:
+        """Whether the app has a `get_user` of its own."""
 
     def check_origin(self) -> None:
         """Refuse a request that another site may have sent in the user's name.
@@ -59,7 +64,11 @@ class Door:
         try:
             check_media_type(request.headers)
             request.check_origin()
-            caller = caller_of(request.user(), anonymous=settings.anonymous)
+            caller = caller_of(
+                request.user(),
+                anonymous=settings.anonymous,
+                has_get_user=request.has_get_user,
+            )
             check_length(request.headers, settings.max_body)
             try:
                 body = request.body(settings.max_body)
@@ -75,12 +84,13 @@ class Door:
             return problem_of(error).answer
 
 
-def visitor(request: Request) -> str | None:
-    """Return who looks at the chat page; None for nobody, and where that cannot be said: a call then says why."""
+def visitor(request: Request) -> Caller:
+    """Return who looks at the chat page: nobody, too, where that cannot be said. A call then says why."""
     try:
-        return caller_of(request.user(), anonymous=True).user
+        user = request.user()
+        return caller_of(user, anonymous=True, has_get_user=request.has_get_user)
     except Exception:  # noqa: BLE001  # the page is everybody's
-        return None
+        return Caller()
 
 
 def answer_whole(manager: StreamManager) -> Answer:

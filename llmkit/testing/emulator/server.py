@@ -24,6 +24,8 @@ OPENAI: Wire = OpenAIWire()
 _MISDIRECTED = Failure(
     421, "invalid_request_error", "This server does not accept the name in the Host header."
 )
+# The first byte of a TLS connection (RFC 8446, 5.1); no HTTP request begins with it.
+_TLS_HANDSHAKE = b"\x16"
 _ROUTES = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI}
 
 
@@ -126,6 +128,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._number = next(server.numbers)
         self._closing = False
+        self._is_new = True
         self.player: Player | None = None
         self.entry: Entry | None = None
 
@@ -137,7 +140,13 @@ class Connection(asyncio.Protocol):
         self._server.log.set_connections(len(self._server.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Take in bytes of a request."""
+        """Take in bytes of a request; a client that begins with TLS, as after a mistyped https://, is left at once."""
+        if self._is_new and data.startswith(_TLS_HANDSHAKE):
+            self._closing = True
+            assert self._transport is not None
+            self._transport.close()
+            return
+        self._is_new = False
         self._parser.feed(data)
         if self.player is None and not self._closing:
             self._next_request()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import defaultdict
@@ -10,22 +9,24 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
 
 from llmkit.concurrency.tasks import async_call_later, async_home, async_run_soon
 from llmkit.concurrency.threads import Home
-from llmkit.errors import ConnectionFailed, ProviderError
+from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
-from llmkit.transport.httpx import package_of, shut_down, to_error
-from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, unusable
+from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
+from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit.transport.tls import tls_context
 
 if TYPE_CHECKING:
     import asyncio
 
     from llmkit.concurrency.tasks import AsyncTimer
+
+_Line: TypeAlias = Line[httpx.AsyncClient]
 
 # How long a connection is kept that nobody uses, in seconds; aiohttp's are kept as long.
 KEEP_IDLE = 60.0
@@ -64,14 +65,18 @@ class AsyncHttpxTransport:
         self._trimmer: AsyncTimer | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, request: HTTPRequest, *, connect_timeout: float) -> AsyncHttpxExchange:
-        """Start an exchange; nothing is sent yet. `connect_timeout` is in seconds."""
-        return AsyncHttpxExchange(self, self._take(request.url), request, connect_timeout)
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AsyncHttpxExchange:
+        """Start an exchange; nothing is sent yet. See `llmkit.transport.base`."""
+        return AsyncHttpxExchange(self, self._take(request.url, fresh), request, connect_timeout)
 
-    def _take(self, url: str) -> _Line:
+    def _take(self, url: str, fresh: bool) -> _Line:  # noqa: FBT001  # as `start` was told
         if self._injected is not None:
             return _Line(self._injected, "")
-        origin = "/".join(url.split("/", 3)[:3])
+        origin = origin_of(url)
+        if fresh:
+            self._forget(origin)
         with self._lock:
             if self._idle[origin]:
                 return self._idle[origin].pop()
@@ -85,6 +90,13 @@ class AsyncHttpxTransport:
         )
         return _Line(client, origin)
 
+    def _forget(self, origin: str) -> None:
+        """Close what nobody uses of the connections to an address: one of them was dead, and the others are older."""
+        with self._lock:
+            lines = self._idle.pop(origin, [])
+        if lines:
+            async_run_soon(async_home(), partial(_close_lines, lines), self._tasks)
+
     def _proxy(self, origin: str) -> httpx.Proxy | None:
         proxy = self._proxies.of(origin)
         if proxy is None:
@@ -95,7 +107,7 @@ class AsyncHttpxTransport:
             )
         try:
             tls = self._ssl_context if proxy.scheme == "https" else None
-            return httpx.Proxy(proxy.url, ssl_context=tls)
+            return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
         except (httpx.InvalidURL, ValueError):
             raise no_proxy_url(proxy.variable) from None
 
@@ -152,32 +164,9 @@ async def _close_lines(lines: list[_Line]) -> None:
         await line.client.aclose()
 
 
-class _Line:
-    """A client with the socket of its one connection, as far as httpx has told us."""
-
-    __slots__ = ("_copy", "client", "idle_since", "origin", "package", "socket")
-
-    def __init__(self, client: httpx.AsyncClient, origin: str) -> None:
-        self.client = client
-        self.package = package_of(client)
-        self.origin = origin
-        self.idle_since = 0.0
-        self.socket: socket.socket | None = None
-        self._copy: socket.socket | None = None
-
-    def hold(self, found: Any) -> None:  # a socket, or what stands for one in an event loop
-        """Take note of the connection's socket."""
-        self.release()
-        if type(found).__module__.startswith("uvloop"):
-            # Its stand-in cannot be shut down, and does not know when its number has become another connection's.
-            self._copy = found = found.dup()
-        self.socket = found
-
-    def release(self) -> None:
-        """Let a copy go, lest the connection stays open with it."""
-        if self._copy is not None:
-            self._copy.close()
-            self._copy = self.socket = None
+async def _content_of(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Give the body of an answer that was read, and decoded, before."""
+    yield answer.content
 
 
 class AsyncHttpxExchange:
@@ -199,13 +188,45 @@ class AsyncHttpxExchange:
         self._at_end = False
         self._aborted = False
         self._is_new = False
+        self._is_late = False
+        self._connect_clock: AsyncTimer | None = None
+        self._unfinished: Any = None  # a NetworkStream of httpcore or httpcore2
         self._closed = False
         self._closing = threading.Lock()
+        self.sent = False
         self.status = 0
         self.headers: Mapping[str, str] = {}
 
     async def open(self) -> None:
         """Send the request and read the head of the answer."""
+        client = self._line.client
+        self.sent = not self._line.origin  # a transport of the app's own may not say when
+        failure = None
+        try:
+            answer = await client.send(self._message(), stream=True, follow_redirects=False)
+        except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
+            failure = self.to_error(error)
+            self.sent = failure.sent
+            if isinstance(failure, ConnectionFailed) and failure.sent:
+                failure.stale = not self._is_new and broke_unanswered(error)
+        finally:
+            self._connected()
+        if failure is not None:
+            raise failure  # out here, so that it does not carry along what it came from
+        self._answer = answer
+        if answer.http_version == "HTTP/2":
+            self._line.socket = None  # others share it
+        else:
+            self._note_socket(answer.extensions.get("network_stream"))
+        self.status = answer.status_code
+        self.headers = answer.headers
+        self._body = answer.aiter_raw()
+        if answer.is_stream_consumed:  # by a mock's Response, or by a hook of the app's client
+            self.headers = answer.headers.copy()
+            self.headers.pop("content-encoding", None)
+            self._body = _content_of(answer)
+
+    def _message(self) -> httpx.Request:
         client = self._line.client
         message = client.build_request(
             self._request.method,
@@ -218,23 +239,7 @@ class AsyncHttpxExchange:
         if "cookie" not in self._request.headers:
             # A client of the app's own may keep what a provider has set for another user's call.
             message.headers.pop("cookie", None)
-        failure = None
-        try:
-            answer = await client.send(message, stream=True, follow_redirects=False)
-        except Exception as error:  # noqa: BLE001  # httpx and httpx2 share names, not classes
-            failure = self.to_error(error)
-        if failure is not None:
-            if isinstance(failure, ConnectionFailed) and failure.sent:
-                failure.stale = not self._is_new
-            raise failure  # out here, so that it does not carry along what it came from
-        self._answer = answer
-        if answer.http_version == "HTTP/2":
-            self._line.socket = None  # others share it
-        else:
-            self._note_socket(answer.extensions.get("network_stream"))
-        self.status = answer.status_code
-        self.headers = answer.headers
-        self._body = answer.aiter_raw()
+        return message
 
     async def read(self) -> bytes:
         """Return one chunk of the body; nothing at its end."""
@@ -255,7 +260,11 @@ class AsyncHttpxExchange:
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of httpx means."""
-        return to_error(error, self._connect_timeout)
+        if self._is_late:
+            failure = ProviderTimeout("connect", self._connect_timeout)
+            failure.sent = self.sent
+            return failure
+        return to_error(error, self._connect_timeout, sent=self.sent)
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -281,8 +290,13 @@ class AsyncHttpxExchange:
                 return
             self._closed = True
         answer, self._answer, self._body = self._answer, None, None
+        unfinished, self._unfinished = self._unfinished, None
         kept = False
         try:
+            if unfinished is not None:
+                await (
+                    unfinished.aclose()
+                )  # httpcore loses it when it is cancelled before TLS stands
             if answer is not None:
                 await answer.aclose()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
@@ -297,15 +311,40 @@ class AsyncHttpxExchange:
                 await self._transport.drop(self._line)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._is_new = True
+        event = event.partition(".")[2]  # of a connection, of one through a proxy, of HTTP/1.1 or 2
+        if event in ("connect_tcp.started", "connect_unix_socket.started"):
+            self._is_new, self.sent = True, False
+            self._connected()
+            # httpx gives as long to each step, and for ever to the answer of a proxy.
+            self._connect_clock = async_call_later(self._connect_timeout, self._cut_late)
+        elif event == "connect_tcp.complete":
+            self._unfinished = info.get("return_value")
+            self._note_socket(self._unfinished, copied=True)
+        elif event == "start_tls.complete":
             self._note_socket(info.get("return_value"))
+        elif event == "send_request_headers.started" and info["request"].method != b"CONNECT":
+            self._connected()
+            self._unfinished = None
+            self.sent = True
 
-    def _note_socket(self, stream: Any) -> None:  # a NetworkStream of httpcore or httpcore2
+    def _cut_late(self) -> None:
+        """Cut a connection that takes too long to be made."""
+        self._is_late = True
+        self.abort()
+
+    def _connected(self) -> None:
+        """Stop the clock of connecting."""
+        clock, self._connect_clock = self._connect_clock, None
+        if clock is not None:
+            clock.cancel()
+
+    def _note_socket(
+        self, stream: Any, *, copied: bool = False
+    ) -> None:  # of httpcore or httpcore2
         if stream is None:
             return
         found = stream.get_extra_info("socket")
         if found is not None:
-            self._line.hold(found)
+            self._line.hold(found, copied=copied)
         if self._aborted:
             self.abort()
