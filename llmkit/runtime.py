@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit.call import Call
-    from llmkit.concurrency.threads import Home
+    from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.row import Closing, Opening
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class OpenAttempt(Protocol):
     """An attempt whose row is open."""
 
-    def forsake(self) -> None:
+    def abandon(self) -> None:
         """Cut it and close its row, without waiting."""
 
     def note_open_row(self) -> None:
@@ -91,7 +91,7 @@ class Runtime:
         self.new_id = new_id
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.open_attempts: dict[OpenAttempt, Home] = {}  # a fork copies those of its parent
+        self.open_attempts: dict[OpenAttempt, Owner] = {}  # a fork copies those of its parent
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
@@ -168,8 +168,8 @@ class Runtime:
 
     def note_open_rows(self) -> None:
         """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
-        for attempt, home in list(self.open_attempts.items()):
-            if home.pid == os.getpid():
+        for attempt, owner in list(self.open_attempts.items()):
+            if owner.pid == os.getpid():
                 attempt.note_open_row()
 
     def flush(self, seconds: float) -> None:
@@ -192,28 +192,28 @@ class Runtime:
         await asyncio.to_thread(self.close)
 
 
-def _forsake(
-    attempts: dict[OpenAttempt, Home], loop: asyncio.AbstractEventLoop | None = None
+def _abandon(
+    attempts: dict[OpenAttempt, Owner], loop: asyncio.AbstractEventLoop | None = None
 ) -> None:
     """Cut what is still open in this process, or in one loop of it, and close its rows."""
-    for attempt, home in list(attempts.items()):
-        if home.pid == os.getpid() and loop in (None, home.loop):
-            attempt.forsake()
+    for attempt, owner in list(attempts.items()):
+        if owner.pid == os.getpid() and loop in (None, owner.loop):
+            attempt.abandon()
 
 
 async def _end_loop(
-    attempts: dict[OpenAttempt, Home],
+    attempts: dict[OpenAttempt, Owner],
     tasks: set[asyncio.Task[Any]],
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Cut what is still open in a loop that ends, and wait until it is closed."""
     from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
 
-    _forsake(attempts, loop)
+    _abandon(attempts, loop)
     await async_finished(tasks, loop)
 
 
-def _end(ledger: Ledger, attempts: dict[OpenAttempt, Home]) -> None:
+def _end(ledger: Ledger, attempts: dict[OpenAttempt, Owner]) -> None:
     """Close the ledger when the process ends, and before that the rows of the streams that end here."""
-    _forsake(attempts)
+    _abandon(attempts)
     ledger.close()

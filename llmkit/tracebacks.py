@@ -84,7 +84,7 @@ def system_error(error: BaseException) -> OSError | None:
     return None
 
 
-def let_go(error: BaseException) -> None:
+def free(error: BaseException) -> None:
     """Free what an error holds that nobody will see: another stands for it.
 
     The library that raised it may keep it for as long as the connection, and its frames know the stream: together they would wait for

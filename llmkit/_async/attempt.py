@@ -105,7 +105,7 @@ class AsyncAttempt(AsyncSource):
         reason = None
         try:
             while len(body) < ERROR_BODY_LIMIT and (data := await upstream.read()):
-                body += upstream.came(data)
+                body += upstream.received(data)
         except Exception as error:  # noqa: BLE001
             reason = upstream.failed(error)
         if reason is not None and not isinstance(reason, ConnectionFailed):
@@ -132,7 +132,7 @@ class AsyncAttempt(AsyncSource):
         if decoder.finished:
             return None
         try:
-            data = upstream.came(await upstream.read())
+            data = upstream.received(await upstream.read())
             broken = None
         except Exception as error:  # noqa: BLE001
             broken = upstream.failed(error)
@@ -196,7 +196,7 @@ class AsyncAttempt(AsyncSource):
         await self._leases.aclose(ending)
         return ending.status
 
-    def forsake(self) -> None:
+    def abandon(self) -> None:
         """Do what `aclose` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
         self._leases.abandon(self._ending(None))

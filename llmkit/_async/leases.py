@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.concurrency.tasks import async_enter, async_home, async_run_soon
+from llmkit.concurrency.tasks import async_enter, async_owner, async_run_soon
 from llmkit.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class AsyncEntry(AsyncLease):
 
     async def acquire(self) -> None:
         """Enter it."""
-        self._list[self._attempt] = async_home()
+        self._list[self._attempt] = async_owner()
 
     async def settle(self, ending: Ending) -> None:
         """Strike it out: nobody else is to end it now."""
@@ -198,7 +198,7 @@ class AsyncConnection(AsyncLease):
     def __init__(self, runtime: Runtime, upstream: AsyncUpstream) -> None:
         self._tasks = runtime.tasks
         self._upstream = upstream
-        self._home = async_home()
+        self._owner = async_owner()
 
     async def settle(self, ending: Ending) -> None:
         """Cut it if nobody wants the answer any more, before anything is waited for: so the provider stops at once."""
@@ -207,7 +207,7 @@ class AsyncConnection(AsyncLease):
 
     def try_release(self) -> bool:
         """Let the connection serve again, if its answer is over."""
-        return self._upstream.let_go()
+        return self._upstream.try_release()
 
     async def release(self, ending: Ending) -> None:
         """Let the connection serve again, or close it."""
@@ -215,4 +215,4 @@ class AsyncConnection(AsyncLease):
 
     def abandon(self, ending: Ending) -> None:
         """Close the connection, in its own loop and soon."""
-        async_run_soon(self._home, partial(self._upstream.aclose, drain=False), self._tasks)
+        async_run_soon(self._owner, partial(self._upstream.aclose, drain=False), self._tasks)

@@ -150,7 +150,7 @@ class AsyncStream:
 
     def __del__(self) -> None:
         if not self._closed and os.getpid() == self._pid:
-            self._source.forsake()
+            self._source.abandon()
             warnings.warn(
                 f"{self!r} was dropped without being closed",
                 ResourceWarning,

@@ -106,7 +106,7 @@ class Attempt(Source):
         reason = None
         try:
             while len(body) < ERROR_BODY_LIMIT and (data := upstream.read()):
-                body += upstream.came(data)
+                body += upstream.received(data)
         except Exception as error:  # noqa: BLE001
             reason = upstream.failed(error)
         if reason is not None and not isinstance(reason, ConnectionFailed):
@@ -133,7 +133,7 @@ class Attempt(Source):
         if decoder.finished:
             return None
         try:
-            data = upstream.came(upstream.read())
+            data = upstream.received(upstream.read())
             broken = None
         except Exception as error:  # noqa: BLE001
             broken = upstream.failed(error)
@@ -197,7 +197,7 @@ class Attempt(Source):
         self._leases.close(ending)
         return ending.status
 
-    def forsake(self) -> None:
+    def abandon(self) -> None:
         """Do what `close` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
         self._leases.abandon(self._ending(None))

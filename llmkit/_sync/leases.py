@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.concurrency.threads import enter, home, run_soon
+from llmkit.concurrency.threads import enter, owner, run_soon
 from llmkit.errors import LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Entry(Lease):
 
     def acquire(self) -> None:
         """Enter it."""
-        self._list[self._attempt] = home()
+        self._list[self._attempt] = owner()
 
     def settle(self, ending: Ending) -> None:
         """Strike it out: nobody else is to end it now."""
@@ -199,7 +199,7 @@ class Connection(Lease):
     def __init__(self, runtime: Runtime, upstream: Upstream) -> None:
         self._tasks = runtime.tasks
         self._upstream = upstream
-        self._home = home()
+        self._owner = owner()
 
     def settle(self, ending: Ending) -> None:
         """Cut it if nobody wants the answer any more, before anything is waited for: so the provider stops at once."""
@@ -208,7 +208,7 @@ class Connection(Lease):
 
     def try_release(self) -> bool:
         """Let the connection serve again, if its answer is over."""
-        return self._upstream.let_go()
+        return self._upstream.try_release()
 
     def release(self, ending: Ending) -> None:
         """Let the connection serve again, or close it."""
@@ -216,4 +216,4 @@ class Connection(Lease):
 
     def abandon(self, ending: Ending) -> None:
         """Close the connection, in its own loop and soon."""
-        run_soon(self._home, partial(self._upstream.close, drain=False), self._tasks)
+        run_soon(self._owner, partial(self._upstream.close, drain=False), self._tasks)

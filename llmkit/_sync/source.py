@@ -32,5 +32,5 @@ class Source(ABC):
         """Do what `close` does, if the answer is complete and nothing has to be waited for; else return False."""
         return False
 
-    def forsake(self) -> None:  # noqa: B027  # what holds nothing has nothing to let go
+    def abandon(self) -> None:  # noqa: B027  # what holds nothing has nothing to let go
         """Do what `close` does without waiting for it: the stream was dropped. May come from any thread."""

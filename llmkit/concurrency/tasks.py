@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
-from llmkit.concurrency.threads import Home, closed
+from llmkit.concurrency.threads import Owner, closed
 
 T = TypeVar("T")
 log = logging.getLogger("llmkit.stream")
@@ -24,9 +24,9 @@ log = logging.getLogger("llmkit.stream")
 FINALISER_LIMIT = 10.0
 
 
-def async_home() -> Home:
+def async_owner() -> Owner:
     """Name the running event loop of this process."""
-    return Home(os.getpid(), asyncio.get_running_loop())
+    return Owner(os.getpid(), asyncio.get_running_loop())
 
 
 AsyncTimer: TypeAlias = asyncio.TimerHandle
@@ -99,10 +99,10 @@ async def async_run_to_end(
 
 
 def async_run_soon(
-    home: Home, work: Callable[[], Coroutine[Any, Any, object]], tasks: set[asyncio.Task[Any]]
+    owner: Owner, work: Callable[[], Coroutine[Any, Any, object]], tasks: set[asyncio.Task[Any]]
 ) -> None:
-    """Run the work in its home's loop without waiting for it. May come from any thread, from a destructor too."""
-    loop = home.loop
+    """Run the work in its owner's loop without waiting for it. May come from any thread, from a destructor too."""
+    loop = owner.loop
     if loop is None or loop.is_closed():
         return
     start = partial(_start, loop, work, tasks)

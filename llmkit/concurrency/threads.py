@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Home(NamedTuple):
+class Owner(NamedTuple):
     """Where something runs, and ends with."""
 
     pid: int
     loop: asyncio.AbstractEventLoop | None = None
 
 
-def home() -> Home:
+def owner() -> Owner:
     """Name the threads of this process."""
-    return Home(os.getpid())
+    return Owner(os.getpid())
 
 
 def call_later(seconds: float, callback: Callable[[], object]) -> Timer:
@@ -83,7 +83,7 @@ def run_to_end(work: Callable[[], T], tasks: set[asyncio.Task[Any]]) -> T:  # no
     return work()
 
 
-def run_soon(home: Home, work: Callable[[], object], tasks: set[asyncio.Task[Any]]) -> None:  # noqa: ARG001
+def run_soon(owner: Owner, work: Callable[[], object], tasks: set[asyncio.Task[Any]]) -> None:  # noqa: ARG001
     """Run the work in the timers' thread, without waiting for it."""
     timers.call_later(0, work)
 

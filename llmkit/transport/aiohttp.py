@@ -220,7 +220,7 @@ class AiohttpExchange:
         if self._answer is not None:
             self._answer.close()
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Give the connection back if the body is over."""
         if self._answer is None or not self._answer.content.at_eof():
             return False
@@ -229,7 +229,7 @@ class AiohttpExchange:
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else cut it."""
-        if self._answer is not None and not self.let_go():
+        if self._answer is not None and not self.try_release():
             self._answer.close()
 
 

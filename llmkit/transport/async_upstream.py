@@ -12,10 +12,10 @@ from llmkit.errors import LLMKitError, ProviderError
 from llmkit.policy.clocks import Clocks
 from llmkit.transport.base import AsyncExchange
 from llmkit.transport.inflate import Inflater
-from llmkit.transport.upstream import DRAIN_LIMIT, DRAIN_SECONDS, Watched
+from llmkit.transport.upstream import DRAIN_LIMIT, DRAIN_SECONDS, UpstreamBase
 
 
-class AsyncUpstream(Watched):
+class AsyncUpstream(UpstreamBase):
     """One exchange under the clocks: one timer a stream, no task and no timeout a token."""
 
     __slots__ = ("_loop", "_opening", "_stopped")
@@ -68,7 +68,7 @@ class AsyncUpstream(Watched):
             self._exchange = _AsyncInflating(self._exchange, inflater)
 
     def read(self) -> Awaitable[bytes]:
-        """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
+        """Wait for what one network read gives. Its outcome is for `received` or for `failed`, whichever it is."""
         self._begin_wait()
         return self._exchange.read()
 
@@ -142,9 +142,9 @@ class _AsyncInflating:
         """Cut the connection."""
         self._exchange.abort()
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Give the connection back."""
-        return self._exchange.let_go()
+        return self._exchange.try_release()
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it."""

@@ -41,7 +41,7 @@ class AsyncExchange(Protocol):
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails. May be called at any time, more than once."""
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Give the connection back, if the body is over and nothing has to be waited for; else do nothing and return False."""
 
     async def aclose(self) -> None:
@@ -70,7 +70,7 @@ class Exchange(Protocol):
     def abort(self) -> None:
         """Cut the connection at once; a read that waits fails."""
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Give the connection back, if the body is over and nothing has to be waited for; else do nothing and return False."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from llmkit.concurrency.threads import closed
 from llmkit.concurrency.timers import Timer, timers
 from llmkit.errors import Clock, LLMKitError, ProviderError, ProviderTimeout
 from llmkit.policy.clocks import Clocks
-from llmkit.tracebacks import let_go
+from llmkit.tracebacks import free
 from llmkit.transport.base import AsyncExchange, Exchange
 from llmkit.transport.inflate import Inflater, inflater_for
 
@@ -23,7 +23,7 @@ DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
 
 
-class Watched(ABC):
+class UpstreamBase(ABC):
     """What both colours share: the facts of the answer, and the clocks' verdict.
 
     Attributes:
@@ -68,7 +68,7 @@ class Watched(ABC):
         """The HTTP status."""
         return self._exchange.status
 
-    def came(self, data: bytes) -> bytes:
+    def received(self, data: bytes) -> bytes:
         """Take note of what a read gave, and return it."""
         self._waits = False
         self._left_at = self._clock()
@@ -87,7 +87,7 @@ class Watched(ABC):
             return self._reason(error)
         reason = self._exchange.to_error(error)
         if reason.__cause__ is not error:
-            let_go(error)
+            free(error)
         return self._reason(reason)
 
     def content(self) -> None:
@@ -107,9 +107,9 @@ class Watched(ABC):
         """Cut the connection at once."""
         self._exchange.abort()
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Stop the clocks and let the connection serve again, if its answer is over and nothing has to be waited for."""
-        if not self._exchange.let_go():
+        if not self._exchange.try_release():
             return False
         self._stop_clocks()
         return True
@@ -168,7 +168,7 @@ class Watched(ABC):
             clock = self._clocks.ran_out(self._clock())  # connecting waits no longer than the next
         if clock is None and not self._signal.aborted:
             return error
-        let_go(error)
+        free(error)
         return closed() if clock is None else self._timeout(clock)
 
     def _timeout(self, clock: Clock) -> ProviderTimeout:
@@ -177,7 +177,7 @@ class Watched(ABC):
         return timeout
 
 
-class Upstream(Watched):
+class Upstream(UpstreamBase):
     """The same for threads: the one who reads waits, and one timer thread a process cuts what takes too long."""
 
     __slots__ = ()
@@ -207,7 +207,7 @@ class Upstream(Watched):
             self._exchange = _Inflating(self._exchange, inflater)
 
     def read(self) -> bytes:
-        """Wait for what one network read gives. Its outcome is for `came` or for `failed`, whichever it is."""
+        """Wait for what one network read gives. Its outcome is for `received` or for `failed`, whichever it is."""
         self._begin_wait()
         return self._exchange.read()
 
@@ -268,9 +268,9 @@ class _Inflating:
         """Cut the connection."""
         self._exchange.abort()
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Give the connection back."""
-        return self._exchange.let_go()
+        return self._exchange.try_release()
 
     def close(self) -> None:
         """Give the connection back, or cut it."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
 
-from llmkit.concurrency.tasks import async_call_later, async_home, async_run_soon
-from llmkit.concurrency.threads import Home
+from llmkit.concurrency.tasks import async_call_later, async_owner, async_run_soon
+from llmkit.concurrency.threads import Owner
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
@@ -95,7 +95,7 @@ class AsyncHttpxTransport:
         with self._lock:
             lines = self._idle.pop(origin, [])
         if lines:
-            async_run_soon(async_home(), partial(_close_lines, lines), self._tasks)
+            async_run_soon(async_owner(), partial(_close_lines, lines), self._tasks)
 
     def _proxy(self, origin: str) -> httpx.Proxy | None:
         proxy = self._proxies.of(origin)
@@ -121,12 +121,12 @@ class AsyncHttpxTransport:
             if not closed:
                 self._idle[line.origin].append(line)
                 if self._trimmer is None:
-                    trim = partial(self._trim, async_home())
+                    trim = partial(self._trim, async_owner())
                     self._trimmer = async_call_later(self._keep_idle, trim)
         if closed:
             await line.client.aclose()
 
-    def _trim(self, home: Home) -> None:
+    def _trim(self, owner: Owner) -> None:
         """Close what nobody has used for long: its provider may have closed it, which nobody looks at."""
         oldest = self._clock() - self._keep_idle
         stale: list[_Line] = []
@@ -137,10 +137,10 @@ class AsyncHttpxTransport:
             kept = [line.idle_since for lines in self._idle.values() for line in lines]
             self._trimmer = None
             if kept and not self._closed:
-                trim = partial(self._trim, home)
+                trim = partial(self._trim, owner)
                 self._trimmer = async_call_later(min(kept) - oldest, trim)
         if stale:
-            async_run_soon(home, partial(_close_lines, stale), self._tasks)
+            async_run_soon(owner, partial(_close_lines, stale), self._tasks)
 
     async def drop(self, line: _Line) -> None:
         """Close a line that cannot be used again."""
@@ -279,7 +279,7 @@ class AsyncHttpxExchange:
                 except OSError:
                     pass  # it is closed already
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Never: closing an answer of httpx may have to wait."""
         return False
 

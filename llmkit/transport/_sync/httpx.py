@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
 
-from llmkit.concurrency.threads import call_later, home, run_soon
-from llmkit.concurrency.threads import Home
+from llmkit.concurrency.threads import call_later, owner, run_soon
+from llmkit.concurrency.threads import Owner
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
@@ -96,7 +96,7 @@ class HttpxTransport:
         with self._lock:
             lines = self._idle.pop(origin, [])
         if lines:
-            run_soon(home(), partial(_close_lines, lines), self._tasks)
+            run_soon(owner(), partial(_close_lines, lines), self._tasks)
 
     def _proxy(self, origin: str) -> httpx.Proxy | None:
         proxy = self._proxies.of(origin)
@@ -122,12 +122,12 @@ class HttpxTransport:
             if not closed:
                 self._idle[line.origin].append(line)
                 if self._trimmer is None:
-                    trim = partial(self._trim, home())
+                    trim = partial(self._trim, owner())
                     self._trimmer = call_later(self._keep_idle, trim)
         if closed:
             line.client.close()
 
-    def _trim(self, home: Home) -> None:
+    def _trim(self, owner: Owner) -> None:
         """Close what nobody has used for long: its provider may have closed it, which nobody looks at."""
         oldest = self._clock() - self._keep_idle
         stale: list[_Line] = []
@@ -138,10 +138,10 @@ class HttpxTransport:
             kept = [line.idle_since for lines in self._idle.values() for line in lines]
             self._trimmer = None
             if kept and not self._closed:
-                trim = partial(self._trim, home)
+                trim = partial(self._trim, owner)
                 self._trimmer = call_later(min(kept) - oldest, trim)
         if stale:
-            run_soon(home, partial(_close_lines, stale), self._tasks)
+            run_soon(owner, partial(_close_lines, stale), self._tasks)
 
     def drop(self, line: _Line) -> None:
         """Close a line that cannot be used again."""
@@ -280,7 +280,7 @@ class HttpxExchange:
                 except OSError:
                     pass  # it is closed already
 
-    def let_go(self) -> bool:
+    def try_release(self) -> bool:
         """Never: closing an answer of httpx may have to wait."""
         return False
 
