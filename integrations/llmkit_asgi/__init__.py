@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmkit_asgi.middleware import LLMKitMiddleware, llmkit_app
     from llmkit_asgi.openapi import openapi_paths
-    from llmkit_asgi.responses import get_client, stream_response
+    from llmkit_asgi.views import get_client, stream_response
 
 _HOMES = {
     "LLMKitMiddleware": "llmkit_asgi.middleware",
-    "get_client": "llmkit_asgi.responses",
+    "get_client": "llmkit_asgi.views",
     "llmkit_app": "llmkit_asgi.middleware",
     "openapi_paths": "llmkit_asgi.openapi",
-    "stream_response": "llmkit_asgi.responses",
+    "stream_response": "llmkit_asgi.views",
 }
 
 __all__ = ["LLMKitMiddleware", "get_client", "llmkit_app", "openapi_paths", "stream_response"]

@@ -10,7 +10,7 @@ from llmkit.config import Config, Place
 from llmkit.errors import LLMKitError
 from llmkit.kit import Kit
 from llmkit.policy.readiness import log_missing
-from llmkit.relay.door import NOT_FOUND
+from llmkit.relay.rules import NOT_FOUND
 from llmkit.tracebacks import forgetful
 from llmkit_asgi.exchange import App, ASGISink, Message, Receive, Scope, Send
 from llmkit_asgi.routes import GetUser, Routes, logged_in_user

@@ -1,60 +1,26 @@
-"""For your own views: the client, and a response that relays a stream."""
+"""What is sent: answers, and streams that are relayed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmkit.errors import MissingExtra
-from llmkit.relay.dialects.text import HEADERS
-from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send
-from llmkit_asgi.mounts import kit_of
-from llmkit_asgi.routes import relay
-
-try:
-    from starlette.requests import HTTPConnection
-    from starlette.responses import Response
-except ImportError:
-    raise MissingExtra("starlette", "asgi") from None
+from llmkit.relay.answer import Answer
+from llmkit.relay.push import PushRelay
+from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send, Watch
 
 if TYPE_CHECKING:
-    from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStreamManager
 
 
-def get_client(request: HTTPConnection) -> AsyncClient:
-    """Return the app's client. In FastAPI: `client: AsyncClient = Depends(get_client)`.
-
-    Raises:
-        ConfigError: llmkit is neither added to this app as middleware nor mounted in it.
-    """
-    return kit_of(request.scope).async_client
-
-
-def stream_response(request: HTTPConnection, stream: AsyncStreamManager) -> Response:
-    """Make a response that relays a stream to the browser: `stream_response(request, client.stream(...))`.
-
-    The stream is opened when the response is sent. Closing the tab stops it.
-    """
-    return StreamResponse(stream, heartbeat=kit_of(request.scope).config.relay.heartbeat)
+async def relay(
+    manager: AsyncStreamManager, receive: Receive, send: Send, *, heartbeat: float
+) -> None:
+    """Relay a call to the client as server-sent events, and stop it when the client leaves."""
+    push = PushRelay(manager, ASGISink(send), heartbeat=heartbeat)
+    with Watch(receive, push.abort):
+        await push.run()
 
 
-class StreamResponse(Response):
-    """A response that opens a stream and relays it as server-sent events."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, stream: AsyncStreamManager, *, heartbeat: float) -> None:
-        super().__init__()
-        self._stream = stream
-        self._heartbeat = heartbeat
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Relay the stream; then run the response's background task, if it has one."""
-        if scope["method"] == "HEAD":
-            sink = ASGISink(send)
-            await sink.start(200, HEADERS)
-            await sink.send(b"", more=False)
-            return
-        await relay(self._stream, receive, ASGISink(send), heartbeat=self._heartbeat)
-        if self.background is not None:
-            await self.background()
+async def respond(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer of the door, without its body to a HEAD request."""
+    await ASGISink(send).answer(answer.to(scope["method"]))

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from llmkit.errors import ConfigError
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole, async_visitor
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import Ask, User, check_origin, find, too_large
 from llmkit.relay.hooks import awaited
 from llmkit.relay.pages import chat_page
-from llmkit.relay.push import PushRelay
-from llmkit_asgi.exchange import App, ASGISink, Receive, Scope, Send, Watch
+from llmkit.relay.rules import Endpoint, User, check_origin, find, too_large
+from llmkit_asgi.exchange import App, Receive, Scope, Send, Watch
+from llmkit_asgi.responses import relay, respond
 
 if TYPE_CHECKING:
-    from llmkit._async.stream import AsyncStreamManager
     from llmkit.config import RelayConfig
     from llmkit.kit import Kit
 
@@ -57,23 +56,23 @@ class Routes:
         found = find(path, method)
         if found is None:
             return None
-        return partial(_answer, found) if isinstance(found, Answer) else partial(self._serve, found)
+        return partial(respond, found) if isinstance(found, Answer) else partial(self._serve, found)
 
-    async def _serve(self, ask: Ask, scope: Scope, receive: Receive, send: Send) -> None:
-        sink = ASGISink(send)
+    async def _serve(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         request = _Request(scope, receive, self._get_user, self._settings)
-        if ask == "page":
-            await _answer(chat_page(user=await async_visitor(request)), scope, receive, send)
+        if endpoint == "page":
+            page = chat_page(user=await async_visitor(request))
+            await respond(page, scope, receive, send)
             return
-        made = await self._door.admit(request, streaming=ask == "stream")
+        made = await self._door.admit(request, streaming=endpoint == "stream")
         if isinstance(made, Answer):
-            await sink.answer(made)
-        elif ask == "stream":
-            await relay(made, receive, sink, heartbeat=self._settings.heartbeat)
+            await respond(made, scope, receive, send)
+        elif endpoint == "stream":
+            await relay(made, receive, send, heartbeat=self._settings.heartbeat)
         else:
             with Watch(receive, made.abort):
                 answer = await async_answer_whole(made)
-            await sink.answer(answer)
+            await respond(answer, scope, receive, send)
 
 
 class _Request:
@@ -150,21 +149,8 @@ def _joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-async def relay(
-    manager: AsyncStreamManager, receive: Receive, sink: ASGISink, *, heartbeat: float
-) -> None:
-    """Relay a call to the client as server-sent events, and stop it when the client leaves."""
-    push = PushRelay(manager, sink, heartbeat=heartbeat)
-    with Watch(receive, push.abort):
-        await push.run()
-
-
-async def _answer(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    await ASGISink(send).answer(answer.to(scope["method"]))
-
-
 async def _redirect(scope: Scope, receive: Receive, send: Send) -> None:
     # Starlette leaves the mount's root_path in front of the path, others do not.
     root: str = scope.get("root_path", "")
     path: str = scope["path"] if scope["path"].startswith(root) else root + scope["path"]
-    await ASGISink(send).answer(Answer.of(307, {"location": f"{path}/"}))
+    await respond(Answer.of(307, {"location": f"{path}/"}), scope, receive, send)

@@ -21,7 +21,7 @@ from llmkit.errors import ConfigError
 from llmkit.ledger.own import open_own
 from llmkit.policy.readiness import missing
 from llmkit.policy.routes import Routes
-from llmkit.relay.door import PATHS, route_name
+from llmkit.relay.rules import PATHS, route_name
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
 

@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
-from llmkit.relay.door import User
+from llmkit.relay.rules import User
 from llmkit.tracebacks import forgetful
 
 Permission = Callable[[HttpRequest], bool | Awaitable[bool]]

@@ -19,9 +19,9 @@ from django.utils.module_loading import import_string
 
 from llmkit.call import Caller
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import User, caller_of, check_origin, forbidden, forged, too_large
 from llmkit.relay.hooks import awaited, is_yes
 from llmkit.relay.pages import chat_page
+from llmkit.relay.rules import User, caller_of, check_origin, forbidden, forged, too_large
 from llmkit_django.conf import Conf
 from llmkit_django.connections import agive_back, give_back
 

@@ -9,7 +9,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from llmkit.relay.answer import Answer
-from llmkit.relay.body import AsyncBody
+from llmkit.relay.body import BodyRelay
 from llmkit.relay.dialects.text import HEADERS
 from llmkit.relay.pull import PullRelay
 from llmkit_django.conf import current
@@ -84,16 +84,16 @@ def relay_response(
     manager: StreamManager, kit: Kit, *, taken: Callable[[], None] | None = None
 ) -> HttpResponseBase:
     """Open a call and make the response that relays it under WSGI; see `PullRelay`."""
-    relay = PullRelay(manager, heartbeat=kit.config.relay.heartbeat, taken=taken)
+    relay = PullRelay(manager, heartbeat=kit.config.relay.heartbeat, taken=taken).open()
     return StreamingHttpResponse(relay, status=relay.status, headers=dict(relay.headers))
 
 
 async def arelay_response(
     manager: AsyncStreamManager, kit: Kit, *, taken: Callable[[], Awaitable[None]] | None = None
 ) -> HttpResponseBase:
-    """Open a call and make the response that relays it under ASGI; see `AsyncBody`."""
+    """Open a call and make the response that relays it under ASGI; see `BodyRelay`."""
     heartbeat = kit.config.relay.heartbeat
-    body = AsyncBody(manager, heartbeat=heartbeat, tasks=kit.runtime.tasks, taken=taken)
+    body = BodyRelay(manager, heartbeat=heartbeat, tasks=kit.runtime.tasks, taken=taken)
     await body.open()
     return StreamingHttpResponse(body, status=body.status, headers=dict(body.headers))
 

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
-from llmkit.relay.door import PATHS, route_name
+from llmkit.relay.rules import PATHS, route_name
 from llmkit_django.conf import NOT_INSTALLED
 from llmkit_django.views import LLMKitView
 

@@ -15,9 +15,9 @@ from llmkit.errors import ConfigError
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole, async_visitor
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import find
 from llmkit.relay.presence import answer_while_present
 from llmkit.relay.problem import problem_of
+from llmkit.relay.rules import find
 from llmkit_django.conf import current
 from llmkit_django.connections import agive_back, give_back
 from llmkit_django.requests import AsyncDjangoRequest, DjangoRequest, page_for

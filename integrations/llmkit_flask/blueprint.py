@@ -16,11 +16,11 @@ from llmkit.call import Caller
 from llmkit.errors import ConfigError
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import PATHS, User, check_origin, find, route_name, too_large
 from llmkit.relay.hooks import awaited
 from llmkit.relay.pages import chat_page
 from llmkit.relay.presence import answer_while_present
 from llmkit.relay.problem import problem_of
+from llmkit.relay.rules import PATHS, User, check_origin, find, route_name, too_large
 from llmkit_flask.responses import relay_response, to_flask_response
 from llmkit_flask.state import current_state, install
 

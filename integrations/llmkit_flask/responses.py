@@ -38,7 +38,7 @@ def stream_response(request: flask.Request, stream: StreamManager) -> Response:
 
 def relay_response(manager: StreamManager, *, heartbeat: float) -> Response:
     """Open a call and make the response that relays it."""
-    relay = PullRelay(manager, heartbeat=heartbeat)
+    relay = PullRelay(manager, heartbeat=heartbeat).open()
     return Response(relay, relay.status, dict(relay.headers))
 
 

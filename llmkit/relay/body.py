@@ -19,7 +19,7 @@ QUEUE_BYTES = 64 * 1024
 UNREAD = 1.0
 
 
-class AsyncBody:
+class BodyRelay:
     """Relays one answer as an async iterator of bytes, with its status and headers.
 
     `open` waits for the first content or the first heartbeat, whichever comes first. The call runs in its own task, so that the
@@ -191,7 +191,7 @@ class _Sink:
 
 
 def _opener_ended(
-    body: weakref.ref[AsyncBody], loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]
+    body: weakref.ref[BodyRelay], loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]
 ) -> None:
     held = body()
     if held is None:
@@ -202,7 +202,7 @@ def _opener_ended(
         loop.call_later(UNREAD, _unread, body)
 
 
-def _unread(body: weakref.ref[AsyncBody]) -> None:
+def _unread(body: weakref.ref[BodyRelay]) -> None:
     held = body()
     if held is not None:
         held.unread()

@@ -28,8 +28,8 @@ class PullRelay:
     """Relays one answer as an iterator of bytes, with its status and headers.
 
     A separate thread opens the call and reads it into a short queue, so that the framework's thread never waits for longer than a
-    heartbeat: a WSGI server notices a closed tab only when it writes. The constructor waits for the first content or the first
-    heartbeat, whichever comes first. Everything that has gathered in the meantime is sent in one piece.
+    heartbeat: a WSGI server notices a closed tab only when it writes. `open` waits for the first content or the first heartbeat,
+    whichever comes first. Everything that has gathered in the meantime is sent in one piece.
 
     `close` stops the call. It may be called from any thread, and more than once.
 
@@ -57,6 +57,14 @@ class PullRelay:
         self._ended = False
         # The thread knows the queue and not the body, so that a body that is dropped is noticed.
         self._reading = _Reading(manager, self._dialect, clock)
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> Self:
+        """Start the thread, which opens the call, and wait for its status.
+
+        Raises:
+            Exception: what a middleware of the app's own raised before anything was sent.
+        """
         self._thread = threading.Thread(
             target=contextvars.copy_context().run,
             args=(self._reading.run,),
@@ -64,15 +72,13 @@ class PullRelay:
             daemon=True,
         )
         self._thread.start()
-        self._begin()
-
-    def _begin(self) -> None:
         try:
             self._first = self._take()
         except StopIteration:
             self._ended = True
         except LLMKitError as error:
             self._refuse(problem_of(error))
+        return self
 
     def _refuse(self, problem: Problem) -> None:
         answer = problem.answer
@@ -122,7 +128,7 @@ class PullRelay:
         self._first = b""
         self._ended = True
         self._reading.stop()
-        if self._thread is not threading.current_thread():
+        if self._thread not in (None, threading.current_thread()):
             self._reading.serve(JOIN_LIMIT)
             self._thread.join(JOIN_LIMIT)
         self._reading.leave()

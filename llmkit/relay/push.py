@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
-from llmkit._async.stream import AsyncStreamManager
+from llmkit._async.stream import AsyncStream, AsyncStreamManager
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
 from llmkit.relay.problem import CLIENT_LEFT, INTERNAL, problem_of
@@ -47,32 +47,32 @@ class PushRelay:
         self._sink = sink
         self._heartbeat = heartbeat
         self._dialect = TextDialect(manager.call.call_id)
-        self._loop = asyncio.get_running_loop()
+        self._stream: AsyncStream | None = None
         self._started = False
         self._ended = False
         self._left = False
         self._writing = False
-        self._last_write = self._loop.time()
+        self._last_write = 0.0
         self._beat: asyncio.Task[None] | None = None
-        self._timer = self._loop.call_later(heartbeat, self._on_timer)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def open(self) -> Self:
+        """Open the call, with heartbeats from now on; `run` does that.
+
+        Raises:
+            LLMKitError: the call failed before its first content.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._last_write = self._loop.time()
+        self._timer = self._loop.call_later(self._heartbeat, self._on_timer)
+        self._stream = await self._manager.open()
+        return self
 
     async def run(self) -> None:
         """Open the call, relay it to its end and close it. A reader that left stops the call."""
         try:
-            async with self._manager as stream:
-                while (events := await stream.read()) is not None:
-                    frames = self._dialect.encode(events)
-                    if self._started and self._beat is None and not self._dialect.finished:
-                        if frames:  # as _write does, without its coroutine for every token
-                            self._writing = True
-                            try:
-                                await self._sink.send(frames, more=True)
-                            except OSError as error:
-                                raise _Gone from error
-                            self._writing = False
-                            self._last_write = self._loop.time()
-                    elif frames:
-                        await self._write(frames, more=not self._dialect.finished)
+            await self.open()
+            await self._relay()
         except StreamClosed:
             await self._leave()
         except LLMKitError as error:
@@ -86,7 +86,8 @@ class PushRelay:
                     await self._write(self._dialect.error(INTERNAL), more=False)
             raise  # the host's own handlers and logs come next
         finally:
-            self._timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             if self._beat is not None:
                 self._beat.cancel()
 
@@ -95,6 +96,23 @@ class PushRelay:
         self._left = self._left or not self._ended
         self._ended = True
         self._manager.abort()
+
+    async def _relay(self) -> None:
+        assert self._stream is not None  # noqa: S101  # opened by the caller
+        async with self._stream as stream:
+            while (events := await stream.read()) is not None:
+                frames = self._dialect.encode(events)
+                if self._started and self._beat is None and not self._dialect.finished:
+                    if frames:  # as _write does, without its coroutine for every token
+                        self._writing = True
+                        try:
+                            await self._sink.send(frames, more=True)
+                        except OSError as error:
+                            raise _Gone from error
+                        self._writing = False
+                        self._last_write = self._loop.time()
+                elif frames:
+                    await self._write(frames, more=not self._dialect.finished)
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         if self._beat is not None:

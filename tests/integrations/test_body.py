@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llmkit import Kit
-from llmkit.relay.body import QUEUE_BYTES, AsyncBody
+from llmkit.relay.body import QUEUE_BYTES, BodyRelay
 from llmkit.testing import Behaviour, Emulator
 from support.browser import SILENCES
 from support.kits import ASYNC_TRANSPORTS, make_kit
@@ -20,10 +20,10 @@ from support.rows import database, rows
 pytestmark = pytest.mark.anyio
 
 
-def body_of(kit: Kit, **options: Any) -> AsyncBody:
+def body_of(kit: Kit, **options: Any) -> BodyRelay:
     """Make the body of a call, not opened yet."""
     manager = kit.async_client.stream("Say hi", user="7")
-    return AsyncBody(manager, tasks=kit.runtime.tasks, **{"heartbeat": 15, **options})
+    return BodyRelay(manager, tasks=kit.runtime.tasks, **{"heartbeat": 15, **options})
 
 
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
@@ -88,7 +88,7 @@ async def test_whoever_leaves_stops_the_model(tmp_path: Path, silent: str, how: 
     """Whatever the host does with the body, also without the collector's help: the provider is left and the row says so."""
     with Emulator(behaviour=SILENCES[silent]) as emulator:
         kit = make_kit(emulator, ledger={"database": database(tmp_path)})
-        held: list[AsyncBody] = []
+        held: list[BodyRelay] = []
 
         async def read() -> None:
             held.append(body_of(kit, heartbeat=0.02))
@@ -116,11 +116,11 @@ async def test_whoever_leaves_stops_the_model(tmp_path: Path, silent: str, how: 
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
 
 
-async def _open_and_end(body: AsyncBody) -> None:
+async def _open_and_end(body: BodyRelay) -> None:
     await body.open()
 
 
-async def _open_and_be_cancelled(body: AsyncBody) -> None:
+async def _open_and_be_cancelled(body: BodyRelay) -> None:
     await body.open()
     await _be_cancelled()
 
@@ -137,7 +137,7 @@ async def _be_cancelled() -> None:
 )
 async def test_a_body_that_nobody_reads(
     tmp_path: Path,
-    opener: Callable[[AsyncBody], Any],
+    opener: Callable[[BodyRelay], Any],
     unread: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -239,7 +239,7 @@ async def test_closing_behind_the_end_stops_nothing() -> None:
     with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
         kit = make_kit(emulator)
         manager = kit.async_client.stream("Say hi")
-        body = await AsyncBody(manager, tasks=kit.runtime.tasks, heartbeat=15).open()
+        body = await BodyRelay(manager, tasks=kit.runtime.tasks, heartbeat=15).open()
         await asyncio.wait([*kit.runtime.tasks, asyncio.create_task(asyncio.sleep(0))])
         body.close()
         assert not manager.call.signal.aborted
@@ -308,7 +308,7 @@ async def test_a_closed_body_is_empty() -> None:
         await kit.aclose()
 
 
-async def close_from_everywhere(body: AsyncBody) -> None:
+async def close_from_everywhere(body: BodyRelay) -> None:
     """Close a body in four threads, and twice in its own; who iterates then comes to an end, and to no exception."""
     await asyncio.gather(*(asyncio.to_thread(body.close) for _ in range(4)))
     body.close()

@@ -14,8 +14,8 @@ from fastapi.security import OAuth2PasswordBearer
 
 from llmkit import InvalidRequest
 from llmkit.config import RelayConfig
-from llmkit.relay.door import CALLS
 from llmkit.relay.payload import parse
+from llmkit.relay.rules import CALLS
 from llmkit.testing import Emulator
 from llmkit_asgi import LLMKitMiddleware, openapi_paths
 from support.browser import SAY_HI

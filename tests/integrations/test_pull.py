@@ -27,7 +27,7 @@ NEVER = 20
 
 def relay_of(kit: Kit, **options: Any) -> PullRelay:
     """Relay a call."""
-    return PullRelay(kit.client.stream("Say hi"), **{"heartbeat": NEVER, **options})
+    return PullRelay(kit.client.stream("Say hi"), **{"heartbeat": NEVER, **options}).open()
 
 
 def readers() -> list[str]:

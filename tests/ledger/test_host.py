@@ -56,7 +56,7 @@ def test_rows_are_written_in_the_hosts_thread(memory: Engine) -> None:
     """The relay's reader makes the call, and the thread that iterates writes its rows."""
     with Emulator(behaviour=Behaviour(tokens=5, delay=0)) as emulator:
         kit = Kit(settings(emulator), ledger=make_ledger(memory))
-        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=15)
+        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=15).open()
         assert statuses(memory) == ["started"]
         assert b"[DONE]" in b"".join(relay)
         assert statuses(memory) == ["finished"]
@@ -67,7 +67,7 @@ def test_a_closed_tab_is_written_by_who_closes(memory: Engine) -> None:
     """Closing the body closes the row, before it returns."""
     with Emulator(behaviour=Behaviour(tokens=5, delay=0, hold_at=2)) as emulator:
         kit = Kit(settings(emulator), ledger=make_ledger(memory))
-        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=15)
+        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=15).open()
         next(relay)
         relay.close()
         assert statuses(memory) == ["cancelled"]
@@ -79,7 +79,7 @@ def test_a_body_that_is_dropped_leaves_its_row_to_the_next(memory: Engine) -> No
     with Emulator(behaviour=Behaviour(tokens=5, delay=0)) as emulator:
         emulator.script(Behaviour(tokens=5, delay=0, hold_at=2))
         kit = Kit(settings(emulator), ledger=make_ledger(memory))
-        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=15)
+        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=15).open()
         next(relay)
         reader = relay._thread
         del relay
@@ -94,7 +94,7 @@ def test_a_call_that_fails(memory: Engine) -> None:
     """A failure before the first content has its row too."""
     with Emulator(behaviour=Behaviour(status=500)) as emulator:
         kit = Kit(settings(emulator, retry={"attempts": 1}), ledger=make_ledger(memory))
-        assert PullRelay(kit.client.stream("Say hi"), heartbeat=15).status == 502
+        assert PullRelay(kit.client.stream("Say hi"), heartbeat=15).open().status == 502
         assert statuses(memory) == ["failed"]
         kit.close()
 

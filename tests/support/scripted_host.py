@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from llmkit.call import Caller
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import NOT_FOUND
 from llmkit.relay.pages import PAGES, chat_page, page
+from llmkit.relay.rules import NOT_FOUND
 
 PATIENCE = 10.0
 """Seconds after which a test that waits has failed."""

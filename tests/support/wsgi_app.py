@@ -27,7 +27,7 @@ class WSGIApp:
         if isinstance(made, Answer):
             start_response(_line(made.status), list(made.headers.items()))
             return [made.body]
-        relay = PullRelay(made, heartbeat=self.kit.config.relay.heartbeat)
+        relay = PullRelay(made, heartbeat=self.kit.config.relay.heartbeat).open()
         self.relays.append(relay)
         start_response(_line(relay.status), list(relay.headers.items()))
         return relay

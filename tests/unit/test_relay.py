@@ -24,10 +24,10 @@ from llmkit import (
 )
 from llmkit.config import RelayConfig
 from llmkit.relay.dialects.text import TextDialect
-from llmkit.relay.door import caller_of, check_origin, forbidden, forged, too_large
 from llmkit.relay.pages import chat_page
 from llmkit.relay.payload import MAX_PARTS, parse
 from llmkit.relay.problem import Problem, Refusal, problem_of
+from llmkit.relay.rules import caller_of, check_origin, forbidden, forged, too_large
 
 FINISH = Finish("end", "end_turn", Usage())
 

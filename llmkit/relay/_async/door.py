@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import User, caller_of, check_length, check_media_type, whole
 from llmkit.relay.payload import parse
 from llmkit.relay.problem import CLIENT_LEFT, problem_of
+from llmkit.relay.rules import User, caller_of, check_length, check_media_type, to_answer
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
@@ -98,7 +98,7 @@ async def async_answer_whole(manager: AsyncStreamManager) -> Answer:
         async with manager as stream:
             while await stream.read() is not None:
                 pass
-            return whole(stream.response)
+            return to_answer(stream.response)
     except StreamClosed:
         return Answer.of(CLIENT_LEFT, {})
     except LLMKitError as error:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import User, caller_of, check_length, check_media_type, whole
 from llmkit.relay.payload import parse
 from llmkit.relay.problem import CLIENT_LEFT, problem_of
+from llmkit.relay.rules import User, caller_of, check_length, check_media_type, to_answer
 
 if TYPE_CHECKING:
     from llmkit._sync.stream import StreamManager
@@ -99,7 +99,7 @@ def answer_whole(manager: StreamManager) -> Answer:
         with manager as stream:
             while stream.read() is not None:
                 pass
-            return whole(stream.response)
+            return to_answer(stream.response)
     except StreamClosed:
         return Answer.of(CLIENT_LEFT, {})
     except LLMKitError as error:

@@ -13,7 +13,9 @@ import pytest
 
 from llmkit import Caller, ConfigError
 from llmkit.relay.answer import Answer
-from llmkit.relay.door import (
+from llmkit.relay.hooks import is_yes
+from llmkit.relay.problem import Refusal
+from llmkit.relay.rules import (
     PATHS,
     caller_of,
     check_length,
@@ -22,8 +24,6 @@ from llmkit.relay.door import (
     find,
     whole,
 )
-from llmkit.relay.hooks import is_yes
-from llmkit.relay.problem import Refusal
 from llmkit.response import Response
 from llmkit.usage import Usage
 from support.browser import SAY_HI

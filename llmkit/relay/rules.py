@@ -19,9 +19,9 @@ from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
 
 User = UserId | Caller | Literal[False]
-Ask = Literal["page", "stream", "complete"]
+Endpoint = Literal["page", "stream", "complete"]
 
-CALLS: dict[str, Ask] = {"/stream": "stream", "/complete": "complete"}
+CALLS: dict[str, Endpoint] = {"/stream": "stream", "/complete": "complete"}
 # Everything under the prefix, for hosts whose own router wants to know.
 PATHS = (*PAGES, *CALLS)
 
@@ -38,7 +38,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 NOT_FOUND = Problem(404, "not_found", "there is nothing here").answer
 
 
-def find(path: str, method: str) -> Ask | Answer | None:
+def find(path: str, method: str) -> Endpoint | Answer | None:
     """Return what a request asks for (the chat page, a call), or its answer; None if it is not one of llmkit's routes.
 
     For a HEAD request the framework sends the answer without its body.
@@ -215,7 +215,7 @@ def _nobody(user: User) -> str:
     return "a Caller without a user" if isinstance(user, Caller) else repr(user)
 
 
-def whole(reply: Response) -> Answer:
+def to_answer(reply: Response) -> Answer:
     """Say a whole reply to the browser."""
     body = {
         "text": reply.text,
