@@ -16,7 +16,7 @@ from llmkit.errors import (
     ProviderTimeout,
 )
 from llmkit.providers.base import HTTPRequest
-from llmkit.tracebacks import system_error
+from llmkit.tracebacks import let_go, system_error
 from llmkit.transport import unreachable
 
 try:
@@ -182,6 +182,7 @@ class AiohttpExchange:
             failure = self.to_error(error)
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = self._progress.unanswered and not self._progress.is_new
+            let_go(error, but=failure.__cause__)
         else:
             self._answer = answer
             self.status = answer.status

@@ -86,8 +86,7 @@ class Watched(ABC):
         if isinstance(error, LLMKitError):
             return self._reason(error)
         reason = self._exchange.to_error(error)
-        if reason.__cause__ is not error:
-            let_go(error)
+        let_go(error, but=reason.__cause__)
         return self._reason(reason)
 
     def content(self) -> None:
