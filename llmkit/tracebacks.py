@@ -78,19 +78,29 @@ def system_error(error: BaseException) -> OSError | None:
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         if isinstance(one, OSError) and type(one).__module__ in ("builtins", "socket", "ssl"):
-            one.__cause__ = one.__context__ = None
+            one.__traceback__ = one.__cause__ = one.__context__ = None
             return one
         one = one.__cause__ or one.__context__
     return None
 
 
-def free(error: BaseException) -> None:
-    """Free what an error holds that nobody will see: another stands for it.
+def free(error: BaseException, *, but: BaseException | None = None) -> None:
+    """Free what an error holds that nobody will see, and all that it came from: another stands for it.
 
-    The library that raised it may keep it for as long as the connection, and its frames know the stream: together they would wait for
-    the garbage collector.
+    The library that raised it may keep it for as long as the connection, and its frames know the stream and the error: together they
+    would wait for the garbage collector.
+
+    Args:
+        error: the error.
+        but: what is shown all the same, as the cause of the other.
     """
-    error.__traceback__ = error.__cause__ = error.__context__ = None
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is None or one is but:
+            continue
+        left += [one.__cause__, one.__context__]
+        one.__traceback__ = one.__cause__ = one.__context__ = None
 
 
 def _empty_frames(error: BaseException) -> None:

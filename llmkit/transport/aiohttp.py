@@ -14,7 +14,7 @@ from llmkit.errors import (
     ProviderTimeout,
 )
 from llmkit.providers.base import HTTPRequest
-from llmkit.tracebacks import system_error
+from llmkit.tracebacks import free, system_error
 from llmkit.transport.base import unreachable
 from llmkit.transport.proxies import (
     SOCKS,
@@ -190,6 +190,7 @@ class AiohttpExchange:
             failure = self.to_error(error)
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = self._progress.unanswered and not self._progress.is_new
+            free(error, but=failure.__cause__)
         else:
             self._answer = answer
             self.status = answer.status

@@ -86,8 +86,7 @@ class UpstreamBase(ABC):
         if isinstance(error, LLMKitError):
             return self._reason(error)
         reason = self._exchange.to_error(error)
-        if reason.__cause__ is not error:
-            free(error)
+        free(error, but=reason.__cause__)
         return self._reason(reason)
 
     def content(self) -> None:

@@ -463,14 +463,16 @@ def test_an_app_without_settings(caplog: pytest.LogCaptureFixture) -> None:
         LLMKit(app)
     assert str(caught.value) == said
     app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///:memory:"
-    SQLAlchemy(app)
+    data = SQLAlchemy(app)
     LLMKit(app, get_user=lambda request: "7")
     assert config_warnings(caplog) == [said]
     app.config["LLMKIT"] = {"models": {"default": "ollama:m"}}
     assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 503
     assert said in caplog.records[-1].getMessage()
-    with app.app_context(), pytest.raises(ConfigError, match="is not set. Name a model"):
-        get_client().complete("Say hi")
+    with app.app_context():
+        with pytest.raises(ConfigError, match="is not set. Name a model"):
+            get_client().complete("Say hi")
+        data.engine.dispose()
 
 
 def test_the_command(emulator: Emulator, tmp_path: Path) -> None:

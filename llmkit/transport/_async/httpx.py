@@ -17,6 +17,7 @@ from llmkit.concurrency.tasks import async_call_later, async_owner, async_run_so
 from llmkit.concurrency.threads import Owner
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
+from llmkit.tracebacks import free
 from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
 from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit.transport.tls import tls_context
@@ -209,6 +210,7 @@ class AsyncHttpxExchange:
             self.sent = failure.sent
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = not self._is_new and broke_unanswered(error)
+            free(error, but=failure.__cause__)
         finally:
             self._connected()
         if failure is not None:
@@ -294,9 +296,8 @@ class AsyncHttpxExchange:
         kept = False
         try:
             if unfinished is not None:
-                await (
-                    unfinished.aclose()
-                )  # httpcore loses it when it is cancelled before TLS stands
+                # httpcore loses it when it is cancelled before TLS stands.
+                await unfinished.aclose()
             if answer is not None:
                 await answer.aclose()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
@@ -338,9 +339,7 @@ class AsyncHttpxExchange:
         if clock is not None:
             clock.cancel()
 
-    def _note_socket(
-        self, stream: Any, *, copied: bool = False
-    ) -> None:  # of httpcore or httpcore2
+    def _note_socket(self, stream: Any, *, copied: bool = False) -> None:
         if stream is None:
             return
         found = stream.get_extra_info("socket")

@@ -18,6 +18,7 @@ from llmkit.concurrency.threads import call_later, owner, run_soon
 from llmkit.concurrency.threads import Owner
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
+from llmkit.tracebacks import free
 from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
 from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit.transport.tls import tls_context
@@ -210,6 +211,7 @@ class HttpxExchange:
             self.sent = failure.sent
             if isinstance(failure, ConnectionFailed) and failure.sent:
                 failure.stale = not self._is_new and broke_unanswered(error)
+            free(error, but=failure.__cause__)
         finally:
             self._connected()
         if failure is not None:
@@ -295,9 +297,8 @@ class HttpxExchange:
         kept = False
         try:
             if unfinished is not None:
-                (
-                    unfinished.close()
-                )  # httpcore loses it when it is cancelled before TLS stands
+                # httpcore loses it when it is cancelled before TLS stands.
+                unfinished.close()
             if answer is not None:
                 answer.close()
                 # An answer of httpx and its stream hold each other, and both hold our trace: nothing is to wait for the collector.
@@ -339,9 +340,7 @@ class HttpxExchange:
         if clock is not None:
             clock.cancel()
 
-    def _note_socket(
-        self, stream: Any, *, copied: bool = False
-    ) -> None:  # of httpcore or httpcore2
+    def _note_socket(self, stream: Any, *, copied: bool = False) -> None:
         if stream is None:
             return
         found = stream.get_extra_info("socket")
