@@ -13,6 +13,7 @@ from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers import failures
 from llmkit.providers.anthropic_events import Block, Message, Report, StreamEvent
 from llmkit.providers.counts import believed
+from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
@@ -40,8 +41,7 @@ class EventDecoder(StreamDecoder):
     """Reads a stream; message_stop ends it."""
 
     __slots__ = ("_counts", "_stop_reason")
-    _usual = b"event: content_block_delta\ndata: {"
-    _border = b"}\n\n" + _usual
+    _form = Form.of(b"event: content_block_delta\ndata: {")
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -84,8 +84,6 @@ class EventDecoder(StreamDecoder):
         return merged(events)
 
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
-        if self._careful:
-            return None
         try:
             deltas = _decode_events(lines)
         except BROKEN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
 from llmkit.events import Event
 from llmkit.providers import failures
 from llmkit.providers.counts import TokenReport, believed
+from llmkit.providers.cuts import Form, cut, lines_of
 from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import fit, lenient_json, report_in
@@ -25,8 +26,6 @@ BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MAX_BODY = 32 * 1024 * 1024
 """How many bytes a whole answer may have, decoded: 128,000 tokens with all their JSON, or log probabilities, are under four million."""
 
-_LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
-_END = b"}\n\n"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -77,22 +76,47 @@ class AnswerDecoder(ABC):
         """Take in the end of the body, or that its connection broke."""
 
 
-class StreamDecoder(AnswerDecoder):
-    """Reads an answer that comes as server-sent events.
+class Lines(Protocol):
+    """Reads the lines of a stream: server-sent events, or one JSON document a line.
 
-    Nearly all of them are deltas, which look alike to the brace of their JSON. Those are cut out of what was read and decoded
-    together, without an object for each; whatever is not as usual goes the long way, to the same result.
+    Attributes:
+        between: whether no event is begun.
+        cut: whether the end of the body came in the midst of one.
+        failure: why nothing more can be read.
     """
 
-    __slots__ = ("_careful", "_halves", "_sse")
-    _usual: ClassVar[bytes]
-    """How a delta begins, to the brace of its JSON."""
-    _border: ClassVar[bytes]
-    """The same behind the end of another."""
+    between: bool
+    cut: bool
+    failure: FrameTooLarge | None
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take in bytes; return the events that they complete.
+
+        Raises:
+            FrameTooLarge: an event is too long; those before it are returned first.
+        """
+
+    def close(self) -> list[ServerSentEvent]:
+        """Take in the end; return an event that it completes.
+
+        Raises:
+            FrameTooLarge: as in `feed`.
+        """
+
+
+class StreamDecoder(AnswerDecoder):
+    """Reads an answer that comes as a stream. Its lines are read by another; a wire says what their events mean.
+
+    Nearly all events are deltas. Where a wire says how those look, they are cut out and read together.
+    """
+
+    __slots__ = ("_careful", "_halves", "_lines")
+    _form: ClassVar[Form | None] = None
+    """How a delta looks."""
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
-        self._sse = SSEDecoder()
+        self._lines = self._new_lines()
         # Whether every event has to be looked at by itself, because of what came before.
         self._careful = False
         self._halves: Halves | None = None  # made when the server cuts a surrogate pair
@@ -104,48 +128,40 @@ class StreamDecoder(AnswerDecoder):
         """
         if self.finished or self.failure is not None:
             return []
-        if self._sse.between and data.startswith(self._usual):
-            at = len(self._usual)
-            if data.find(_LF, at) == len(data) - 2 and data.endswith(_END) and _CR not in data:
-                events = self._read_lines(data[at - 1 : -2], 1)
-                return self._feed(data) if events is None else events
-            start = 0
-        else:
-            start = data.find(self._border) + len(_END)
-            if start < len(_END):  # there are none
-                return self._feed(data)
-        last = data.rfind(self._border, start) + len(_END)
-        if last < len(_END):
-            last = start
-        end = data.find(_END, last) + len(_END)
-        if end < len(_END):  # the last one is not whole
-            end = last
-        return merged(self._feed_parts(data[:start], data[start:end], data[end:]))
+        form = self._form
+        if form is None or self._careful:
+            return self._feed(data)
+        start, end = cut(data, form, between=self._lines.between)
+        if start == end:
+            return self._feed(data)
+        if end - start == len(data):
+            events = self._feed_usual(data, form)
+            return self._feed(data) if events is None else events
+        return merged(self._feed_parts(data[:start], data[start:end], data[end:], form))
 
-    def _feed_parts(self, before: bytes, usual: bytes, after: bytes) -> list[Event]:
+    def _feed_parts(self, before: bytes, usual: bytes, after: bytes, form: Form) -> list[Event]:
         """Take in the usual events, and what stands around them."""
         events = self._feed(before) if before else []
-        if usual and not self._done:
-            read = None
-            if self._sse.between and _CR not in usual:
-                lines = usual[len(self._usual) - 1 : -2].replace(self._border, b"}\n{")
-                borders = usual.count(self._border)
-                if lines.count(_LF) == borders:
-                    read = self._read_lines(lines, borders + 1)
+        if not self._done:
+            read = self._feed_usual(usual, form) if self._lines.between else None
             events += self._feed(usual) if read is None else read
         if after and not self._done:
             events += self._feed(after)
         return events
 
+    def _feed_usual(self, usual: bytes, form: Form) -> list[Event] | None:
+        found = None if self._careful else lines_of(usual, form)
+        return None if found is None else self._read_lines(*found)
+
     def _feed(self, data: bytes) -> list[Event]:
         """Take in whatever it is."""
         try:
-            frames = self._sse.feed(data)
+            frames = self._lines.feed(data)
         except FrameTooLarge:
             frames = []
         events = self._read(frames) if frames else []
-        if self._sse.failure is not None and not self._done:
-            self.failure = failures.too_large(self._origin, self._sse.failure)
+        if self._lines.failure is not None and not self._done:
+            self.failure = failures.too_large(self._origin, self._lines.failure)
         return self._joined(events, last=self._done)
 
     def close(self, *, broken: bool = False) -> list[Event]:
@@ -157,13 +173,13 @@ class StreamDecoder(AnswerDecoder):
         if self._done:
             return []
         try:
-            frames = self._sse.close()
+            frames = self._lines.close()
         except FrameTooLarge as error:
             self.failure = failures.too_large(self._origin, error)
             frames = []
         whole = [frame for frame in frames if _is_whole(frame.data)]
         events = self._read(whole)
-        if not (self._done or broken or (self._sse.cut and not whole)):
+        if not (self._done or broken or (self._lines.cut and not whole)):
             events += self._end()
         if not self._done:
             self.failure = failures.truncated(self._origin)
@@ -182,17 +198,21 @@ class StreamDecoder(AnswerDecoder):
     def _joined(self, events: list[Event], *, last: bool) -> list[Event]:
         return events if self._halves is None else self._halves.join(events, last=last)
 
+    def _new_lines(self) -> Lines:
+        """Make what reads the lines."""
+        return SSEDecoder()
+
     @abstractmethod
     def _read(self, frames: list[ServerSentEvent]) -> list[Event]:
         """Turn frames into events, up to the terminal marker or the first failure."""
 
-    @abstractmethod
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
         """Turn the JSON of so many usual events, one a line, into events, and neighbouring deltas into one.
 
         Each line has its braces, so none of them begins in one line and ends in another. None if one of them is not as usual: all
         are then read again, and what was taken note of has to bear that.
         """
+        return None
 
     def _end(self) -> list[Event]:
         """Finish an answer for which the end of the body is the terminal marker."""

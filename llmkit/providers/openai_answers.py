@@ -13,6 +13,7 @@ import msgspec
 
 from llmkit.events import Event
 from llmkit.providers import failures
+from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
@@ -59,8 +60,7 @@ class ChunkDecoder(StreamDecoder):
     """
 
     __slots__ = ("_answer", "_bill", "_decoder", "_ending")
-    _usual = b"data: {"
-    _border = b"}\n\n" + _usual
+    _form = Form.of(b"data: {")
 
     def __init__(self, origin: Origin, *, several: bool = False) -> None:
         super().__init__(origin)
@@ -77,8 +77,6 @@ class ChunkDecoder(StreamDecoder):
         return self._bill.to_billing(self._origin)
 
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
-        if self._careful:
-            return None
         try:
             chunks = self._decoder.decode_lines(lines)
         except BROKEN:
