@@ -524,14 +524,12 @@ def test_the_log_says_why_nobody_is_logged_in(
     path: str,
     hooks: dict[str, Any],
     said: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    advice: pytest.LogCaptureFixture,
 ) -> None:
     """A get_user that is set is not told to be set; Django's login is none."""
-    monkeypatch.setattr("llmkit.relay.problem._advised", set())
     change(project, **hooks)
     assert client.post(path, SAY_HI, content_type=JSON).status_code == 401
-    assert said in caplog.text
+    assert said in advice.text
 
 
 def test_get_user(project: Any, client: Client) -> None:

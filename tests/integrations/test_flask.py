@@ -253,19 +253,14 @@ def test_what_get_user_gives_is_looked_at(emulator: Emulator, user: Any, status:
     [({"get_user": lambda request: None}, "get_user returned None"), ({}, "set get_user to say")],
 )
 def test_the_log_says_why_nobody_is_logged_in(
-    emulator: Emulator,
-    options: dict[str, Any],
-    said: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    emulator: Emulator, options: dict[str, Any], said: str, advice: pytest.LogCaptureFixture
 ) -> None:
     """A get_user that is set is not told to be set."""
-    monkeypatch.setattr("llmkit.relay.problem._advised", set())
     app = Flask(__name__)
     app.config["LLMKIT"] = settings(emulator)
     LLMKit(app, **options)
     assert app.test_client().post("/llm/complete", json=SAY_HI).status_code == 401
-    assert said in caplog.text
+    assert said in advice.text
 
 
 def test_flask_login_decides(emulator: Emulator, tmp_path: Path) -> None:
