@@ -22,7 +22,7 @@ from llmkit.relay.rules import (
     check_media_type,
     check_origin,
     find,
-    whole,
+    to_answer,
 )
 from llmkit.response import Response
 from llmkit.usage import Usage
@@ -256,4 +256,4 @@ def test_a_cost_is_a_plain_decimal(cost: str | None, said: str | None) -> None:
         request_id=None,
         call_id="1",
     )
-    assert json.loads(whole(reply).body)["cost_usd"] == said
+    assert json.loads(to_answer(reply).body)["cost_usd"] == said
