@@ -20,8 +20,9 @@ from pydantic import (
 )
 
 from llmkit.config.errors import explain, without_provider
-from llmkit.config.headers import field_name, field_value
 from llmkit.errors import ConfigError
+from llmkit.providers.fields import field_name, field_value
+from llmkit.providers.vendors import WireName
 from llmkit.tracebacks import forgetful
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -116,7 +117,7 @@ AnyPrice = Annotated[Price, BeforeValidator(_price)]
 class ProviderConfig(Section):
     """A provider's address, API key, wire format and price."""
 
-    wire: Literal["anthropic", "openai"] | None = None
+    wire: WireName | None = None
     base_url: BaseURL | None = None
     api_key: SecretStr | None = None
     price: AnyPrice | None = None

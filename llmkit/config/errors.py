@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
+from llmkit.providers.vendors import VENDORS, vendor_of
+
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
@@ -27,14 +29,6 @@ NOT_BUILT = {
 
 # What an adapter takes beside the settings.
 _ARGUMENTS = {"get_user", "kit", "prefix"}
-# Whose a model is that is named without its provider.
-_VENDORS = {
-    r"claude": "anthropic",
-    r"(chat)?gpt|o\d": "openai",
-    r"deepseek": "deepseek",
-    r"(mi|mini|magi)stral|codestral|pixtral": "mistral",
-    r"grok": "xai",
-}
 _EXAMPLES = {
     "providers": '"anthropic": {"api_key": "..."}',
     "prices": '"local:smollm2": {"input": "0.1", "output": "0.2"}',
@@ -42,16 +36,10 @@ _EXAMPLES = {
 _NOT_A_DICT = ("dict_type", "model_type", "model_attributes_type")
 
 
-def vendor_of(name: str) -> str | None:
-    """Name the provider of a well-known model, by how its name begins."""
-    found = (vendor for begins, vendor in _VENDORS.items() if re.match(begins, name.lower()))
-    return next(found, None)
-
-
 def without_provider(name: str) -> str:
     """Say what is wrong with a model that is not named as provider:model, and what was meant if that can be known."""
     provider, slash, model = name.partition("/")
-    if slash and model and provider in _VENDORS.values():  # as other libraries write it
+    if slash and model and provider in VENDORS:  # as other libraries write it
         meant = f"{provider}:{model}"
     elif ":" not in name and (vendor := vendor_of(name)) is not None:
         meant = f"{vendor}:{name}"

@@ -5,28 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, localcontext
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from llmkit.policy.rates import AnyPrice, Rates, own_rates, vendor_rates
+from llmkit.policy.known_models import KnownModel, find
+from llmkit.policy.rates import AnyPrice, Rates, own_rates
 from llmkit.usage import EXACT, LARGEST_COST, PLAIN, Billing, Usage
-
-if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice
 
 _NANO = Decimal("0.000000001")
 _REMEMBERED = 1000
-# What genai-prices calls a vendor, where its name in the settings is another.
-_VENDOR_IDS = {"xai": "x-ai"}
-# What words mean the usual price: whoever asked for nothing gets these.
-_USUAL = {
-    "service_tier": ("default", "standard", "auto", "on_demand"),
-    "speed": ("standard",),
-    "region": ("global", "not_available"),
-}
-# Words for a usual price that are another's for a dearer or a cheaper one: Groq's flex costs what its on_demand does.
-_USUAL_AT = {("groq", "service_tier", "flex")}
-# What all prices of tokens are multiplied by (platform.claude.com/docs/en/build-with-claude/data-residency).
-_REGIONS = {("anthropic", "us"): Decimal("1.1")}
 
 
 class Priced(NamedTuple):
@@ -53,7 +39,7 @@ class Prices:
         self._overrides = {
             name: own_rates(name, price) for name, price in (overrides or {}).items()
         }
-        self._models: dict[tuple[str, str], _Model | None] = {}
+        self._models: dict[tuple[str, str], KnownModel | None] = {}
 
     def cost(
         self,
@@ -94,12 +80,12 @@ class Prices:
         """Load the price data, so that no call has to wait the third of a second that it takes."""
         self._find("openai", "gpt-4o")
 
-    def _find(self, provider: str, model: str) -> _Model | None:
+    def _find(self, provider: str, model: str) -> KnownModel | None:
         key = (provider, model)
         try:
             return self._models[key]
         except KeyError:
-            found = _look_up(provider, model)
+            found = find(provider, model)
         if len(self._models) >= _REMEMBERED:  # a model's name may come from outside
             self._models.clear()
         self._models[key] = found
@@ -116,62 +102,3 @@ def _rounded(cost: Decimal, version: str) -> Priced:
     if cost < LARGEST_COST:
         cost = cost.quantize(_NANO, context=EXACT)
     return Priced(cost, version) if cost < LARGEST_COST else UNKNOWN
-
-
-class _Model:
-    """A model that genai-prices knows."""
-
-    __slots__ = ("_info", "_last", "_vendor", "version")
-
-    def __init__(self, info: ModelInfo, vendor: str, version: str) -> None:
-        self._info = info
-        self._vendor = vendor
-        self._last: tuple[ModelPrice, Decimal, Rates] | None = None
-        self.version = version
-
-    def rates(self, at: datetime, billing: Billing) -> Rates | None:
-        """Return the prices of that moment; None where nobody knows what a word of the provider's does to them."""
-        factor = self._factor(billing.region)
-        context = {
-            name: word
-            for name, word in (("service_tier", billing.service_tier), ("speed", billing.speed))
-            if word is not None and not self._is_usual(name, word)
-        }
-        if factor is None or not all(self._prices_word(at, context, name) for name in context):
-            return None
-        if context:
-            return vendor_rates(self._info.get_prices(at, context), factor)
-        price = self._info.get_prices(at)
-        last = self._last
-        if last is None or last[0] is not price or last[1] != factor:
-            last = self._last = (price, factor, vendor_rates(price, factor))
-        return last[2]
-
-    def _is_usual(self, name: str, word: str) -> bool:
-        return word in _USUAL[name] or (self._vendor, name, word) in _USUAL_AT
-
-    def _factor(self, region: str | None) -> Decimal | None:
-        if region is None or self._is_usual("region", region):
-            return Decimal(1)
-        return _REGIONS.get((self._vendor, region))
-
-    def _prices_word(self, at: datetime, context: Mapping[str, str], name: str) -> bool:
-        return any(
-            name in variant.when
-            and variant.when.items() <= context.items()
-            and (variant.constraint is None or variant.constraint.active(at))
-            for variant in self._info.price_variants or ()
-        )
-
-
-def _look_up(provider: str, model: str) -> _Model | None:
-    import genai_prices  # noqa: PLC0415  # slow to load
-
-    vendor = _VENDOR_IDS.get(provider, provider)
-    try:
-        found = genai_prices.calc_price(genai_prices.Usage(), model, provider_id=vendor)
-    except (LookupError, ValueError):
-        return None
-    if found.provider.id != vendor:  # it also matches names that only contain a vendor's
-        return None
-    return _Model(found.model, vendor, f"genai-prices {genai_prices.__version__}")

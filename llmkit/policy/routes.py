@@ -8,11 +8,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from llmkit.config import EXAMPLE
-from llmkit.config.errors import vendor_of
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
-from llmkit.providers.registry import KNOWN, WIRES, KnownProvider
+from llmkit.providers.registry import WIRES, wire
+from llmkit.providers.vendors import VENDORS, Vendor, WireName, vendor_of
 
 if TYPE_CHECKING:
     from llmkit.config import Config, Price
@@ -89,34 +89,33 @@ class Routes:
         return f"{meant}There are no aliases yet; define one with {EXAMPLE}."
 
     def _check_known(self, name: str, where: str) -> None:
-        if name in self._providers or name in KNOWN or name in self._config.providers:
+        if name in self._providers or name in VENDORS or name in self._config.providers:
             return
         raise ConfigError(
             f"{where} names the unknown provider {name!r}",
-            hint=f"{self._meant_provider(name)}Known providers: {', '.join(sorted(KNOWN))}. "
+            hint=f"{self._meant_provider(name)}Known providers: {', '.join(sorted(VENDORS))}. "
             f"Any other needs providers.{name} with a wire and a base_url.",
         )
 
     def _meant_provider(self, name: str) -> str:
-        known = {*KNOWN, *self._providers, *self._config.providers} - {name}
+        known = {*VENDORS, *self._providers, *self._config.providers} - {name}
         near = [*get_close_matches(name, known, n=1), vendor_of(name)][0]
         return "" if near is None else f"Did you mean {near}? "
 
-    def _wire(self, name: str) -> str:
-        known = KNOWN.get(name)
+    def _wire(self, name: str) -> WireName:
+        known = VENDORS.get(name)
         given = self._config.providers.get(name)
-        wire = (given.wire if given else None) or (known.wire if known else None)
-        if wire is None:
+        spoken = (given.wire if given else None) or (known.wire if known else None)
+        if spoken is None:
             raise ConfigError(
                 f"{name} is not a known provider, and providers.{name}.wire is not set",
                 hint=f"{self._meant_provider(name)}Set the wire of a provider of your own to one of {', '.join(sorted(WIRES))}.",
             )
-        return wire
+        return spoken
 
     def _make(self, name: str) -> Provider:
-        known = KNOWN.get(name)
+        known = VENDORS.get(name)
         given = self._config.providers.get(name)
-        wire = self._wire(name)
         usual = _usual_url(known)
         base_url = (given.base_url if given else None) or usual
         if base_url is None:
@@ -124,7 +123,7 @@ class Routes:
                 f"providers.{name}.base_url is not set",
                 hint='Set it to the address of the provider, e.g. "http://127.0.0.1:8080/v1".',
             )
-        return WIRES[wire](
+        return wire(self._wire(name))(
             name,
             api_key=self._key(name, at_home=base_url.rstrip("/") == (usual or "").rstrip("/")),
             base_url=base_url,
@@ -135,7 +134,7 @@ class Routes:
         given = self._config.providers.get(name)
         if given is not None and "api_key" in given.model_fields_set:
             return given.api_key.get_secret_value() if given.api_key is not None else None
-        known = KNOWN.get(name)
+        known = VENDORS.get(name)
         # A key from the environment is for its vendor, and is not carried to another address.
         if known is None or known.key_variable is None or not at_home:
             return None
@@ -149,7 +148,7 @@ class Routes:
         return key
 
 
-def _usual_url(known: KnownProvider | None) -> str | None:
+def _usual_url(known: Vendor | None) -> str | None:
     """Return the vendor's address, or the one that its own environment variable names."""
     if known is None:
         return None

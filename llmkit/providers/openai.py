@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -19,22 +18,8 @@ from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.vendors import quirks_at
 from llmkit.tracebacks import forgetful
-
-
-@dataclass(frozen=True, slots=True)
-class _Dialect:
-    """Where a server's words differ."""
-
-    max_tokens: str = "max_tokens"
-    seed: str = "seed"
-    stream_options: bool = True
-
-
-_OPENAI = _Dialect(max_tokens="max_completion_tokens")
-# Mistral answers 422 extra_forbidden to stream_options, and sends usage without being asked
-# (anon-kode issue 53).
-_MISTRAL = _Dialect(seed="random_seed", stream_options=False)
 
 
 class OpenAI:
@@ -63,7 +48,7 @@ class OpenAI:
         # Most servers have it; others have none, and know what was asked for.
         self._usual_path = None if urlsplit(base_url).path else "/v1"
         self._url = f"{base_url}/chat/completions"
-        self._dialect = _dialect(urlsplit(base_url).hostname or "")
+        self._quirks = quirks_at(urlsplit(base_url).hostname or "")
         self._headers = {"content-type": "application/json"}
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {checked_api_key(name, api_key)}"
@@ -81,7 +66,7 @@ class OpenAI:
             messages.insert(0, {"role": "system", "content": call.system})
         body: dict[str, object] = {"model": model, "messages": messages}
         if call.max_tokens is not None:
-            body[self._dialect.max_tokens] = call.max_tokens
+            body[self._quirks.max_tokens] = call.max_tokens
         if call.temperature is not None:
             body["temperature"] = call.temperature
         if call.top_p is not None:
@@ -89,10 +74,10 @@ class OpenAI:
         if call.stop:
             body["stop"] = call.stop
         if call.seed is not None:
-            body[self._dialect.seed] = call.seed
+            body[self._quirks.seed] = call.seed
         if call.streaming:
             body["stream"] = True
-            if self._dialect.stream_options:
+            if self._quirks.stream_options:
                 body["stream_options"] = {"include_usage": True}
         accept = "text/event-stream" if call.streaming else "application/json"
         return to_request(self._url, {"accept": accept, **self._headers}, body, call.extra)
@@ -119,13 +104,3 @@ class OpenAI:
             self.name, model, headers, status, had_key=had_key, usual_path=self._usual_path
         )
         return failures.from_status(origin, headers, body, now=self._clock())
-
-
-def _dialect(host: str) -> _Dialect:
-    # OpenAI's reasoning models refuse max_tokens; many compatible servers know nothing else.
-    azure = (".openai.azure.com", ".cognitiveservices.azure.com")
-    if host == "api.openai.com" or host.endswith((".api.openai.com", *azure)):
-        return _OPENAI
-    if host == "api.mistral.ai":
-        return _MISTRAL
-    return _Dialect()

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmkit.config.headers import field_name, field_value
-from llmkit.config.host_names import is_host_name
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.providers.base import HTTPRequest
+from llmkit.providers.fields import field_name, field_value
+from llmkit.providers.host_names import is_host_name
 
 
 def checked_base_url(provider: str, value: str) -> str:

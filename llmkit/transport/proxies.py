@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from llmkit.config.host_names import is_host_name
 from llmkit.errors import ConfigError, ConnectionFailed
+from llmkit.providers.host_names import is_host_name
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)

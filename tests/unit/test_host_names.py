@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmkit import ConfigError
-from llmkit.config.host_names import is_host_name
+from llmkit.providers.host_names import is_host_name
 from llmkit.providers.request import checked_base_url
 
 SOUND = [

@@ -1,4 +1,4 @@
-"""What may stand in the header of a request."""
+"""What may stand in a header field of a request."""
 
 from __future__ import annotations
 

@@ -1,0 +1,167 @@
+"""What is known of the vendors and their models, as data: who reads it finds no vendor's name in its own code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+
+WireName = Literal["anthropic", "openai"]
+"""The wire formats, by the name that `providers.<name>.wire` takes."""
+
+Ability = Literal["json_schema"]
+"""What not all models of a wire can: `json_schema` is an answer that keeps to a schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """Where a server's words differ from those of others with the same wire: what it calls a field, and whether it takes one."""
+
+    max_tokens: str = "max_tokens"
+    seed: str = "seed"
+    stream_options: bool = True
+
+
+USUAL = Quirks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """A vendor, as the name of a provider.
+
+    Attributes:
+        wire: the wire format that it speaks.
+        base_url: its address.
+        key_variable: the environment variable that holds its key; None where no key is needed.
+        url_variable: the vendor's own variable for another address, if it has one.
+        hosts: where its quirks hold, whatever the provider is called there; a dot in front stands for every name with this ending.
+        quirks: what is different there.
+        models: how the names of its models begin, as a regular expression; None if nobody can tell.
+        unable: what some of its models cannot, by how their names begin. Whatever is not here is able.
+        price_id: what genai-prices calls it, if not by its name here.
+        usual_words: fields of its answers with a word that means the usual price there, and another one elsewhere.
+        region_factors: regions that cost more, with what all prices of tokens are multiplied by.
+    """
+
+    wire: WireName
+    base_url: str
+    key_variable: str | None
+    url_variable: str | None = None
+    hosts: tuple[str, ...] = ()
+    quirks: Quirks = USUAL
+    models: str | None = None
+    unable: tuple[tuple[str, frozenset[Ability]], ...] = ()
+    price_id: str | None = None
+    usual_words: tuple[tuple[str, str], ...] = ()
+    region_factors: tuple[tuple[str, Decimal], ...] = ()
+
+    def is_at(self, host: str) -> bool:
+        """Whether a host is one of this vendor's whose quirks are known."""
+        return any(
+            host.endswith(name) if name.startswith(".") else host == name for name in self.hosts
+        )
+
+
+_NO_SCHEMA: frozenset[Ability] = frozenset({"json_schema"})
+
+VENDORS: Mapping[str, Vendor] = MappingProxyType(
+    {
+        "anthropic": Vendor(
+            wire="anthropic",
+            base_url="https://api.anthropic.com",
+            key_variable="ANTHROPIC_API_KEY",
+            url_variable="ANTHROPIC_BASE_URL",
+            models="claude",
+            # platform.claude.com/docs/en/build-with-claude/structured-outputs
+            unable=((r"claude-([23]|instant|(sonnet|opus)-4-(0|2))", _NO_SCHEMA),),
+            # platform.claude.com/docs/en/build-with-claude/data-residency
+            region_factors=(("us", Decimal("1.1")),),
+        ),
+        "deepseek": Vendor(
+            wire="openai",
+            base_url="https://api.deepseek.com/v1",
+            key_variable="DEEPSEEK_API_KEY",
+            models="deepseek",
+            unable=(("deepseek", _NO_SCHEMA),),  # api-docs.deepseek.com/guides/json_mode
+        ),
+        "groq": Vendor(
+            wire="openai",
+            base_url="https://api.groq.com/openai/v1",
+            key_variable="GROQ_API_KEY",
+            usual_words=(("service_tier", "flex"),),  # costs what its on_demand does
+        ),
+        "mistral": Vendor(
+            wire="openai",
+            base_url="https://api.mistral.ai/v1",
+            key_variable="MISTRAL_API_KEY",
+            hosts=("api.mistral.ai",),
+            # It answers 422 extra_forbidden to stream_options, and sends usage without being asked (anon-kode issue 53).
+            quirks=Quirks(seed="random_seed", stream_options=False),
+            models="(mi|mini|magi)stral|codestral|pixtral",
+        ),
+        "ollama": Vendor(wire="openai", base_url="http://127.0.0.1:11434/v1", key_variable=None),
+        "openai": Vendor(
+            wire="openai",
+            base_url="https://api.openai.com/v1",
+            key_variable="OPENAI_API_KEY",
+            url_variable="OPENAI_BASE_URL",
+            hosts=(
+                "api.openai.com",
+                ".api.openai.com",
+                ".openai.azure.com",
+                ".cognitiveservices.azure.com",
+            ),
+            # Its reasoning models refuse max_tokens; many compatible servers know nothing else.
+            quirks=Quirks(max_tokens="max_completion_tokens"),
+            models=r"(chat)?gpt|o\d",
+            # developers.openai.com/api/docs/guides/structured-outputs
+            unable=((r"gpt-3\.5|gpt-4(?![.\w])|gpt-4o-2024-05-13", _NO_SCHEMA),),
+        ),
+        "openrouter": Vendor(
+            wire="openai",
+            base_url="https://openrouter.ai/api/v1",
+            key_variable="OPENROUTER_API_KEY",
+        ),
+        "together": Vendor(
+            wire="openai",
+            base_url="https://api.together.xyz/v1",
+            key_variable="TOGETHER_API_KEY",
+        ),
+        "xai": Vendor(
+            wire="openai",
+            base_url="https://api.x.ai/v1",
+            key_variable="XAI_API_KEY",
+            models="grok",
+            price_id="x-ai",
+        ),
+    }
+)
+"""The vendors that need no settings but a key, by their names."""
+
+
+def quirks_at(host: str) -> Quirks:
+    """Return what is different at a host."""
+    return next((vendor.quirks for vendor in VENDORS.values() if vendor.is_at(host)), USUAL)
+
+
+def vendor_of(model: str) -> str | None:
+    """Name the vendor of a well-known model, by how its name begins."""
+    return _first(model, ((vendor.models, name) for name, vendor in VENDORS.items()))
+
+
+def is_able(provider: str, model: str, ability: Ability) -> bool:
+    """Whether a model can do something, as far as is known: of whom nothing is known is able."""
+    vendor = VENDORS.get(provider)
+    unable = _first(model, vendor.unable) if vendor is not None else None
+    return unable is None or ability not in unable
+
+
+def _first(model: str, by_beginning: Iterable[tuple[str | None, T]]) -> T | None:
+    name = model.lower()
+    found = (value for begins, value in by_beginning if begins and re.match(begins, name))
+    return next(found, None)
