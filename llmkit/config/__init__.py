@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
-from llmkit.config.errors import explain, without_provider
+from llmkit.config.errors import NOT_BUILT, explain, without_provider
 from llmkit.errors import ConfigError
 from llmkit.providers.fields import field_name, field_value
 from llmkit.providers.vendors import WireName
@@ -167,9 +167,9 @@ class LedgerConfig(Section):
 
     database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own", "host"] = "own"
-    on_store_error: Literal["refuse"] = "refuse"
-    outbox: None = None
-    store_content: Literal[False] = False
+    on_store_error: Annotated[Literal["refuse"], NOT_BUILT] = "refuse"
+    outbox: Annotated[None, NOT_BUILT] = None
+    store_content: Annotated[Literal[False], NOT_BUILT] = False
 
 
 class RelayConfig(Section):
@@ -185,7 +185,7 @@ class RelayConfig(Section):
     system: Annotated[str | None, Field(repr=False)] = None
     max_tokens: Count | None = None
     max_body: Count = 1_000_000
-    on_disconnect: Literal["cancel"] = "cancel"
+    on_disconnect: Annotated[Literal["cancel"], NOT_BUILT] = "cancel"
     heartbeat: Seconds = 15
     anonymous: bool = False
     allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(_listed)] = ()
@@ -207,14 +207,14 @@ class Config(Section):
     timeouts: TimeoutConfig = TimeoutConfig()
     concurrency: ConcurrencyConfig = ConcurrencyConfig()
     transport: Literal["auto", "httpx", "aiohttp"] = "auto"
-    redis: None = None
+    redis: Annotated[None, NOT_BUILT] = None
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
-    cache: None = None
-    budgets: tuple[()] = ()
-    on_store_error: Literal["closed"] = "closed"
+    cache: Annotated[None, NOT_BUILT] = None
+    budgets: Annotated[tuple[()], NOT_BUILT] = ()
+    on_store_error: Annotated[Literal["closed"], NOT_BUILT] = "closed"
     prices: dict[ModelId, AnyPrice] = {}
-    time_zone: None = None
-    namespace: Literal["llmkit"] = "llmkit"
+    time_zone: Annotated[None, NOT_BUILT] = None
+    namespace: Annotated[Literal["llmkit"], NOT_BUILT] = "llmkit"
     relay: RelayConfig = RelayConfig()
     _place: Place | None = PrivateAttr(None)
     _is_set: bool = PrivateAttr(default=True)

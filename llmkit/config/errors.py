@@ -13,19 +13,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
 
-# Parts of the shape that this version does not have, by the path of their key.
-NOT_BUILT = {
-    "budgets",
-    "cache",
-    "ledger.on_store_error",  # "refuse" is what happens
-    "ledger.outbox",
-    "ledger.store_content",
-    "namespace",
-    "on_store_error",
-    "redis",
-    "relay.on_disconnect",
-    "time_zone",
-}
+NOT_BUILT = object()
+"""Marks a setting that this version has only at its default value."""
 
 # What an adapter takes beside the settings.
 _ARGUMENTS = {"get_user", "kit", "prefix"}
@@ -61,9 +50,8 @@ def _lines(
         names = [str(part) for part in problem["loc"]]
         if names[-1] == "literal[False]":
             continue  # the other arm of a union has said it already
-        path, section = _follow(names, shape)
+        path, section, later = _follow(names, shape)
         key = ".".join(_as_written(path, settings))
-        later = next((name for name in NOT_BUILT if f"{key}.".startswith(f"{name}.")), None)
         if problem["type"] == "extra_forbidden":
             yield f"{key} is not a setting{_meant(path, section, shape)}"
         elif later is not None:
@@ -76,18 +64,28 @@ def _lines(
             yield f"{key}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _follow(names: list[str], shape: type[BaseModel]) -> tuple[list[str], type[BaseModel]]:
-    """Walk to the section that a problem is in, past the arms of unions, which pydantic names too."""
+def _follow(
+    names: list[str], shape: type[BaseModel]
+) -> tuple[list[str], type[BaseModel], str | None]:
+    """Walk to the section that a problem is in, past the arms of unions, which pydantic names too.
+
+    Returns:
+        The path, the section, and the setting on the way that is not built yet.
+    """
     path: list[str] = []
-    section = shape
+    section, later = shape, None
     for name in names:
         if name == section.__name__:
             continue
         path.append(name)
         field = section.model_fields.get(name)
-        for inner in _models(field.annotation) if field is not None else ():
+        if field is None:
+            continue
+        if NOT_BUILT in field.metadata:
+            later = ".".join(path)
+        for inner in _models(field.annotation):
             section = inner
-    return path, section
+    return path, section, later
 
 
 def _as_written(path: list[str], settings: Any) -> list[str]:
@@ -100,9 +98,10 @@ def _as_written(path: list[str], settings: Any) -> list[str]:
     return path
 
 
-def _supported(path: list[str], section: type[BaseModel]) -> list[str]:
-    """Return the names that may be set in the section at a path."""
-    return sorted(name for name in section.model_fields if ".".join([*path, name]) not in NOT_BUILT)
+def _supported(section: type[BaseModel]) -> list[str]:
+    """Return the names that may be set in a section."""
+    fields = section.model_fields.items()
+    return sorted(name for name, field in fields if NOT_BUILT not in field.metadata)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -117,7 +116,7 @@ def _meant(path: list[str], section: type[BaseModel], shape: type[BaseModel]) ->
     """Say what a key that does not exist may be meant for: one of a like name, or of the same name in another section."""
     if len(path) == 1 and path[0] in _ARGUMENTS:
         return f": pass it to the adapter, as in LLMKit(app, {path[0]}=...) or LLMKitMiddleware(app, {path[0]}=...)"
-    known = _supported(path[:-1], section)
+    known = _supported(section)
     near = get_close_matches(path[-1].lower(), known, n=1)
     meant = [".".join([*path[:-1], *near])] if near else []
     meant += [found for found in _elsewhere(path[-1], shape) if found not in meant]
@@ -129,7 +128,7 @@ def _meant(path: list[str], section: type[BaseModel], shape: type[BaseModel]) ->
 def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
     for section, field in shape.model_fields.items():
         for inner in _models(field.annotation):
-            if name in _supported([section], inner):
+            if name in _supported(inner):
                 is_by_name = get_origin(field.annotation) is dict
                 yield f"{section}.<name>.{name}" if is_by_name else f"{section}.{name}"
 
@@ -150,4 +149,4 @@ def _keys(path: list[str], section: type[BaseModel]) -> str:
     if len(path) == 1 and path[0] in ("providers", "prices"):
         return f", such as {{{_EXAMPLES[path[0]]}}}"
     otherwise = ", or False to record nothing" if path == ["ledger"] else ""
-    return f" with some of the keys {', '.join(_supported(path, section))}{otherwise}"
+    return f" with some of the keys {', '.join(_supported(section))}{otherwise}"

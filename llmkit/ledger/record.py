@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from llmkit.errors import AnswerTooLarge, ProviderError
 from llmkit.events import Finish
 from llmkit.ledger.row import Closing, Opening, reduced, status_of, unsent
 from llmkit.policy.estimate import estimate_tokens
-from llmkit.policy.pricing import Priced
+from llmkit.policy.pricing import UNSENT, Priced
+from llmkit.providers.head import rate_limits, request_id
 from llmkit.response import Accumulator, Response, Status
 from llmkit.usage import PLAIN, Usage
 
@@ -75,7 +75,7 @@ class AttemptRecord:
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Take note of the head of the answer."""
         self._http_status = status
-        self._request_id = headers.get("request-id") or headers.get("x-request-id")
+        self._request_id = request_id(headers)
         self._headers = headers
 
     def named(self, error: ProviderError) -> ProviderError:
@@ -84,7 +84,7 @@ class AttemptRecord:
         error.model = error.model or self._model
         error.request_id = error.request_id or self._request_id
         error.status_code = error.status_code or self._http_status
-        error.rate_limits = self._rate_limits()
+        error.rate_limits = rate_limits(self._headers)
         self._is_runaway = isinstance(error, AnswerTooLarge)
         return error
 
@@ -120,9 +120,7 @@ class AttemptRecord:
         answer: Accumulator,
     ) -> Closing:
         usage = self._usage(decoder, answer, error)
-        priced = self._priced(decoder, usage)
-        if not self._was_sent(error):
-            priced = Priced(Decimal(0), None)  # known: nothing was sent
+        priced = self._priced(decoder, usage) if self._was_sent(error) else UNSENT
         first = self._clocks.first_content_at
         return Closing(
             call_id=self._call.call_id,
@@ -156,19 +154,12 @@ class AttemptRecord:
             model=(decoder.model if decoder else None) or self._model,
             request_id=self._quoted_id(decoder),
             call_id=self._call.call_id,
-            rate_limits=self._rate_limits(),
+            rate_limits=rate_limits(self._headers),
         )
 
     def _priced(self, decoder: Decoder | None, usage: Usage) -> Priced:
         billing = PLAIN if decoder is None else decoder.billing
         return self._prices.cost(self._provider, self._model, usage, billing=billing)
-
-    def _rate_limits(self) -> Mapping[str, str]:
-        return {
-            lower: value
-            for name, value in self._headers.items()
-            if "ratelimit" in (lower := name.lower()) or lower.startswith("retry-after")
-        }
 
     def _date(self, moment: float) -> datetime:
         # By the clock, so that a row's durations hold when the computer's date is set meanwhile.

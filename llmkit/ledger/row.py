@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
 from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
+from llmkit.policy.pricing import UNSENT
 from llmkit.response import Status
 from llmkit.usage import Usage
+
+_UNKNOWN = Usage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +48,18 @@ class Closing:
     call_id: str
     attempt: int
     status: Status
-    usage: Usage
-    cost: Decimal | None
-    price_version: str | None
-    stop_reason: str | None
-    raw_stop_reason: str | None
-    error_type: str | None
-    error_code: str | None
-    http_status: int | None
-    request_id: str | None
-    model_reported: str | None
-    first_content_at: datetime | None
     finished_at: datetime
+    usage: Usage = _UNKNOWN
+    cost: Decimal | None = None
+    price_version: str | None = None
+    stop_reason: str | None = None
+    raw_stop_reason: str | None = None
+    error_type: str | None = None
+    error_code: str | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+    model_reported: str | None = None
+    first_content_at: datetime | None = None
 
 
 def unsent(
@@ -67,35 +70,21 @@ def unsent(
         call_id=opening.call_id,
         attempt=opening.attempt,
         status=status,
-        usage=Usage(),
-        cost=Decimal(0),  # known: nothing was sent
-        price_version=None,
-        stop_reason=None,
-        raw_stop_reason=None,
-        error_type=error_type,
-        error_code=None,
-        http_status=None,
-        request_id=None,
-        model_reported=None,
-        first_content_at=None,
         finished_at=opening.started_at + timedelta(seconds=seconds),
+        cost=UNSENT.cost,
+        error_type=error_type,
     )
 
 
 def reduced(closing: Closing) -> Closing:
     """Return the same closing with nothing in it that a database could refuse: that the call has ended, when and how."""
-    return replace(
-        closing,
-        usage=Usage(),
-        cost=None,
-        price_version=None,
-        stop_reason=None,
-        raw_stop_reason=None,
-        error_code=None,
-        http_status=None,
-        request_id=None,
-        model_reported=None,
-        first_content_at=None,
+    return Closing(
+        call_id=closing.call_id,
+        attempt=closing.attempt,
+        status=closing.status,
+        finished_at=closing.finished_at,
+        stop_reason=closing.stop_reason,
+        error_type=closing.error_type,
     )
 
 

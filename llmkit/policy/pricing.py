@@ -23,6 +23,8 @@ class Priced(NamedTuple):
 
 
 UNKNOWN = Priced(None, None)
+UNSENT = Priced(Decimal(0), None)
+"""What was never sent costs nothing, whatever its price."""
 
 
 class Prices:

@@ -24,7 +24,8 @@ from llmkit.errors import (
     ServerFailed,
     StreamTruncated,
 )
-from llmkit.providers.reports import REQUEST_ID, Report, read_report
+from llmkit.providers.head import request_id
+from llmkit.providers.reports import Report, read_report
 from llmkit.providers.waits import retry_after
 
 E = TypeVar("E", bound=ProviderError)
@@ -206,18 +207,6 @@ def too_large(origin: Origin, cause: FrameTooLarge) -> FrameTooLarge:
     """Say whose event was too large."""
     message = f"{origin.provider}: {cause.message}"
     return _error(FrameTooLarge, origin, message, hint=None, can_retry=False)
-
-
-def request_id(headers: Mapping[str, str]) -> str | None:
-    """Read the provider's id of the request.
-
-    It is in `request-id` (Anthropic) or `x-request-id` (OpenAI and most others).
-    """
-    for name in ("request-id", "x-request-id"):
-        value = headers.get(name)
-        if value and REQUEST_ID.fullmatch(value):
-            return value
-    return None
 
 
 def _error(

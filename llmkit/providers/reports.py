@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+from llmkit.providers.head import sound_id
 
 # A word with a hyphen, or a very long one, might be a key or an id of somebody's.
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}|[0-9]{1,6}")
@@ -63,7 +63,7 @@ def read_report(body: str | bytes) -> Report:
     return Report(
         _words(error),
         sentence.lower() if isinstance(sentence, str) else "",
-        own_id if isinstance(own_id, str) and REQUEST_ID.fullmatch(own_id) else None,
+        sound_id(own_id),
     )
 
 

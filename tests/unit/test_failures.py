@@ -17,7 +17,8 @@ from llmkit.errors import (
     RequestRejected,
     ServerFailed,
 )
-from llmkit.providers.failures import Origin, from_report, from_status, request_id
+from llmkit.providers.failures import Origin, from_report, from_status
+from llmkit.providers.head import request_id
 from llmkit.providers.waits import retry_after
 from support.decoding import PROVIDERS
 
