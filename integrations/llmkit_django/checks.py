@@ -10,7 +10,6 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.core import mail
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's names
 from django.db import connections, router
 from django.urls import get_script_prefix, resolve, reverse
@@ -24,6 +23,7 @@ from llmkit.policy.routes import Routes
 from llmkit.relay.rules import PATHS, route_name
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
+from llmkit_django.transactions import is_testing
 
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _GZIP = "django.middleware.gzip.GZipMiddleware"
@@ -116,7 +116,7 @@ def _books(config: Config) -> Iterator[CheckMessage]:
     if (
         connection.vendor == "sqlite"
         and connection.is_in_memory_db()
-        and not hasattr(mail, "outbox")  # a test's database
+        and not is_testing()  # a test's database
     ):
         yield Warning(
             "the ledger is in an in-memory database: each worker has its own, and it is lost when the worker ends",

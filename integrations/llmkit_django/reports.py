@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections
-from django.db.models import Aggregate, BigIntegerField, Count, Func, QuerySet, Sum
+from django.db import connections, models
+from django.db.models import Aggregate, BigIntegerField, Count, Func, QuerySet
 from django.utils import timezone
 
 from llmkit.ledger.columns import COLUMNS, DECIMAL_PLACES, UNITS
-from llmkit.ledger.sums import Totals
+from llmkit.ledger.sums import Sum, Totals
 from llmkit_django.models import UsageRecord
 
 _NAMES = tuple(column.name for column in COLUMNS)
@@ -26,19 +26,18 @@ def recent(limit: int) -> list[dict[str, Any]]:
 
 def totals() -> Totals:
     """Add up all rows."""
-    rows = UsageRecord.objects.all()
-    found = rows.aggregate(
-        calls=Count("call_id", distinct=True),
-        rows=Count("id"),
-        known=Count("cost_usd"),
-        **cost_sum(rows),
+    rows = UsageRecord.objects.order_by()
+    found = rows.values("provider", "model", "status").annotate(
+        rows=Count("id"), known=Count("cost_usd"), **cost_sum(rows)
     )
-    return Totals(
-        calls=found["calls"],
-        rows=found["rows"],
-        cost=dollars(found),
-        unknown=found["rows"] - found["known"],
-    )
+    groups = {
+        (group["provider"], group["model"], group["status"]): Sum(
+            rows=group["rows"], cost=dollars(group), unknown=group["rows"] - group["known"]
+        )
+        for group in found
+    }
+    calls = rows.aggregate(calls=Count("call_id", distinct=True))["calls"]
+    return Totals.of(calls, groups)
 
 
 def cost_sum(rows: QuerySet[UsageRecord]) -> dict[str, Aggregate]:
@@ -48,10 +47,10 @@ def cost_sum(rows: QuerySet[UsageRecord]) -> dict[str, Aggregate]:
     units of a large ledger together are more than its integers hold.
     """
     if connections[rows.db].vendor != "sqlite":
-        return {"cost": Sum("cost_usd")}
+        return {"cost": models.Sum("cost_usd")}
     return {
-        "cost": Sum(_Units("cost_usd", part="/")),
-        "cost_rest": Sum(_Units("cost_usd", part="%%")),
+        "cost": models.Sum(_Units("cost_usd", part="/")),
+        "cost_rest": models.Sum(_Units("cost_usd", part="%%")),
     }
 
 

@@ -1,10 +1,12 @@
-"""What a ledger has to do."""
+"""What a ledger has to do, and what a store of its rows."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.sums import Totals
 
 
 class Ledger(Protocol):
@@ -48,3 +50,35 @@ class Ledger(Protocol):
 
     def close(self, timeout: float = 5.0) -> None:
         """Write waiting rows and close the database connection, within at most so many seconds."""
+
+
+class Store(Protocol):
+    """Where rows are kept. One thread at a time writes; any may read meanwhile."""
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        """Write the openings, then the closings, in one transaction: all or none.
+
+        Must be idempotent: a row that is there is left alone, and a closing changes only a row that
+        is `started` or `lost`.
+
+        Raises:
+            RowRejected: one of the rows is at fault.
+            LedgerUnavailable: the store is at fault.
+        """
+
+    def recent(self, limit: int) -> list[dict[str, Any]]:
+        """Read the latest rows, the newest first, by column name; times are in UTC.
+
+        Raises:
+            LedgerUnavailable: the store cannot be read.
+        """
+
+    def totals(self) -> Totals:
+        """Add up all rows.
+
+        Raises:
+            LedgerUnavailable: the store cannot be read.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection; the next write makes a new one."""

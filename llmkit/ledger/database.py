@@ -130,6 +130,33 @@ def new_engine(url: URL) -> Engine:
         ) from None
 
 
+class NoLedgerYet(LedgerUnavailable):
+    """The database, or the table in it, is not there: the first call creates both."""
+
+
+def connect_to_read(url: URL) -> Connection:
+    """Open a connection that only reads, and creates no file.
+
+    Raises:
+        NoLedgerYet: the file is not there.
+        SQLAlchemyError: the database does not serve.
+    """
+    return new_engine(_read_only(url)).connect()
+
+
+def _read_only(url: URL) -> URL:
+    """Open a SQLite file so that reading does not create it."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith("file:"):
+        return url
+    path = Path(url.database)
+    if not path.is_file():
+        raise NoLedgerYet(
+            f"there is no database {path}",
+            hint="The first call creates it. Or choose another file.",
+        )
+    return URL.create("sqlite", database=path.as_uri(), query={"mode": "ro", "uri": "true"})
+
+
 def set_up(connection: Connection) -> None:
     """Bound how long this connection waits for others."""
     is_sqlite = connection.dialect.name == "sqlite"

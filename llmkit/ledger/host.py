@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected, Store, reduced, unsent
+from llmkit.ledger.base import Store
+from llmkit.ledger.row import Closing, Opening, RowRejected, reduced, unsent
 
 if TYPE_CHECKING:
     from asyncio import Future

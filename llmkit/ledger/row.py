@@ -1,12 +1,11 @@
-"""A row of the ledger, at its start and at its end, and what a store of rows must do."""
+"""A row of the ledger, at its start and at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
 
 from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
 from llmkit.policy.pricing import UNSENT
@@ -90,24 +89,6 @@ def reduced(closing: Closing) -> Closing:
 
 class RowRejected(LedgerUnavailable):
     """A row is at fault, not the store: the other rows of its group can be written without it."""
-
-
-class Store(Protocol):
-    """Where rows are kept. Only the writer's thread calls it."""
-
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
-        """Write the openings, then the closings, in one transaction: all or none.
-
-        Must be idempotent: a row that is there is left alone, and a closing changes only a row that
-        is `started` or `lost`.
-
-        Raises:
-            RowRejected: one of the rows is at fault.
-            LedgerUnavailable: the store is at fault.
-        """
-
-    def close(self) -> None:
-        """Let go of the connection; the next write makes a new one."""
 
 
 def status_of(error: BaseException | None, *, complete: bool) -> Status:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
-from llmkit.ledger.database import database_url, new_engine, not_supported, set_up, unavailable
+from llmkit.ledger.database import (
+    connect_to_read,
+    database_url,
+    new_engine,
+    not_supported,
+    set_up,
+    unavailable,
+)
+from llmkit.ledger.reading import TableReader
 from llmkit.ledger.row import Closing, Opening, RowRejected
 from llmkit.ledger.schema import metadata, usage
 from llmkit.ledger.statements import Statement, closing_statement, opening_statement
@@ -42,7 +51,7 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
     return LedgerWriter(SQLStore(database_url(database), worker=worker))
 
 
-class SQLStore:
+class SQLStore(TableReader):
     """Keeps rows in the table `llmkit_usage`, which it creates when it is missing.
 
     One thread uses it. The connection is made on the first write, and again after a fork; when it
@@ -54,8 +63,8 @@ class SQLStore:
     """
 
     def __init__(self, url: URL, *, worker: str | Callable[[], str]) -> None:
+        super().__init__(url, partial(connect_to_read, url))
         self.engine = new_engine(url)
-        self._url = url
         self._worker = worker
         self._connection: Connection | None = None
         self._pid = 0
@@ -110,7 +119,7 @@ class SQLStore:
         return connection
 
 
-class EngineStore:
+class EngineStore(TableReader):
     """Keeps rows in the table `llmkit_usage` over an engine of the host's: a connection of its pool for each write.
 
     Any thread may use it that may use the engine. Where the pool gives all of a thread one connection, as it does for a database
@@ -129,6 +138,7 @@ class EngineStore:
         styles = {"sqlite": "qmark", "postgresql": "format"}
         if engine.dialect.name not in styles:
             raise not_supported(engine.dialect.name)
+        super().__init__(engine.url, engine.connect)
         self._engine = engine
         self._worker = worker
         dialect: Any = type(engine.dialect)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,17 @@ class Totals(Sum):
 
     calls: int
     groups: dict[tuple[str | None, str | None, str], Sum] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, calls: int, groups: dict[tuple[str | None, str | None, str], Sum]) -> Self:
+        """Add up groups."""
+        return cls(
+            rows=sum(group.rows for group in groups.values()),
+            cost=sum((group.cost for group in groups.values()), Decimal(0)),
+            unknown=sum(group.unknown for group in groups.values()),
+            calls=calls,
+            groups=groups,
+        )
 
 
 NOTHING = Totals(calls=0, rows=0, cost=Decimal(0), unknown=0)

@@ -16,8 +16,11 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected, Store, reduced, unsent
-from llmkit.ledger.run import Entry, Run, may_be_taken_yet, settle, to_keep
+from llmkit.ledger.base import Store
+from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_retry
+from llmkit.ledger.groups import write_group
+from llmkit.ledger.row import Closing, Opening, RowRejected, unsent
+from llmkit.ledger.run import Run
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -124,9 +127,7 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: too many rows wait already.
         """
-        entry = Entry(opening, closing)
-        entry.until = until
-        self._submit(entry)
+        self._submit(Entry(opening, closing, until=until))
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, in so many seconds at most; see `Ledger`."""
@@ -214,7 +215,7 @@ class LedgerWriter:
                         run.thread = self._start(run)
                     finally:
                         run.starting = False
-                kept = len(run.kept) if entry.until is not None else 0
+                kept = run.kept if entry.until is not None else 0
                 if run.queue.qsize() + kept >= self._limit:
                     raise LedgerUnavailable(
                         f"{self._limit} rows are already waiting for the ledger",
@@ -244,7 +245,7 @@ class LedgerWriter:
             pass
         self._write_kept(run, at_last=True)
         if run.kept:
-            logger.error("%d rows could not be written before the ledger was closed", len(run.kept))
+            logger.error("%d rows could not be written before the ledger was closed", run.kept)
         self._store.close()
 
     def _serve(self, run: Run) -> bool:
@@ -267,11 +268,12 @@ class LedgerWriter:
                 queue.put(None)  # nothing can follow it: this group first, then the end
                 break
             group.append(entry)
-        group = run.set_aside(group)
+        group, held = run.held.set_aside(group)
+        settle([(entry, None) for entry in held])
         if not group:
             return True
-        results = self._write(group)
-        run.kept += to_keep(results)[: max(0, self._limit - len(run.kept))]
+        results = write_group(self._store, group)
+        run.failed += to_retry(results)[: max(0, self._limit - run.kept)]
         settle(results)
         failures = [failure for _, failure in results if failure is not None]
         if failures:
@@ -282,62 +284,28 @@ class LedgerWriter:
             self._write_kept(run)  # the store serves
         return True
 
-    def _write(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
-        error = self._try(group)
-        results = [(entry, error) for entry in group]
-        if isinstance(error, RowRejected):
-            results = self._one_by_one(group)
-        return results
-
     def _write_kept(self, run: Run, *, at_last: bool = False) -> None:
-        """Write what waits, as far as the store takes it now."""
-        while group := run.ready(self._max_group, at_last=at_last):
-            results = self._write(group)
-            still = [entry for entry, error in results if may_be_taken_yet(error)]
-            run.done(entry for entry in group if entry not in still)
+        """Write what waits, as far as the store takes it and its callers' transactions have ended."""
+        while group := run.failed[: self._max_group]:
+            results = write_group(self._store, group)
+            still = _still_kept(results)
+            run.failed = still + run.failed[len(group) :]
             if still:
                 return
-            for _, error in results:
-                if error is not None:
-                    logger.warning("a waiting row could not be written: %s", error)
-            late = [error is None for entry, error in results if entry.until is None]
-            if late:
-                logger.warning(
-                    "%d of %d waiting rows were written: the database is back",
-                    sum(late),
-                    len(late),
-                )
-
-    def _one_by_one(self, group: list[Entry]) -> list[tuple[Entry, LedgerUnavailable | None]]:
-        """Write each entry by itself, so that a bad row harms no other, until the store fails.
-
-        A closing that the store refuses is written without its figures, so that no row stays open for them.
-        """
-        results: list[tuple[Entry, LedgerUnavailable | None]] = []
-        down: LedgerUnavailable | None = None
-        for entry in group:
-            error = down or self._try([entry])
-            if isinstance(error, RowRejected) and entry.closing is not None:
-                bare = Entry(entry.opening, reduced(entry.closing))
-                if (still := self._try([bare])) is None:
-                    logger.error("a row was closed without its token counts and cost: %s", error)
-                error = still
-            if error is not None and not isinstance(error, RowRejected):
-                down = error
-            results.append((entry, error))
-        return results
-
-    def _try(self, group: list[Entry]) -> LedgerUnavailable | None:
-        try:
-            self._store.write(
-                [entry.opening for entry in group if entry.opening is not None],
-                [entry.closing for entry in group if entry.closing is not None],
+            logger.warning(
+                "%d of %d waiting rows were written: the database is back",
+                sum(error is None for _, error in results),
+                len(results),
             )
-        except LedgerUnavailable as error:
-            return error
-        except (
-            Exception
-        ) as error:  # the thread outlives a fault of its store, or nobody would be answered again
-            logger.exception("the ledger failed")
-            return RowRejected(f"the ledger failed ({type(error).__name__})")
-        return None
+        while group := run.held.ready(self._max_group, at_last=at_last):
+            still = _still_kept(write_group(self._store, group))
+            run.held.drop(entry for entry in group if entry not in still)
+            if still:
+                return
+
+
+def _still_kept(results: Written) -> list[Entry]:
+    for _, error in results:
+        if isinstance(error, RowRejected):
+            logger.warning("a waiting row could not be written: %s", error)
+    return [entry for entry, error in results if may_be_taken_yet(error)]

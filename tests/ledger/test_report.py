@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from llmkit.cli.usage import usage as command
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger import recent, totals
-from llmkit.ledger.report import Sum
+from llmkit.ledger.sums import Sum
 from llmkit.ledger.writer import LedgerWriter
 from llmkit.usage import Usage
 from support.ledger import closing, opening

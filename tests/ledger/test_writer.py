@@ -86,7 +86,7 @@ def test_a_group_wakes_its_loop_once() -> None:
         calls = 0
 
         def call_soon_threadsafe(self, *args, **options):  # type: ignore[no-untyped-def]
-            if args[0].__module__ == "llmkit.ledger.run":
+            if args[0].__module__ == "llmkit.ledger.entry":
                 CountingLoop.calls += 1
             return super().call_soon_threadsafe(*args, **options)
 

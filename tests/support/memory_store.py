@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.sums import Sum, Totals
 from llmkit.ledger.writer import LedgerWriter
 
 
@@ -43,6 +47,26 @@ class MemoryStore:
         with self._changed:
             self.groups.append((list(openings), list(closings)))
             self._changed.notify_all()
+
+    def recent(self, limit: int) -> list[dict[str, Any]]:
+        rows = [asdict(row) for openings, _ in self.groups for row in openings]
+        return rows[::-1][:limit]
+
+    def totals(self) -> Totals:
+        ends = {(row.call_id, row.attempt): row for row in self.closings}
+        groups: dict[tuple[str | None, str | None, str], Sum] = {}
+        openings = [row for rows, _ in self.groups for row in rows]
+        for row in openings:
+            end = ends.get((row.call_id, row.attempt))
+            key = (row.provider, row.model, "started" if end is None else end.status)
+            so_far = groups.get(key, Sum(rows=0, cost=Decimal(0), unknown=0))
+            cost = None if end is None else end.cost
+            groups[key] = Sum(
+                rows=so_far.rows + 1,
+                cost=so_far.cost + (cost or 0),
+                unknown=so_far.unknown + (cost is None),
+            )
+        return Totals.of(len({row.call_id for row in openings}), groups)
 
     def close(self) -> None:
         self.closed += 1

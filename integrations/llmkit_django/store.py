@@ -1,0 +1,170 @@
+"""The ledger's rows in the model's table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections, router
+from django.db import transaction as transactions
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.sums import Totals
+from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit_column, fit_tags
+from llmkit_django import reports
+from llmkit_django.connections import is_free
+from llmkit_django.models import UsageRecord
+from llmkit_django.transactions import is_testing
+
+_MIGRATE = "Run manage.py migrate, and check that the database of the app llmkit is running."
+# For one transaction of the writer's: whoever holds the table holds up no call for long.
+_POSTGRES_LIMITS = (
+    "SELECT set_config('lock_timeout', '1s', true), set_config('statement_timeout', '4s', true)"
+)
+_closing_values = attrgetter(*CLOSING.values())
+
+
+class DjangoStore:
+    """Keeps rows in the model's table, in the database that the project's routers name.
+
+    Args:
+        worker: gives the name of this process.
+        own: whether the thread that writes has nothing but this to do with its connection.
+    """
+
+    def __init__(self, worker: Callable[[], str], *, own: bool) -> None:
+        self._worker = worker
+        self._own = own
+
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        """Write rows in one transaction; see `Store.write`."""
+        connection = ledger_connection()
+        was_open = connection.connection is not None
+        try:
+            try:
+                self._write(connection, openings, closings)
+            except (DatabaseError, InterfaceError):
+                if not self._own or (connection.connection is not None and connection.is_usable()):
+                    raise
+                connection.close()
+                self._write(connection, openings, closings)
+        except (
+            DataError,
+            IntegrityError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
+            raise RowRejected(
+                f"the ledger's database refused a row ({type(error).__name__})",
+                hint="One of its values does not fit its column.",
+            ) from error
+        except (DatabaseError, InterfaceError) as error:
+            raise _unavailable(error, connection.alias) from error
+        finally:
+            if self._own and is_testing():
+                connection.close()  # or the test's database could not be dropped
+            if not (self._own or was_open) and is_free(connection):
+                connection.close()  # left as it was found: given back while tokens stream
+
+    def recent(self, limit: int) -> list[dict[str, Any]]:
+        """Read the latest rows; see `Store.recent`."""
+        try:
+            return reports.recent(limit)
+        except (DatabaseError, InterfaceError) as error:
+            raise _unavailable(error, router.db_for_read(UsageRecord)) from error
+
+    def totals(self) -> Totals:
+        """Add up all rows; see `Store.totals`."""
+        try:
+            return reports.totals()
+        except (DatabaseError, InterfaceError) as error:
+            raise _unavailable(error, router.db_for_read(UsageRecord)) from error
+
+    def close(self) -> None:
+        """Close the writer's connection; the host's is the host's."""
+        if self._own:
+            ledger_connection().close()
+
+    def _write(
+        self,
+        connection: BaseDatabaseWrapper,
+        openings: Sequence[Opening],
+        closings: Sequence[Closing],
+    ) -> None:
+        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+        worker = self._worker()
+        with transactions.atomic(using=connection.alias):
+            if self._own and connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute(_POSTGRES_LIMITS)
+            if openings:
+                # A group that is tried again may have been committed already.
+                rows.bulk_create(
+                    [_record(opening, worker) for opening in openings], ignore_conflicts=True
+                )
+            for closing in closings:
+                row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
+                row.update(**_closing_columns(closing))
+
+
+def ledger_connection() -> BaseDatabaseWrapper:
+    """Return this thread's connection to the database that the ledger is in."""
+    return connections[router.db_for_write(UsageRecord)]
+
+
+def _unavailable(error: Exception, alias: str) -> LedgerUnavailable:
+    said = (str(error).strip().splitlines() or [""])[0][:200]
+    return LedgerUnavailable(
+        f"the ledger's database {alias!r} is unavailable ({type(error).__name__}: {said})",
+        hint=_MIGRATE,
+    )
+
+
+def _record(opening: Opening, worker: str) -> UsageRecord:
+    values: dict[str, Any] = {
+        name: _fitted(name, getattr(opening, path)) for name, path in OPENING.items()
+    }
+    values["tags"] = fit_tags(opening.tags)
+    return UsageRecord(
+        **values,
+        user_id=_user_id(opening.user_key),
+        status="started",
+        input_source="unknown",
+        output_source="unknown",
+        worker=worker,
+    )
+
+
+def _closing_columns(closing: Closing) -> dict[str, Any]:
+    values = zip(CLOSING, _closing_values(closing), strict=True)
+    return {name: _fitted(name, value) for name, value in values}
+
+
+def _fitted(name: str, value: Any) -> Any:
+    if name in FOREIGN:
+        return fit_column(name, value)
+    if name.endswith("_at") and value is not None and not settings.USE_TZ:
+        return timezone.make_naive(value, timezone.get_default_timezone())
+    return value
+
+
+def _user_id(user_key: str | None) -> Any:
+    """Return the primary key that a user key is, if it is one."""
+    if user_key is None:
+        return None
+    key = get_user_model()._meta.pk  # noqa: SLF001  # documented
+    try:
+        value = key.to_python(user_key)
+        key.run_validators(value)
+    except (ValidationError, ValueError, TypeError):
+        return None
+    return value
