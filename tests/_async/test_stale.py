@@ -36,7 +36,7 @@ def kit_for(provider: Forgetful, waits: list[float], **more: Any) -> Kit:
 
 async def keep(kit: Kit, provider: Forgetful) -> None:
     """Let connections be kept, as many as belong together: each has served one request."""
-    transport = kit.async_transport()
+    transport = kit.runtime.connections.async_transport()
     wire = Anthropic(base_url=provider.url, api_key="test-key")
     request = wire.build_request(decoding.call(), "m")
     exchanges = [transport.start(request, connect_timeout=5) for _ in range(provider.together)]

@@ -37,7 +37,7 @@ def kit_for(provider: Forgetful, waits: list[float], **more: Any) -> Kit:
 
 def keep(kit: Kit, provider: Forgetful) -> None:
     """Let connections be kept, as many as belong together: each has served one request."""
-    transport = kit.transport()
+    transport = kit.runtime.connections.transport()
     wire = Anthropic(base_url=provider.url, api_key="test-key")
     request = wire.build_request(decoding.call(), "m")
     exchanges = [transport.start(request, connect_timeout=5) for _ in range(provider.together)]

@@ -132,7 +132,7 @@ async def test_the_nearest_is_meant(emulator: Emulator) -> None:
     inner, outer = Kit(settings(emulator)), Kit(settings(emulator))
 
     async def who(request: Request) -> Response:
-        return JSONResponse(get_client(request).kit is inner)
+        return JSONResponse(get_client(request).runtime is inner.runtime)
 
     views = [Route("/who", who)]
     own = Starlette(routes=[Mount("/llm", llmkit_app(kit=inner)), *views])
