@@ -52,8 +52,8 @@ class Ledger(Protocol):
         """Write waiting rows and close the database connection, within at most so many seconds."""
 
 
-class Store(Protocol):
-    """Where rows are kept. One thread at a time writes; any may read meanwhile."""
+class Sink(Protocol):
+    """Where rows go. One thread at a time writes."""
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write the openings, then the closings, in one transaction: all or none.
@@ -65,6 +65,13 @@ class Store(Protocol):
             RowRejected: one of the rows is at fault.
             LedgerUnavailable: the store is at fault.
         """
+
+    def close(self) -> None:
+        """Let go of the connection; the next write makes a new one."""
+
+
+class Store(Sink, Protocol):
+    """Where rows are kept. Any thread may read, also while another one writes."""
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
         """Read the latest rows, the newest first, by column name; times are in UTC.
@@ -79,6 +86,3 @@ class Store(Protocol):
         Raises:
             LedgerUnavailable: the store cannot be read.
         """
-
-    def close(self) -> None:
-        """Let go of the connection; the next write makes a new one."""

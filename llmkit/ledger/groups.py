@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Store
+from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, Written
 from llmkit.ledger.row import RowRejected, reduced
 
 logger = logging.getLogger("llmkit.ledger")
 
 
-def write_group(store: Store, group: list[Entry]) -> Written:
+def write_group(store: Sink, group: list[Entry]) -> Written:
     """Write entries in one transaction, so that a bad row harms no other. Raises nothing."""
     error = _try(store, group)
     if isinstance(error, RowRejected):
@@ -20,7 +20,7 @@ def write_group(store: Store, group: list[Entry]) -> Written:
     return [(entry, error) for entry in group]
 
 
-def _one_by_one(store: Store, group: list[Entry]) -> Written:
+def _one_by_one(store: Sink, group: list[Entry]) -> Written:
     """Write each entry by itself, until the store fails.
 
     A closing that the store refuses is written without its figures, so that no row stays open for them.
@@ -40,7 +40,7 @@ def _one_by_one(store: Store, group: list[Entry]) -> Written:
     return results
 
 
-def _try(store: Store, group: list[Entry]) -> LedgerUnavailable | None:
+def _try(store: Sink, group: list[Entry]) -> LedgerUnavailable | None:
     try:
         store.write(
             [entry.opening for entry in group if entry.opening is not None],

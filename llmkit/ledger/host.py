@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Store
+from llmkit.ledger.base import Sink
 from llmkit.ledger.row import Closing, Opening, RowRejected, reduced, unsent
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class HostLedger:
 
     def __init__(
         self,
-        store: Store,
+        store: Sink,
         *,
         from_async: Callable[[Work], Awaitable[None]],
         limit: int = 10_000,

@@ -16,7 +16,7 @@ from queue import Empty
 from typing import TYPE_CHECKING
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Store
+from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_retry
 from llmkit.ledger.groups import write_group
 from llmkit.ledger.row import Closing, Opening, RowRejected, unsent
@@ -53,7 +53,7 @@ class LedgerWriter:
 
     def __init__(
         self,
-        store: Store,
+        store: Sink,
         *,
         max_group: int = 256,
         limit: int = 100_000,
