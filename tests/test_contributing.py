@@ -25,7 +25,7 @@ def test_every_file_that_it_names_is_there() -> None:
 
 
 def test_every_name_that_it_gives_is_there() -> None:
-    """A class or a function that was renamed is renamed there, too."""
+    """A class that was renamed is renamed there, too."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(Async\w+|\w*Relay|\w*Decoder|Store|\w+Ledger|WireName)`", text))
     code = "\n".join(

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from llmkit import Kit
@@ -130,6 +131,50 @@ def test_failures_after_content_are_events(
     assert not page.done
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("GET", "/", {}, 200),
+        ("GET", "/llmkit.js", {}, 200),
+        ("HEAD", "/", {}, 200),
+        ("POST", "/complete", {}, 200),
+        ("POST", "/stream", {}, 200),
+        ("POST", "/complete", {"content-type": "text/plain"}, 415),
+        ("POST", "/complete", {"cookie": "a=b", "origin": "https://elsewhere.example"}, 403),
+        ("GET", "/complete", {}, 405),
+        ("GET", "/nothing", {}, 404),
+    ],
+)
+def test_a_whole_adapter_in_fifty_lines(
+    method: str, path: str, more: dict[str, str], status: int
+) -> None:
+    """What every adapter answers, by the door's rules; that of the tests, too, is copied by somebody."""
+    with Emulator(behaviour=Behaviour(tokens=2, delay=0)) as emulator:
+        kit = make_kit(emulator)
+        with wsgi_host(WSGIApp(kit)) as url:
+            headers = {"content-type": "application/json", **more}
+            answer = httpx.request(
+                method, url + path, headers=headers, content=json.dumps(SAY_HI), timeout=30
+            )
+        close(kit)
+    assert answer.status_code == status
+    assert (answer.content == b"") == (method == "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("user", "size", "status"), [(None, 10, 401), ("7", 2000, 413), ("7", 10, 200)]
+)
+def test_it_asks_who_calls_and_how_much(user: str | None, size: int, status: int) -> None:
+    """A call without a user, or with too long a conversation, is refused."""
+    with Emulator(behaviour=Behaviour(tokens=2, delay=0)) as emulator:
+        kit = make_kit(emulator, relay={"max_body": 1000})
+        said = {"messages": [{"role": "user", "content": "x" * size}]}
+        with wsgi_host(WSGIApp(kit, lambda _: user)) as url:
+            answer = httpx.post(url + "/complete", json=said, timeout=30)
+        close(kit)
+    assert answer.status_code == status
+
+
 def test_a_relay_that_is_never_iterated_leaves_nothing(tmp_path: Path) -> None:
     """A host may ask for the body and close it unread, as for HEAD; closing twice, from two threads, is fine."""
     with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
@@ -138,6 +183,7 @@ def test_a_relay_that_is_never_iterated_leaves_nothing(tmp_path: Path) -> None:
         body = json.dumps(SAY_HI).encode()
         environ = {
             "REQUEST_METHOD": "POST",
+            "PATH_INFO": "/stream",
             "CONTENT_TYPE": "application/json",
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.input": _Input(body),

@@ -1,59 +1,81 @@
-"""A bare WSGI app on the sync side of the relay: what an adapter for a WSGI framework has to do, and no more."""
+"""A small adapter for bare WSGI: all that an adapter has to do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 
 from llmkit import Call, CallNext, Event, Kit, Outcome, Stream
-from llmkit.relay._sync.door import Door
+from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
+from llmkit.relay.pages import chat_page
+from llmkit.relay.presence import answer_while_present
 from llmkit.relay.pull import PullRelay
+from llmkit.relay.rules import NOT_FOUND, check_origin, find, too_large
+
+Environ = dict[str, Any]
 
 
 class WSGIApp:
-    """Answers POST /stream."""
+    """Answers what llmkit answers, for a user whom the app names."""
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, get_user: Callable[[Environ], str | None] = lambda _: "7") -> None:
         self.kit = kit
+        self.get_user = get_user
         self.relays: list[PullRelay] = []
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        made = Door(self.kit).admit(_Request(environ), streaming=True)
-        if isinstance(made, Answer):
-            start_response(_line(made.status), list(made.headers.items()))
-            return [made.body]
-        relay = PullRelay(made, heartbeat=self.kit.config.relay.heartbeat).open()
-        self.relays.append(relay)
-        start_response(_line(relay.status), list(relay.headers.items()))
-        return relay
+        method, heartbeat = environ["REQUEST_METHOD"], self.kit.config.relay.heartbeat
+        found: Any = find(environ["PATH_INFO"], method) or NOT_FOUND
+        request = _Request(environ, self)
+        if found == "page":
+            found = chat_page(user=visitor(request))
+        elif not isinstance(found, Answer):
+            endpoint, found = found, Door(self.kit).admit(request, streaming=found == "stream")
+            if not isinstance(found, Answer) and endpoint == "stream":
+                relay = PullRelay(found, heartbeat=heartbeat).open()
+                self.relays.append(relay)
+                start_response(_line(relay.status), list(relay.headers.items()))
+                return relay
+            if not isinstance(found, Answer):
+                found = answer_while_present(found, environ, heartbeat=heartbeat)
+        answer = found.to(method)
+        start_response(_line(answer.status), list(answer.headers.items()))
+        return [answer.body]
 
 
 class _Request:
-    """A request from user 7."""
+    """A request, as the door asks for it."""
 
     has_get_user = True
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: Environ, app: WSGIApp) -> None:
         self._environ = environ
-        self.headers = {"content-type": environ.get("CONTENT_TYPE", "")}
+        self._app = app
+        names = {
+            f"HTTP_{name}": name for name in (key[5:] for key in environ if key[:5] == "HTTP_")
+        }
+        names |= {name: name for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(name)}
+        self.headers = {
+            name.replace("_", "-").lower(): str(environ[key]) for key, name in names.items()
+        }
 
     def check_origin(self) -> None:
-        """Let everybody in."""
+        """Let nobody in who may be another site."""
+        check_origin(self.headers, self._app.kit.config.relay.allowed_origins)
 
-    def user(self) -> str:
+    def user(self) -> str | None:
         """Say who calls."""
-        return "7"
+        return self._app.get_user(self._environ)
 
     def body(self, limit: int) -> bytes:
         """Read the body."""
-        data: bytes = self._environ["wsgi.input"].read(
-            min(limit, int(self._environ["CONTENT_LENGTH"]))
-        )
+        size = int(self.headers.get("content-length", 0))
+        data: bytes = self._environ["wsgi.input"].read(min(limit + 1, size))
+        if len(data) > limit:
+            raise too_large(limit)
         return data
 
 
@@ -75,4 +97,4 @@ class Watching:
 
 
 def _line(status: int) -> str:
-    return f"{status} {HTTPStatus(status).phrase}"
+    return f"{status} {responses.get(status, 'Closed')}"
