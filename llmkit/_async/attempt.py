@@ -115,7 +115,7 @@ class AsyncAttempt(AsyncSource):
     async def read(self) -> list[Event] | None:
         """Return the events of one network read, maybe none; None when the answer is complete.
 
-        The finish comes by itself if there is a row: what came before does not wait until that is closed.
+        The finish comes by itself if there is a row, or another lease that has to know: what came before does not wait for that.
 
         Raises:
             ProviderError: the answer broke off, with the provider's word for it.
@@ -153,7 +153,7 @@ class AsyncAttempt(AsyncSource):
                 self._answer.add(events[:-1])
                 last = events[-1] = self._record.complete(last, self._answer)
                 self._answer.add([last])
-                if self._row is not None:
+                if self._leases.has_to_settle:
                     return await self._finishing(events)
             else:
                 self._answer.add(events)

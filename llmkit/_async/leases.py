@@ -23,12 +23,22 @@ log = logging.getLogger("llmkit.stream")
 class AsyncLease:
     """One thing that an attempt holds: acquired before its request goes out, let go of once, when it ends.
 
-    An attempt ends in one of two ways. `settle` and `release` may wait; they run in a task that nobody cancels. `abandon` stands
-    for both where nobody can wait: it may come from a destructor, and from any thread.
+    An attempt ends in one of two ways. `settle` and `release` may wait. `abandon` stands for both where nobody can wait: it may
+    come from a destructor, and from any thread. An error of theirs is logged and goes no further: the answer is there, and is not
+    lost because of it. Whoever waits in `settle` may be cancelled there, and it is not called again: it hands over what it knows
+    before it waits.
+
+    Attributes:
+        settles: whether how a complete answer ended has to be known to it before it is released. If not, `settle` may be left out.
     """
 
+    settles = True
+
     async def acquire(self) -> None:
-        """Take it. What is taken in part is given back before an error leaves this."""
+        """Take it. What is taken in part is given back before an error leaves this.
+
+        A `ProviderError` is tried again, as a failure of the provider's would be; any other error ends the call.
+        """
 
     async def settle(self, ending: Ending) -> None:
         """Take note of how the attempt ended. All leases are settled before the first is released."""
@@ -49,16 +59,18 @@ class AsyncLease:
 class AsyncLeases:
     """The leases of one attempt. They are let go of in reverse order, each whatever becomes of the others."""
 
-    __slots__ = ("_held", "_settled")
+    __slots__ = ("_held", "_settled", "has_to_settle")
 
     def __init__(self) -> None:
         self._held: list[AsyncLease] = []
         self._settled = False
+        self.has_to_settle = False
 
     async def acquire(self, lease: AsyncLease) -> None:
         """Take one more."""
         await lease.acquire()
         self._held.append(lease)
+        self.has_to_settle = self.has_to_settle or lease.settles
 
     async def settle(self, ending: Ending) -> None:
         """Tell each how the attempt ended. The first ending counts."""
@@ -68,6 +80,8 @@ class AsyncLeases:
 
     def try_release(self) -> bool:
         """Let go of all for which nothing has to be waited for; False if some are left."""
+        if self.has_to_settle and not self._settled:
+            return False
         while self._held and self._held[-1].try_release():
             self._held.pop()
         return not self._held
@@ -89,14 +103,15 @@ class AsyncLeases:
             except Exception:
                 log.exception("a dropped stream could not let go of all that it held")
 
-    async def _each(
-        self, leases: list[AsyncLease], end: Callable[[AsyncLease], Awaitable[None]]
-    ) -> None:
-        """Do it to them all, the last one first, and raise the first error after that."""
+    @staticmethod
+    async def _each(leases: list[AsyncLease], end: Callable[[AsyncLease], Awaitable[None]]) -> None:
+        """Do it to them all, the last one first, and be cancelled only after that."""
         failure: BaseException | None = None
         for lease in reversed(leases):
             try:
                 await end(lease)
+            except Exception:
+                log.exception("an attempt could not let go of all that it held")
             except BaseException as error:  # noqa: BLE001  # it is raised below
                 failure = failure or error
         if failure is not None:
@@ -105,6 +120,8 @@ class AsyncLeases:
 
 class AsyncPlace(AsyncLease):
     """A place among the calls that may run at once."""
+
+    settles = False
 
     def __init__(self, runtime: Runtime, call: Call, provider: str) -> None:
         self._limit = runtime.limit
@@ -174,6 +191,8 @@ class AsyncRow(AsyncLease):
 class AsyncEntry(AsyncLease):
     """An entry in the runtime's list of open attempts, by which whoever ends the loop or the process finds them."""
 
+    settles = False
+
     def __init__(self, runtime: Runtime, attempt: OpenAttempt) -> None:
         self._list = runtime.open_attempts
         self._attempt = attempt
@@ -194,6 +213,8 @@ class AsyncEntry(AsyncLease):
 
 class AsyncConnection(AsyncLease):
     """An exchange with the provider over a connection."""
+
+    settles = False
 
     def __init__(self, runtime: Runtime, upstream: AsyncUpstream) -> None:
         self._tasks = runtime.tasks

@@ -17,6 +17,7 @@ class AsyncSource(ABC):
 
         Raises:
             ProviderError: the answer broke off.
+            StreamClosed: the call's signal was aborted. A source that waits adds a callback to it, so as to be woken.
         """
 
     @abstractmethod

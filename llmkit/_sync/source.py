@@ -18,6 +18,7 @@ class Source(ABC):
 
         Raises:
             ProviderError: the answer broke off.
+            StreamClosed: the call's signal was aborted. A source that waits adds a callback to it, so as to be woken.
         """
 
     @abstractmethod

@@ -17,6 +17,7 @@ from llmkit import (
     ProviderError,
     Reset,
     Response,
+    StreamClosed,
     StreamTruncated,
     TextDelta,
 )
@@ -32,11 +33,14 @@ SAID = Behaviour(text=("Hel", "lo"), delay=0)
 class Replayed(AsyncSource):
     """An answer that was kept."""
 
-    def __init__(self, events: list[Event], response: Response) -> None:
+    def __init__(self, call: Call, events: list[Event], response: Response) -> None:
+        self._signal = call.signal
         self._left = [events]
         self._response = response
 
     async def read(self) -> list[Event] | None:
+        if self._signal.aborted:
+            raise StreamClosed("the stream was stopped")
         return self._left.pop() if self._left else None
 
     async def aclose(self, error: BaseException | None) -> Status:
@@ -98,7 +102,7 @@ class Keeping:
 
     async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
         if self.response is not None:
-            return AsyncStream(call, Replayed(self.events, self.response), [])
+            return AsyncStream(call, Replayed(call, self.events, self.response), [])
         stream = await call_next(call)
         stream.tap(self.events.extend)
         stream.finalise(self._keep)
@@ -128,9 +132,15 @@ async def test_an_answer_is_said_again(tmp_path: Path) -> None:
         first = await kit.async_client.complete("Say hi")
         async with kit.async_client.stream("Say hi") as stream:
             said = [text async for text in stream.text()]
+        assert stream.response.text == "Hello"
+        async with kit.async_client.stream("Say hi") as stream:
+            stream.abort()
+            with pytest.raises(StreamClosed):
+                while await stream.read() is not None:
+                    pass
         await kit.aclose()
         assert len(emulator.requests) == 1
-    assert "".join(said) == first.text == stream.response.text == "Hello"
+    assert "".join(said) == first.text == "Hello"
     assert [row["status"] for row in rows(tmp_path)] == ["finished"]
 
 

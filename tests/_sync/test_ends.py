@@ -50,6 +50,7 @@ def cut(stream: bytes, at: int, ending: str) -> Behaviour:
 # What a stream that waits for the collector keeps from being freed.
 HELD_BY_A_STREAM = (
     *("llmkit._", "llmkit.transport", "llmkit.call", "llmkit.errors", "llmkit.response"),
+    *("llmkit.concurrency", "llmkit.ledger.record"),
     *("httpx", "httpcore", "h11", "aiohttp"),
 )
 FAILURES = [

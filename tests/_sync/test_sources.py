@@ -18,6 +18,7 @@ from llmkit import (
     ProviderError,
     Reset,
     Response,
+    StreamClosed,
     StreamTruncated,
     TextDelta,
 )
@@ -33,11 +34,14 @@ SAID = Behaviour(text=("Hel", "lo"), delay=0)
 class Replayed(Source):
     """An answer that was kept."""
 
-    def __init__(self, events: list[Event], response: Response) -> None:
+    def __init__(self, call: Call, events: list[Event], response: Response) -> None:
+        self._signal = call.signal
         self._left = [events]
         self._response = response
 
     def read(self) -> list[Event] | None:
+        if self._signal.aborted:
+            raise StreamClosed("the stream was stopped")
         return self._left.pop() if self._left else None
 
     def close(self, error: BaseException | None) -> Status:
@@ -99,7 +103,7 @@ class Keeping:
 
     def handle(self, call: Call, call_next: CallNext) -> Stream:
         if self.response is not None:
-            return Stream(call, Replayed(self.events, self.response), [])
+            return Stream(call, Replayed(call, self.events, self.response), [])
         stream = call_next(call)
         stream.tap(self.events.extend)
         stream.finalise(self._keep)
@@ -128,9 +132,15 @@ def test_an_answer_is_said_again(tmp_path: Path) -> None:
         first = kit.client.complete("Say hi")
         with kit.client.stream("Say hi") as stream:
             said = [text for text in stream.text()]
+        assert stream.response.text == "Hello"
+        with kit.client.stream("Say hi") as stream:
+            stream.abort()
+            with pytest.raises(StreamClosed):
+                while stream.read() is not None:
+                    pass
         kit.close()
         assert len(emulator.requests) == 1
-    assert "".join(said) == first.text == stream.response.text == "Hello"
+    assert "".join(said) == first.text == "Hello"
     assert [row["status"] for row in rows(tmp_path)] == ["finished"]
 
 
