@@ -11,6 +11,7 @@ from typing import Any, Self
 from llmkit._async.stream import AsyncStreamManager
 from llmkit.concurrency.tasks import thread_safe
 from llmkit.relay.dialects.text import HEADERS
+from llmkit.relay.pull import NOT_OPEN
 from llmkit.relay.push import PushRelay
 
 # What may wait for a slow browser before the provider has to wait too, in bytes.
@@ -46,6 +47,7 @@ class BodyRelay:
         self._tasks = tasks
         self._taken = taken
         self._iterated = False
+        self._opened = False
 
     @property
     def status(self) -> int:
@@ -63,6 +65,7 @@ class BodyRelay:
         Raises:
             Exception: what a middleware of the app's own raised before anything was sent.
         """
+        self._opened = True
         loop = asyncio.get_running_loop()
         push = PushRelay(self._sink.manager, self._sink, heartbeat=self._heartbeat)
         task = loop.create_task(push.run())
@@ -83,6 +86,8 @@ class BodyRelay:
         return self
 
     async def __anext__(self) -> bytes:
+        if not self._opened:
+            raise RuntimeError(NOT_OPEN)
         try:
             if not self._iterated:
                 self._iterated = True

@@ -22,6 +22,7 @@ QUEUE_LENGTH = 64
 QUEUE_BYTES = 64 * 1024
 # How long the reader's thread is waited for, in seconds.
 JOIN_LIMIT = 1.0
+NOT_OPEN = "the relay is not open: call open() before it is read"
 
 
 class PullRelay:
@@ -98,6 +99,8 @@ class PullRelay:
             return first
         if self._ended:
             raise StopIteration
+        if self._thread is None:
+            raise RuntimeError(NOT_OPEN)
         try:
             return self._take()
         except StopIteration:

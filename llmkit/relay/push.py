@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import Awaitable, Mapping
 from typing import Protocol, Self
 
@@ -57,21 +58,26 @@ class PushRelay:
         self._timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> Self:
-        """Open the call, with heartbeats from now on; `run` does that.
+        """Open the call, with heartbeats from now on; then `run` it.
 
         Raises:
             LLMKitError: the call failed before its first content.
         """
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
-        self._timer = self._loop.call_later(self._heartbeat, self._on_timer)
-        self._stream = await self._manager.open()
+        self._timer = self._call_at(self._last_write + self._heartbeat)
+        try:
+            self._stream = await self._manager.open()
+        except BaseException:
+            self._timer.cancel()
+            raise
         return self
 
     async def run(self) -> None:
-        """Open the call, relay it to its end and close it. A reader that left stops the call."""
+        """Open the call if it is not open, relay it to its end and close it. A reader that left stops the call."""
         try:
-            await self.open()
+            if self._stream is None:
+                await self.open()
             await self._relay()
         except StreamClosed:
             await self._leave()
@@ -166,7 +172,11 @@ class PushRelay:
         elif now >= self._last_write + self._heartbeat:
             self._last_write = now
             self._beat = self._loop.create_task(self._send_heartbeat())
-        self._timer = self._loop.call_at(self._last_write + self._heartbeat, self._on_timer)
+        self._timer = self._call_at(self._last_write + self._heartbeat)
+
+    def _call_at(self, when: float) -> asyncio.TimerHandle:
+        # A relay that nobody runs, or holds any more, goes with its stream.
+        return self._loop.call_at(when, _look, weakref.ref(self))
 
     async def _send_heartbeat(self) -> None:
         try:
@@ -175,3 +185,9 @@ class PushRelay:
             self.abort()
         finally:
             self._beat = None
+
+
+def _look(relay: weakref.ref[PushRelay]) -> None:
+    held = relay()
+    if held is not None:
+        held._on_timer()  # noqa: SLF001  # its own timer

@@ -314,3 +314,15 @@ async def close_from_everywhere(body: BodyRelay) -> None:
     body.close()
     await body.aclose()
     assert b"[DONE]" not in b"".join([part async for part in body])
+
+
+async def test_a_body_that_is_not_open_says_so() -> None:
+    """It does not wait for ever."""
+    with Emulator(behaviour=Behaviour(tokens=2, delay=0)) as emulator:
+        kit = make_kit(emulator)
+        body = BodyRelay(kit.async_client.stream("Say hi"), heartbeat=5, tasks=kit.runtime.tasks)
+        with pytest.raises(RuntimeError, match=r"call open\(\)"):
+            await anext(body)
+        body.close()
+        await kit.aclose()
+        assert emulator.requests == []

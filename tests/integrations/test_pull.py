@@ -219,3 +219,16 @@ def test_a_body_may_be_closed_by_several_at_once() -> None:
         emulator.wait_until_gone(0)
         assert kit.limit.running == 0
         kit.close()
+
+
+def test_a_relay_that_is_not_open_says_so() -> None:
+    """It does not answer with heartbeats for ever."""
+    with Emulator(behaviour=Behaviour(tokens=2, delay=0)) as emulator:
+        kit = make_kit(emulator)
+        relay = PullRelay(kit.client.stream("Say hi"), heartbeat=0.01)
+        with pytest.raises(RuntimeError, match=r"call open\(\)"):
+            next(relay)
+        relay.close()
+        assert list(relay) == []
+        kit.close()
+        assert emulator.requests == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -244,3 +245,43 @@ async def test_a_call_that_ends_as_a_heartbeat_begins(
         beat, end = sink.parts
         assert (sink.status, beat) == (200, b": \n\n")
         assert (last in end) if last else (not end)
+
+
+async def test_an_open_relay_goes_on_with_run() -> None:
+    """Who wants to see the status before the body opens it first."""
+    sink = Sink()
+    with Emulator(behaviour=Behaviour(tokens=2, delay=0)) as emulator:
+        kit = make_kit(emulator)
+        relay = await PushRelay(kit.async_client.stream("Say hi"), sink, heartbeat=5).open()
+        assert sink.status is None
+        await relay.run()
+        await kit.aclose()
+    assert (sink.status, sink.ended) == (200, True)
+    assert sink.parts[-1].endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_relay_that_nobody_runs_leaves_nothing(fails: bool) -> None:
+    """No timer writes heartbeats for it, and its place is free."""
+    sink = Sink()
+    behaviour = Behaviour(status=401) if fails else Behaviour(tokens=9, delay=0, hold_at=2)
+    with Emulator(behaviour=behaviour) as emulator:
+        kit = make_kit(emulator, concurrency={"per_process": 1})
+        relay: PushRelay | None = PushRelay(kit.async_client.stream("Say hi"), sink, heartbeat=0.01)
+        assert relay is not None
+        if fails:
+            with pytest.raises(LLMKitError):
+                await relay.open()
+        else:
+            await relay.open()
+        held = weakref.ref(relay)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            relay = None
+            gc.collect()
+            written = len(sink.parts)
+            while kit.limit.running:
+                await asyncio.sleep(0)
+        assert held() is None
+        assert len(sink.parts) == written
+        await kit.aclose()
