@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from llmkit.config import Config
 from llmkit.ledger.base import Ledger
+from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
 from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.worker import WorkerName
@@ -49,6 +50,8 @@ class DjangoLedger:
         self._on_host = on_host
         self._own = LedgerWriter(DjangoStore(worker, own=True))
         self._host = HostLedger(DjangoStore(worker, own=False), from_async=_from_async)
+        # Open rows in transactions of tests: whose thread a destructor runs in, nobody knows.
+        self._in_tests: set[tuple[str, int]] = set()
 
     def begin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
@@ -56,6 +59,7 @@ class DjangoLedger:
         if way.until is not None:
             self._own.begin_later(opening, until=way.until)
         else:
+            self._note(way, opening)
             way.ledger.begin(opening)
 
     async def abegin(self, opening: Opening) -> None:
@@ -64,21 +68,24 @@ class DjangoLedger:
         if way.until is not None:
             self._own.begin_later(opening, until=way.until)
         else:
+            self._note(way, opening)
             await way.ledger.abegin(opening)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; see `Ledger`."""
+        self._in_tests.discard(row_of(closing))
         self._way(begins=False).ledger.finish(closing)
 
     async def afinish(self, closing: Closing) -> None:
         """Close a row; see `Ledger`."""
+        self._in_tests.discard(row_of(closing))
         way = await self._async_way(begins=False)
         await way.ledger.afinish(closing)
 
     def finish_soon(self, closing: Closing) -> None:
         """Hand in a closing; see `Ledger`."""
-        # Whose thread a destructor runs in, nobody knows: in a test it is written with the test's own next row.
-        ledger = self._host if self._is_on_host() or is_testing() else self._own
+        in_test = row_of(closing) in self._in_tests
+        ledger = self._host if in_test or self._is_on_host() else self._own
         ledger.finish_soon(closing)
 
     def record(self, opening: Opening, closing: Closing) -> None:
@@ -105,6 +112,10 @@ class DjangoLedger:
         """Write what waits; see `Ledger`."""
         self._own.close(timeout)
         self._host.close(timeout)
+
+    def _note(self, way: _Way, opening: Opening) -> None:
+        if way.ledger is self._host and is_testing():
+            self._in_tests.add(row_of(opening))
 
     def _way(self, *, begins: bool = True) -> _Way:
         if (way := self._known_way(begins=begins)) is not None:

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connections, router
-from django.db import transaction as transactions
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
 from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
@@ -102,7 +102,7 @@ class DjangoStore:
     ) -> None:
         rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
         worker = self._worker()
-        with transactions.atomic(using=connection.alias):
+        with atomic(using=connection.alias):
             if self._own and connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(_POSTGRES_LIMITS)

@@ -15,7 +15,9 @@ def transaction_of(connection: BaseDatabaseWrapper) -> Transaction:
 
     Inside a test case of Django's nothing but its own connection sees its data, whatever transactions the host begins within.
     """
-    if any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+    if is_testing() and any(
+        getattr(block, "_from_testcase", False) for block in connection.atomic_blocks
+    ):
         return "test"
     return "host" if connection.in_atomic_block else "none"
 

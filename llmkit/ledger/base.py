@@ -53,7 +53,7 @@ class Ledger(Protocol):
 
 
 class Sink(Protocol):
-    """Where rows go. One thread at a time writes."""
+    """Where rows go. `LedgerWriter` uses one thread; `HostLedger` each thread of the host's, over its own connection."""
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write the openings, then the closings, in one transaction: all or none.

@@ -37,14 +37,19 @@ class Entry:
         self.loop: AbstractEventLoop | None = None
         self.future: Future[None] | None = None
 
+    @property
+    def is_flush(self) -> bool:
+        """Whether it has no row, and waits for those of others."""
+        return self.opening is None and self.closing is None
+
 
 Written = list[tuple[Entry, LedgerUnavailable | None]]
 """Entries, each with why it was not written; None if it was."""
 
 
-def row_of(entry: Opening | Closing) -> tuple[str, int]:
-    """Return which row it is of."""
-    return entry.call_id, entry.attempt
+def row_of(part: Opening | Closing) -> tuple[str, int]:
+    """Return which row an opening or a closing is of."""
+    return part.call_id, part.attempt
 
 
 def to_retry(results: Written) -> list[Entry]:

@@ -274,6 +274,8 @@ class LedgerWriter:
             return True
         results = write_group(self._store, group)
         run.failed += to_retry(results)[: max(0, self._limit - run.kept)]
+        if any(entry.is_flush for entry in group):
+            self._write_kept(run)
         settle(results)
         failures = [failure for _, failure in results if failure is not None]
         if failures:

@@ -52,3 +52,22 @@ def test_every_state_of_the_projects_connection(kind: str, tmp_path: Path) -> No
     for statuses, warnings in outcome.values():
         assert set(statuses) == {"finished"}, outcome
         assert warnings == [], outcome
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_projects_own_tests(kind: str, tmp_path: Path) -> None:
+    """By Django's runner, on a file and on a server: each sees its own rows, at once, and no other test's."""
+    if kind == "sqlite":
+        database = sqlite(tmp_path / "a.db") | {"TEST": {"NAME": str(tmp_path / "test.db")}}
+    else:
+        database = postgres()
+    done = subprocess.run(
+        [sys.executable, "-m", "support.django_testcases"],
+        env=environ(LLMKIT_TEST_DATABASES=json.dumps({"default": database})),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "slow or locked" not in done.stderr

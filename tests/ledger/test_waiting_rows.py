@@ -135,3 +135,43 @@ def test_a_group_with_a_bad_row_shows_that_the_store_is_back() -> None:
         store.wait_for_closings(2)
         writer.finish(closing("last"))
     assert [row.call_id for row in store.closings] == ["good", "kept", "last"]
+
+
+def test_a_row_that_waited_is_kept_while_the_store_is_down() -> None:
+    """Its transaction has ended, but the store does not take it: it is written when the store is back."""
+    down = Down()
+    store = MemoryStore(down)
+    down.down.set()
+    with writing(store, retry_every=0.01) as writer:
+        writer.begin_later(opening("mine"), until=lambda: True)
+        writer.finish_soon(closing("mine"))
+        for _ in range(3):
+            assert down.tried.acquire(timeout=30)
+        down.down.clear()
+        store.wait_for_closings(1)
+    assert store.groups == [([opening("mine")], [closing("mine")])]
+
+
+def test_rows_that_wait_are_bounded() -> None:
+    """Beyond the limit a row is refused, rather than to fill the memory behind a transaction that never ends."""
+    store = MemoryStore()
+    with writing(store, limit=2) as writer:
+        for call_id in ("one", "two"):
+            writer.begin_later(opening(call_id), until=lambda: False)
+            writer.flush(30)
+        with pytest.raises(LedgerUnavailable, match="2 rows are already waiting"):
+            writer.begin_later(opening("three"), until=lambda: False)
+    assert [row.call_id for openings, _ in store.groups for row in openings] == ["one", "two"]
+
+
+def test_a_flush_waits_for_rows_whose_transaction_has_ended() -> None:
+    """They are written before it returns, though nobody has looked at their transactions since."""
+    store = MemoryStore()
+    ended = threading.Event()
+    with writing(store) as writer:
+        writer.begin_later(opening("mine"), closing("mine"), until=ended.is_set)
+        writer.flush(30)
+        assert store.groups == [([], [])]
+        ended.set()
+        writer.flush(30)
+        assert store.closings == [closing("mine")]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.columns import COLUMNS
 from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.sums import Sum, Totals
+from llmkit.ledger.values import CLOSING, OPENING
 from llmkit.ledger.writer import LedgerWriter
 
 
@@ -49,8 +51,11 @@ class MemoryStore:
             self._changed.notify_all()
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
-        rows = [asdict(row) for openings, _ in self.groups for row in openings]
-        return rows[::-1][:limit]
+        ends = {(row.call_id, row.attempt): row for row in self.closings}
+        openings = [row for rows, _ in self.groups for row in rows]
+        return [
+            _by_column(row, ends.get((row.call_id, row.attempt))) for row in openings[::-1][:limit]
+        ]
 
     def totals(self) -> Totals:
         ends = {(row.call_id, row.attempt): row for row in self.closings}
@@ -83,6 +88,13 @@ class MemoryStore:
     @property
     def closings(self) -> list[Closing]:
         return [row for _, closings in self.groups for row in closings]
+
+
+def _by_column(row: Opening, end: Closing | None) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(column.name for column in COLUMNS)
+    values |= {name: getattr(row, path) for name, path in OPENING.items()}
+    values |= {"status": "started", "input_source": "unknown", "output_source": "unknown"}
+    return values | {name: attrgetter(path)(end) for name, path in CLOSING.items() if end}
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 
 from llmkit.errors import LLMKitError
 from llmkit.ledger.text import as_json, as_table
+from llmkit.ledger.worker import WorkerName
 from llmkit_django.conf import current
-from llmkit_django.reports import recent, totals
+from llmkit_django.store import DjangoStore
 
 
 class Command(BaseCommand):
@@ -36,10 +36,6 @@ class Command(BaseCommand):
             self.stdout.write(self._text(**options))
         except LLMKitError as error:
             raise CommandError(str(error)) from error
-        except DatabaseError as error:
-            raise CommandError(
-                f"the ledger cannot be read ({type(error).__name__}). Run manage.py migrate first."
-            ) from error
 
     def _text(self, *, limit: int, json: bool, **_: Any) -> str:
         ledger = current().config.ledger
@@ -49,5 +45,6 @@ class Command(BaseCommand):
             from llmkit.ledger import usage_text  # noqa: PLC0415  # needs SQLAlchemy
 
             return usage_text(ledger.database, limit, as_json=json)
-        rows = recent(limit)
-        return as_json(rows) if json else as_table(rows, totals())
+        store = DjangoStore(WorkerName(), own=False)
+        rows = store.recent(limit)
+        return as_json(rows) if json else as_table(rows, store.totals())

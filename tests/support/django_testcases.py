@@ -1,0 +1,100 @@
+"""`python -m support.django_testcases`: test cases of a Django project whose tests run on a real database, by Django's own runner.
+
+It ends with 0 if they pass.
+"""
+
+# ruff: noqa: E402  # Django is set up before its models are imported
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import unittest
+import warnings
+from typing import ClassVar
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "support.django_project.settings")
+
+import django
+
+django.setup()
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.test import TestCase, TransactionTestCase
+from django.test.runner import DiscoverRunner
+
+from llmkit.testing import Behaviour, Emulator
+from llmkit_django import aget_client, get_client
+from llmkit_django.conf import current
+from llmkit_django.models import UsageRecord
+from support.kits import settings as llmkit_settings
+
+
+class Calls(unittest.TestCase):
+    """What both kinds of test case do."""
+
+    emulator: ClassVar[Emulator]
+
+    def setUp(self) -> None:
+        """Point the project at the emulator, and see that no other test left a row."""
+        config = llmkit_settings(EMULATOR)
+        del config["ledger"]
+        self.enterContext(self.settings(LLMKIT=config))  # type: ignore[attr-defined]
+        assert UsageRecord.objects.count() == 0
+
+    def statuses(self) -> list[str]:
+        """Return those of all rows."""
+        current().kit.ledger.flush(30)  # type: ignore[union-attr]
+        return list(UsageRecord.objects.order_by("id").values_list("status", flat=True))
+
+    def test_a_call(self) -> None:
+        """Its row is there at once."""
+        get_client().complete("Say hi")
+        assert self.statuses() == ["finished"]
+
+    async def test_a_call_of_async_code(self) -> None:
+        """The same in the event loop."""
+        await aget_client().complete("Say hi")
+        assert await sync_to_async(self.statuses)() == ["finished"]
+
+    def test_inside_a_transaction_of_the_tests(self) -> None:
+        """Whatever the code under test begins."""
+        with transaction.atomic():
+            get_client().complete("Say hi")
+        assert self.statuses() == ["finished"]
+
+    def test_a_stream_that_is_dropped(self) -> None:
+        """Its row is closed with the next one that is written."""
+        EMULATOR.script(Behaviour(tokens=9, delay=0, hold_at=2))
+        stream = get_client().stream("Say hi").open()
+        stream.read()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            del stream
+            gc.collect()
+        get_client().complete("Say hi")
+        assert self.statuses() == ["cancelled", "finished"]
+
+
+class RolledBack(Calls, TestCase):
+    """In a transaction that Django rolls back."""
+
+
+class Flushed(Calls, TransactionTestCase):
+    """Without one: the tables are emptied afterwards."""
+
+
+if __name__ == "__main__":
+    with Emulator(behaviour=Behaviour(tokens=2, delay=0)) as EMULATOR:
+        loader = unittest.defaultTestLoader
+        runner = DiscoverRunner(verbosity=1, interactive=False)
+        runner.setup_test_environment()
+        databases = runner.setup_databases()
+        suite = unittest.TestSuite(
+            loader.loadTestsFromTestCase(case) for case in (RolledBack, Flushed)
+        )
+        result = unittest.TextTestRunner(verbosity=2).run(suite)
+        runner.teardown_databases(databases)
+        runner.teardown_test_environment()
+    sys.exit(0 if result.wasSuccessful() and result.testsRun == 8 else 1)
