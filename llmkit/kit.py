@@ -38,6 +38,8 @@ class Kit:
     def __init__(
         self, config: Mapping[str, Any] | Config, **options: Unpack[RuntimeOptions]
     ) -> None:
+        for name in options.keys() - RuntimeOptions.__annotations__.keys():
+            raise TypeError(f"Kit() got an unexpected keyword argument {name!r}")
         self.runtime = Runtime(config, **options)
 
     @classmethod

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from itertools import islice
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from llmkit.providers.vendors import VENDORS, vendor_of
 
@@ -27,14 +29,19 @@ _NOT_A_DICT = ("dict_type", "model_type", "model_attributes_type")
 
 def without_provider(name: str) -> str:
     """Say what is wrong with a model that is not named as provider:model, and what was meant if that can be known."""
-    provider, slash, model = name.partition("/")
-    if slash and model and provider in VENDORS:  # as other libraries write it
-        meant = f"{provider}:{model}"
-    elif ":" not in name and (vendor := vendor_of(name)) is not None:
-        meant = f"{vendor}:{name}"
-    else:
+    meant = meant_model(name)
+    if meant is None:
         return f"{name!r} is not of the form provider:model, such as 'anthropic:claude-sonnet-4-5'"
     return f"{name!r} is not of the form provider:model; did you mean {meant!r}?"
+
+
+def meant_model(name: str) -> str | None:
+    """Say which model is meant by a name that is not of the form provider:model, if that can be known."""
+    provider, slash, model = name.partition("/")
+    if slash and model and provider in VENDORS:  # as other libraries write it
+        return f"{provider}:{model}"
+    vendor = None if ":" in name else vendor_of(name)
+    return None if vendor is None else f"{vendor}:{name}"
 
 
 def explain(error: ValidationError, shape: type[BaseModel], settings: Mapping[str, Any]) -> str:
@@ -74,9 +81,8 @@ def _follow(
     """
     path: list[str] = []
     section, later = shape, None
-    for name in names:
-        if name == section.__name__:
-            continue
+    left = iter(names)
+    for name in left:
         path.append(name)
         field = section.model_fields.get(name)
         if field is None:
@@ -85,6 +91,12 @@ def _follow(
             later = ".".join(path)
         for inner in _models(field.annotation):
             section = inner
+        if get_origin(field.annotation) is dict:
+            path += islice(left, 1)  # a name of the app's own, whatever it is
+            if section is shape:
+                return [*path, *left], section, later
+        elif get_origin(field.annotation) in (Union, UnionType) and section is not shape:
+            next(left, None)  # the arm that was tried
     return path, section, later
 
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from llmkit.config import EXAMPLE
+from llmkit.config.errors import meant_model
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
@@ -77,11 +78,8 @@ class Routes:
 
     def _meant(self, name: str) -> str:
         aliases = sorted(self._config.models)
-        vendor = vendor_of(name)
-        if near := get_close_matches(name, aliases, n=1):
-            meant = f"Did you mean {near[0]!r}? "
-        else:
-            meant = "" if vendor is None else f"Did you mean '{vendor}:{name}'? "
+        near = [*get_close_matches(name, aliases, n=1), meant_model(name)][0]
+        meant = "" if near is None else f"Did you mean {near!r}? "
         if aliases:
             return f"{meant}The aliases in models are: {', '.join(aliases)}."
         if unset := self._config.unset:

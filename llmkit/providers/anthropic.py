@@ -17,6 +17,7 @@ from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.vendors import VENDORS
 from llmkit.tracebacks import forgetful
 
 VERSION = "2023-06-01"
@@ -33,7 +34,7 @@ class Anthropic:
         name: str = "anthropic",
         *,
         api_key: str | None,
-        base_url: str = "https://api.anthropic.com",
+        base_url: str = VENDORS["anthropic"].base_url,
         headers: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

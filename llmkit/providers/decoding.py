@@ -223,7 +223,8 @@ class BodyDecoder(AnswerDecoder):
     """Reads an answer that comes whole, as one JSON document."""
 
     __slots__ = ("_body",)
-    _report_type: ClassVar[type[TokenReport]]
+    # How a report of a failure tells the tokens; this one reads none.
+    _report_type: ClassVar[type[TokenReport]] = TokenReport
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

@@ -18,7 +18,7 @@ from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
-from llmkit.providers.vendors import quirks_at
+from llmkit.providers.vendors import VENDORS, quirks_at
 from llmkit.tracebacks import forgetful
 
 
@@ -31,7 +31,7 @@ class OpenAI:
         name: str = "openai",
         *,
         api_key: str | None,
-        base_url: str = "https://api.openai.com/v1",
+        base_url: str = VENDORS["openai"].base_url,
         headers: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -1,4 +1,4 @@
-"""What is known of the vendors and their models, as data: who reads it finds no vendor's name in its own code."""
+"""What is known of the vendors and their models, as data."""
 
 from __future__ import annotations
 

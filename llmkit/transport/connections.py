@@ -42,57 +42,62 @@ class Connections:
         self._async_http_client = async_http_client
         self._beginning = beginning
         self._ending = ending
-        self._lock = threading.Lock()
-        self._threads: Transport | None = None
-        self._close_threads: Callable[[], object] | None = None
-        self._loops: LoopTransports | None = None
-        self._of_parents: list[LoopTransports] = []
-        self._pid = os.getpid()
+        # Those of a parent are kept in its children: to close them there would take them out of the selector that its loop uses too.
+        self._of_processes: dict[int, _Open] = {}
 
     def transport(self) -> Transport:
         """Return the connections of the threads."""
-        self._check_process()
-        with self._lock:
-            if self._threads is None:
+        here = self._here()
+        with here.lock:
+            if here.threads is None:
                 from llmkit.transport._sync.httpx import HttpxTransport  # noqa: PLC0415  # httpx
 
-                self._threads = HttpxTransport(self._http_client)
-                self._close_threads = weakref.finalize(self, _close, self._threads, os.getpid())
-            return self._threads
+                here.threads = HttpxTransport(self._http_client)
+                here.close_threads = weakref.finalize(self, _close, here.threads, os.getpid())
+            return here.threads
 
     def async_transport(self) -> AsyncTransport:
         """Return the connections of the running event loop."""
-        self._check_process()
-        with self._lock:  # loops run in several threads
-            if self._loops is None:
+        here = self._here()
+        with here.lock:  # loops run in several threads
+            if here.loops is None:
                 from llmkit.transport.loops import LoopTransports  # noqa: PLC0415  # asyncio
 
                 make = partial(_for_loop, self._choice, self._async_http_client, self._beginning)
-                self._loops = LoopTransports(make, self._ending)
-        return self._loops.get()
+                here.loops = LoopTransports(make, self._ending)
+        return here.loops.get()
 
     def close(self) -> None:
         """Close the connections of the threads."""
-        with self._lock:
-            self._threads = None
-            close, self._close_threads = self._close_threads, None
+        here = self._here()
+        with here.lock:
+            here.threads = None
+            close, here.close_threads = here.close_threads, None
         if close is not None:
             close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        if self._loops is not None:
-            await self._loops.aclose()
+        loops = self._here().loops
+        if loops is not None:
+            await loops.aclose()
 
-    def _check_process(self) -> None:
-        if os.getpid() == self._pid:
-            return
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        # Kept, for to close them here would take them out of the selector that the parent's loop uses too.
-        if self._loops is not None:
-            self._of_parents.append(self._loops)
-        self._threads = self._close_threads = self._loops = None
+    def _here(self) -> _Open:
+        pid = os.getpid()
+        # Made at once, if threads race for it, and with a lock that no thread of a parent can hold.
+        return self._of_processes.get(pid) or self._of_processes.setdefault(pid, _Open())
+
+
+class _Open:
+    """What one process has open."""
+
+    __slots__ = ("close_threads", "lock", "loops", "threads")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads: Transport | None = None
+        self.close_threads: Callable[[], object] | None = None
+        self.loops: LoopTransports | None = None
 
 
 def _for_loop(

@@ -85,6 +85,16 @@ def test_price_zero_is_free() -> None:
         ({"namespace": "shop"}, "namespace is not supported by this version; remove it"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
         ({"providers": {"x": {"price": 3}}}, "providers.x.price: a price has to be 0, or"),
+        ({"models": {"cache": "gpt-4o"}}, "models.cache: 'gpt-4o' is not of the form"),
+        ({"models": {"budgets": []}}, "models.budgets"),
+        ({"models": {"Config": "x"}}, "models.Config: 'x' is not of the form"),
+        ({"providers": {"ledger": {"outbox": "x"}}}, "providers.ledger.outbox is not a setting"),
+        ({"Config": 1}, "Config is not a setting"),
+        ({"ledger": {"LedgerConfig": 1}}, "ledger.LedgerConfig is not a setting"),
+        (
+            {"models": {"default": "openai/"}},
+            "'openai/' is not of the form provider:model, such as",
+        ),
         ({"zzz": 1}, "known settings: concurrency, defaults, ledger"),
         ({"ledger": True}, "ledger"),
         (

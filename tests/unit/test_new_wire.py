@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
-from llmkit.errors import FrameTooLarge
+from llmkit.errors import FrameTooLarge, Overloaded, ProtocolError
 from llmkit.events import Event, Finish, TextDelta
-from llmkit.providers.decoding import Lines, StreamDecoder
+from llmkit.providers.decoding import BodyDecoder, Lines, StreamDecoder
 from llmkit.providers.failures import Origin, malformed
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
@@ -46,12 +47,13 @@ class Chat(StreamDecoder):
         for frame in frames:
             try:
                 said: dict[str, Any] = msgspec.json.decode(frame.data)
-            except msgspec.DecodeError:
-                self.failure = malformed(self._origin, "sent a line that is not JSON")
+                text, done = said["message"]["content"], said["done"]
+            except (msgspec.DecodeError, LookupError, TypeError):
+                self.failure = malformed(self._origin, "sent a line of an unknown form")
                 break
-            if text := said["message"]["content"]:
+            if text:
                 events.append(TextDelta(text))
-            if said["done"]:
+            if done:
                 self.finished = True
                 self._reported = Usage(
                     input_tokens=said["prompt_eval_count"],
@@ -84,3 +86,33 @@ def test_a_wire_of_json_lines() -> None:
     assert (whole.usage.input_tokens, whole.usage.output_tokens) == (3, 2)
     assert decode(Chat(origin), bytewise(ANSWER)) == whole
     assert decode(Chat(origin), [ANSWER[:60]]).failure is not None
+
+
+@pytest.mark.parametrize("odd", [b"<html>\n", b"[]\n", b"{}\n", b'{"message": 7, "done": false}\n'])
+def test_a_line_of_another_form_is_the_providers_fault(odd: bytes) -> None:
+    """Nothing that a provider sends raises: what came before is kept, and the failure says whose it is."""
+    read = decode(Chat(Origin("ollama", "m")), [line("Hel"), odd])
+    assert read.said == (("text", "Hel"),)
+    assert read.failure == (ProtocolError, None)
+
+
+class Whole(BodyDecoder):
+    """Reads the same answer where it comes whole."""
+
+    def _read(self, body: str) -> list[Event]:
+        try:
+            said: dict[str, Any] = msgspec.json.decode(body)
+            text = said["message"]["content"]
+        except (msgspec.DecodeError, LookupError, TypeError):
+            self._refuse(body)
+            return []
+        self.finished = True
+        return [TextDelta(text), Finish("end", None, self.usage)]
+
+
+def test_a_whole_answer_of_it() -> None:
+    """A report of a failure under status 200 is one, whatever else it says."""
+    origin = Origin("ollama", "m")
+    assert decode(Whole(origin), bytewise(line("Hello"))).text == "Hello"
+    report = b'{"error": {"type": "overloaded_error"}, "usage": {"prompt_tokens": 3}}'
+    assert decode(Whole(origin), [report]).failure == (Overloaded, "overloaded_error")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Client, Config, ConfigError
+from llmkit import Client, Config, ConfigError, Kit
 from llmkit.call import build_call
 from llmkit.errors import AuthenticationFailed
 from llmkit.policy.routes import Routes
@@ -153,3 +153,25 @@ def test_settings_of_a_provider_that_nobody_knows() -> None:
         ConfigError, match=r"providers\.antropic\.wire is not set\. Did you mean anthropic\?"
     ):
         Routes(Config.of(given))
+
+
+def test_a_kit_of_one_model_and_of_no_unknown_option() -> None:
+    """A wrong model or option is said where the kit is made."""
+    kit = Kit.for_model("openai:gpt-5-mini")
+    assert kit.config.ledger is False
+    (route,) = kit.runtime.routes.of("default")
+    assert route.model == "gpt-5-mini"
+    with pytest.raises(ConfigError, match="no model is given"):
+        Kit.for_model(None)
+    with pytest.raises(ConfigError, match="did you mean 'openai:gpt-5-mini'"):
+        Kit.for_model("gpt-5-mini")
+    with pytest.raises(TypeError, match=r"^Kit\(\) got an unexpected keyword argument 'ledgr'$"):
+        Kit({}, ledgr=None)  # type: ignore[call-arg]
+
+
+def test_a_model_that_is_named_as_elsewhere_is_told_how_to_be_named() -> None:
+    """In a call as in the settings."""
+    kit = Kit({"models": {"default": "openai:gpt-5-mini"}, "ledger": False})
+    for name, meant in {"groq/llama-3": "groq:llama-3", "o3": "openai:o3"}.items():
+        with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
+            kit.client.complete("hi", model=name)

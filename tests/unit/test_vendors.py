@@ -52,6 +52,7 @@ def test_quirks_hold_at_the_vendors_own_hosts(host: str, vendor: str | None) -> 
         ("ollama-model", None),
         ("magistral-medium", "mistral"),
         ("codestral-latest", "mistral"),
+        ("pixtral-12b", "mistral"),
         ("grok-4", "xai"),
         ("deepseek-chat", "deepseek"),
         ("llama3", None),
@@ -71,6 +72,8 @@ def test_a_bare_model_is_of_the_vendor_that_names_it_so(model: str, vendor: str 
         ("openai", "gpt-4", False),
         ("openai", "gpt-4-turbo", False),
         ("openai", "gpt-3.5-turbo", False),
+        ("openai", "gpt-4o-2024-05-13", False),
+        ("anthropic", "claude-instant-1.2", False),
         ("anthropic", "claude-sonnet-4-5", True),
         ("anthropic", "claude-sonnet-4-20250514", False),
         ("anthropic", "claude-3-5-haiku-latest", False),
@@ -121,3 +124,22 @@ def test_a_wire_is_loaded_when_a_provider_of_its_own_is_made() -> None:
     loaded = ran.stdout.split()
     assert "llmkit.providers.anthropic" in loaded
     assert not [name for name in loaded if "openai" in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("anthropic", "https://api.anthropic.com"),
+        ("deepseek", "https://api.deepseek.com/v1"),
+        ("groq", "https://api.groq.com/openai/v1"),
+        ("mistral", "https://api.mistral.ai/v1"),
+        ("ollama", "http://127.0.0.1:11434/v1"),
+        ("openai", "https://api.openai.com/v1"),
+        ("openrouter", "https://openrouter.ai/api/v1"),
+        ("together", "https://api.together.xyz/v1"),
+        ("xai", "https://api.x.ai/v1"),
+    ],
+)
+def test_a_key_goes_to_its_vendor(name: str, address: str) -> None:
+    """As the vendor's own documentation has it."""
+    assert VENDORS[name].base_url == address
