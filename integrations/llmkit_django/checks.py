@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -17,12 +17,14 @@ from django.utils.module_loading import import_string
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
-from llmkit.ledger.own import open_own
+from llmkit.ledger.outbox.open import doubts, outbox_folder
+from llmkit.ledger.own import check_own
 from llmkit.policy.readiness import missing
 from llmkit.policy.routes import Routes
 from llmkit.relay.rules import PATHS, route_name
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
+from llmkit_django.store import database_file
 from llmkit_django.transactions import is_testing
 
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -108,9 +110,11 @@ def _books(config: Config) -> Iterator[CheckMessage]:
         return
     if config.ledger.database is not None:
         try:
-            open_own(config, worker="")
+            found = list(check_own(config))
         except ConfigError as error:
             yield Error(error.message, hint=error.hint, id="llmkit.E003")
+            return
+        yield from _outbox(found)
         return
     connection = connections[router.db_for_write(UsageRecord)]
     if (
@@ -123,6 +127,15 @@ def _books(config: Config) -> Iterator[CheckMessage]:
             hint="Use a database file or a database server for the app llmkit.",
             id="llmkit.W003",
         )
+        return
+    if config.ledger.connection == "own":
+        file = database_file(connection)
+        yield from _outbox(doubts(outbox_folder(config.ledger, file), file))
+
+
+def _outbox(found: Iterable[ConfigError]) -> Iterator[CheckMessage]:
+    for doubt in found:
+        yield Warning(doubt.message, hint=doubt.hint, id="llmkit.W009")
 
 
 def _login(conf: Conf) -> Iterator[CheckMessage]:

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
 
-from llmkit.config import Config
+from llmkit.config import Config, LedgerConfig
 from llmkit.ledger.base import Ledger
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
+from llmkit.ledger.outbox.ledger import OutboxLedger
+from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.worker import WorkerName
-from llmkit.ledger.writer import LedgerWriter
-from llmkit_django.store import DjangoStore, ledger_connection
+from llmkit_django.store import DjangoStore, database_file, identity, ledger_connection
 from llmkit_django.transactions import is_testing, transaction_of
 
 log = logging.getLogger("llmkit.ledger")
@@ -27,7 +28,7 @@ def make_ledger(config: Config) -> Ledger | None:
     ledger = config.ledger
     if ledger is False or ledger.database is not None:
         return None
-    return DjangoLedger(on_host=ledger.connection == "host")
+    return DjangoLedger(ledger)
 
 
 class _Way(NamedTuple):
@@ -45,10 +46,10 @@ class DjangoLedger:
     transaction of the host's is written when that has ended: it would wait for itself.
     """
 
-    def __init__(self, *, on_host: bool) -> None:
+    def __init__(self, settings: LedgerConfig) -> None:
         worker = WorkerName()
-        self._on_host = on_host
-        self._own = LedgerWriter(DjangoStore(worker, own=True))
+        self._on_host = settings.connection == "host"
+        self._own = _own(settings, worker)
         self._host = HostLedger(DjangoStore(worker, own=False), from_async=_from_async)
         # Open rows in transactions of tests: whose thread a destructor runs in, nobody knows.
         self._in_tests: set[tuple[str, int]] = set()
@@ -66,7 +67,7 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = await self._async_way()
         if way.until is not None:
-            self._own.begin_later(opening, until=way.until)
+            await self._own.abegin_later(opening, until=way.until)
         else:
             self._note(way, opening)
             await way.ledger.abegin(opening)
@@ -100,7 +101,7 @@ class DjangoLedger:
         """Write a final row; see `Ledger`."""
         way = await self._async_way()
         if way.until is not None:
-            self._own.begin_later(opening, closing, until=way.until)
+            await self._own.abegin_later(opening, closing, until=way.until)
         else:
             await way.ledger.arecord(opening, closing)
 
@@ -145,6 +146,19 @@ class DjangoLedger:
 
     def _is_on_host(self) -> bool:
         return self._on_host or _is_in_memory()
+
+
+def _own(settings: LedgerConfig, worker: Callable[[], str]) -> OutboxLedger:
+    """Make the ledger over connections of its threads."""
+    connection = ledger_connection()
+    return with_outbox(
+        DjangoStore(worker, own=True),
+        DjangoStore(worker, own=True),
+        settings,
+        database=identity(connection),
+        file=database_file(connection),
+        worker=worker,
+    )
 
 
 def _is_in_memory() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -119,6 +120,19 @@ class DjangoStore:
 def ledger_connection() -> BaseDatabaseWrapper:
     """Return this thread's connection to the database that the ledger is in."""
     return connections[router.db_for_write(UsageRecord)]
+
+
+def database_file(connection: BaseDatabaseWrapper) -> Path | None:
+    """Return the file that a database is; None if it is on a server, or in memory."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():
+        return None
+    return Path(connection.settings_dict["NAME"]).absolute()
+
+
+def identity(connection: BaseDatabaseWrapper) -> str:
+    """Return what tells a database from others."""
+    settings = connection.settings_dict
+    return " ".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
 
 
 def _unavailable(error: Exception, alias: str) -> LedgerUnavailable:

@@ -14,7 +14,7 @@ from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
 from llmkit.ledger.host import HostLedger
-from llmkit.ledger.own import open_own
+from llmkit.ledger.own import check_own
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
@@ -120,7 +120,8 @@ def _check_books(config: Config, app: Flask) -> None:
         elif "sqlalchemy" not in app.extensions:
             config.for_host(None)
     elif settings.connection == "own" and settings.database != uri:
-        open_own(config, worker="")
+        for _ in check_own(config):  # what it finds is logged when the ledger is made
+            pass
 
 
 def current_state() -> State:

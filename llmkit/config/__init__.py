@@ -160,6 +160,8 @@ class ConcurrencyConfig(Section):
 class LedgerConfig(Section):
     """Where the calls are recorded. A call whose row cannot be written is not made.
 
+    While the database is away the rows go to the outbox, a file in the folder `outbox` (None: beside a SQLite file, else the system's
+    folder for the state of apps), and follow when it is back. With `on_store_error` "refuse" new calls are refused meanwhile.
     If `database` is None, the app's own database is used; without a framework, nothing is recorded. `connection` says which
     connection writes the rows: "own" is a connection of llmkit's, so that the app's rollback does not remove them; "host" is the
     app's connection, in the app's transaction.
@@ -167,8 +169,8 @@ class LedgerConfig(Section):
 
     database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own", "host"] = "own"
-    on_store_error: Annotated[Literal["refuse"], NOT_BUILT] = "refuse"
-    outbox: Annotated[None, NOT_BUILT] = None
+    on_store_error: Literal["outbox", "refuse"] = "outbox"
+    outbox: Annotated[str, Field(min_length=1)] | None = None
     store_content: Annotated[Literal[False], NOT_BUILT] = False
 
 

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 from llmkit.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from llmkit.ledger.database import check_kind as check_kind  # for the adapters
+    from llmkit.ledger.database import check as check  # for the adapters
+    from llmkit.ledger.database import check_kind as check_kind
     from llmkit.ledger.report import recent, totals, usage_text
     from llmkit.ledger.schema import metadata, usage
     from llmkit.ledger.sql import open_ledger
+    from llmkit.ledger.sql import open_with_outbox as open_with_outbox
 
 _HOMES = {
+    "check": "llmkit.ledger.database",
     "check_kind": "llmkit.ledger.database",
     "metadata": "llmkit.ledger.schema",
     "open_ledger": "llmkit.ledger.sql",
+    "open_with_outbox": "llmkit.ledger.sql",
     "recent": "llmkit.ledger.report",
     "totals": "llmkit.ledger.report",
     "usage": "llmkit.ledger.schema",

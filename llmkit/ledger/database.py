@@ -52,6 +52,21 @@ def database_url(text: str) -> URL:
     return _absolute(url) if url.drivername == "sqlite" else url
 
 
+def check(text: str) -> Path | None:
+    """See that a database can be the ledger's own, as far as that is known before anything connects.
+
+    Returns:
+        The file that it is, if it is one.
+
+    Raises:
+        ConfigError: it is no URL, or is of another kind.
+        MissingExtra: the driver is not installed.
+    """
+    url = database_url(text)
+    new_engine(url)
+    return file_of(url)
+
+
 def check_kind(text: str, *, own: bool) -> None:
     """See that a host's database is of a kind that the ledger can use, wherever it is.
 
@@ -85,6 +100,14 @@ def is_in_memory(url: URL) -> bool:
         return False
     name = url.database or ":memory:"
     return ":memory:" in name or url.query.get("mode") == "memory" or "mode=memory" in name
+
+
+def file_of(url: URL) -> Path | None:
+    """Return the file that a database is; None if it is none, or is named in a way of SQLite's own."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or not name or name.startswith("file:"):
+        return None
+    return Path(name)
 
 
 def not_supported(backend: str) -> ConfigError:

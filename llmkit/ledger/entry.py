@@ -42,6 +42,11 @@ class Entry:
         """Whether it has no row, and waits for those of others."""
         return self.opening is None and self.closing is None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for it, and hears of an error."""
+        return self.gate is not None or self.future is not None
+
 
 Written = list[tuple[Entry, LedgerUnavailable | None]]
 """Entries, each with why it was not written; None if it was."""

@@ -1,12 +1,19 @@
-"""What the ledger's thread works on: what was handed in, what the store failed to take, and what must not be written yet."""
+"""The ledger's thread: it writes what was handed in, what the store failed to take before, and what had to wait."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from queue import SimpleQueue
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
-from llmkit.ledger.entry import Entry
+from llmkit.ledger.base import Sink
+from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_retry
+from llmkit.ledger.groups import write_group
 from llmkit.ledger.held import LOOK_EVERY, Held
+from llmkit.ledger.row import RowRejected
+
+logger = logging.getLogger("llmkit.ledger")
 
 
 class Run:
@@ -14,17 +21,30 @@ class Run:
 
     Attributes:
         queue: what was handed in; None is the end.
+        writing: what the thread is writing.
         failed: what the store could not take, to be tried again. The thread's own.
         held: what waits for its caller's transaction. The thread's own.
     """
 
-    __slots__ = ("failed", "held", "lock", "queue", "starting", "stopped", "thread")
-
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        store: Sink,
+        *,
+        max_group: int,
+        limit: int,
+        retry_every: float,
+        spill: Callable[[list[Entry]], None] | None,
+    ) -> None:
+        self._store = store
+        self._max_group = max_group
+        self._limit = limit
+        self._retry_every = retry_every
+        self._spill = spill
         # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
         # may submit too.
         self.lock = threading.RLock()
         self.queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self.writing: list[Entry] = []
         self.failed: list[Entry] = []
         self.held = Held()
         self.thread: threading.Thread | None = None
@@ -36,11 +56,18 @@ class Run:
         """How many entries wait that are out of the queue."""
         return len(self.failed) + len(self.held)
 
-    def patience(self, retry_every: float) -> float | None:
-        """Return how long to wait for what comes next before what is kept is tried again, in seconds."""
-        if self.held:
-            return min(retry_every, LOOK_EVERY)
-        return retry_every if self.failed else None
+    def take_all(self) -> list[Entry]:
+        """Take all entries out of the queue; its end stays."""
+        taken: list[Entry] = []
+        while True:
+            try:
+                entry = self.queue.get_nowait()
+            except Empty:
+                return taken
+            if entry is None:
+                self.queue.put(None)
+                return taken
+            taken.append(entry)
 
     def stop(self) -> threading.Thread | None:
         """Let the thread end when it has written what waits."""
@@ -48,3 +75,89 @@ class Run:
             self.stopped = True
             self.queue.put(None)
             return self.thread
+
+    def work(self, previous: threading.Thread | None) -> None:
+        """Write what is handed in until the end: the thread's work."""
+        if previous is not None:
+            previous.join()  # it may still be writing, and the store has one user at a time
+        while self._serve():
+            pass
+        self._write_kept(at_last=True)
+        if self.kept:
+            logger.error("%d rows could not be written before the ledger was closed", self.kept)
+        self._store.close()
+
+    def _serve(self) -> bool:
+        """Write one group, as soon as there is one; return False at the end."""
+        queue = self.queue
+        try:
+            entry = queue.get(timeout=self._patience())
+        except Empty:
+            self._write_kept()
+            return True
+        if entry is None:
+            return False
+        group = [entry]
+        while len(group) < self._max_group:
+            try:
+                entry = queue.get_nowait()
+            except Empty:
+                break
+            if entry is None:
+                queue.put(None)  # nothing can follow it: this group first, then the end
+                break
+            group.append(entry)
+        group, held = self.held.set_aside(group)
+        settle([(entry, None) for entry in held])
+        if not group:
+            return True
+        self.writing = group
+        results = write_group(self._store, group)
+        self.writing = []
+        if self._spill is None:
+            self.failed += to_retry(results)[: max(0, self._limit - self.kept)]
+        elif left := [entry for entry, error in results if may_be_taken_yet(error)]:
+            self._spill([entry for entry in left if not entry.is_awaited])
+        if any(entry.is_flush for entry in group):
+            self._write_kept()
+        settle(results)
+        failures = [failure for _, failure in results if failure is not None]
+        if failures:
+            logger.warning(
+                "%d of %d rows could not be written: %s", len(failures), len(group), failures[0]
+            )
+        if len(failures) < len(group):
+            self._write_kept()  # the store serves
+        return True
+
+    def _write_kept(self, *, at_last: bool = False) -> None:
+        """Write what waits, as far as the store takes it and its callers' transactions have ended."""
+        while group := self.failed[: self._max_group]:
+            results = write_group(self._store, group)
+            still = _still_kept(results)
+            self.failed = still + self.failed[len(group) :]
+            if still:
+                return
+            logger.warning(
+                "%d of %d waiting rows were written: the database is back",
+                sum(error is None for _, error in results),
+                len(results),
+            )
+        while group := self.held.ready(self._max_group, at_last=at_last):
+            still = _still_kept(write_group(self._store, group))
+            self.held.drop(entry for entry in group if entry not in still)
+            if still:
+                return
+
+    def _patience(self) -> float | None:
+        """Return how long to wait for what comes next before what is kept is tried again, in seconds."""
+        if self.held:
+            return min(self._retry_every, LOOK_EVERY)
+        return self._retry_every if self.failed else None
+
+
+def _still_kept(results: Written) -> list[Entry]:
+    for _, error in results:
+        if isinstance(error, RowRejected):
+            logger.warning("a waiting row could not be written: %s", error)
+    return [entry for entry, error in results if may_be_taken_yet(error)]

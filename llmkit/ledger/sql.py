@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -15,16 +15,23 @@ from sqlalchemy.engine import URL, Connection, Dialect, Engine
 from llmkit.ledger.database import (
     connect_to_read,
     database_url,
+    file_of,
     new_engine,
     not_supported,
     set_up,
+    shown,
     unavailable,
 )
+from llmkit.ledger.outbox.ledger import OutboxLedger
+from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.reading import TableReader
 from llmkit.ledger.row import Closing, Opening, RowRejected
 from llmkit.ledger.schema import metadata, usage
 from llmkit.ledger.statements import Statement, closing_statement, opening_statement
 from llmkit.ledger.writer import LedgerWriter
+
+if TYPE_CHECKING:
+    from llmkit.config import LedgerConfig
 
 # Locked, or full: the time to wait has been spent, and a new connection would not help.
 _BUSY_SQLITE = {5, 6, 13}  # SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL
@@ -38,7 +45,7 @@ _inherited: list[Connection] = []
 
 
 def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWriter:
-    """Make the writer for a database. Nothing is opened before the first row.
+    """Make the writer for a database, without an outbox. Nothing is opened before the first row.
 
     Args:
         database: its URL, `sqlite:///path/to/file.db` or `postgresql://user:password@host/name`.
@@ -49,6 +56,23 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
         ConfigError: the URL cannot be used.
     """
     return LedgerWriter(SQLStore(database_url(database), worker=worker))
+
+
+def open_with_outbox(settings: LedgerConfig, *, worker: Callable[[], str]) -> OutboxLedger:
+    """Make the ledger that the settings describe, in a database of its own. Nothing is opened before the first row.
+
+    Raises:
+        ConfigError: the URL of the database cannot be used.
+    """
+    url = database_url(settings.database or "")
+    return with_outbox(
+        SQLStore(url, worker=worker),
+        SQLStore(url, worker=worker),
+        settings,
+        database=f"{shown(url)} {url.query.get('host', '')}",
+        file=file_of(url),
+        worker=worker,
+    )
 
 
 class SQLStore(TableReader):

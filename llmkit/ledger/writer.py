@@ -12,14 +12,13 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
-from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_retry
-from llmkit.ledger.groups import write_group
-from llmkit.ledger.row import Closing, Opening, RowRejected, unsent
+from llmkit.ledger.entry import Entry, settle
+from llmkit.ledger.row import Closing, Opening, unsent
 from llmkit.ledger.run import Run
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ class LedgerWriter:
         begin_timeout: how long the opening of a row is waited for, in seconds.
         finish_timeout: the same for its closing, which holds up the end of an answer.
         retry_every: how often a store that is down is tried again, in seconds.
+        spill: takes what the store failed to take and nobody waits for, in place of keeping it here. May come from any thread.
+        keeps_late: whether whoever waited for a row that is late sees to it, and it is not closed as refused.
     """
 
     def __init__(
@@ -60,13 +61,17 @@ class LedgerWriter:
         begin_timeout: float = 5.0,
         finish_timeout: float = 1.0,
         retry_every: float = 1.0,
+        spill: Callable[[list[Entry]], None] | None = None,
+        keeps_late: bool = False,
     ) -> None:
-        self._store = store
-        self._max_group = max_group
+        self._new_run = partial(
+            Run, store, max_group=max_group, limit=limit, retry_every=retry_every, spill=spill
+        )
         self._limit = limit
         self._begin_timeout = begin_timeout
         self._finish_timeout = finish_timeout
-        self._retry_every = retry_every
+        self._spill = spill
+        self._keeps_late = keeps_late
         self._runs: dict[int, Run] = {}
         self._last_thread: threading.Thread | None = None
 
@@ -76,11 +81,11 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: it is not known to be committed; the call must not be made.
         """
-        self._wait(Entry(opening, None), self._begin_timeout)
+        self.write(opening, None)
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
-        await self._await(Entry(opening, None), self._begin_timeout)
+        await self.awrite(opening, None)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; return when it is committed. Closing it again changes nothing.
@@ -97,10 +102,15 @@ class LedgerWriter:
 
     def finish_soon(self, closing: Closing) -> None:
         """Hand in a closing without waiting, as in a destructor. A failure is logged."""
-        try:
-            self._submit(Entry(None, closing))
-        except LedgerUnavailable as error:
-            logger.warning("a row could not be closed: %s", error)
+        self.hand_in([Entry(None, closing)])
+
+    def hand_in(self, entries: list[Entry]) -> None:
+        """Hand in what nobody waits for. A failure is logged."""
+        for entry in entries:
+            try:
+                self._submit(Entry(entry.opening, entry.closing))
+            except LedgerUnavailable as error:
+                logger.warning("a row could not be closed: %s", error)
 
     def record(self, opening: Opening, closing: Closing) -> None:
         """Write a row that is final at once: of a call that was refused, or needed no attempt.
@@ -108,10 +118,18 @@ class LedgerWriter:
         Raises:
             LedgerUnavailable: it is not known to be committed.
         """
-        self._wait(Entry(opening, closing), self._begin_timeout)
+        self.write(opening, closing)
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
+        await self.awrite(opening, closing)
+
+    def write(self, opening: Opening, closing: Closing | None) -> None:
+        """Write a row, final or not; see `begin` and `record`."""
+        self._wait(Entry(opening, closing), self._begin_timeout)
+
+    async def awrite(self, opening: Opening, closing: Closing | None) -> None:
+        """Do what `write` does, without blocking the event loop."""
         await self._await(Entry(opening, closing), self._begin_timeout)
 
     def begin_later(
@@ -134,6 +152,22 @@ class LedgerWriter:
         with suppress(LedgerUnavailable):
             self._wait(Entry(None, None), timeout)
 
+    def give_up(self, error: LedgerUnavailable) -> None:
+        """Spill all that the store has not taken yet, because it hangs, so that its thread cannot.
+
+        Whoever waits gets the error. What the thread is writing may be written all the same.
+        """
+        run = self._runs.get(os.getpid())
+        if run is not None:
+            self._empty(run, error)
+
+    def _empty(self, run: Run, error: LedgerUnavailable) -> None:
+        if self._spill is None:
+            return
+        waiting = run.take_all()
+        settle([(entry, error) for entry in waiting])
+        self._spill([entry for entry in (*run.writing, *waiting) if not entry.is_awaited])
+
     def close(self, timeout: float = 5.0) -> None:
         """Write what waits, end the thread and close the connection; the next use starts again.
 
@@ -149,6 +183,8 @@ class LedgerWriter:
             thread is not None and thread is not threading.current_thread()
         ):  # a finaliser may run in it
             thread.join(timeout)
+            if thread.is_alive():
+                self._empty(run, LedgerUnavailable("the ledger is closed"))
 
     def _wait(self, entry: Entry, timeout: float) -> None:
         gate = entry.gate = threading.Lock()
@@ -185,7 +221,8 @@ class LedgerWriter:
             future.set_exception(self._late(entry, timeout))
 
     def _late(self, entry: Entry, timeout: float) -> LedgerUnavailable:
-        self._disown(entry, "refused", timeout)
+        if not self._keeps_late:
+            self._disown(entry, "refused", timeout)
         return LedgerUnavailable(
             f"the ledger did not answer within {timeout:g} s",
             hint="Its database is slow or locked.",
@@ -197,7 +234,8 @@ class LedgerWriter:
             error_type = LedgerUnavailable.type if status == "refused" else None
             closing = unsent(entry.opening, status, seconds, error_type=error_type)
             with suppress(LedgerUnavailable):
-                self._submit(Entry(None, closing))
+                # Where each may go another way, they go together.
+                self._submit(Entry(None if self._spill is None else entry.opening, closing))
 
     def _submit(self, entry: Entry) -> None:
         pid = os.getpid()
@@ -205,7 +243,7 @@ class LedgerWriter:
             # A run belongs to the process that made it, so a fork inherits no lock that is held and
             # no thread that is gone. setdefault is atomic: threads that race in a new process agree
             # on one run.
-            run = self._runs.get(pid) or self._runs.setdefault(pid, Run())
+            run = self._runs.get(pid) or self._runs.setdefault(pid, self._new_run())
             with run.lock:
                 if run.stopped:
                     continue
@@ -226,7 +264,7 @@ class LedgerWriter:
 
     def _start(self, run: Run) -> threading.Thread:
         thread = threading.Thread(
-            target=self._work, args=(run, self._last_thread), name="llmkit-ledger", daemon=True
+            target=run.work, args=(self._last_thread,), name="llmkit-ledger", daemon=True
         )
         try:
             thread.start()
@@ -237,77 +275,3 @@ class LedgerWriter:
             ) from error
         self._last_thread = thread
         return thread
-
-    def _work(self, run: Run, previous: threading.Thread | None) -> None:
-        if previous is not None:
-            previous.join()  # it may still be writing, and the store has one user at a time
-        while self._serve(run):
-            pass
-        self._write_kept(run, at_last=True)
-        if run.kept:
-            logger.error("%d rows could not be written before the ledger was closed", run.kept)
-        self._store.close()
-
-    def _serve(self, run: Run) -> bool:
-        """Write one group, as soon as there is one; return False at the end."""
-        queue = run.queue
-        try:
-            entry = queue.get(timeout=run.patience(self._retry_every))
-        except Empty:
-            self._write_kept(run)
-            return True
-        if entry is None:
-            return False
-        group = [entry]
-        while len(group) < self._max_group:
-            try:
-                entry = queue.get_nowait()
-            except Empty:
-                break
-            if entry is None:
-                queue.put(None)  # nothing can follow it: this group first, then the end
-                break
-            group.append(entry)
-        group, held = run.held.set_aside(group)
-        settle([(entry, None) for entry in held])
-        if not group:
-            return True
-        results = write_group(self._store, group)
-        run.failed += to_retry(results)[: max(0, self._limit - run.kept)]
-        if any(entry.is_flush for entry in group):
-            self._write_kept(run)
-        settle(results)
-        failures = [failure for _, failure in results if failure is not None]
-        if failures:
-            logger.warning(
-                "%d of %d rows could not be written: %s", len(failures), len(group), failures[0]
-            )
-        if len(failures) < len(group):
-            self._write_kept(run)  # the store serves
-        return True
-
-    def _write_kept(self, run: Run, *, at_last: bool = False) -> None:
-        """Write what waits, as far as the store takes it and its callers' transactions have ended."""
-        while group := run.failed[: self._max_group]:
-            results = write_group(self._store, group)
-            still = _still_kept(results)
-            run.failed = still + run.failed[len(group) :]
-            if still:
-                return
-            logger.warning(
-                "%d of %d waiting rows were written: the database is back",
-                sum(error is None for _, error in results),
-                len(results),
-            )
-        while group := run.held.ready(self._max_group, at_last=at_last):
-            still = _still_kept(write_group(self._store, group))
-            run.held.drop(entry for entry in group if entry not in still)
-            if still:
-                return
-
-
-def _still_kept(results: Written) -> list[Entry]:
-    for _, error in results:
-        if isinstance(error, RowRejected):
-            logger.warning("a waiting row could not be written: %s", error)
-    return [entry for entry, error in results if may_be_taken_yet(error)]

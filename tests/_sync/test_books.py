@@ -238,10 +238,11 @@ def test_without_a_price_the_cost_is_unknown(tmp_path: Path) -> None:
 
 
 def test_without_the_books_nothing_is_sent(tmp_path: Path) -> None:
-    """When the row cannot be written the call is not made."""
+    """When the row cannot be written, and the app would rather not call then, the call is not made."""
     folder = tmp_path / "ledger.db"
+    ledger = {"database": database(tmp_path), "on_store_error": "refuse"}
     with Emulator(behaviour=TEXT) as emulator:
-        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        kit = make_kit(emulator, ledger=ledger)
         folder.mkdir()
         with pytest.raises(LedgerUnavailable):
             kit.client.complete("Say hi")

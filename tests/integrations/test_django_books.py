@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,57 @@ def test_the_projects_own_tests(kind: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "slow or locked" not in done.stderr
+
+
+KILLED = """
+import os, signal, sys
+import django
+django.setup()
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+from llmkit.testing import Behaviour, Emulator
+from llmkit_django import get_client
+from llmkit_django.conf import current
+from llmkit_django.models import UsageRecord
+from support.kits import settings as llmkit_settings
+
+call_command("migrate", verbosity=0)
+with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+    settings.LLMKIT = {**llmkit_settings(emulator), "ledger": {}}
+    if sys.argv[1] == "killed":
+        with transaction.atomic():
+            UsageRecord.objects.create(call_id="of the project", attempt=1, status="x", alias="x", streamed=False,
+                started_at="2026-01-01T00:00Z", input_source="x", output_source="x", worker="x")
+            get_client().complete("Say hi")
+            os.kill(os.getpid(), signal.SIGKILL)
+    get_client().complete("Say hi")
+    current().kit.ledger.flush(30)
+    current().close()
+print(sorted(UsageRecord.objects.values_list("status", flat=True)))
+"""
+
+
+def test_a_kill_inside_a_transaction_loses_no_row(tmp_path: Path) -> None:
+    """On SQLite the row waits for the end of the project's transaction: in the outbox, where the next process finds it."""
+    env = environ(
+        LLMKIT_TEST_DATABASES=json.dumps({"default": sqlite(tmp_path / "a.db")}),
+        DJANGO_SETTINGS_MODULE="support.django_project.settings",
+    )
+
+    def run_it(how: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", KILLED, how],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    killed = run_it("killed")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list(tmp_path.glob("*.outbox"))
+    after = run_it("afterwards")
+    assert after.stdout.strip() == "['finished', 'finished']", after.stderr
+    assert not list(tmp_path.glob("*.outbox"))

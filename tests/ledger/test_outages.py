@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from llmkit import LedgerUnavailable
 from llmkit.testing import Behaviour, Emulator
 from support.kits import ASYNC_TRANSPORTS, make_kit
 from support.ledger import read
+from support.waits import wait_for
 
 HELD = Behaviour(tokens=3, delay=0, hold_at=2)
 Outage = Callable[[], contextlib.AbstractContextManager[None]]
@@ -39,10 +41,39 @@ def locked(path: str) -> Iterator[None]:
         other.close()
 
 
-def test_it_goes_in_the_middle_of_a_stream(database: str, outage: Outage) -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return where the outbox is."""
+    return tmp_path / "outbox"
+
+
+def test_calls_go_on_while_it_is_away(database: str, outage: Outage, folder: Path) -> None:
+    """One that runs and new ones; when it is back each has one row, closed, and nothing is left in the outbox."""
+    with Emulator(behaviour=HELD) as emulator:
+        kit = make_kit(emulator, ledger={"database": database, "outbox": str(folder)})
+        with kit.client.stream("Say hi") as stream:
+            first = stream.read()
+            with outage():
+                emulator.behaviour = Behaviour(tokens=1)
+                assert [kit.client.complete("Say hi").text for _ in range(5)]
+                emulator.release(None)
+                assert len([*(first or []), *stream]) == 4
+                assert list(folder.iterdir())
+        wait_for(lambda: list(folder.iterdir()), [])
+        kit.client.complete("Say hi")
+        kit.close()
+        assert len(emulator.requests) == 7
+    rows = read(database)
+    assert sorted(row["output_tokens"] for row in rows) == [*[1] * 6, 3]
+    assert {row["status"] for row in rows} == {"finished"}
+    assert len({row["call_id"] for row in rows}) == len(rows)
+
+
+def test_where_calls_are_refused_meanwhile(database: str, outage: Outage, folder: Path) -> None:
     """The answer arrives in full, new calls are refused unsent, and the rows are right when it is back."""
     with Emulator(behaviour=HELD) as emulator:
-        kit = make_kit(emulator, ledger={"database": database})
+        ledger = {"database": database, "outbox": str(folder), "on_store_error": "refuse"}
+        kit = make_kit(emulator, ledger=ledger)
         with kit.client.stream("Say hi") as stream:
             first = stream.read()
             with outage():

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ from support.memory_store import Down, MemoryStore
 WRITER = """
 import os, sys, time
 from pathlib import Path
+from types import MappingProxyType
 from llmkit.ledger.outbox.store import Outbox
 from support.ledger import closing, opening
 outbox = Outbox(Path(sys.argv[1]), database="db", worker=lambda: f"other-{os.getpid()}")
@@ -57,7 +59,7 @@ def rows_in(path: Path) -> list[Opening | Closing | None]:
 @given(text=st.text(), tag=st.text())
 def test_any_row_comes_back(text: str, tag: str) -> None:
     """Whatever is in its strings: line ends, quotes, any letter."""
-    row = opening(text, user_key=text, tags={tag: text})
+    row = opening(text, user_key=text, tags=MappingProxyType({tag: text}))
     assert list(decode(encode(row))) == [row]
     end = closing(text, error_code=text)
     assert list(decode(encode(row) + encode(end))) == [row, end]

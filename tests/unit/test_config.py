@@ -78,8 +78,8 @@ def test_price_zero_is_free() -> None:
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
         (
-            {"ledger": {"on_store_error": "outbox"}},
-            "ledger.on_store_error is not supported by this version; remove it",
+            {"ledger": {"store_content": True}},
+            "ledger.store_content is not supported by this version; remove it",
         ),
         ({"cache": {"ttl": 3600}}, "cache is not supported by this version; remove it"),
         ({"namespace": "shop"}, "namespace is not supported by this version; remove it"),
@@ -99,7 +99,7 @@ def test_price_zero_is_free() -> None:
         ({"ledger": True}, "ledger"),
         (
             {"ledger": "sqlite:///llm.db"},
-            "ledger has to be a dict with some of the keys connection, database, or False",
+            "ledger has to be a dict with some of the keys connection, database, on_store_error, outbox, or False",
         ),
         ({"ledger": None}, "or False to record nothing"),
         ({"retry": 3}, "retry has to be a dict with some of the keys attempts, wait_initial"),
@@ -137,7 +137,10 @@ def test_price_zero_is_free() -> None:
         ({"relay": {"allowed_origins": "*"}}, "relay.allowed_origins: an origin"),
         ({"cach": {}}, "cach is not a setting (known settings: concurrency"),
         ({"models": {"default": "gpt-5"}}, "did you mean 'openai:gpt-5'? Correct the settings"),
-        ({"ledger": {"on_store_error": "x"}}, "ledger.on_store_error is not supported by this"),
+        (
+            {"ledger": {"on_store_error": "x"}},
+            "ledger.on_store_error: it has to be 'outbox' or 'refuse'",
+        ),
         ({"api_key": "sk-1"}, "api_key is not a setting; did you mean providers.<name>.api_key?"),
         ({"base_url": "http://x"}, "did you mean providers.<name>.base_url?"),
         ({"max_tokens": 3}, "did you mean defaults.max_tokens or relay.max_tokens?"),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from llmkit.ledger.outbox.locks import Descriptor, try_lock
+from llmkit.ledger.outbox.locks import Descriptor, is_at, try_lock
 
 # Read by others than its owner's user, a row could tell who asked which model when.
 _MODE = 0o600
@@ -92,7 +92,7 @@ class OutboxFile:
     def _usable(self) -> Descriptor:
         """Return the open file; a new one if there is none, or if somebody deleted it."""
         file, path = self._file, self._path
-        if file is not None and path is not None and _is_at(file.number, path):
+        if file is not None and path is not None and is_at(file.number, path):
             return file
         rest = b"" if file is None else _read_at(file.number, self._taken, self.waiting)
         self._forget()
@@ -109,7 +109,7 @@ class OutboxFile:
             path = self._folder / self._new_name()
             file = Descriptor(os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE))
             # Whoever looks for files without an owner may have taken it for one, between these two lines.
-            if try_lock(file.number) and _is_at(file.number, path):
+            if try_lock(file.number) and is_at(file.number, path):
                 _sync_folder(self._folder)
                 return path, file
             file.close()
@@ -149,14 +149,6 @@ def _write(number: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(number, view) :]
-
-
-def _is_at(number: int, path: Path) -> bool:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(found, os.fstat(number))
 
 
 def _sync_folder(folder: Path) -> None:

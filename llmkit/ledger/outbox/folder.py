@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hashlib import blake2s
 from pathlib import Path
 
-from llmkit.ledger.outbox.locks import Descriptor, try_lock
+from llmkit.ledger.outbox.locks import Descriptor, is_at, try_lock
 
 _ENDING = ".outbox"
 # What goes with the machine's memory, or with a container.
@@ -52,7 +52,8 @@ def abandoned(folder: Path, prefix: str) -> Iterator[tuple[Path, Descriptor]]:
         except OSError:  # gone meanwhile, or another user's
             continue
         try:
-            if try_lock(file.number):
+            # Whoever had the lock until now may have written its rows, and deleted it.
+            if try_lock(file.number) and is_at(file.number, path):
                 yield path, file
         finally:
             file.close()

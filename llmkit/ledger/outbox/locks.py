@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import weakref
+from pathlib import Path
 
 if sys.platform == "win32":
     import msvcrt
@@ -31,6 +32,15 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+def is_at(number: int, path: Path) -> bool:
+    """Whether an open file is the one with this name, and was not deleted."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(number))
 
 
 class Descriptor:

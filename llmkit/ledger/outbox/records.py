@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from zlib import crc32
 
@@ -17,7 +17,13 @@ class _Line(msgspec.Struct, omit_defaults=True):
     closing: Closing | None = None
 
 
-_encode = msgspec.json.Encoder().encode
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):  # tags that cannot be changed
+        return dict(value)
+    raise TypeError(type(value).__name__)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode = msgspec.json.Decoder(_Line).decode
 
 

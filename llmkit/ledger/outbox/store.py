@@ -60,6 +60,8 @@ class Outbox:
             raise RowRejected(
                 f"a row cannot be written to the outbox ({type(error).__name__})"
             ) from error
+        if not lines:  # somebody waits for the rows of others
+            return
         file = self.file
         try:
             file.append(b"".join(lines))

@@ -1,0 +1,187 @@
+"""The thread that brings the rows of the outbox into the ledger's store, and what it knows of this process's rows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.base import Sink
+from llmkit.ledger.entry import row_of
+from llmkit.ledger.outbox.drain import drain, drain_abandoned
+from llmkit.ledger.outbox.store import Outbox
+from llmkit.ledger.row import Closing, Opening
+
+logger = logging.getLogger("llmkit.ledger")
+
+# How often the end of a caller's transaction is looked for, in seconds.
+LOOK_EVERY = 0.05
+Key = tuple[str, int]
+
+
+class Keeper:
+    """Drains the outbox of one process, and the files of processes that have ended.
+
+    Args:
+        store: where the rows go. The thread's own.
+        outbox: where they come from.
+        retry_every: how often a store that is away is tried, in seconds.
+        scan_every: how often files of processes that have ended are looked for, in seconds.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Sink,
+        outbox: Outbox,
+        *,
+        retry_every: float,
+        scan_every: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._retry_every = retry_every
+        self._scan_every = scan_every
+        self._clock = clock
+        self._changed = threading.Condition(threading.RLock())  # a destructor may come within
+        self._away: LedgerUnavailable | None = None
+        self._rows: set[Key] = set()
+        self._waits: list[Callable[[], bool]] = []
+        self._try_at = self._scan_at = clock()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def away(self) -> LedgerUnavailable | None:
+        """Why the store took the last row not; None if it serves."""
+        return self._away
+
+    def holds(self, row: Opening | Closing) -> bool:
+        """Whether the opening of a row is in the outbox, so that its closing has to follow it there."""
+        return row_of(row) in self._rows
+
+    def went_away(self, error: LedgerUnavailable) -> bool:
+        """Take note that the store does not serve; say whether that is new."""
+        with self._changed:
+            is_new, self._away = self._away is None, error
+            self._try_at = self._clock() + self._retry_every
+            self._wake()
+        if is_new:
+            logger.warning("rows go to the outbox in %s: %s", self._outbox.folder, error)
+        return is_new
+
+    def expect(self, opening: Opening) -> None:
+        """Take note of a row before it goes to the outbox."""
+        with self._changed:
+            self._rows.add(row_of(opening))
+            self._wake()
+
+    def forget(self, rows: Iterable[Opening | Closing]) -> None:
+        """Take note that rows are not in the outbox, or not any more."""
+        with self._changed:
+            self._rows.difference_update(map(row_of, rows))
+
+    def wait_for(self, until: Callable[[], bool]) -> None:
+        """Leave the outbox alone until a caller's transaction has ended."""
+        with self._changed:
+            self._waits.append(until)
+            self._wake()
+
+    def start(self) -> None:
+        """Start the thread, if it does not run."""
+        with self._changed:
+            if self._thread is None and not self._ended:
+                self._thread = threading.Thread(target=self._run, name="llmkit-outbox", daemon=True)
+                self._thread.start()
+
+    def look(self) -> None:
+        """See what has come into the outbox."""
+        with self._changed:
+            self._wake()
+
+    def flush(self, timeout: float) -> None:
+        """Wait until the outbox is empty, as far as it can be now, for so many seconds at most."""
+        with self._changed:
+            self._wake()
+            self._changed.wait_for(self._is_flushed, timeout)
+
+    def _is_flushed(self) -> bool:
+        if not self._outbox.file.waiting or self._away is not None:
+            return True
+        return not all(until() for until in self._waits)
+
+    def stop(self, timeout: float) -> None:
+        """Bring what can be brought, whatever it waits for, and end the thread, in so many seconds."""
+        with self._changed:
+            self._ended = True
+            self._wake()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                ended = self._ended
+            if ended:
+                break
+            self._step()
+            with self._changed:
+                if not self._ended:
+                    self._changed.wait(self._patience())
+        if self._outbox.file.waiting:
+            self._drain()
+        self._store.close()
+
+    def _patience(self) -> float:
+        if self._away is None and self._waits:
+            return LOOK_EVERY
+        if self._away is None and self._outbox.file.waiting:
+            return 0.0  # it came just now
+        next_look = self._scan_at if self._away is None else self._try_at
+        return max(0.0, next_look - self._clock())
+
+    def _step(self) -> None:
+        with self._changed:
+            self._waits = [until for until in self._waits if not until()]
+            waits = bool(self._waits)
+        if self._away is not None and self._clock() < self._try_at:
+            return
+        if self._outbox.file.waiting and not waits:
+            self._drain()
+        elif self._away is not None and not self._outbox.file.waiting:
+            self._away = None  # nothing to try it with: the next row does
+        if self._away is None and self._clock() >= self._scan_at:
+            self._scan_at = self._clock() + self._scan_every
+            error = drain_abandoned(self._outbox.folder, self._outbox.prefix, self._store)
+            self._store.close()
+            if error is not None:
+                self.went_away(error)
+
+    def _drain(self) -> None:
+        """Bring what is in this process's file into the store."""
+        error = drain(self._outbox.file, self._store, self._written)
+        if error is not None:
+            self.went_away(error)
+            return
+        self._store.close()
+        self._came_back()
+
+    def _written(self, rows: list[Opening | Closing]) -> None:
+        self.forget(row for row in rows if isinstance(row, Opening))
+        self._came_back()
+
+    def _came_back(self) -> None:
+        with self._changed:
+            was_away, self._away = self._away, None
+            self._wake()
+        if was_away is not None:
+            logger.warning(
+                "the ledger's database is back: the rows of the outbox are being written"
+            )

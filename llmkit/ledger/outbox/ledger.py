@@ -1,0 +1,267 @@
+"""The ledger with an outbox: no call waits for a database that is away, and none of its rows is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.base import Sink
+from llmkit.ledger.entry import Entry
+from llmkit.ledger.outbox.keeper import Keeper
+from llmkit.ledger.outbox.store import Outbox
+from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.writer import LedgerWriter
+
+# How long a row is waited for before the store counts as away, in seconds; where calls are refused then, a little longer.
+PATIENCE = 0.8
+PATIENCE_BEFORE_REFUSAL = 5.0
+
+
+class OutboxLedger:
+    """Writes rows into a store, and into the outbox while the store is away.
+
+    It is away from the first row that it does not take in time until it takes one again; what is in the outbox follows then.
+
+    Args:
+        store: where the rows go.
+        spare: the same over a connection of its own, for the rows of the outbox: the first may hang.
+        outbox: where they go meanwhile.
+        refuses: whether a call whose row the store cannot take is refused rather than written to the outbox. Ends of calls that were
+            made go there all the same.
+        retry_every: how often a store that is away is tried, in seconds.
+        scan_every: how often files of processes that have ended are looked for, in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Sink,
+        spare: Sink,
+        outbox: Outbox,
+        *,
+        refuses: bool = False,
+        retry_every: float = 1.0,
+        scan_every: float = 60.0,
+    ) -> None:
+        self._spare = spare
+        self._outbox = outbox
+        self._refuses = refuses
+        self._retry_every = retry_every
+        self._scan_every = scan_every
+        self._writer = LedgerWriter(
+            store,
+            begin_timeout=PATIENCE_BEFORE_REFUSAL if refuses else PATIENCE,
+            finish_timeout=PATIENCE,
+            spill=self._keep,
+            keeps_late=not refuses,
+        )
+        self._file = LedgerWriter(outbox)
+        self._keepers: dict[int, Keeper] = {}
+
+    def begin(self, opening: Opening) -> None:
+        """Write a row as `started`; see `Ledger`."""
+        self._open(opening, None)
+
+    async def abegin(self, opening: Opening) -> None:
+        """Do what `begin` does, without blocking the event loop."""
+        await self._aopen(opening, None)
+
+    def record(self, opening: Opening, closing: Closing) -> None:
+        """Write a final row; see `Ledger`."""
+        self._open(opening, closing)
+
+    async def arecord(self, opening: Opening, closing: Closing) -> None:
+        """Do what `record` does, without blocking the event loop."""
+        await self._aopen(opening, closing)
+
+    def begin_later(
+        self, opening: Opening, closing: Closing | None = None, *, until: Callable[[], bool]
+    ) -> None:
+        """Put a row, final or not, into the outbox, because the store should not be asked to take it yet.
+
+        Args:
+            opening: the row.
+            closing: its end, if it has one.
+            until: says whether it may be written now. Asked often, in a thread of the ledger's.
+
+        Raises:
+            LedgerUnavailable: neither the outbox nor the memory takes it.
+        """
+        keeper = self._keeper()
+        keeper.wait_for(until)
+        try:
+            self._put_away(keeper, opening, closing, None)
+        except LedgerUnavailable:  # then it waits in memory
+            self._writer.begin_later(opening, closing, until=until)
+
+    async def abegin_later(
+        self, opening: Opening, closing: Closing | None = None, *, until: Callable[[], bool]
+    ) -> None:
+        """Do what `begin_later` does, without blocking the event loop."""
+        keeper = self._keeper()
+        keeper.wait_for(until)
+        try:
+            await self._aput_away(keeper, opening, closing, None)
+        except LedgerUnavailable:
+            self._writer.begin_later(opening, closing, until=until)
+
+    def finish(self, closing: Closing) -> None:
+        """Close a row; see `Ledger`."""
+        keeper = self._keeper()
+        if keeper.away is None and not keeper.holds(closing):
+            try:
+                self._writer.finish(closing)
+            except LedgerUnavailable as failure:
+                self._failed(keeper, failure)
+            else:
+                return
+        self._file.finish(closing)
+        keeper.look()
+
+    async def afinish(self, closing: Closing) -> None:
+        """Do what `finish` does, without blocking the event loop."""
+        keeper = self._keeper()
+        if keeper.away is None and not keeper.holds(closing):
+            try:
+                await self._writer.afinish(closing)
+            except LedgerUnavailable as failure:
+                self._failed(keeper, failure)
+            else:
+                return
+        await self._file.afinish(closing)
+        keeper.look()
+
+    def finish_soon(self, closing: Closing) -> None:
+        """Hand in a closing; see `Ledger`."""
+        keeper = self._keeper()
+        if keeper.away is None and not keeper.holds(closing):
+            self._writer.finish_soon(closing)
+        else:
+            self._keep([Entry(None, closing)])
+
+    def flush(self, timeout: float) -> None:
+        """Wait until what was handed in is written, or in the outbox while the store is away; see `Ledger`."""
+        until = time.monotonic() + timeout
+        keeper = self._keeper()
+        if keeper.away is None:
+            self._writer.flush(timeout)
+        self._file.flush(max(0.0, until - time.monotonic()))
+        keeper.flush(max(0.0, until - time.monotonic()))
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, as far as the store takes it; the rest is in the outbox, for the next process."""
+        until = time.monotonic() + timeout
+        self._writer.close(timeout)
+        self._file.flush(max(1.0, until - time.monotonic()))
+        keeper = self._keepers.pop(os.getpid(), None)
+        if keeper is not None:
+            keeper.stop(max(1.0, until - time.monotonic()))
+        self._file.close()
+
+    def _open(self, opening: Opening, closing: Closing | None) -> None:
+        keeper = self._keeper()
+        error = keeper.away
+        if error is None or self._refuses_row(closing):
+            try:
+                self._writer.write(opening, closing)
+            except LedgerUnavailable as failure:
+                error = self._failed(keeper, failure)
+                if self._refuses_row(closing):
+                    raise
+            else:
+                return
+        self._put_away(keeper, opening, closing, error)
+
+    async def _aopen(self, opening: Opening, closing: Closing | None) -> None:
+        keeper = self._keeper()
+        error = keeper.away
+        if error is None or self._refuses_row(closing):
+            try:
+                await self._writer.awrite(opening, closing)
+            except LedgerUnavailable as failure:
+                error = self._failed(keeper, failure)
+                if self._refuses_row(closing):
+                    raise
+            else:
+                return
+        await self._aput_away(keeper, opening, closing, error)
+
+    def _put_away(
+        self,
+        keeper: Keeper,
+        opening: Opening,
+        closing: Closing | None,
+        error: LedgerUnavailable | None,
+    ) -> None:
+        keeper.expect(opening)
+        try:
+            self._file.write(opening, closing)
+        except LedgerUnavailable as failure:
+            keeper.forget([opening])
+            raise _neither(error, failure) from failure
+        keeper.look()
+
+    async def _aput_away(
+        self,
+        keeper: Keeper,
+        opening: Opening,
+        closing: Closing | None,
+        error: LedgerUnavailable | None,
+    ) -> None:
+        keeper.expect(opening)
+        try:
+            await self._file.awrite(opening, closing)
+        except LedgerUnavailable as failure:
+            keeper.forget([opening])
+            raise _neither(error, failure) from failure
+        keeper.look()
+
+    def _refuses_row(self, closing: Closing | None) -> bool:
+        """Whether the store has to take a row: that of a call which is not made yet, where the app has asked for it."""
+        return self._refuses and closing is None
+
+    def _keeper(self) -> Keeper:
+        pid = os.getpid()
+        found = self._keepers.get(pid)
+        if found is None:
+            made = Keeper(
+                self._spare,
+                self._outbox,
+                retry_every=self._retry_every,
+                scan_every=self._scan_every,
+            )
+            found = self._keepers.setdefault(pid, made)
+            found.start()
+        return found
+
+    def _failed(self, keeper: Keeper, error: LedgerUnavailable) -> LedgerUnavailable:
+        """Take note that the store did not take a row.
+
+        Raises:
+            RowRejected: the row is at fault.
+        """
+        if isinstance(error, RowRejected):
+            raise error
+        if keeper.went_away(error):
+            self._writer.give_up(error)
+        return error
+
+    def _keep(self, entries: list[Entry]) -> None:
+        """Put into the outbox what nobody waits for."""
+        keeper = self._keeper()
+        kept = [entry for entry in entries if not entry.is_flush]
+        for entry in kept:
+            if entry.opening is not None and entry.closing is None:
+                keeper.expect(entry.opening)
+        self._file.hand_in(kept)
+        keeper.look()
+
+
+def _neither(store: LedgerUnavailable | None, outbox: LedgerUnavailable) -> LedgerUnavailable:
+    if store is None or isinstance(outbox, RowRejected):
+        return outbox
+    return LedgerUnavailable(
+        f"{store.message}, and {outbox.message}",
+        hint=" ".join(hint for hint in (store.hint, outbox.hint) if hint),
+    )
