@@ -26,6 +26,7 @@ from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, RowRejected
 from support.ledger import closing, opening
 from support.memory_store import Down, MemoryStore
+from support.processes import environ
 
 WRITER = """
 import os, sys, time
@@ -245,7 +246,7 @@ def test_a_living_process_keeps_its_file(tmp_path: Path) -> None:
         [sys.executable, "-c", WRITER, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
+        env=environ(),
         text=True,
     ) as other:
         assert other.stdout is not None
@@ -273,7 +274,7 @@ def test_a_child_does_not_hold_on_to_its_parents_file(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
+        env=environ(),
         text=True,
     ) as other:
         assert other.stdout is not None
