@@ -23,7 +23,7 @@ from llmkit_django.transactions import is_testing, transaction_of
 log = logging.getLogger("llmkit.ledger")
 
 
-def make_ledger(config: Config) -> Ledger | None:
+def make_ledger(config: Config) -> DjangoLedger | None:
     """Make the ledger in the project's database; None if the settings turn it off, or put it elsewhere."""
     ledger = config.ledger
     if ledger is False or ledger.database is not None:
@@ -104,6 +104,10 @@ class DjangoLedger:
             await self._own.abegin_later(opening, closing, until=way.until)
         else:
             await way.ledger.arecord(opening, closing)
+
+    def sweep(self, silent: float | None = None) -> int:
+        """Sweep up after processes that have died; see `OutboxLedger.sweep`."""
+        return self._own.sweep(silent)
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written; see `Ledger`."""

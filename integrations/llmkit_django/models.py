@@ -81,3 +81,21 @@ class UsageRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.alias} {self.status}"
+
+
+class Worker(models.Model):
+    """A process with open rows, and when it was last seen to live."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    seen_at = models.DateTimeField()
+    holder = models.CharField(max_length=64, null=True, blank=True)
+
+    class Meta:
+        """The table, the same as without Django."""
+
+        db_table = "llmkit_worker"
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+
+    def __str__(self) -> str:
+        return str(self.name)

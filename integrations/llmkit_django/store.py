@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -17,12 +19,15 @@ from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.sums import Totals
 from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit_column, fit_tags
-from llmkit_django import reports
+from llmkit_django import liveness, reports
 from llmkit_django.connections import is_free
 from llmkit_django.models import UsageRecord
 from llmkit_django.transactions import is_testing
+
+T = TypeVar("T")
 
 _MIGRATE = "Run manage.py migrate, and check that the database of the app llmkit is running."
 # For one transaction of the writer's: whoever holds the table holds up no call for long.
@@ -38,24 +43,48 @@ class DjangoStore:
     Args:
         worker: gives the name of this process.
         own: whether the thread that writes has nothing but this to do with its connection.
+        alive_every: after how many seconds an opening notes again that this process lives.
+        clock: gives the time in seconds.
     """
 
-    def __init__(self, worker: Callable[[], str], *, own: bool) -> None:
+    def __init__(
+        self,
+        worker: Callable[[], str],
+        *,
+        own: bool,
+        alive_every: float = ALIVE_EVERY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._worker = worker
         self._own = own
+        self._alive_every = alive_every
+        self._clock = clock
+        self._noted: dict[str, float] = {}
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
+        self._do(partial(self._write, openings, closings))
+
+    def note_alive(self) -> None:
+        """Say that this process lives; see `Store.note_alive`."""
+        self._do(self._note)
+
+    def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
+        """Mark rows as lost; see `Store.sweep`."""
+        return self._do(partial(self._sweep, silent, every))
+
+    def _do(self, work: Callable[[BaseDatabaseWrapper], T]) -> T:
+        """Do something in a transaction over this thread's connection; over a new one if that turns out to be broken."""
         connection = ledger_connection()
         was_open = connection.connection is not None
         try:
             try:
-                self._write(connection, openings, closings)
+                return self._in_transaction(connection, work)
             except (DatabaseError, InterfaceError):
                 if not self._own or (connection.connection is not None and connection.is_usable()):
                     raise
                 connection.close()
-                self._write(connection, openings, closings)
+                return self._in_transaction(connection, work)
         except (
             DataError,
             IntegrityError,
@@ -95,26 +124,46 @@ class DjangoStore:
         if self._own:
             ledger_connection().close()
 
-    def _write(
-        self,
-        connection: BaseDatabaseWrapper,
-        openings: Sequence[Opening],
-        closings: Sequence[Closing],
-    ) -> None:
-        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
-        worker = self._worker()
+    def _in_transaction(
+        self, connection: BaseDatabaseWrapper, work: Callable[[BaseDatabaseWrapper], T]
+    ) -> T:
         with atomic(using=connection.alias):
             if self._own and connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(_POSTGRES_LIMITS)
-            if openings:
-                # A group that is tried again may have been committed already.
-                rows.bulk_create(
-                    [_record(opening, worker) for opening in openings], ignore_conflicts=True
-                )
-            for closing in closings:
-                row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
-                row.update(**_closing_columns(closing))
+            return work(connection)
+
+    def _write(
+        self,
+        openings: Sequence[Opening],
+        closings: Sequence[Closing],
+        connection: BaseDatabaseWrapper,
+    ) -> None:
+        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+        worker = self._worker()
+        if openings:
+            # In the same transaction: a row whose process is not known to live could be swept up at once.
+            self._note_if_due(connection, worker)
+            # A group that is tried again may have been committed already.
+            rows.bulk_create(
+                [_record(opening, worker) for opening in openings], ignore_conflicts=True
+            )
+        for closing in closings:
+            row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
+            row.update(**_closing_columns(closing))
+
+    def _note(self, connection: BaseDatabaseWrapper) -> None:
+        liveness.note(connection, self._worker())
+
+    def _note_if_due(self, connection: BaseDatabaseWrapper, worker: str) -> None:
+        now = self._clock()
+        last = self._noted.get(worker)
+        if self._own and (last is None or now - last >= self._alive_every):
+            liveness.note(connection, worker)
+            self._noted = {worker: now}
+
+    def _sweep(self, silent: float, every: float, connection: BaseDatabaseWrapper) -> int | None:
+        return liveness.sweep(connection, self._worker(), silent=silent, every=every)
 
 
 def ledger_connection() -> BaseDatabaseWrapper:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
+from llmkit import ledger
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
@@ -19,6 +20,9 @@ from llmkit.ledger.worker import WorkerName
 from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
 from llmkit_flask.cli import llmkit_commands
+
+if TYPE_CHECKING:
+    from llmkit.ledger.outbox.ledger import OutboxLedger
 
 KEY = "llmkit"
 
@@ -61,6 +65,19 @@ class State:
                 "this app does not record its calls", hint='LLMKIT["ledger"] is False.'
             )
         return ledger.database
+
+    def own_ledger(self) -> OutboxLedger:
+        """Make the ledger over a connection of its own. Needs an app context.
+
+        Raises:
+            ConfigError: the app does not record its calls, or its database is in this process alone.
+        """
+        url = self.database
+        settings = self._settings().ledger
+        assert settings is not False  # noqa: S101  # there is a database
+        ledger.check(url)
+        settings = settings.model_copy(update={"database": url, "connection": "own"})
+        return ledger.open_with_outbox(settings, worker=WorkerName())
 
     def _settings(self) -> Config:
         return self.config.for_host(_database(current_app))

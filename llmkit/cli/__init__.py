@@ -1,4 +1,4 @@
-"""The command line: `llmkit demo`, `llmkit usage`, `llmkit emulate`."""
+"""The command line: `llmkit demo`, `llmkit usage`, `llmkit sweep`, `llmkit emulate`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ except ImportError:
 import llmkit
 from llmkit.cli.demo import demo
 from llmkit.cli.emulate import emulate
+from llmkit.cli.sweep import sweep
 from llmkit.cli.usage import usage
 
 
@@ -21,5 +22,5 @@ def main() -> None:
     """Add LLM calls to web apps that already exist."""
 
 
-for command in (demo, emulate, usage):
+for command in (demo, emulate, sweep, usage):
     main.add_command(command)

@@ -12,14 +12,17 @@ from llmkit.errors import LLMKitError
 DEMO_DATABASE = "sqlite:///llmkit-demo.db"
 
 
-@click.command()
-@click.option(
+database_option = click.option(
     "--database",
     metavar="URL",
     default=lambda: os.environ.get("LLMKIT_DATABASE") or DEMO_DATABASE,
     show_default=f"LLMKIT_DATABASE, else {DEMO_DATABASE}",
     help="URL of the ledger's database.",
 )
+
+
+@click.command()
+@database_option
 @click.option(
     "--limit",
     type=click.IntRange(min=0),

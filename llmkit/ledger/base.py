@@ -66,12 +66,33 @@ class Sink(Protocol):
             LedgerUnavailable: the store is at fault.
         """
 
+    def note_alive(self) -> None:
+        """Say that this process lives, so that nobody sweeps its open rows up. `write` does so with an opening, if it was long ago.
+
+        Raises:
+            LedgerUnavailable: the store is at fault.
+        """
+
     def close(self) -> None:
         """Let go of the connection; the next write makes a new one."""
 
 
 class Store(Sink, Protocol):
     """Where rows are kept. Any thread may read, also while another one writes."""
+
+    def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
+        """Mark as lost the rows that are open in processes which were not seen to live for `silent` seconds.
+
+        Args:
+            silent: in seconds. Processes with open rows say every half minute that they live.
+            every: how many seconds have to be between two sweeps, over all hosts.
+
+        Returns:
+            How many rows are lost; None if another process has swept meanwhile.
+
+        Raises:
+            LedgerUnavailable: the store is at fault.
+        """
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
         """Read the latest rows, the newest first, by column name; times are in UTC.

@@ -17,16 +17,17 @@ UNITS = 10**DECIMAL_PLACES
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `size` is the limit of a string, in characters."""
+    """One column. `size` is the limit of a string, in characters; `key` is whether it is the primary key."""
 
     name: str
     kind: Kind
     size: int | None = None
     null: bool = True
+    key: bool = False
 
 
 COLUMNS = (
-    Column("id", "id", null=False),
+    Column("id", "id", null=False, key=True),
     Column("call_id", "string", 64, null=False),
     Column("attempt", "integer", null=False),
     Column("run_id", "string", 64),
@@ -65,6 +66,14 @@ COLUMNS = (
     Column("request_id", "string", 255),
     Column("worker", "string", 64, null=False),
     Column("content", "json"),
+)
+
+WORKER_TABLE = "llmkit_worker"
+# A process with open rows, and when it was last seen to live; one more row is the lease of who sweeps.
+WORKER_COLUMNS = (
+    Column("name", "string", 64, null=False, key=True),
+    Column("seen_at", "datetime", null=False),
+    Column("holder", "string", 64),
 )
 
 SIZES = {column.name: column.size for column in COLUMNS if column.size is not None}

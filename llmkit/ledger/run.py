@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_retry
 from llmkit.ledger.groups import write_group
@@ -14,6 +16,9 @@ from llmkit.ledger.held import LOOK_EVERY, Held
 from llmkit.ledger.row import RowRejected
 
 logger = logging.getLogger("llmkit.ledger")
+
+# How often a process with open rows says that it lives, in seconds.
+ALIVE_EVERY = 30.0
 
 
 class Run:
@@ -34,12 +39,19 @@ class Run:
         limit: int,
         retry_every: float,
         spill: Callable[[list[Entry]], None] | None,
+        is_busy: Callable[[], bool],
+        alive_every: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._max_group = max_group
         self._limit = limit
         self._retry_every = retry_every
         self._spill = spill
+        self._is_busy = is_busy
+        self._alive_every = alive_every
+        self._clock = clock
+        self._note_at = clock() + alive_every
         # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
         # may submit too.
         self.lock = threading.RLock()
@@ -81,7 +93,7 @@ class Run:
         if previous is not None:
             previous.join()  # it may still be writing, and the store has one user at a time
         while self._serve():
-            pass
+            self._note_alive()
         self._write_kept(at_last=True)
         if self.kept:
             logger.error("%d rows could not be written before the ledger was closed", self.kept)
@@ -149,11 +161,25 @@ class Run:
             if still:
                 return
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         """Return how long to wait for what comes next before what is kept is tried again, in seconds."""
+        waits = [max(0.0, self._note_at - self._clock())] if self._is_busy() else []
         if self.held:
-            return min(self._retry_every, LOOK_EVERY)
-        return self._retry_every if self.failed else None
+            waits.append(min(self._retry_every, LOOK_EVERY))
+        elif self.failed:
+            waits.append(self._retry_every)
+        return min(waits, default=self._alive_every)
+
+    def _note_alive(self) -> None:
+        """Say that this process lives, if it has open rows and has not said so for long."""
+        if self._clock() < self._note_at:
+            return
+        self._note_at = self._clock() + self._alive_every
+        if self._is_busy():
+            try:
+                self._store.note_alive()
+            except LedgerUnavailable as error:
+                logger.debug("this process could not say that it lives: %s", error)
 
 
 def _still_kept(results: Written) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, assert_never
@@ -17,6 +18,8 @@ from llmkit.ledger.columns import (
     INDEXES,
     TABLE,
     UNIQUE,
+    WORKER_COLUMNS,
+    WORKER_TABLE,
     Column,
 )
 
@@ -111,14 +114,17 @@ def _type(column: Column) -> TypeEngine[Any]:
             assert_never(column.kind)
 
 
+def _columns(columns: Sequence[Column]) -> Iterator[sa.Column[Any]]:
+    for column in columns:
+        yield sa.Column(column.name, _type(column), primary_key=column.key, nullable=column.null)
+
+
 metadata = sa.MetaData()
 usage = sa.Table(
     TABLE,
     metadata,
-    *(
-        sa.Column(column.name, _type(column), primary_key=column.kind == "id", nullable=column.null)
-        for column in COLUMNS
-    ),
+    *_columns(COLUMNS),
     sa.UniqueConstraint(*UNIQUE, name=f"{TABLE}_call"),
     *(sa.Index(f"{TABLE}_{'_'.join(names)}", *names) for names in INDEXES),
 )
+workers = sa.Table(WORKER_TABLE, metadata, *_columns(WORKER_COLUMNS))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
@@ -22,22 +22,24 @@ from llmkit.ledger.database import (
     shown,
     unavailable,
 )
+from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.reading import TableReader
 from llmkit.ledger.row import Closing, Opening, RowRejected
-from llmkit.ledger.schema import metadata, usage
+from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.statements import Statement, closing_statement, opening_statement
+from llmkit.ledger.upgrade import prepare
 from llmkit.ledger.writer import LedgerWriter
 
 if TYPE_CHECKING:
     from llmkit.config import LedgerConfig
 
+T = TypeVar("T")
+
 # Locked, or full: the time to wait has been spent, and a new connection would not help.
 _BUSY_SQLITE = {5, 6, 13}  # SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL
 _BUSY_POSTGRES = {"55P03", "57014", "53100"}  # lock_timeout, statement_timeout, disk_full
-
-_CREATE_LOCK = 0x6C6C6D6B6974  # "llmkit"
 
 # SQLite must not close in a child what its parent opened, and so neither may the garbage collector
 # (https://sqlite.org/howtocorrupt.html, 2.6).
@@ -84,29 +86,52 @@ class SQLStore(TableReader):
     Args:
         url: of the database, from `database_url`.
         worker: the name of this process, or what gives it; asked for each connection.
+        alive_every: after how many seconds an opening notes again that this process lives.
+        clock: gives the time in seconds.
     """
 
-    def __init__(self, url: URL, *, worker: str | Callable[[], str]) -> None:
+    def __init__(
+        self,
+        url: URL,
+        *,
+        worker: str | Callable[[], str],
+        alive_every: float = ALIVE_EVERY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(url, partial(connect_to_read, url))
         self.engine = new_engine(url)
         self._worker = worker
+        self._alive_every = alive_every
+        self._clock = clock
         self._connection: Connection | None = None
         self._pid = 0
         self._statements: _Statements
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
+        self._do(lambda connection: self._statements.write(connection, openings, closings))
+
+    def note_alive(self) -> None:
+        """Say that this process lives; see `Store.note_alive`."""
+        self._do(lambda connection: self._statements.note_alive(connection))  # noqa: PLW0108  # made by connecting
+
+    def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
+        """Mark rows as lost; see `Store.sweep`."""
+        return self._do(
+            lambda connection: self._statements.sweep(connection, silent=silent, every=every)
+        )
+
+    def _do(self, work: Callable[[Connection], T]) -> T:
+        """Do something over the connection, and again over a new one if it turns out to be broken."""
         if self._connection is not None and self._pid == os.getpid():
             try:
-                self._statements.write(self._connection, openings, closings)
+                return work(self._connection)
             except exc.SQLAlchemyError as error:
                 if not _is_broken(error):
                     raise unavailable(error, self._url) from error
-            else:
-                return
         connection = self._connect()
         try:
-            self._statements.write(connection, openings, closings)
+            return work(connection)
         except exc.SQLAlchemyError as error:
             if _is_broken(error):
                 self.close()
@@ -132,13 +157,13 @@ class SQLStore(TableReader):
             raise unavailable(error, self._url) from error
         try:
             set_up(connection)
-            create_table(connection)
+            prepare(connection)
         except exc.SQLAlchemyError as error:
             with suppress(exc.SQLAlchemyError):
                 connection.close()
             raise unavailable(error, self._url) from error
         worker = self._worker if isinstance(self._worker, str) else self._worker()
-        self._statements = _Statements(connection.dialect, worker)
+        self._statements = _Statements(connection.dialect, worker, self._clock, self._alive_every)
         self._connection = connection
         return connection
 
@@ -175,33 +200,45 @@ class EngineStore(TableReader):
         try:
             with self._engine.connect() as connection:
                 if worker not in self._statements:
-                    self._create_table(connection)
+                    self._prepare(connection)
                     self._statements[worker] = _Statements(self._dialect, worker)
                 self._statements[worker].write(connection, openings, closings)
         except exc.SQLAlchemyError as error:
             raise unavailable(error, self._engine.url) from error
 
+    def note_alive(self) -> None:
+        """Do nothing: a row over the host's connection is the host's, and no other process sweeps it."""
+
+    def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
+        """Do nothing: nobody notes that they live."""
+        return None
+
     def close(self) -> None:
         """Do nothing: the engine is the host's."""
 
-    def _create_table(self, connection: Connection) -> None:
-        # No lock as in create_table: the connection may be in the midst of a transaction of the host's.
+    def _prepare(self, connection: Connection) -> None:
         try:
-            with connection.begin():
-                metadata.create_all(connection)
+            prepare(connection, alone=False)
         except exc.DBAPIError:
-            with connection.begin():  # ended, for the rows begin one of their own
-                if sa.inspect(connection).has_table(usage.name):
-                    return
-            raise
+            prepare(connection, alone=False)  # another one has done so meanwhile, or it fails again
 
 
 class _Statements:
-    """The two statements, for one dialect and worker."""
+    """The statements, for one dialect and worker. Without a clock it is not noted that the worker lives."""
 
-    def __init__(self, dialect: Dialect, worker: str) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        worker: str,
+        clock: Callable[[], float] | None = None,
+        alive_every: float = ALIVE_EVERY,
+    ) -> None:
         self._insert: Statement[Opening] = opening_statement(dialect, worker)
         self._update: Statement[Closing] = closing_statement(dialect)
+        self._liveness = Liveness(worker)
+        self._clock = clock
+        self._alive_every = alive_every
+        self._noted_at: float | None = None
 
     def write(
         self, connection: Connection, openings: Sequence[Opening], closings: Sequence[Closing]
@@ -217,6 +254,8 @@ class _Statements:
             updates = [self._update.parameters(closing) for closing in closings]
             with connection.begin():
                 if inserts:
+                    # In the same transaction: a row whose process is not known to live could be swept up at once.
+                    self._note_if_due(connection)
                     connection.exec_driver_sql(self._insert.sql, inserts)
                 if updates:
                     connection.exec_driver_sql(self._update.sql, updates)
@@ -227,18 +266,32 @@ class _Statements:
                 raise _rejected(error) from error
             raise
 
+    def note_alive(self, connection: Connection) -> None:
+        """Say that this process lives.
 
-def create_table(connection: Connection) -> None:
-    """Create the ledger's table if it is not there, whoever else is about to do so."""
-    with connection.begin():
-        if sa.inspect(connection).has_table(usage.name):
+        Raises:
+            SQLAlchemyError: the database is at fault.
+        """
+        with connection.begin():
+            self._liveness.note(connection)
+        self._noted_at = self._clock() if self._clock is not None else None
+
+    def sweep(self, connection: Connection, *, silent: float, every: float) -> int | None:
+        """Mark rows as lost.
+
+        Raises:
+            SQLAlchemyError: the database is at fault.
+        """
+        with connection.begin():
+            return self._liveness.sweep(connection, silent=silent, every=every)
+
+    def _note_if_due(self, connection: Connection) -> None:
+        if self._clock is None:
             return
-    with connection.begin():
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATE_LOCK)))
-        metadata.create_all(connection)
+        now = self._clock()
+        if self._noted_at is None or now - self._noted_at >= self._alive_every:
+            self._liveness.note(connection)
+            self._noted_at = now
 
 
 def _is_broken(error: exc.SQLAlchemyError) -> bool:

@@ -26,6 +26,13 @@ def as_table(rows: Sequence[Mapping[str, Any]], sums: Totals) -> str:
     return "\n".join([*lines, _summary(sums.calls, sums.rows, sums.cost, sums.unknown)])
 
 
+def swept(lost: int) -> str:
+    """Say what a sweep has found."""
+    if lost == 1:
+        return "1 row of a process that has died is marked as lost."
+    return f"{lost or 'No'} rows of processes that have died are marked as lost."
+
+
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()

@@ -19,7 +19,7 @@ from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, settle
 from llmkit.ledger.row import Closing, Opening, unsent
-from llmkit.ledger.run import Run
+from llmkit.ledger.run import ALIVE_EVERY, Run
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -49,6 +49,8 @@ class LedgerWriter:
         finish_timeout: the same for its closing, which holds up the end of an answer.
         retry_every: how often a store that is down is tried again, in seconds.
         spill: takes what the store failed to take and nobody waits for, in place of keeping it here. May come from any thread.
+        is_busy: whether rows of this process are open, so that it has to say now and then that it lives.
+        alive_every: how often it does, in seconds.
         keeps_late: whether whoever waited for a row that is late sees to it, and it is not closed as refused.
     """
 
@@ -63,9 +65,18 @@ class LedgerWriter:
         retry_every: float = 1.0,
         spill: Callable[[list[Entry]], None] | None = None,
         keeps_late: bool = False,
+        is_busy: Callable[[], bool] = lambda: False,
+        alive_every: float = ALIVE_EVERY,
     ) -> None:
         self._new_run = partial(
-            Run, store, max_group=max_group, limit=limit, retry_every=retry_every, spill=spill
+            Run,
+            store,
+            max_group=max_group,
+            limit=limit,
+            retry_every=retry_every,
+            spill=spill,
+            is_busy=is_busy,
+            alive_every=alive_every,
         )
         self._limit = limit
         self._begin_timeout = begin_timeout

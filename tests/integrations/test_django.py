@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any
@@ -37,6 +38,7 @@ from llmkit.usage import Usage
 from llmkit_django import conf, get_client
 from llmkit_django.models import UsageRecord
 from llmkit_django.reports import totals
+from llmkit_django.store import DjangoStore
 from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
 from support.canary import leaks
@@ -659,6 +661,20 @@ def test_the_command(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["user_key"], row["status"]) == ("7", "finished")
     assert Decimal(row["cost_usd"]) > 0
+
+
+def test_the_command_that_sweeps(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """`manage.py llmkit_sweep` marks the rows of processes that have died as lost."""
+    hour = opening(started_at=datetime.now(UTC) - timedelta(hours=1))
+    DjangoStore(lambda: "dead", own=False).write([hour], [])
+    call_command("llmkit_sweep")
+    assert capsys.readouterr().out == "1 row of a process that has died is marked as lost.\n"
+    assert UsageRecord.objects.get().status == "lost"
+    with pytest.raises(CommandError, match="60 or more"):
+        call_command("llmkit_sweep", "--silent", "5")
+    change(project, ledger=False)
+    with pytest.raises(CommandError, match="does not record its calls"):
+        call_command("llmkit_sweep")
 
 
 def test_the_command_without_books(project: Any) -> None:

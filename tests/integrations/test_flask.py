@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import make_url
 
 from llmkit import Caller, ConfigError
+from llmkit.ledger.database import database_url
+from llmkit.ledger.sql import SQLStore
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
 from llmkit_flask import LLMKit, get_client, llmkit_blueprint, state, stream_response
 from support.browser import SAY_HI
 from support.kits import settings
+from support.ledger import opening
 from support.left_over import threads
 from support.rows import database, rows
 
@@ -481,6 +485,21 @@ def test_the_command(emulator: Emulator, tmp_path: Path) -> None:
     (row,) = json.loads(runner.invoke(args=["llmkit", "usage", "--json"]).output)
     assert row["user_key"] == "7"
     bare = make_app(settings(emulator)).test_cli_runner().invoke(args=["llmkit", "usage"])
+    assert bare.exit_code == 1
+    assert "does not record its calls" in bare.output
+
+
+def test_the_command_that_sweeps(emulator: Emulator, tmp_path: Path) -> None:
+    """`flask llmkit sweep` marks the rows of processes that have died as lost."""
+    app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
+    dead = SQLStore(database_url(database(tmp_path)), worker="dead")
+    dead.write([opening(started_at=datetime.now(UTC) - timedelta(hours=1))], [])
+    with dead.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM llmkit_worker")
+    dead.close()
+    found = app.test_cli_runner().invoke(args=["llmkit", "sweep"])
+    assert found.output == "1 row of a process that has died is marked as lost.\n"
+    bare = make_app(settings(emulator)).test_cli_runner().invoke(args=["llmkit", "sweep"])
     assert bare.exit_code == 1
     assert "does not record its calls" in bare.output
 

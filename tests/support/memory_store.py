@@ -39,6 +39,7 @@ class MemoryStore:
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.closed = 0
+        self.alive = 0
         self._fail = fail
         self._changed = threading.Condition()
 
@@ -49,6 +50,12 @@ class MemoryStore:
         with self._changed:
             self.groups.append((list(openings), list(closings)))
             self._changed.notify_all()
+
+    def note_alive(self) -> None:
+        self.alive += 1
+
+    def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
+        return None
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
         ends = {(row.call_id, row.attempt): row for row in self.closings}

@@ -1,4 +1,4 @@
-"""The thread that brings the rows of the outbox into the ledger's store, and what it knows of this process's rows."""
+"""The thread that keeps the books of one process in order: it brings the rows of the outbox into the store, and sweeps up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Sink
+from llmkit.ledger.base import Store
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.outbox.drain import drain, drain_abandoned
 from llmkit.ledger.outbox.store import Outbox
@@ -22,23 +22,30 @@ Key = tuple[str, int]
 
 
 class Keeper:
-    """Drains the outbox of one process, and the files of processes that have ended.
+    """Drains the outbox of one process, and the files of processes that have ended; marks the open rows of such processes as lost.
 
     Args:
         store: where the rows go. The thread's own.
         outbox: where they come from.
         retry_every: how often a store that is away is tried, in seconds.
         scan_every: how often files of processes that have ended are looked for, in seconds.
+        sweep_every: how often rows of processes that have died are looked for, over all hosts, in seconds.
+        silent: after how many seconds a process counts as dead.
         clock: gives the time in seconds.
+
+    Attributes:
+        open_rows: the rows that this process has begun and not closed.
     """
 
     def __init__(
         self,
-        store: Sink,
+        store: Store,
         outbox: Outbox,
         *,
         retry_every: float,
         scan_every: float,
+        sweep_every: float,
+        silent: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -50,7 +57,13 @@ class Keeper:
         self._away: LedgerUnavailable | None = None
         self._rows: set[Key] = set()
         self._waits: list[Callable[[], bool]] = []
+        self._sweep_every = sweep_every
+        self._silent = silent
         self._try_at = self._scan_at = clock()
+        self._sweep_at = (
+            clock() + silent
+        )  # a process that has only begun knows nothing of the others yet
+        self.open_rows: set[Key] = set()
         self._ended = False
         self._thread: threading.Thread | None = None
 
@@ -144,7 +157,7 @@ class Keeper:
             return LOOK_EVERY
         if self._away is None and self._outbox.file.waiting:
             return 0.0  # it came just now
-        next_look = self._scan_at if self._away is None else self._try_at
+        next_look = min(self._scan_at, self._sweep_at) if self._away is None else self._try_at
         return max(0.0, next_look - self._clock())
 
     def _step(self) -> None:
@@ -163,6 +176,20 @@ class Keeper:
             self._store.close()
             if error is not None:
                 self.went_away(error)
+        if self._away is None and self._clock() >= self._sweep_at:
+            self._sweep_at = self._clock() + self._sweep_every
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Mark as lost what nobody else has marked."""
+        try:
+            lost = self._store.sweep(silent=self._silent, every=self._sweep_every)
+        except LedgerUnavailable as error:
+            logger.warning("rows of processes that have ended could not be looked for: %s", error)
+        else:
+            if lost:
+                logger.warning("%d rows of processes that have ended are marked as lost", lost)
+        self._store.close()
 
     def _drain(self) -> None:
         """Bring what is in this process's file into the store."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Sink
-from llmkit.ledger.entry import Entry
+from llmkit.ledger.base import Sink, Store
+from llmkit.ledger.entry import Entry, row_of
+from llmkit.ledger.outbox.drain import drain_abandoned
 from llmkit.ledger.outbox.keeper import Keeper
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.writer import LedgerWriter
 
 # How long a row is waited for before the store counts as away, in seconds; where calls are refused then, a little longer.
@@ -32,29 +35,45 @@ class OutboxLedger:
             made go there all the same.
         retry_every: how often a store that is away is tried, in seconds.
         scan_every: how often files of processes that have ended are looked for, in seconds.
+        sweep_every: how often open rows of such processes are looked for, over all hosts, in seconds.
+        alive_every: how often this process says that it lives while it has open rows, in seconds.
+        silent: after how many seconds without that a process counts as dead.
     """
 
     def __init__(
         self,
         store: Sink,
-        spare: Sink,
+        spare: Store,
         outbox: Outbox,
         *,
         refuses: bool = False,
         retry_every: float = 1.0,
         scan_every: float = 60.0,
+        sweep_every: float = 600.0,
+        alive_every: float = ALIVE_EVERY,
+        silent: float = 180.0,
     ) -> None:
+        self._refuses = refuses
         self._spare = spare
         self._outbox = outbox
-        self._refuses = refuses
-        self._retry_every = retry_every
-        self._scan_every = scan_every
+        self._silent = silent
+        self._new_keeper = partial(
+            Keeper,
+            spare,
+            outbox,
+            retry_every=retry_every,
+            scan_every=scan_every,
+            sweep_every=sweep_every,
+            silent=silent,
+        )
         self._writer = LedgerWriter(
             store,
             begin_timeout=PATIENCE_BEFORE_REFUSAL if refuses else PATIENCE,
             finish_timeout=PATIENCE,
             spill=self._keep,
             keeps_late=not refuses,
+            is_busy=lambda: bool(self._keeper().open_rows),
+            alive_every=alive_every,
         )
         self._file = LedgerWriter(outbox)
         self._keepers: dict[int, Keeper] = {}
@@ -62,10 +81,12 @@ class OutboxLedger:
     def begin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
         self._open(opening, None)
+        self._keeper().open_rows.add(row_of(opening))
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
         await self._aopen(opening, None)
+        self._keeper().open_rows.add(row_of(opening))
 
     def record(self, opening: Opening, closing: Closing) -> None:
         """Write a final row; see `Ledger`."""
@@ -90,6 +111,8 @@ class OutboxLedger:
         """
         keeper = self._keeper()
         keeper.wait_for(until)
+        if closing is None:
+            keeper.open_rows.add(row_of(opening))
         try:
             self._put_away(keeper, opening, closing, None)
         except LedgerUnavailable:  # then it waits in memory
@@ -101,6 +124,8 @@ class OutboxLedger:
         """Do what `begin_later` does, without blocking the event loop."""
         keeper = self._keeper()
         keeper.wait_for(until)
+        if closing is None:
+            keeper.open_rows.add(row_of(opening))
         try:
             await self._aput_away(keeper, opening, closing, None)
         except LedgerUnavailable:
@@ -109,6 +134,7 @@ class OutboxLedger:
     def finish(self, closing: Closing) -> None:
         """Close a row; see `Ledger`."""
         keeper = self._keeper()
+        keeper.open_rows.discard(row_of(closing))
         if keeper.away is None and not keeper.holds(closing):
             try:
                 self._writer.finish(closing)
@@ -122,6 +148,7 @@ class OutboxLedger:
     async def afinish(self, closing: Closing) -> None:
         """Do what `finish` does, without blocking the event loop."""
         keeper = self._keeper()
+        keeper.open_rows.discard(row_of(closing))
         if keeper.away is None and not keeper.holds(closing):
             try:
                 await self._writer.afinish(closing)
@@ -135,10 +162,30 @@ class OutboxLedger:
     def finish_soon(self, closing: Closing) -> None:
         """Hand in a closing; see `Ledger`."""
         keeper = self._keeper()
+        keeper.open_rows.discard(row_of(closing))
         if keeper.away is None and not keeper.holds(closing):
             self._writer.finish_soon(closing)
         else:
             self._keep([Entry(None, closing)])
+
+    def sweep(self, silent: float | None = None) -> int:
+        """Write what processes that have died left in the outbox, and mark their open rows as lost. This thread does it, now.
+
+        Args:
+            silent: after how many seconds a process counts as dead.
+
+        Returns:
+            How many rows are lost.
+
+        Raises:
+            LedgerUnavailable: the store does not serve.
+        """
+        error = drain_abandoned(self._outbox.folder, self._outbox.prefix, self._spare)
+        if error is not None:
+            raise error
+        lost = self._spare.sweep(silent=self._silent if silent is None else silent)
+        self._spare.close()
+        return lost or 0
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, or in the outbox while the store is away; see `Ledger`."""
@@ -225,13 +272,7 @@ class OutboxLedger:
         pid = os.getpid()
         found = self._keepers.get(pid)
         if found is None:
-            made = Keeper(
-                self._spare,
-                self._outbox,
-                retry_every=self._retry_every,
-                scan_every=self._scan_every,
-            )
-            found = self._keepers.setdefault(pid, made)
+            found = self._keepers.setdefault(pid, self._new_keeper())
             found.start()
         return found
 

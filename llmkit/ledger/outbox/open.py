@@ -14,7 +14,7 @@ from llmkit.ledger.outbox.store import Outbox
 
 if TYPE_CHECKING:
     from llmkit.config import LedgerConfig
-    from llmkit.ledger.base import Sink
+    from llmkit.ledger.base import Store
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -22,8 +22,8 @@ _ELSEWHERE = "Set ledger.outbox to a folder that this app can write to and that 
 
 
 def with_outbox(
-    store: Sink,
-    spare: Sink,
+    store: Store,
+    spare: Store,
     settings: LedgerConfig,
     *,
     database: str,

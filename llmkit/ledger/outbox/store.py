@@ -76,6 +76,9 @@ class Outbox:
                 hint="Set ledger.outbox to a folder that this process can write to.",
             ) from error
 
+    def note_alive(self) -> None:
+        """Do nothing: whoever lives has locked its file."""
+
     def close(self) -> None:
         """Let go of this process's file. What is in it waits for whoever finds it."""
         self.file.close()
