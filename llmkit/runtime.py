@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -33,11 +34,27 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
-    from llmkit.ledger.row import Closing, Opening
+    from llmkit.ledger.row import Closing, Opening, Progress
+
+
+log = logging.getLogger("llmkit.ledger")
+
+# How often it is written down what an open stream has so far, in seconds; less often where there are more than so many streams.
+NOTE_EVERY = 15.0
+MANY = 1000
 
 
 class OpenAttempt(Protocol):
-    """An attempt whose row is open."""
+    """An attempt whose row is open.
+
+    Attributes:
+        noted_at: when it was last written down what it has so far, by the runtime's clock.
+    """
+
+    noted_at: float
+
+    def progress(self) -> Progress | None:
+        """Return what its row holds so far, if anything is known."""
 
     def abandon(self) -> None:
         """Cut it and close its row, without waiting."""
@@ -107,6 +124,7 @@ class Runtime:
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
         )
         if self.ledger is not None:
+            self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
             sigterm.watch(self)
         self.connections = Connections(
@@ -190,6 +208,21 @@ class Runtime:
         await _end_loop(self.open_attempts, self.tasks, asyncio.get_running_loop())
         await self.connections.aclose()
         await asyncio.to_thread(self.close)
+
+
+def _progress(attempts: dict[OpenAttempt, Owner], clock: Callable[[], float]) -> list[Progress]:
+    """Ask the open attempts of this process what they have so far: each every period, a few at a time."""
+    mine = [attempt for attempt, owner in list(attempts.items()) if owner.pid == os.getpid()]
+    now, period = clock(), NOTE_EVERY * max(1.0, len(mine) / MANY)
+    noted = []
+    for attempt in mine:
+        if now - attempt.noted_at >= period:
+            attempt.noted_at = now
+            try:
+                noted.append(attempt.progress())
+            except Exception:  # a provider of the app's own may say anything
+                log.exception("what an open call has so far could not be said")
+    return [progress for progress in noted if progress is not None]
 
 
 def _abandon(

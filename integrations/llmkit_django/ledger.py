@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
-from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.worker import WorkerName
 from llmkit_django.store import DjangoStore, database_file, identity, ledger_connection
 from llmkit_django.transactions import is_testing, transaction_of
@@ -104,6 +104,10 @@ class DjangoLedger:
             await self._own.abegin_later(opening, closing, until=way.until)
         else:
             await way.ledger.arecord(opening, closing)
+
+    def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
+        """Ask for what open rows have so far; see `Ledger`."""
+        self._own.watch(progress)
 
     def sweep(self, silent: float | None = None) -> int:
         """Sweep up after processes that have died; see `OutboxLedger.sweep`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -18,10 +18,10 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.sums import Totals
-from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit_column, fit_tags
+from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, PROGRESS, fit_column, fit_tags
 from llmkit_django import liveness, reports
 from llmkit_django.connections import is_free
 from llmkit_django.models import UsageRecord
@@ -35,6 +35,7 @@ _POSTGRES_LIMITS = (
     "SELECT set_config('lock_timeout', '1s', true), set_config('statement_timeout', '4s', true)"
 )
 _closing_values = attrgetter(*CLOSING.values())
+_progress_values = attrgetter(*PROGRESS.values())
 
 
 class DjangoStore:
@@ -65,9 +66,9 @@ class DjangoStore:
         """Write rows in one transaction; see `Store.write`."""
         self._do(partial(self._write, openings, closings))
 
-    def note_alive(self) -> None:
-        """Say that this process lives; see `Store.note_alive`."""
-        self._do(self._note)
+    def note(self, progress: Sequence[Progress]) -> None:
+        """Say that this process lives, and what it has so far; see `Store.note`."""
+        self._do(partial(self._note, progress))
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Mark rows as lost; see `Store.sweep`."""
@@ -150,10 +151,14 @@ class DjangoStore:
             )
         for closing in closings:
             row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
-            row.update(**_closing_columns(closing))
+            row.update(**_columns(CLOSING, _closing_values(closing)))
 
-    def _note(self, connection: BaseDatabaseWrapper) -> None:
+    def _note(self, progress: Sequence[Progress], connection: BaseDatabaseWrapper) -> None:
         liveness.note(connection, self._worker())
+        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+        for row in progress:
+            begun = rows.filter(call_id=row.call_id, attempt=row.attempt, status="started")
+            begun.update(**_columns(PROGRESS, _progress_values(row)))
 
     def _note_if_due(self, connection: BaseDatabaseWrapper, worker: str) -> None:
         now = self._clock()
@@ -201,15 +206,13 @@ def _record(opening: Opening, worker: str) -> UsageRecord:
         **values,
         user_id=_user_id(opening.user_key),
         status="started",
-        input_source="unknown",
         output_source="unknown",
         worker=worker,
     )
 
 
-def _closing_columns(closing: Closing) -> dict[str, Any]:
-    values = zip(CLOSING, _closing_values(closing), strict=True)
-    return {name: _fitted(name, value) for name, value in values}
+def _columns(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
+    return {name: _fitted(name, value) for name, value in zip(names, values, strict=True)}
 
 
 def _fitted(name: str, value: Any) -> Any:

@@ -23,7 +23,7 @@ from llmkit.transport.async_upstream import AsyncUpstream
 
 if TYPE_CHECKING:
     from llmkit.call import Call
-    from llmkit.ledger.row import Closing
+    from llmkit.ledger.row import Closing, Progress
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
     from llmkit.runtime import Runtime
@@ -53,6 +53,7 @@ class AsyncAttempt(AsyncSource):
         self._finish: list[Event] | None = None
         self._stopping = False
         self._received = 0
+        self.noted_at = runtime.clock()
         self._measure_at = MAX_ANSWER
 
     async def open(self) -> list[Event]:
@@ -200,6 +201,10 @@ class AsyncAttempt(AsyncSource):
         """Do what `aclose` does without waiting for it, for a stream that was dropped."""
         self._call.signal.abort()
         self._leases.abandon(self._ending(None))
+
+    def progress(self) -> Progress | None:
+        """Return what the row holds so far; None where nothing of the answer is seen before its end. May come from any thread."""
+        return self._record.progress(self._decoder, self._answer) if self._call.streaming else None
 
     def note_open_row(self) -> None:
         """Mark the row as lost, in case this process sees no end of it; an end that comes after all still closes it."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.sums import Totals
 
 
@@ -45,6 +45,9 @@ class Ledger(Protocol):
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
 
+    def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
+        """Ask this, now and then and in a thread of the ledger's, what open rows have so far, and write it down."""
+
     def flush(self, timeout: float) -> None:
         """Wait until all rows so far are written, for at most so many seconds."""
 
@@ -66,8 +69,10 @@ class Sink(Protocol):
             LedgerUnavailable: the store is at fault.
         """
 
-    def note_alive(self) -> None:
-        """Say that this process lives, so that nobody sweeps its open rows up. `write` does so with an opening, if it was long ago.
+    def note(self, progress: Sequence[Progress]) -> None:
+        """Say that this process lives, so that nobody sweeps its open rows up, and what some of them have so far.
+
+        `write` says so, too, with an opening, if it was long ago. A row that is closed is not changed.
 
         Raises:
             LedgerUnavailable: the store is at fault.

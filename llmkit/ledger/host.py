@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
-from llmkit.ledger.row import Closing, Opening, RowRejected, reduced, unsent
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected, reduced, unsent
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -111,6 +111,9 @@ class HostLedger:
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
         await self._from_async(partial(self._write, [opening], [closing]))
+
+    def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
+        """Do nothing: a row is written where its call is made, and no thread of the ledger's uses the host's connection."""
 
     def flush(self, timeout: float) -> None:
         """Do nothing: what waits, waits for the host's thread."""

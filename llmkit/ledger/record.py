@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from llmkit.errors import AnswerTooLarge, ProviderError
 from llmkit.events import Finish
-from llmkit.ledger.row import Closing, Opening, reduced, status_of, unsent
+from llmkit.ledger.row import Closing, Opening, Progress, reduced, status_of, unsent
 from llmkit.policy.estimate import estimate_tokens
 from llmkit.policy.pricing import UNSENT, Priced
 from llmkit.providers.head import rate_limits, request_id
@@ -70,7 +71,27 @@ class AttemptRecord:
             provider=self._provider,
             model=self._model,
             at=self._started_at,
+            input_tokens=self._prompt_tokens,
         )
+
+    def progress(self, decoder: Decoder | None, answer: Accumulator) -> Progress:
+        """Return what the row holds so far, in case that nobody sees its end."""
+        usage = self._filled(decoder.usage if decoder else Usage(), answer, seen=True)
+        priced = self._priced(decoder, usage)
+        first = self._clocks.first_content_at
+        return Progress(
+            call_id=self._call.call_id,
+            attempt=self._attempt,
+            usage=usage,
+            cost=priced.cost,
+            price_version=priced.version,
+            first_content_at=None if first is None else self._date(first),
+        )
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        said = "".join(message.text for message in self._call.messages)
+        return estimate_tokens((self._call.system or "") + said)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Take note of the head of the answer."""
@@ -189,9 +210,7 @@ class AttemptRecord:
 
     def _filled(self, usage: Usage, answer: Accumulator, *, seen: bool) -> Usage:
         if usage.input_tokens is None:
-            said = "".join(message.text for message in self._call.messages)
-            tokens = estimate_tokens((self._call.system or "") + said)
-            usage = replace(usage, input_tokens=tokens, input_source="estimated")
+            usage = replace(usage, input_tokens=self._prompt_tokens, input_source="estimated")
         if usage.output_tokens is None and seen:
             tokens = estimate_tokens(answer.text) + estimate_tokens(answer.thinking)
             usage = replace(usage, output_tokens=tokens, output_source="estimated")
@@ -217,7 +236,13 @@ class Ending:
 
 
 def opening(
-    call: Call, *, attempt: int, provider: str | None, model: str | None, at: datetime
+    call: Call,
+    *,
+    attempt: int,
+    provider: str | None,
+    model: str | None,
+    at: datetime,
+    input_tokens: int | None = None,
 ) -> Opening:
     """Make the opening of a row."""
     return Opening(
@@ -233,6 +258,7 @@ def opening(
         model=model,
         streamed=call.streaming,
         started_at=at,
+        input_tokens=input_tokens,
     )
 
 

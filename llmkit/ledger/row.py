@@ -10,7 +10,7 @@ from decimal import Decimal
 from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
 from llmkit.policy.pricing import UNSENT
 from llmkit.response import Status
-from llmkit.usage import Usage
+from llmkit.usage import Source, Usage
 
 _UNKNOWN = Usage()
 
@@ -20,7 +20,7 @@ class Opening:
     """What is known before bytes go upstream. The row starts as `started`.
 
     `alias` is what the caller asked for ("default" or "anthropic:claude-sonnet-4-5"); `started_at`
-    has a time zone.
+    has a time zone; `input_tokens` are estimated, None if they are not known.
     """
 
     call_id: str
@@ -35,6 +35,24 @@ class Opening:
     model: str | None
     streamed: bool
     started_at: datetime
+    input_tokens: int | None = None
+
+    @property
+    def input_source(self) -> Source:
+        """Where the tokens are from."""
+        return "unknown" if self.input_tokens is None else "estimated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What an open call has so far, in case that nobody sees its end. `cost` is in US dollars, None when it is unknown."""
+
+    call_id: str
+    attempt: int
+    usage: Usage
+    cost: Decimal | None
+    price_version: str | None
+    first_content_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

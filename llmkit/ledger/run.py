@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from llmkit.errors import LedgerUnavailable
@@ -13,12 +13,14 @@ from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_retry
 from llmkit.ledger.groups import write_group
 from llmkit.ledger.held import LOOK_EVERY, Held
-from llmkit.ledger.row import RowRejected
+from llmkit.ledger.row import Progress, RowRejected
 
 logger = logging.getLogger("llmkit.ledger")
 
 # How often a process with open rows says that it lives, in seconds.
 ALIVE_EVERY = 30.0
+# How often it asks what its open rows have so far, in seconds; each row is asked for much less often.
+ASK_EVERY = 1.0
 
 
 class Run:
@@ -40,6 +42,7 @@ class Run:
         retry_every: float,
         spill: Callable[[list[Entry]], None] | None,
         is_busy: Callable[[], bool],
+        progress: Callable[[], Sequence[Progress]],
         alive_every: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -49,9 +52,11 @@ class Run:
         self._retry_every = retry_every
         self._spill = spill
         self._is_busy = is_busy
+        self._progress = progress
         self._alive_every = alive_every
         self._clock = clock
         self._note_at = clock() + alive_every
+        self._ask_at = clock() + ASK_EVERY
         # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
         # may submit too.
         self.lock = threading.RLock()
@@ -93,7 +98,7 @@ class Run:
         if previous is not None:
             previous.join()  # it may still be writing, and the store has one user at a time
         while self._serve():
-            self._note_alive()
+            self._note()
         self._write_kept(at_last=True)
         if self.kept:
             logger.error("%d rows could not be written before the ledger was closed", self.kept)
@@ -163,23 +168,29 @@ class Run:
 
     def _patience(self) -> float:
         """Return how long to wait for what comes next before what is kept is tried again, in seconds."""
-        waits = [max(0.0, self._note_at - self._clock())] if self._is_busy() else []
+        waits = [max(0.0, self._ask_at - self._clock())] if self._is_busy() else []
         if self.held:
             waits.append(min(self._retry_every, LOOK_EVERY))
         elif self.failed:
             waits.append(self._retry_every)
         return min(waits, default=self._alive_every)
 
-    def _note_alive(self) -> None:
-        """Say that this process lives, if it has open rows and has not said so for long."""
-        if self._clock() < self._note_at:
+    def _note(self) -> None:
+        """Say what the open rows have so far, and that this process lives, if it has any and has not said so for long."""
+        now = self._clock()
+        if now < self._ask_at:
             return
-        self._note_at = self._clock() + self._alive_every
-        if self._is_busy():
-            try:
-                self._store.note_alive()
-            except LedgerUnavailable as error:
-                logger.debug("this process could not say that it lives: %s", error)
+        self._ask_at = now + ASK_EVERY
+        if not self._is_busy():
+            return
+        progress = self._progress()
+        if not progress and now < self._note_at:
+            return
+        self._note_at = now + self._alive_every
+        try:
+            self._store.note(progress)
+        except LedgerUnavailable as error:
+            logger.debug("what open calls have so far could not be written down: %s", error)
 
 
 def _still_kept(results: Written) -> list[Entry]:

@@ -26,9 +26,14 @@ from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.reading import TableReader
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
-from llmkit.ledger.statements import Statement, closing_statement, opening_statement
+from llmkit.ledger.statements import (
+    Statement,
+    closing_statement,
+    opening_statement,
+    progress_statement,
+)
 from llmkit.ledger.upgrade import prepare
 from llmkit.ledger.writer import LedgerWriter
 
@@ -111,9 +116,9 @@ class SQLStore(TableReader):
         """Write rows in one transaction; see `Store.write`."""
         self._do(lambda connection: self._statements.write(connection, openings, closings))
 
-    def note_alive(self) -> None:
-        """Say that this process lives; see `Store.note_alive`."""
-        self._do(lambda connection: self._statements.note_alive(connection))  # noqa: PLW0108  # made by connecting
+    def note(self, progress: Sequence[Progress]) -> None:
+        """Say that this process lives, and what it has so far; see `Store.note`."""
+        self._do(lambda connection: self._statements.note(connection, progress))
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Mark rows as lost; see `Store.sweep`."""
@@ -206,7 +211,7 @@ class EngineStore(TableReader):
         except exc.SQLAlchemyError as error:
             raise unavailable(error, self._engine.url) from error
 
-    def note_alive(self) -> None:
+    def note(self, progress: Sequence[Progress]) -> None:
         """Do nothing: a row over the host's connection is the host's, and no other process sweeps it."""
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
@@ -235,6 +240,7 @@ class _Statements:
     ) -> None:
         self._insert: Statement[Opening] = opening_statement(dialect, worker)
         self._update: Statement[Closing] = closing_statement(dialect)
+        self._note: Statement[Progress] = progress_statement(dialect)
         self._liveness = Liveness(worker)
         self._clock = clock
         self._alive_every = alive_every
@@ -266,14 +272,25 @@ class _Statements:
                 raise _rejected(error) from error
             raise
 
-    def note_alive(self, connection: Connection) -> None:
-        """Say that this process lives.
+    def note(self, connection: Connection, progress: Sequence[Progress]) -> None:
+        """Say that this process lives, and what its open rows have so far.
 
         Raises:
-            SQLAlchemyError: the database is at fault.
+            RowRejected: one of them is at fault.
+            SQLAlchemyError: the database is.
         """
-        with connection.begin():
-            self._liveness.note(connection)
+        try:
+            updates = [self._note.parameters(row) for row in progress]
+            with connection.begin():
+                self._liveness.note(connection)
+                if updates:
+                    connection.exec_driver_sql(self._note.sql, updates)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise _rejected(error) from error
+        except exc.DBAPIError as error:
+            if _is_of_row(error):
+                raise _rejected(error) from error
+            raise
         self._noted_at = self._clock() if self._clock is not None else None
 
     def sweep(self, connection: Connection, *, silent: float, every: float) -> int | None:

@@ -1,8 +1,8 @@
-"""The two statements of the ledger, compiled once, with a row as one tuple."""
+"""The statements of the ledger, compiled once, with a row as one tuple."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -11,14 +11,25 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from llmkit.ledger.columns import SIZES, UNIQUE
-from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.schema import usage
-from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, fit, fit_column, fit_tags
+from llmkit.ledger.values import (
+    CLOSING,
+    FOREIGN,
+    OPEN,
+    OPENING,
+    PROGRESS,
+    fit,
+    fit_column,
+    fit_tags,
+)
 
-Row = TypeVar("Row", Opening, Closing)
+Row = TypeVar("Row", Opening, Closing, Progress)
 
 # Parameters to attribute; those of a closing that say which row it is have names of their own.
-_CLOSING = {"row_call_id": "call_id", "row_attempt": "attempt", **CLOSING}
+_ROW = {"row_call_id": "call_id", "row_attempt": "attempt"}
+_CLOSING = {**_ROW, **CLOSING}
+_PROGRESS = {**_ROW, **PROGRESS}
 
 
 class Statement(Generic[Row]):
@@ -82,7 +93,6 @@ def opening_statement(dialect: Dialect, worker: str) -> Statement[Opening]:
         .values({column: sa.bindparam(column) for column in OPENING})
         .values(
             status=sa.literal_column("'started'"),
-            input_source=sa.literal_column("'unknown'"),
             output_source=sa.literal_column("'unknown'"),
             worker=sa.literal_column(f"'{name}'"),
         )
@@ -94,16 +104,22 @@ def opening_statement(dialect: Dialect, worker: str) -> Statement[Opening]:
 
 def closing_statement(dialect: Dialect) -> Statement[Closing]:
     """Make the statement that closes a row, unless it is closed."""
-    open_statuses: list[sa.ColumnElement[str]] = [
-        sa.literal_column(f"'{status}'") for status in OPEN
-    ]
-    clause = (
+    return Statement(_update(CLOSING, OPEN), _CLOSING, dialect)
+
+
+def progress_statement(dialect: Dialect) -> Statement[Progress]:
+    """Make the statement that says what an open row has so far."""
+    return Statement(_update(PROGRESS, ("started",)), _PROGRESS, dialect)
+
+
+def _update(columns: Iterable[str], statuses: Iterable[str]) -> sa.Update:
+    words: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{word}'") for word in statuses]
+    return (
         sa.update(usage)
-        .values({name: sa.bindparam(name) for name in CLOSING})
+        .values({name: sa.bindparam(name) for name in columns})
         .where(
             usage.c.call_id == sa.bindparam("row_call_id"),
             usage.c.attempt == sa.bindparam("row_attempt"),
-            usage.c.status.in_(open_statuses),
+            usage.c.status.in_(words),
         )
     )
-    return Statement(clause, _CLOSING, dialect)

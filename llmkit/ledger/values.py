@@ -12,7 +12,7 @@ OPENING = {
     name: name
     for name in (
         *("call_id", "attempt", "run_id", "user_key", "tenant", "conversation", "tags"),
-        *("alias", "provider", "model", "streamed", "started_at"),
+        *("alias", "provider", "model", "streamed", "started_at", "input_tokens", "input_source"),
     )
 }
 # And of a closing, whose row is the one with the same call_id and attempt.
@@ -34,6 +34,12 @@ CLOSING = {
             *("input_source", "output_source"),
         )
     },
+}
+# And of what an open row has so far.
+PROGRESS = {
+    name: path
+    for name, path in CLOSING.items()
+    if path.startswith("usage.") or path in ("cost", "price_version", "first_content_at")
 }
 # The statuses that a closing may still change.
 OPEN = ("started", "lost")

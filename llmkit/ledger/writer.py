@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, settle
-from llmkit.ledger.row import Closing, Opening, unsent
+from llmkit.ledger.row import Closing, Opening, Progress, unsent
 from llmkit.ledger.run import ALIVE_EVERY, Run
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class LedgerWriter:
         finish_timeout: the same for its closing, which holds up the end of an answer.
         retry_every: how often a store that is down is tried again, in seconds.
         spill: takes what the store failed to take and nobody waits for, in place of keeping it here. May come from any thread.
+        progress: what open rows have so far, those of them whose turn it is.
         is_busy: whether rows of this process are open, so that it has to say now and then that it lives.
         alive_every: how often it does, in seconds.
         keeps_late: whether whoever waited for a row that is late sees to it, and it is not closed as refused.
@@ -66,6 +67,7 @@ class LedgerWriter:
         spill: Callable[[list[Entry]], None] | None = None,
         keeps_late: bool = False,
         is_busy: Callable[[], bool] = lambda: False,
+        progress: Callable[[], Sequence[Progress]] = tuple,
         alive_every: float = ALIVE_EVERY,
     ) -> None:
         self._new_run = partial(
@@ -76,6 +78,7 @@ class LedgerWriter:
             retry_every=retry_every,
             spill=spill,
             is_busy=is_busy,
+            progress=progress,
             alive_every=alive_every,
         )
         self._limit = limit
@@ -157,6 +160,9 @@ class LedgerWriter:
             LedgerUnavailable: too many rows wait already.
         """
         self._submit(Entry(opening, closing, until=until))
+
+    def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
+        """Do nothing: what is asked for is given when the writer is made."""
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, in so many seconds at most; see `Ledger`."""

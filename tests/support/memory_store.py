@@ -11,7 +11,7 @@ from typing import Any
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.columns import COLUMNS
-from llmkit.ledger.row import Closing, Opening
+from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.sums import Sum, Totals
 from llmkit.ledger.values import CLOSING, OPENING
 from llmkit.ledger.writer import LedgerWriter
@@ -39,7 +39,7 @@ class MemoryStore:
         self.gate.set()
         self.entered = threading.Semaphore(0)
         self.closed = 0
-        self.alive = 0
+        self.notes: list[list[Progress]] = []
         self._fail = fail
         self._changed = threading.Condition()
 
@@ -51,8 +51,8 @@ class MemoryStore:
             self.groups.append((list(openings), list(closings)))
             self._changed.notify_all()
 
-    def note_alive(self) -> None:
-        self.alive += 1
+    def note(self, progress: Sequence[Progress]) -> None:
+        self.notes.append(list(progress))
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         return None
@@ -100,7 +100,7 @@ class MemoryStore:
 def _by_column(row: Opening, end: Closing | None) -> dict[str, Any]:
     values: dict[str, Any] = dict.fromkeys(column.name for column in COLUMNS)
     values |= {name: getattr(row, path) for name, path in OPENING.items()}
-    values |= {"status": "started", "input_source": "unknown", "output_source": "unknown"}
+    values |= {"status": "started", "output_source": "unknown"}
     return values | {name: attrgetter(path)(end) for name, path in CLOSING.items() if end}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from llmkit.errors import LedgerUnavailable
@@ -13,7 +14,7 @@ from llmkit.ledger.entry import Entry, row_of
 from llmkit.ledger.outbox.drain import drain_abandoned
 from llmkit.ledger.outbox.keeper import Keeper
 from llmkit.ledger.outbox.store import Outbox
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.writer import LedgerWriter
 
@@ -73,20 +74,22 @@ class OutboxLedger:
             spill=self._keep,
             keeps_late=not refuses,
             is_busy=lambda: bool(self._keeper().open_rows),
+            progress=self._progress,
             alive_every=alive_every,
         )
         self._file = LedgerWriter(outbox)
         self._keepers: dict[int, Keeper] = {}
+        self._sources: list[Callable[[], Sequence[Progress]]] = []
 
     def begin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
-        self._open(opening, None)
-        self._keeper().open_rows.add(row_of(opening))
+        with self._as_open(opening):
+            self._open(opening, None)
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
-        await self._aopen(opening, None)
-        self._keeper().open_rows.add(row_of(opening))
+        with self._as_open(opening):
+            await self._aopen(opening, None)
 
     def record(self, opening: Opening, closing: Closing) -> None:
         """Write a final row; see `Ledger`."""
@@ -168,6 +171,10 @@ class OutboxLedger:
         else:
             self._keep([Entry(None, closing)])
 
+    def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
+        """Ask for what open rows have so far; see `Ledger`."""
+        self._sources.append(progress)
+
     def sweep(self, silent: float | None = None) -> int:
         """Write what processes that have died left in the outbox, and mark their open rows as lost. This thread does it, now.
 
@@ -205,6 +212,17 @@ class OutboxLedger:
         if keeper is not None:
             keeper.stop(max(1.0, until - time.monotonic()))
         self._file.close()
+
+    @contextmanager
+    def _as_open(self, opening: Opening) -> Iterator[None]:
+        """Count a row as open before the ledger's thread sees it, or that would go to sleep; not if it is not written."""
+        rows, key = self._keeper().open_rows, row_of(opening)
+        rows.add(key)
+        try:
+            yield
+        except BaseException:
+            rows.discard(key)
+            raise
 
     def _open(self, opening: Opening, closing: Closing | None) -> None:
         keeper = self._keeper()
@@ -263,6 +281,11 @@ class OutboxLedger:
             keeper.forget([opening])
             raise _neither(error, failure) from failure
         keeper.look()
+
+    def _progress(self) -> list[Progress]:
+        if self._keeper().away is not None:
+            return []  # they are in the outbox, which has room for rows alone
+        return [row for ask in self._sources for row in ask()]
 
     def _refuses_row(self, closing: Closing | None) -> bool:
         """Whether the store has to take a row: that of a call which is not made yet, where the app has asked for it."""

@@ -11,7 +11,7 @@ from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.outbox.file import OutboxFile, OutboxFull
 from llmkit.ledger.outbox.folder import name_of, prefix_of
 from llmkit.ledger.outbox.records import encode
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 
 LIMIT = 64 * 1024 * 1024
 _MIB = 1024 * 1024
@@ -76,7 +76,7 @@ class Outbox:
                 hint="Set ledger.outbox to a folder that this process can write to.",
             ) from error
 
-    def note_alive(self) -> None:
+    def note(self, progress: Sequence[Progress]) -> None:
         """Do nothing: whoever lives has locked its file."""
 
     def close(self) -> None:
