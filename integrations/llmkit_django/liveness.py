@@ -11,8 +11,7 @@ from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterR
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from llmkit.ledger.columns import SIZES
-from llmkit.ledger.liveness import REMEMBERED, SWEEPER
+from llmkit.ledger.columns import REMEMBERED, SIZES, SWEEPER
 from llmkit.ledger.values import fit
 from llmkit_django.models import UsageRecord, Worker
 

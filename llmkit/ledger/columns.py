@@ -75,5 +75,9 @@ WORKER_COLUMNS = (
     Column("seen_at", "datetime", null=False),
     Column("holder", "string", 64),
 )
+# The row that is no worker: who swept last, and when.
+SWEEPER = "sweeper"
+# How long a worker without open rows is remembered, in seconds.
+REMEMBERED = 24 * 3600.0
 
 SIZES = {column.name: column.size for column in COLUMNS if column.size is not None}

@@ -10,14 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from llmkit.ledger.columns import SIZES
+from llmkit.ledger.columns import REMEMBERED, SIZES, SWEEPER
 from llmkit.ledger.schema import usage, workers
 from llmkit.ledger.values import fit
-
-# The row of the workers' table that is no worker: who swept last, and when.
-SWEEPER = "sweeper"
-# How long a worker without open rows is remembered, in seconds.
-REMEMBERED = 24 * 3600.0
 
 
 class Liveness:
