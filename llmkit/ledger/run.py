@@ -183,14 +183,17 @@ class Run:
         self._ask_at = now + ASK_EVERY
         if not self._is_busy():
             return
-        progress = self._progress()
-        if not progress and now < self._note_at:
-            return
-        self._note_at = now + self._alive_every
         try:
-            self._store.note(progress)
+            progress = self._progress()
+            if progress or now >= self._note_at:
+                self._note_at = now + self._alive_every
+                self._store.note(progress)
         except LedgerUnavailable as error:
             logger.debug("what open calls have so far could not be written down: %s", error)
+        except (
+            Exception
+        ):  # the thread outlives a fault of its store, or nobody would be answered again
+            logger.exception("what open calls have so far could not be written down")
 
 
 def _still_kept(results: Written) -> list[Entry]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -255,7 +255,7 @@ class _Statements:
             RowRejected: one of the rows is at fault.
             SQLAlchemyError: the database is.
         """
-        try:
+        with _errors_of_rows():
             inserts = [self._insert.parameters(opening) for opening in openings]
             updates = [self._update.parameters(closing) for closing in closings]
             with connection.begin():
@@ -265,12 +265,6 @@ class _Statements:
                     connection.exec_driver_sql(self._insert.sql, inserts)
                 if updates:
                     connection.exec_driver_sql(self._update.sql, updates)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise _rejected(error) from error
-        except exc.DBAPIError as error:
-            if _is_of_row(error):
-                raise _rejected(error) from error
-            raise
 
     def note(self, connection: Connection, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what its open rows have so far.
@@ -279,18 +273,12 @@ class _Statements:
             RowRejected: one of them is at fault.
             SQLAlchemyError: the database is.
         """
-        try:
+        with _errors_of_rows():
             updates = [self._note.parameters(row) for row in progress]
             with connection.begin():
                 self._liveness.note(connection)
                 if updates:
                     connection.exec_driver_sql(self._note.sql, updates)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise _rejected(error) from error
-        except exc.DBAPIError as error:
-            if _is_of_row(error):
-                raise _rejected(error) from error
-            raise
         self._noted_at = self._clock() if self._clock is not None else None
 
     def sweep(self, connection: Connection, *, silent: float, every: float) -> int | None:
@@ -328,6 +316,23 @@ def _is_of_row(error: exc.DBAPIError) -> bool:
     # gone or may not be written.
     is_drivers = getattr(error.orig, "sqlstate", None) is None
     return isinstance(error, exc.ProgrammingError | exc.InterfaceError) and is_drivers
+
+
+@contextmanager
+def _errors_of_rows() -> Iterator[None]:
+    """Tell a fault of a row from one of the database's.
+
+    Raises:
+        RowRejected: one of the rows is at fault.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _rejected(error) from error
+    except exc.DBAPIError as error:
+        if _is_of_row(error):
+            raise _rejected(error) from error
+        raise
 
 
 def _rejected(error: Exception) -> RowRejected:

@@ -22,6 +22,7 @@ from llmkit.ledger.outbox.open import doubts
 from llmkit.ledger.outbox.records import decode
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, RowRejected
+from support.forks import needs_fork
 from support.ledger import closing, opening
 from support.memory_store import Down, MemoryStore
 from support.waits import wait_for
@@ -353,7 +354,7 @@ def test_it_can_be_used_again_after_it_was_closed(tmp_path: Path) -> None:
     assert "llmkit-outbox" not in names
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@needs_fork
 def test_a_child_has_an_outbox_of_its_own(tmp_path: Path) -> None:
     """It neither drains nor holds its parent's."""
     with books(tmp_path, retry_every=60) as made:
@@ -395,3 +396,24 @@ def test_the_log_says_where_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         ledger = {"database": f"sqlite:///{tmp_path / 'app.db'}", "outbox": outbox}
         Kit({"models": {"default": "openai:m"}, "ledger": ledger}).close()
         assert f"rows wait in {folder} while the ledger's database is away" in caplog.text
+
+
+def test_a_fault_of_the_store_ends_no_thread(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the one that writes nor the one that drains: rows are written as before."""
+    with books(tmp_path, sweep_every=0.01, silent=0.01, alive_every=0.01) as made:
+
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("an unforeseen fault")
+
+        made.store.note = fail  # type: ignore[method-assign]
+        made.spare.sweep = fail  # type: ignore[method-assign]
+        made.ledger.begin(opening("open"))
+        wait_for(lambda: "so far could not be written down" in caplog.text, wanted=True)
+        wait_for(lambda: "could not be looked through" in caplog.text, wanted=True)
+        made.ledger.begin(opening("two"))
+        made.down.down.set()
+        made.ledger.begin(opening("three"))
+        made.down.down.clear()
+        wait_for(lambda: sorted(made.openings), ["open", "three", "two"])

@@ -24,6 +24,7 @@ from llmkit.ledger.outbox.folder import abandoned, default_folder, fleeting, is_
 from llmkit.ledger.outbox.records import decode, encode
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, RowRejected
+from support.forks import needs_fork
 from support.ledger import closing, opening
 from support.memory_store import Down, MemoryStore
 from support.processes import environ
@@ -33,6 +34,7 @@ import os, sys, time
 from pathlib import Path
 from types import MappingProxyType
 from llmkit.ledger.outbox.store import Outbox
+from support.forks import needs_fork
 from support.ledger import closing, opening
 outbox = Outbox(Path(sys.argv[1]), database="db", worker=lambda: f"other-{os.getpid()}")
 outbox.write([opening("one")], [])
@@ -214,7 +216,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in str(raised.value)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device here")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows cannot limit how large a file a process may write"
+)
 def test_a_full_disk_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +267,7 @@ def test_a_living_process_keeps_its_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@needs_fork
 def test_a_child_does_not_hold_on_to_its_parents_file(tmp_path: Path) -> None:
     """It has a file of its own, and the parent's is free when the parent has died."""
     program = WRITER.replace(

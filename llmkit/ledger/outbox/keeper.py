@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Store
 from llmkit.ledger.entry import row_of
+from llmkit.ledger.held import LOOK_EVERY
 from llmkit.ledger.outbox.drain import drain, drain_abandoned
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening
 
 logger = logging.getLogger("llmkit.ledger")
 
-# How often the end of a caller's transaction is looked for, in seconds.
-LOOK_EVERY = 0.05
 Key = tuple[str, int]
 
 
@@ -144,10 +143,17 @@ class Keeper:
                 ended = self._ended
             if ended:
                 break
-            self._step()
+            pause = 0.0
+            try:
+                self._step()
+            except Exception:  # the thread outlives it, or the outbox would never be empty again
+                logger.exception(
+                    "the outbox in %s could not be looked through", self._outbox.folder
+                )
+                pause = self._retry_every
             with self._changed:
                 if not self._ended:
-                    self._changed.wait(self._patience())
+                    self._changed.wait(max(pause, self._patience()))
         if self._outbox.file.waiting:
             self._drain()
         self._store.close()

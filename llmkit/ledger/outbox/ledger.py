@@ -73,7 +73,7 @@ class OutboxLedger:
             finish_timeout=PATIENCE,
             spill=self._keep,
             keeps_late=not refuses,
-            is_busy=lambda: bool(self._keeper().open_rows),
+            is_busy=self._is_busy,
             progress=self._progress,
             alive_every=alive_every,
         )
@@ -114,12 +114,12 @@ class OutboxLedger:
         """
         keeper = self._keeper()
         keeper.wait_for(until)
-        if closing is None:
-            keeper.open_rows.add(row_of(opening))
-        try:
-            self._put_away(keeper, opening, closing, None)
-        except LedgerUnavailable:  # then it waits in memory
-            self._writer.begin_later(opening, closing, until=until)
+        with self._as_open(opening, closing):
+            try:
+                with self._into_outbox(keeper, opening, None):
+                    self._file.write(opening, closing)
+            except LedgerUnavailable:  # then it waits in memory
+                self._writer.begin_later(opening, closing, until=until)
 
     async def abegin_later(
         self, opening: Opening, closing: Closing | None = None, *, until: Callable[[], bool]
@@ -127,12 +127,12 @@ class OutboxLedger:
         """Do what `begin_later` does, without blocking the event loop."""
         keeper = self._keeper()
         keeper.wait_for(until)
-        if closing is None:
-            keeper.open_rows.add(row_of(opening))
-        try:
-            await self._aput_away(keeper, opening, closing, None)
-        except LedgerUnavailable:
-            self._writer.begin_later(opening, closing, until=until)
+        with self._as_open(opening, closing):
+            try:
+                with self._into_outbox(keeper, opening, None):
+                    await self._file.awrite(opening, closing)
+            except LedgerUnavailable:
+                self._writer.begin_later(opening, closing, until=until)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; see `Ledger`."""
@@ -214,10 +214,11 @@ class OutboxLedger:
         self._file.close()
 
     @contextmanager
-    def _as_open(self, opening: Opening) -> Iterator[None]:
+    def _as_open(self, opening: Opening, closing: Closing | None = None) -> Iterator[None]:
         """Count a row as open before the ledger's thread sees it, or that would go to sleep; not if it is not written."""
         rows, key = self._keeper().open_rows, row_of(opening)
-        rows.add(key)
+        if closing is None:
+            rows.add(key)
         try:
             yield
         except BaseException:
@@ -236,7 +237,8 @@ class OutboxLedger:
                     raise
             else:
                 return
-        self._put_away(keeper, opening, closing, error)
+        with self._into_outbox(keeper, opening, error):
+            self._file.write(opening, closing)
 
     async def _aopen(self, opening: Opening, closing: Closing | None) -> None:
         keeper = self._keeper()
@@ -250,37 +252,26 @@ class OutboxLedger:
                     raise
             else:
                 return
-        await self._aput_away(keeper, opening, closing, error)
-
-    def _put_away(
-        self,
-        keeper: Keeper,
-        opening: Opening,
-        closing: Closing | None,
-        error: LedgerUnavailable | None,
-    ) -> None:
-        keeper.expect(opening)
-        try:
-            self._file.write(opening, closing)
-        except LedgerUnavailable as failure:
-            keeper.forget([opening])
-            raise _neither(error, failure) from failure
-        keeper.look()
-
-    async def _aput_away(
-        self,
-        keeper: Keeper,
-        opening: Opening,
-        closing: Closing | None,
-        error: LedgerUnavailable | None,
-    ) -> None:
-        keeper.expect(opening)
-        try:
+        with self._into_outbox(keeper, opening, error):
             await self._file.awrite(opening, closing)
+
+    @contextmanager
+    def _into_outbox(
+        self, keeper: Keeper, opening: Opening, error: LedgerUnavailable | None
+    ) -> Iterator[None]:
+        """Let the keeper know of a row that the block puts into the outbox; say both reasons if that does not take it either."""
+        keeper.expect(opening)
+        try:
+            yield
         except LedgerUnavailable as failure:
             keeper.forget([opening])
             raise _neither(error, failure) from failure
         keeper.look()
+
+    def _is_busy(self) -> bool:
+        # Not _keeper(): a thread that hung until after the ledger was closed must not begin again.
+        keeper = self._keepers.get(os.getpid())
+        return keeper is not None and bool(keeper.open_rows)
 
     def _progress(self) -> list[Progress]:
         if self._keeper().away is not None:
