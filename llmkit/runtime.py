@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 from llmkit.concurrency import sigterm
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
+from llmkit.config.functions import function_at
+from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
 from llmkit.ledger.worker import WorkerName
@@ -119,6 +121,7 @@ class Runtime:
         self._call_timeouts = Timeouts(
             connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
         )
+        self._contents = _contents(self.config)
         self._limits: dict[int, ConcurrencyLimit] = {}
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
@@ -177,12 +180,18 @@ class Runtime:
     def record(self, call: Call, step: Try, clocks: Clocks) -> AttemptRecord:
         """Make the record of an attempt that begins now."""
         return AttemptRecord(
-            call, step, clocks=clocks, prices=self.prices, clock=self.clock, now=self.now
+            call,
+            step,
+            clocks=clocks,
+            prices=self.prices,
+            clock=self.clock,
+            now=self.now,
+            contents=self._contents,
         )
 
     def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:
         """Make the row of a call that ends now without an attempt."""
-        return unmade(call, error, at=self.now())
+        return unmade(call, error, at=self.now(), contents=self._contents)
 
     def note_open_rows(self) -> None:
         """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
@@ -208,6 +217,17 @@ class Runtime:
         await _end_loop(self.open_attempts, self.tasks, asyncio.get_running_loop())
         await self.connections.aclose()
         await asyncio.to_thread(self.close)
+
+
+def _contents(config: Config) -> Contents | None:
+    """Return what makes the content of rows, if it is kept.
+
+    Raises:
+        ConfigError: `ledger.redact` cannot be imported.
+    """
+    if config.ledger is False or not config.ledger.store_content:
+        return None
+    return Contents(function_at(config.ledger.redact, "ledger.redact"))
 
 
 def _progress(attempts: dict[OpenAttempt, Owner], clock: Callable[[], float]) -> list[Progress]:

@@ -17,9 +17,11 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 
 from llmkit.config.errors import NOT_BUILT, explain, without_provider
+from llmkit.config.functions import function
 from llmkit.errors import ConfigError
 from llmkit.providers.fields import field_name, field_value
 from llmkit.providers.vendors import WireName
@@ -165,13 +167,24 @@ class LedgerConfig(Section):
     If `database` is None, the app's own database is used; without a framework, nothing is recorded. `connection` says which
     connection writes the rows: "own" is a connection of llmkit's, so that the app's rollback does not remove them; "host" is the
     app's connection, in the app's transaction.
+    With `store_content` a row keeps the messages and the answer, after `redact`: a function, or its dotted path, that takes them as a
+    dict (system, messages, answer) and returns what is kept, or None for nothing.
     """
 
     database: Annotated[str | None, Field(repr=False)] = None
     connection: Literal["own", "host"] = "own"
     on_store_error: Literal["outbox", "refuse"] = "outbox"
     outbox: Annotated[str, Field(min_length=1)] | None = None
-    store_content: Annotated[Literal[False], NOT_BUILT] = False
+    store_content: bool = False
+    redact: Annotated[Any, AfterValidator(function)] = None
+
+    @model_validator(mode="after")
+    def _redacts_what_is_kept(self) -> Self:
+        if self.redact is not None and not self.store_content:
+            raise ValueError(
+                "redact is set, but nothing is stored: set store_content to True, or remove redact"
+            )
+        return self
 
 
 class RelayConfig(Section):

@@ -20,6 +20,7 @@ from llmkit.usage import PLAIN, Usage
 
 if TYPE_CHECKING:
     from llmkit.call import Call
+    from llmkit.ledger.content import Contents
     from llmkit.policy.clocks import Clocks
     from llmkit.policy.plan import Try
     from llmkit.policy.pricing import Prices
@@ -33,6 +34,7 @@ class AttemptRecord:
 
     Args:
         clock: seconds, for durations. `now`: the date, in UTC, for the row.
+        contents: makes what the row keeps of the messages and the answer; None if it keeps nothing.
 
     Attributes:
         sent: whether its request may have reached the provider. What was not sent costs nothing.
@@ -47,6 +49,7 @@ class AttemptRecord:
         prices: Prices,
         clock: Callable[[], float],
         now: Callable[[], datetime],
+        contents: Contents | None = None,
     ) -> None:
         self._call = call
         self._attempt = step.attempt
@@ -55,6 +58,7 @@ class AttemptRecord:
         self._clocks = clocks
         self._prices = prices
         self._clock = clock
+        self._contents = contents
         self._started_at = now()
         self._started = clock()
         self._http_status: int | None = None
@@ -159,6 +163,7 @@ class AttemptRecord:
             model_reported=decoder.model if decoder else None,
             first_content_at=None if first is None else self._date(first),
             finished_at=self._date(self._clock()),
+            content=self._contents.of(self._call, answer) if self._contents else None,
         )
 
     def response(self, decoder: Decoder | None, answer: Accumulator) -> Response:
@@ -262,11 +267,14 @@ def opening(
     )
 
 
-def unmade(call: Call, error: BaseException, *, at: datetime) -> tuple[Opening, Closing]:
+def unmade(
+    call: Call, error: BaseException, *, at: datetime, contents: Contents | None = None
+) -> tuple[Opening, Closing]:
     """Make the one row of a call that no attempt was made for: refused, or cancelled before it could be made."""
     row = opening(call, attempt=0, provider=None, model=None, at=at)
     status: Status = "cancelled" if status_of(error, complete=False) == "cancelled" else "refused"
-    return row, unsent(row, status, 0.0, error_type=error_type(error))
+    end = unsent(row, status, 0.0, error_type=error_type(error))
+    return row, end if contents is None else replace(end, content=contents.of(call))
 
 
 def error_type(error: BaseException | None) -> str | None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
+from llmkit.ledger.content import Content
 from llmkit.policy.pricing import UNSENT
 from llmkit.response import Status
 from llmkit.usage import Source, Usage
@@ -59,7 +61,8 @@ class Progress:
 class Closing:
     """What is known at the end. It closes the row with the same `call_id` and `attempt`, once.
 
-    `cost` is in US dollars, None when it is unknown; the times have a zone.
+    `cost` is in US dollars, None when it is unknown; the times have a zone. `content` is what was asked and answered, plain or still to be
+    redacted; None if it is not kept.
     """
 
     call_id: str
@@ -77,6 +80,15 @@ class Closing:
     request_id: str | None = None
     model_reported: str | None = None
     first_content_at: datetime | None = None
+    content: Any = None
+
+    @property
+    def kept(self) -> dict[str, Any] | None:
+        """The content as the row keeps it."""
+        content: dict[str, Any] | None = (
+            self.content.kept if isinstance(self.content, Content) else self.content
+        )
+        return content
 
 
 def unsent(

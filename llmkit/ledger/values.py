@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from hashlib import blake2s
+from typing import Any
 
 from llmkit.ledger.columns import SIZES
 
@@ -18,6 +20,7 @@ OPENING = {
 # And of a closing, whose row is the one with the same call_id and attempt.
 CLOSING = {
     "cost_usd": "cost",
+    "content": "kept",
     **{
         name: name
         for name in (
@@ -53,12 +56,17 @@ FOREIGN = frozenset(
 )
 
 
+def clean(text: str) -> str:
+    """Take out what no database takes: NUL, and halves of surrogate pairs."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def fit(text: str, size: int) -> str:
     """Make a string fit any database: no NUL, no lone surrogate, at most `size` characters.
 
     What is cut gets a mark of its whole, so that two users never become one.
     """
-    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    text = clean(text)
     if len(text) <= size:
         return text
     mark = blake2s(text.encode(), digest_size=4).hexdigest()
@@ -78,3 +86,35 @@ def fit_column(name: str, text: str | None) -> str | None:
 def fit_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Make the names and values of tags fit any database."""
     return {fit(name, 255): fit(value, 255) for name, value in tags.items()}
+
+
+def sound(value: Any) -> Any:
+    """Return a value as plain JSON that any database takes.
+
+    Raises:
+        TypeError: it has a part that is none of JSON's kinds, or a key that is no text.
+        ValueError: a number in it is not finite.
+    """
+    match value:
+        case str():
+            return clean(value)
+        case None | bool() | int():
+            return value
+        case float():
+            if value - value != 0:
+                raise ValueError("a number is not finite")
+            return value
+        case Decimal():
+            return format(value, "f")
+        case Mapping():
+            return {_key(key): sound(item) for key, item in value.items()}
+        case list() | tuple():
+            return [sound(item) for item in value]
+        case _:
+            raise TypeError(f"{type(value).__name__} is none of JSON's kinds")
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"a key is a {type(key).__name__}, not a text")
+    return clean(key)

@@ -42,6 +42,12 @@ def test_script_is_used_in_order(emulator: Emulator) -> None:
     assert b" default" in ask(emulator, "openai")[1]
 
 
+def test_a_script_is_of_behaviours(emulator: Emulator) -> None:
+    """A list of them is refused where it is given, not in the next request."""
+    with pytest.raises(TypeError, match=r"^script\(\) takes Behaviours, not a list$"):
+        emulator.script([Behaviour()])  # type: ignore[arg-type]
+
+
 def test_what_was_received(emulator: Emulator) -> None:
     """A request is kept with its body and headers, without keys, and shows no prompt in its repr."""
     headers = {"cookie": "session=canary", "x-app": "1", "connection": "close"}

@@ -17,6 +17,7 @@ from llmkit import Kit
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.outbox import ledger as module
 from llmkit.ledger.outbox import open as opening_module
+from llmkit.ledger.outbox.keeper import Keeper
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import doubts
 from llmkit.ledger.outbox.records import decode
@@ -308,6 +309,40 @@ def test_a_row_that_waits_for_its_callers_transaction_is_on_the_disk(tmp_path: P
         assert made.openings == ["another", "mine", "final"]
         assert made.closings == ["final", "mine"]
         assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_waits_for_a_transaction_does_not_ask_without_pause(tmp_path: Path) -> None:
+    """Though the store is away, and its turn to be tried has come."""
+    made = Books(tmp_path)
+    now = [0.0]
+    keeper = Keeper(
+        made.spare,
+        made.outbox,
+        retry_every=1.0,
+        scan_every=60.0,
+        sweep_every=600.0,
+        silent=180.0,
+        clock=lambda: now[0],
+    )
+    keeper.went_away(LedgerUnavailable("the server is gone"))
+    keeper.wait_for(lambda: False)
+    now[0] = 10.0
+    keeper._step()
+    assert keeper._patience() > 0
+
+
+def test_a_store_is_asked_whether_it_serves_again(tmp_path: Path) -> None:
+    """Where no row waits that it could be tried with: it stays away until it says so."""
+    with books(tmp_path, refuses=True) as made:
+        made.down.down.set()
+        with pytest.raises(LedgerUnavailable):
+            made.ledger.begin(opening())
+        tried = made.down.tried
+        for _ in range(5):
+            assert tried.acquire(timeout=30)
+        assert made.ledger._keeper().away is not None
+        made.down.down.clear()
+        wait_for(lambda: made.ledger._keeper().away, None)
 
 
 def test_without_a_file_such_a_row_waits_in_memory(tmp_path: Path) -> None:

@@ -94,6 +94,13 @@ def test_they_add_up(store: Store) -> None:
     }
 
 
+def test_content_is_kept(store: Store) -> None:
+    """As it was given."""
+    content = {"messages": [{"role": "user", "content": "Grüße \U0001f642"}], "answer": None}
+    store.write([opening("one"), opening("two")], [closing("one", content=content)])
+    assert [row["content"] for row in store.recent(2)] == [None, content]
+
+
 def test_nothing_is_created_by_reading(tmp_path: Path) -> None:
     """Before the first row there is no ledger to read, and there is none afterwards."""
     file = tmp_path / "ledger.db"

@@ -77,10 +77,6 @@ def test_price_zero_is_free() -> None:
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
-        (
-            {"ledger": {"store_content": True}},
-            "ledger.store_content is not supported by this version; remove it",
-        ),
         ({"cache": {"ttl": 3600}}, "cache is not supported by this version; remove it"),
         ({"namespace": "shop"}, "namespace is not supported by this version; remove it"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
@@ -99,7 +95,7 @@ def test_price_zero_is_free() -> None:
         ({"ledger": True}, "ledger"),
         (
             {"ledger": "sqlite:///llm.db"},
-            "ledger has to be a dict with some of the keys connection, database, on_store_error, outbox, or False",
+            "ledger has to be a dict with some of the keys connection, database, on_store_error, outbox, redact, store_content, or False",
         ),
         ({"ledger": None}, "or False to record nothing"),
         ({"retry": 3}, "retry has to be a dict with some of the keys attempts, wait_initial"),

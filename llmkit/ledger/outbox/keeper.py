@@ -159,7 +159,7 @@ class Keeper:
         self._store.close()
 
     def _patience(self) -> float:
-        if self._away is None and self._waits:
+        if self._waits:
             return LOOK_EVERY
         if self._away is None and self._outbox.file.waiting:
             return 0.0  # it came just now
@@ -174,8 +174,8 @@ class Keeper:
             return
         if self._outbox.file.waiting and not waits:
             self._drain()
-        elif self._away is not None and not self._outbox.file.waiting:
-            self._away = None  # nothing to try it with: the next row does
+        elif self._away is not None and not waits:
+            self._ask()
         if self._away is None and self._clock() >= self._scan_at:
             self._scan_at = self._clock() + self._scan_every
             error = drain_abandoned(self._outbox.folder, self._outbox.prefix, self._store)
@@ -206,6 +206,16 @@ class Keeper:
         self._store.close()
         self._came_back()
 
+    def _ask(self) -> None:
+        """See whether a store that is away serves again, where no row waits to be tried with."""
+        try:
+            self._store.write([], [])
+        except LedgerUnavailable as error:
+            self.went_away(error)
+            return
+        self._store.close()
+        self._came_back()
+
     def _written(self, rows: list[Opening | Closing]) -> None:
         self.forget(row for row in rows if isinstance(row, Opening))
         self._came_back()
@@ -215,6 +225,4 @@ class Keeper:
             was_away, self._away = self._away, None
             self._wake()
         if was_away is not None:
-            logger.warning(
-                "the ledger's database is back: the rows of the outbox are being written"
-            )
+            logger.warning("the ledger's database is back: rows of the outbox are written to it")

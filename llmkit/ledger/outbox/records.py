@@ -8,6 +8,7 @@ from zlib import crc32
 
 import msgspec
 
+from llmkit.ledger.content import Content
 from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.values import FOREIGN, fit_column, fit_tags
 
@@ -18,6 +19,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Content):
+        return value.kept
     if isinstance(value, Mapping):  # tags that cannot be changed
         return dict(value)
     raise TypeError(type(value).__name__)

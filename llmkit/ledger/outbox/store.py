@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llmkit.errors import LedgerUnavailable
@@ -15,6 +17,10 @@ from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 
 LIMIT = 64 * 1024 * 1024
 _MIB = 1024 * 1024
+# Which part of it has room for what was asked and answered, too.
+_SHARE_OF_CONTENT = 4
+
+logger = logging.getLogger("llmkit.ledger")
 
 
 class Outbox:
@@ -54,6 +60,9 @@ class Outbox:
             RowRejected: one of the rows is at fault.
             LedgerUnavailable: the file cannot be written.
         """
+        file = self.file
+        if any(closing.content is not None for closing in closings) and self._is_filling(file):
+            closings = [replace(closing, content=None) for closing in closings]
         try:
             lines = [*map(encode, openings), *map(encode, closings)]
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -62,7 +71,6 @@ class Outbox:
             ) from error
         if not lines:  # somebody waits for the rows of others
             return
-        file = self.file
         try:
             file.append(b"".join(lines))
         except OutboxFull:
@@ -82,6 +90,15 @@ class Outbox:
     def close(self) -> None:
         """Let go of this process's file. What is in it waits for whoever finds it."""
         self.file.close()
+
+    def _is_filling(self, file: OutboxFile) -> bool:
+        """Whether what was asked and answered is left out from now on: the room is for the rows themselves."""
+        if file.waiting < self._limit // _SHARE_OF_CONTENT:
+            return False
+        logger.warning(
+            "the outbox %s fills up: rows are kept without what was asked and answered", file.place
+        )
+        return True
 
     def _new_name(self) -> str:
         return name_of(self.prefix, f"{self._worker()}-{next(self._count)}")

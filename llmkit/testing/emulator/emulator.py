@@ -101,7 +101,13 @@ class Emulator(LocalServer):
         """Use these behaviours for the next requests, one each, after those already in the script.
 
         A request that the vendor would refuse (no key, a bad body) is refused and uses none.
+
+        Raises:
+            TypeError: one of them is no Behaviour.
         """
+        for behaviour in behaviours:
+            if not isinstance(behaviour, Behaviour):
+                raise TypeError(f"script() takes Behaviours, not a {type(behaviour).__name__}")
         self._server.script.extend(behaviours)
 
     def release(self, n: int | None = 1, *, index: int | None = None) -> None:
