@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
-from django.db.models import Count, QuerySet, Sum
+from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from llmkit.ledger.sums import Sum
 from llmkit_django.models import UsageRecord
 from llmkit_django.reports import cost_sum, dollars
 
@@ -23,22 +22,11 @@ from llmkit_django.reports import cost_sum, dollars
 MOST_SUMMED = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What rows add up to. `unknown` are those whose cost nobody knows."""
-
-    rows: int
-    input: int
-    output: int
-    cost: Decimal
-    unknown: int
-
-
 class CallList(ChangeList):
     """A page of the list; `sums` is of all its pages, None if they are too many."""
 
     most_summed = MOST_SUMMED
-    sums: Sums | None
+    sums: Sum | None
 
     def get_results(self, request: HttpRequest) -> None:
         """Find the rows."""
@@ -47,21 +35,23 @@ class CallList(ChangeList):
         self.sums = add_up(self.queryset) if self.result_count <= self.most_summed else None
 
 
-def add_up(rows: QuerySet) -> Sums:
+def add_up(rows: models.QuerySet) -> Sum:
     """Add up rows; the cost exactly."""
     found = rows.aggregate(
-        rows=Count("pk"),
-        known=Count("cost_usd"),
-        input=Sum("input_tokens", default=0),
-        output=Sum("output_tokens", default=0),
+        calls=models.Count("pk", filter=models.Q(attempt__lte=1)),
+        attempts=models.Count("pk"),
+        priced=models.Count("cost_usd"),
+        input=models.Sum("input_tokens", default=0),
+        output=models.Sum("output_tokens", default=0),
         **cost_sum(rows),
     )
-    return Sums(
-        rows=found["rows"],
-        input=found["input"],
-        output=found["output"],
+    return Sum(
+        calls=found["calls"],
+        attempts=found["attempts"],
+        input_tokens=found["input"],
+        output_tokens=found["output"],
         cost=dollars(found),
-        unknown=found["rows"] - found["known"],
+        unpriced=found["attempts"] - found["priced"],
     )
 
 

@@ -63,6 +63,7 @@ class UsageRecord(models.Model):
     request_id = models.CharField(max_length=255, null=True, blank=True)
     worker = models.CharField(max_length=64)
     content = models.JSONField(null=True, blank=True)
+    billing = models.JSONField(null=True, blank=True)
 
     class Meta:
         """The table, the same as without Django."""

@@ -1,43 +1,77 @@
-"""The ledger for people, read through the model."""
+"""The ledger, read over Django's connections."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from django.db import connections, models
-from django.db.models import Aggregate, BigIntegerField, Count, Func, QuerySet
+from django.conf import settings
+from django.db import connections, models, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Aggregate, BigIntegerField, Func, QuerySet
 from django.utils import timezone
 
+from llmkit.ledger import queries
 from llmkit.ledger.columns import COLUMNS, DECIMAL_PLACES, UNITS
-from llmkit.ledger.sums import Sum, Totals
+from llmkit.ledger.queries import Dialect, Query
+from llmkit.ledger.selection import EVERYTHING, Selection
+from llmkit.ledger.sums import Key, Sum
 from llmkit_django.models import UsageRecord
 
 _NAMES = tuple(column.name for column in COLUMNS)
 
 
-def recent(limit: int) -> list[dict[str, Any]]:
+def recent(limit: int, selection: Selection = EVERYTHING) -> list[dict[str, Any]]:
     """Return the latest rows, the newest first, by column name; times in UTC."""
-    rows = UsageRecord.objects.order_by("-id").values(*_NAMES)[:limit]
+    connection = _connection()
+    found = ask(connection, queries.latest(dialect_of(connection), selection, limit))
+    rows: list[dict[str, Any]] = []
+    for ids in queries.parts([row[0] for row in found]):
+        part = UsageRecord._base_manager.filter(pk__in=ids)  # noqa: SLF001  # documented
+        rows += part.order_by("-id").values(*_NAMES)
     return [{name: _in_utc(value) for name, value in row.items()} for row in rows]
 
 
-def totals() -> Totals:
-    """Add up all rows."""
-    rows = UsageRecord.objects.order_by()
-    found = rows.values("provider", "model", "status").annotate(
-        rows=Count("id"), known=Count("cost_usd"), **cost_sum(rows)
+def sums(by: Sequence[str], selection: Selection, zone: tzinfo) -> dict[Key, Sum]:
+    """Add rows up; see `Reader.sums`."""
+    connection = _connection()
+    dialect = dialect_of(connection)
+    found = ask(connection, queries.sums(dialect, by, selection))
+    return queries.read_sums(dialect, by, found, zone)
+
+
+def ask(connection: BaseDatabaseWrapper, query: Query) -> list[Sequence[Any]]:
+    """Run a statement as it is; return its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(query.sql, query.parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
+    """Say how the project's database is spoken to. With USE_TZ=False SQLite has the project's own time."""
+    is_sqlite = connection.vendor == "sqlite"
+    return Dialect(
+        "sqlite" if is_sqlite else "postgresql",
+        partial(_moment, connection),
+        _from_local if is_sqlite and not settings.USE_TZ else lambda moment: moment,
     )
-    groups = {
-        (group["provider"], group["model"], group["status"]): Sum(
-            rows=group["rows"], cost=dollars(group), unknown=group["rows"] - group["known"]
-        )
-        for group in found
-    }
-    calls = rows.aggregate(calls=Count("call_id", distinct=True))["calls"]
-    return Totals.of(calls, groups)
+
+
+def _moment(connection: BaseDatabaseWrapper, moment: datetime) -> Any:
+    if not settings.USE_TZ:
+        moment = timezone.make_naive(moment, timezone.get_default_timezone())
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def _from_local(moment: datetime) -> datetime:
+    return timezone.make_aware(moment.replace(tzinfo=None), timezone.get_default_timezone())  # type: ignore[no-any-return]
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[router.db_for_read(UsageRecord)]
 
 
 def cost_sum(rows: QuerySet[UsageRecord]) -> dict[str, Aggregate]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, tzinfo
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -20,7 +22,9 @@ from django.utils import timezone
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
-from llmkit.ledger.sums import Totals
+from llmkit.ledger.selection import EVERYTHING, Selection
+from llmkit.ledger.sums import Key, Sum
+from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.values import CLOSING, FOREIGN, OPEN, OPENING, PROGRESS, fit_column, fit_tags
 from llmkit_django import liveness, reports
 from llmkit_django.connections import is_free
@@ -38,7 +42,7 @@ _closing_values = attrgetter(*CLOSING.values())
 _progress_values = attrgetter(*PROGRESS.values())
 
 
-class DjangoStore:
+class DjangoStore(Upkeep):
     """Keeps rows in the model's table, in the database that the project's routers name.
 
     Args:
@@ -106,19 +110,26 @@ class DjangoStore:
             if not (self._own or was_open) and is_free(connection):
                 connection.close()  # left as it was found: given back while tokens stream
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Read the latest rows; see `Store.recent`."""
-        try:
-            return reports.recent(limit)
-        except (DatabaseError, InterfaceError) as error:
-            raise _unavailable(error, router.db_for_read(UsageRecord)) from error
+    def recent(self, limit: int, selection: Selection = EVERYTHING) -> list[dict[str, Any]]:
+        """Read the latest rows; see `Reader.recent`."""
+        with _reading():
+            return reports.recent(limit, selection)
 
-    def totals(self) -> Totals:
-        """Add up all rows; see `Store.totals`."""
-        try:
-            return reports.totals()
-        except (DatabaseError, InterfaceError) as error:
-            raise _unavailable(error, router.db_for_read(UsageRecord)) from error
+    def sums(
+        self, by: Sequence[str] = (), selection: Selection = EVERYTHING, *, zone: tzinfo = UTC
+    ) -> dict[Key, Sum]:
+        """Add rows up; see `Reader.sums`."""
+        with _reading():
+            return reports.sums(by, selection, zone)
+
+    def ask(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Let something ask the database in one transaction; see `Upkeep.ask`."""
+
+        def asked(connection: BaseDatabaseWrapper) -> T:
+            ask = partial(reports.ask, connection)
+            return work(ask, reports.dialect_of(connection), *args, **kwargs)
+
+        return self._do(asked)
 
     def close(self) -> None:
         """Close the writer's connection; the host's is the host's."""
@@ -187,6 +198,14 @@ def identity(connection: BaseDatabaseWrapper) -> str:
     """Return what tells a database from others."""
     settings = connection.settings_dict
     return " ".join(str(settings[name]) for name in ("ENGINE", "HOST", "PORT", "NAME"))
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        raise _unavailable(error, router.db_for_read(UsageRecord)) from error
 
 
 def _unavailable(error: Exception, alias: str) -> LedgerUnavailable:

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 
-from llmkit import ledger
-from llmkit.errors import LLMKitError
-from llmkit.ledger.text import swept
+from llmkit.ledger.clicked import click_command
+from llmkit.ledger.commands import COMMANDS, Books
 
 llmkit_commands = AppGroup("llmkit", help="This app's calls to language models.")
 
 
-@llmkit_commands.command()
-@click.option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=20,
-    show_default=True,
-    help="Number of rows to show.",
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON list of objects, with all columns."
-)
-def usage(limit: int, as_json: bool) -> None:  # noqa: FBT001  # click passes by name
-    """Show the latest rows of the ledger, and the total cost of all rows."""
+def _books() -> Books:
     from llmkit_flask.state import current_state  # noqa: PLC0415  # which gives these commands to an app
 
-    try:
-        click.echo(ledger.usage_text(current_state().database, limit, as_json=as_json))
-    except LLMKitError as error:
-        raise click.ClickException(str(error)) from error
+    return current_state().books()
 
 
-@llmkit_commands.command()
-@click.option(
-    "--silent",
-    type=click.FloatRange(min=60),
-    default=180.0,
-    show_default=True,
-    help="Seconds after which a process that says nothing counts as dead.",
-)
-def sweep(silent: float) -> None:
-    """Mark the open rows of processes that have died as lost, and write what they left in the outbox.
-
-    The app does so by itself every ten minutes, while it is used.
-    """
-    from llmkit_flask.state import current_state  # noqa: PLC0415  # which gives these commands to an app
-
-    try:
-        click.echo(swept(current_state().own_ledger().sweep(silent)))
-    except LLMKitError as error:
-        raise click.ClickException(str(error)) from error
+for command in COMMANDS:
+    made = click_command(command, _books)
+    assert made.callback is not None  # noqa: S101  # it is the command's own
+    made.callback = with_appcontext(made.callback)
+    llmkit_commands.add_command(made)

@@ -11,12 +11,16 @@ from flask import Flask, current_app
 from llmkit import ledger
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
+from llmkit.config.zones import zone_of
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
+from llmkit.ledger.clicked import is_terminal
+from llmkit.ledger.commands import Books
 from llmkit.ledger.host import HostLedger
 from llmkit.ledger.own import check_own
 from llmkit.ledger.worker import WorkerName
+from llmkit.policy.pricing import Prices
 from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
 from llmkit_flask.cli import llmkit_commands
@@ -51,6 +55,20 @@ class State:
                 config = self._settings()
                 self._kit = Kit(config, ledger=_host_ledger(config))
             return self._kit
+
+    def books(self) -> Books:
+        """Return the ledger, for its commands. Needs an app context.
+
+        Raises:
+            ConfigError: the app does not record its calls.
+        """
+        return Books(
+            store=ledger.open_store(self.database),
+            sweep=lambda silent: self.own_ledger().sweep(silent),
+            prices=Prices(Routes(self.config).prices()),
+            zone=zone_of(self.config.time_zone),
+            is_terminal=is_terminal(),
+        )
 
     @property
     def database(self) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `llmkit demo`, `llmkit usage`, `llmkit sweep`, `llmkit emulate`."""
+"""The command line: `llmkit demo`, `llmkit emulate`, and the ledger's `usage`, `sweep`, `prune` and `reprice`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ except ImportError:
     raise SystemExit(str(MissingExtra("click", "cli"))) from None
 
 import llmkit
+from llmkit.cli.books import commands
 from llmkit.cli.demo import demo
 from llmkit.cli.emulate import emulate
-from llmkit.cli.sweep import sweep
-from llmkit.cli.usage import usage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,5 +21,5 @@ def main() -> None:
     """Add LLM calls to web apps that already exist."""
 
 
-for command in (demo, emulate, sweep, usage):
+for command in (demo, emulate, *commands):
     main.add_command(command)

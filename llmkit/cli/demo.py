@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from llmkit import Kit
-from llmkit.cli.usage import DEMO_DATABASE
+from llmkit.cli.books import DEMO_DATABASE
 from llmkit.errors import ConfigError, LLMKitError, MissingExtra
 from llmkit.testing.local_names import LocalNames
 

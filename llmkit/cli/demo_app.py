@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.report import recent
+from llmkit.ledger.sql import open_store
 from llmkit.testing.local_names import LocalNames
 from llmkit_asgi import LLMKitMiddleware
 
@@ -46,10 +46,11 @@ def settings(providers: Mapping[str, Any], model: str, database: str) -> dict[st
 
 def build_app(config: Mapping[str, Any], database: str, names: LocalNames) -> ASGIApp:
     """Build the app; it answers to these names alone."""
+    store = open_store(database)
 
     async def home(request: Request) -> HTMLResponse:  # noqa: ARG001  # the shape of a view
         try:
-            rows = [_row(row) for row in await run_in_threadpool(recent, database, 10)]
+            rows = [_row(row) for row in await run_in_threadpool(store.recent, 10)]
         except LedgerUnavailable as error:  # before the first call there is no table
             rows = [f'<tr><td colspan="5">{escape(error.hint or error.message)}']
         return HTMLResponse(PAGE.format(rows="".join(rows)))

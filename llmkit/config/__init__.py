@@ -22,6 +22,7 @@ from pydantic import (
 
 from llmkit.config.errors import NOT_BUILT, explain, without_provider
 from llmkit.config.functions import function
+from llmkit.config.zones import zone_of
 from llmkit.errors import ConfigError
 from llmkit.providers.fields import field_name, field_value
 from llmkit.providers.vendors import WireName
@@ -58,6 +59,11 @@ def _origin(value: str) -> str:
         sound = False
     if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise ValueError('an origin has to be a scheme and a host, such as "https://app.example"')
+    return value
+
+
+def _zone(value: str) -> str:
+    zone_of(value)
     return value
 
 
@@ -228,7 +234,7 @@ class Config(Section):
     budgets: Annotated[tuple[()], NOT_BUILT] = ()
     on_store_error: Annotated[Literal["closed"], NOT_BUILT] = "closed"
     prices: dict[ModelId, AnyPrice] = {}
-    time_zone: Annotated[None, NOT_BUILT] = None
+    time_zone: Annotated[str, AfterValidator(_zone)] | None = None
     namespace: Annotated[Literal["llmkit"], NOT_BUILT] = "llmkit"
     relay: RelayConfig = RelayConfig()
     _place: Place | None = PrivateAttr(None)

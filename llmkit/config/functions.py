@@ -35,18 +35,26 @@ def function_at(value: object, setting: str) -> Callable[..., Any] | None:
     """
     if value is None:
         return None
-    if isinstance(value, str):
-        module, _, name = value.rpartition(".")
-        try:
-            value = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                f"{setting} cannot be imported: {error}", hint=f"It {_SHAPE}."
-            ) from error
     try:
-        found = function(value)
+        found = function(value_at(value, setting) if isinstance(value, str) else value)
     except ValueError as error:
-        raise ConfigError(f"{setting}: {error}", hint=f"It {_SHAPE}.") from None
+        raise ConfigError(f"{setting}: {error}") from None
     if not callable(found):
         raise ConfigError(f"{setting} leads to a text", hint=f"It {_SHAPE}.")
     return found
+
+
+def value_at(path: str, setting: str) -> Any:
+    """Return what a dotted path leads to.
+
+    Raises:
+        ConfigError: it leads nowhere.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{setting} cannot be imported: {error}",
+            hint='It has to be a dotted path, such as "shop.llm.redact".',
+        ) from error

@@ -1,7 +1,7 @@
 """The ledger (the usage table): one row for each attempt, in the app's own database.
 
-`open_ledger` makes the writer, `usage` is the SQLAlchemy table, `recent` and `totals` read it. They
-are loaded on first use, and raise MissingExtra if SQLAlchemy, which is optional, is not installed.
+`open_ledger` makes the writer, `open_store` reads, `usage` is the SQLAlchemy table. They are loaded on first use, and raise MissingExtra if
+SQLAlchemy, which is optional, is not installed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from llmkit.errors import MissingExtra
 if TYPE_CHECKING:
     from llmkit.ledger.database import check as check  # for the adapters
     from llmkit.ledger.database import check_kind as check_kind
-    from llmkit.ledger.report import recent, totals, usage_text
     from llmkit.ledger.schema import metadata, usage
-    from llmkit.ledger.sql import open_ledger
+    from llmkit.ledger.sql import open_ledger, open_store
     from llmkit.ledger.sql import open_with_outbox as open_with_outbox
 
 _HOMES = {
@@ -24,14 +23,12 @@ _HOMES = {
     "check_kind": "llmkit.ledger.database",
     "metadata": "llmkit.ledger.schema",
     "open_ledger": "llmkit.ledger.sql",
+    "open_store": "llmkit.ledger.sql",
     "open_with_outbox": "llmkit.ledger.sql",
-    "recent": "llmkit.ledger.report",
-    "totals": "llmkit.ledger.report",
     "usage": "llmkit.ledger.schema",
-    "usage_text": "llmkit.ledger.report",
 }
 
-__all__ = ["metadata", "open_ledger", "recent", "totals", "usage", "usage_text"]
+__all__ = ["metadata", "open_ledger", "open_store", "usage"]
 
 
 def __getattr__(name: str) -> object:

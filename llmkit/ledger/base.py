@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Protocol
 
+from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, Progress
-from llmkit.ledger.sums import Totals
+from llmkit.ledger.selection import EVERYTHING, Selection
+from llmkit.ledger.sums import Key, Sum
+
+if TYPE_CHECKING:
+    from llmkit.ledger.repricing import Costed
+    from llmkit.ledger.retention import Pruned
+    from llmkit.policy.pricing import Priced
 
 
 class Ledger(Protocol):
@@ -82,8 +90,38 @@ class Sink(Protocol):
         """Let go of the connection; the next write makes a new one."""
 
 
-class Store(Sink, Protocol):
-    """Where rows are kept. Any thread may read, also while another one writes."""
+class NoLedgerYet(LedgerUnavailable):
+    """The database, or the table in it, is not there: the first call creates both."""
+
+
+class Reader(Protocol):
+    """Reads rows. Any thread may, also while another one writes."""
+
+    def recent(self, limit: int, selection: Selection = EVERYTHING) -> list[dict[str, Any]]:
+        """Read the latest rows of a selection, the newest first, by column name; times are in UTC.
+
+        Raises:
+            LedgerUnavailable: they cannot be read.
+        """
+
+    def sums(
+        self, by: Sequence[str] = (), selection: Selection = EVERYTHING, *, zone: tzinfo = UTC
+    ) -> dict[Key, Sum]:
+        """Add up the rows of a selection, in groups.
+
+        Args:
+            by: what they are grouped by, in the words of `selection`; the keys of what is returned have their values in this order. A day is
+                `2026-05-17`, a month `2026-05`.
+            selection: which rows.
+            zone: where days and months begin.
+
+        Raises:
+            LedgerUnavailable: they cannot be read.
+        """
+
+
+class Store(Sink, Reader, Protocol):
+    """Where rows are kept."""
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Mark as lost the rows that are open in processes which were not seen to live for `silent` seconds.
@@ -99,16 +137,45 @@ class Store(Sink, Protocol):
             LedgerUnavailable: the store is at fault.
         """
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
-        """Read the latest rows, the newest first, by column name; times are in UTC.
+
+class Maintained(Store, Protocol):
+    """A store that can look after its old rows."""
+
+    def count_old(self, before: datetime, *, content_only: bool) -> int:
+        """Count the rows that `prune` would find.
 
         Raises:
             LedgerUnavailable: the store cannot be read.
         """
 
-    def totals(self) -> Totals:
-        """Add up all rows.
+    def prune(self, before: datetime, *, content_only: bool, limit: int, after: Any) -> Pruned:
+        """Delete some of the rows of calls that began before a moment, the oldest first, in one transaction; or only their content.
+
+        Args:
+            before: with a time zone.
+            content_only: whether the rows stay, without what was asked and answered.
+            limit: how many rows at most.
+            after: where the time before has stopped; None is the first time.
+
+        Raises:
+            LedgerUnavailable: the store is at fault.
+        """
+
+    def closed(self, *, since: datetime | None, after: int, limit: int) -> list[Costed]:
+        """Read some of the rows whose calls have ended, in the order of their ids, with what their cost hangs on.
+
+        Args:
+            since: of calls that began then or later; None is of all.
+            after: the highest id that was read before.
+            limit: how many rows at most.
 
         Raises:
             LedgerUnavailable: the store cannot be read.
+        """
+
+    def set_costs(self, costs: Sequence[tuple[int, Priced]]) -> None:
+        """Write the costs of rows, by id, in one transaction.
+
+        Raises:
+            LedgerUnavailable: the store is at fault.
         """

@@ -66,6 +66,7 @@ COLUMNS = (
     Column("request_id", "string", 255),
     Column("worker", "string", 64, null=False),
     Column("content", "json"),
+    Column("billing", "json"),
 )
 
 WORKER_TABLE = "llmkit_worker"

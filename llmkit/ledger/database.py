@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import NullPool
 
 from llmkit.errors import ConfigError, LedgerUnavailable, MissingExtra
+from llmkit.ledger.base import NoLedgerYet
 
 _HINT = (
     "Set ledger.database (or --database) to a URL such as sqlite:///path/to/file.db"
@@ -151,10 +152,6 @@ def new_engine(url: URL) -> Engine:
         raise ConfigError(
             f"the ledger's database cannot be used ({type(error).__name__})", hint=_HINT
         ) from None
-
-
-class NoLedgerYet(LedgerUnavailable):
-    """The database, or the table in it, is not there: the first call creates both."""
 
 
 def connect_to_read(url: URL) -> Connection:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection
 
-from llmkit.ledger.columns import DECIMAL_PLACES, UNITS
-from llmkit.ledger.database import NoLedgerYet, shown, unavailable
-from llmkit.ledger.schema import usage
-from llmkit.ledger.sums import Sum, Totals
+from llmkit.ledger import queries
+from llmkit.ledger.base import NoLedgerYet
+from llmkit.ledger.database import shown, unavailable
+from llmkit.ledger.queries import Dialect, Query
+from llmkit.ledger.schema import UTCDateTime, usage
+from llmkit.ledger.selection import EVERYTHING, Selection
+from llmkit.ledger.sums import Key, Sum
 
 
 class TableReader:
@@ -29,32 +32,28 @@ class TableReader:
         self._url = url
         self._connect_to_read = connect
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
+    def recent(self, limit: int, selection: Selection = EVERYTHING) -> list[dict[str, Any]]:
         """Read the latest rows, the newest first, by column name; see `Store`."""
         with self._reading() as connection:
-            rows = connection.execute(sa.select(usage).order_by(usage.c.id.desc()).limit(limit))
-            return [dict(row) for row in rows.mappings()]
+            found = ask(connection, queries.latest(dialect_of(connection), selection, limit))
+            rows: list[dict[str, Any]] = []
+            for ids in queries.parts([row[0] for row in found]):
+                clause = sa.select(usage).where(usage.c.id.in_(ids)).order_by(usage.c.id.desc())
+                rows += (dict(row) for row in connection.execute(clause).mappings())
+            return rows
 
-    def totals(self) -> Totals:
-        """Add up all rows; see `Store`."""
-        keys = (usage.c.provider, usage.c.model, usage.c.status)
-        known = sa.func.count(usage.c.cost_usd)
+    def sums(
+        self,
+        by: Sequence[str] = (),
+        selection: Selection = EVERYTHING,
+        *,
+        zone: tzinfo = UTC,
+    ) -> dict[Key, Sum]:
+        """Add rows up; see `Store`."""
         with self._reading() as connection:
-            calls = connection.execute(
-                sa.select(sa.func.count(usage.c.call_id.distinct()))
-            ).scalar_one()
-            rows = connection.execute(
-                sa.select(*keys, sa.func.count(), known, *_cost_parts())
-                .group_by(*keys)
-                .order_by(*keys)
-            )
-            groups = {
-                (provider, model, status): Sum(
-                    rows=count, cost=_dollars(*parts), unknown=count - priced
-                )
-                for provider, model, status, count, priced, *parts in rows
-            }
-        return Totals.of(calls, groups)
+            dialect = dialect_of(connection)
+            found = ask(connection, queries.sums(dialect, by, selection))
+            return queries.read_sums(dialect, by, found, zone)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -70,18 +69,18 @@ class TableReader:
             raise unavailable(error, self._url) from error
 
 
-def _cost_parts() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int]]:
-    """Sum in whole units of the last place, since SQLite adds up all else in floating point.
+def dialect_of(connection: Connection) -> Dialect:
+    """Say how the database behind a connection is spoken to."""
+    speaks = connection.dialect
 
-    The whole dollars and what is left over by themselves: all units of a large ledger together are more than SQLite's integers hold.
-    """
-    dollar: sa.ColumnElement[int] = sa.literal_column(str(UNITS))
-    units = sa.cast(
-        sa.func.round(sa.type_coerce(usage.c.cost_usd, sa.Numeric) * dollar), sa.BigInteger
-    )
-    # The databases' own division of whole numbers: SQLAlchemy's calls a function of Python's for each row.
-    return sa.func.sum(units.op("/")(dollar)), sa.func.sum(units.op("%")(dollar))
+    def moment(value: datetime) -> Any:
+        return UTCDateTime().process_bind_param(value, speaks)
+
+    return Dialect("sqlite" if speaks.name == "sqlite" else "postgresql", moment)
 
 
-def _dollars(whole: int | Decimal | None, rest: int | Decimal | None) -> Decimal:
-    return int(whole or 0) + Decimal(int(rest or 0)).scaleb(-DECIMAL_PLACES)
+def ask(connection: Connection, query: Query) -> Sequence[sa.Row[Any]]:
+    """Run a statement as it is; return its rows."""
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    found = connection.exec_driver_sql(query.sql.replace("%s", mark), query.parameters)
+    return found.all() if found.returns_rows else []

@@ -146,6 +146,7 @@ class AttemptRecord:
     ) -> Closing:
         usage = self._usage(decoder, answer, error)
         priced = self._priced(decoder, usage) if self._was_sent(error) else UNSENT
+        billing = PLAIN if decoder is None else decoder.billing
         first = self._clocks.first_content_at
         return Closing(
             call_id=self._call.call_id,
@@ -163,6 +164,7 @@ class AttemptRecord:
             model_reported=decoder.model if decoder else None,
             first_content_at=None if first is None else self._date(first),
             finished_at=self._date(self._clock()),
+            billing=billing,
             content=self._contents.of(self._call, answer) if self._contents else None,
         )
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
 from llmkit.ledger.content import Content
+from llmkit.ledger.values import billing_value
 from llmkit.policy.pricing import UNSENT
 from llmkit.response import Status
-from llmkit.usage import Source, Usage
+from llmkit.usage import PLAIN, Billing, Source, Usage
 
 _UNKNOWN = Usage()
 
@@ -81,6 +82,12 @@ class Closing:
     model_reported: str | None = None
     first_content_at: datetime | None = None
     content: Any = None
+    billing: Billing = PLAIN
+
+    @property
+    def billed(self) -> dict[str, Any] | None:
+        """What the cost hangs on beside the tokens, as the row keeps it."""
+        return billing_value(self.billing)
 
     @property
     def kept(self) -> dict[str, Any] | None:

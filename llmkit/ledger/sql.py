@@ -25,7 +25,7 @@ from llmkit.ledger.database import (
 from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
-from llmkit.ledger.reading import TableReader
+from llmkit.ledger.reading import TableReader, ask, dialect_of
 from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.statements import (
@@ -35,6 +35,7 @@ from llmkit.ledger.statements import (
     progress_statement,
 )
 from llmkit.ledger.upgrade import prepare
+from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.writer import LedgerWriter
 
 if TYPE_CHECKING:
@@ -65,6 +66,15 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
     return LedgerWriter(SQLStore(database_url(database), worker=worker))
 
 
+def open_store(database: str) -> SQLStore:
+    """Open the ledger in a database to look into it, or to look after it. Nothing is connected before it is asked.
+
+    Raises:
+        ConfigError: the URL cannot be used.
+    """
+    return SQLStore(database_url(database), worker="")
+
+
 def open_with_outbox(settings: LedgerConfig, *, worker: Callable[[], str]) -> OutboxLedger:
     """Make the ledger that the settings describe, in a database of its own. Nothing is opened before the first row.
 
@@ -82,7 +92,7 @@ def open_with_outbox(settings: LedgerConfig, *, worker: Callable[[], str]) -> Ou
     )
 
 
-class SQLStore(TableReader):
+class SQLStore(TableReader, Upkeep):
     """Keeps rows in the table `llmkit_usage`, which it creates when it is missing.
 
     One thread uses it. The connection is made on the first write, and again after a fork; when it
@@ -125,6 +135,15 @@ class SQLStore(TableReader):
         return self._do(
             lambda connection: self._statements.sweep(connection, silent=silent, every=every)
         )
+
+    def ask(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Let something ask the database in one transaction; see `Upkeep.ask`."""
+
+        def asked(connection: Connection) -> T:
+            with connection.begin():
+                return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
+
+        return self._do(asked)
 
     def _do(self, work: Callable[[Connection], T]) -> T:
         """Do something over the connection, and again over a new one if it turns out to be broken."""
@@ -173,7 +192,7 @@ class SQLStore(TableReader):
         return connection
 
 
-class EngineStore(TableReader):
+class EngineStore(TableReader, Upkeep):
     """Keeps rows in the table `llmkit_usage` over an engine of the host's: a connection of its pool for each write.
 
     Any thread may use it that may use the engine. Where the pool gives all of a thread one connection, as it does for a database
@@ -217,6 +236,14 @@ class EngineStore(TableReader):
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Do nothing: nobody notes that they live."""
         return None
+
+    def ask(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Let something ask the database in one transaction; see `Upkeep.ask`."""
+        try:
+            with self._engine.begin() as connection:
+                return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
+        except exc.SQLAlchemyError as error:
+            raise unavailable(error, self._engine.url) from error
 
     def close(self) -> None:
         """Do nothing: the engine is the host's."""

@@ -2,38 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
+
+from llmkit.usage import EXACT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """Rows taken together: the sum of the known costs, in US dollars, and how many are unknown."""
+    """Rows of the ledger taken together.
 
-    rows: int
-    cost: Decimal
-    unknown: int
+    Attributes:
+        calls: how many calls began here. A call has as many rows as attempts, and is counted with its first one.
+        attempts: how many rows there are.
+        input_tokens, output_tokens: the sums of the known counts, estimated ones included.
+        cost: the sum of the known costs, in US dollars.
+        unpriced: how many rows have no known cost.
+    """
 
+    calls: int = 0
+    attempts: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals(Sum):
-    """All rows, and by (provider, model, status). A call has as many rows as attempts."""
-
-    calls: int
-    groups: dict[tuple[str | None, str | None, str], Sum] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, calls: int, groups: dict[tuple[str | None, str | None, str], Sum]) -> Self:
-        """Add up groups."""
-        return cls(
-            rows=sum(group.rows for group in groups.values()),
-            cost=sum((group.cost for group in groups.values()), Decimal(0)),
-            unknown=sum(group.unknown for group in groups.values()),
-            calls=calls,
-            groups=groups,
+    def __add__(self, other: Sum) -> Sum:
+        """Take two together."""
+        return Sum(
+            calls=self.calls + other.calls,
+            attempts=self.attempts + other.attempts,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost=EXACT.add(self.cost, other.cost),
+            unpriced=self.unpriced + other.unpriced,
         )
 
 
-NOTHING = Totals(calls=0, rows=0, cost=Decimal(0), unknown=0)
-"""The sums of no rows."""
+Key = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rows that are alike in what a report groups by, such as `{"user": "42", "day": "2026-05-17"}`."""
+
+    key: Mapping[str, str | None]
+    sum: Sum
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Rows of the ledger in groups, and all of them together."""
+
+    by: tuple[str, ...]
+    groups: tuple[Group, ...]
+    total: Sum
+
+    @classmethod
+    def of(cls, by: tuple[str, ...], sums: Mapping[Key, Sum]) -> Self:
+        """Put the sums of groups in order: by what they are grouped by, what has no value first."""
+        keys = sorted(sums, key=lambda key: [(word is not None, word or "") for word in key])
+        groups = (Group(dict(zip(by, key, strict=True)), sums[key]) for key in keys)
+        return cls(by, tuple(groups), total(sums.values()))
+
+
+def total(sums: Iterable[Sum]) -> Sum:
+    """Add up sums."""
+    whole = Sum()
+    for one in sums:
+        whole += one
+    return whole

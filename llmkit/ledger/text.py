@@ -1,29 +1,84 @@
-"""The ledger's rows as text: a table for people, JSON for programs."""
+"""The ledger's rows and sums as text: tables for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from llmkit.ledger.sums import Totals
+from llmkit.ledger.columns import COLUMNS
+from llmkit.ledger.sums import Report, Sum
 
-_HEAD = ("time (UTC)", "user", "model", "status", "in", "out", "cost", "first", "total")
-_RIGHT = {"in", "out", "cost", "first", "total"}
+_ROW = ("time (UTC)", "user", "model", "status", "in", "out", "cost", "first", "total")
+_SUMS = ("calls", "attempts", "in", "out", "cost")
+_FIGURES = {"calls", "attempts", "in", "out", "cost", "first", "total"}
+_SUM_FIELDS = ("calls", "attempts", "input_tokens", "output_tokens", "cost_usd", "unpriced")
 _WIDEST = 40
+# What a spreadsheet takes for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_as_json(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write rows, by column name, as a JSON list of objects."""
-    return json.dumps([dict(row) for row in rows], indent=2, default=_plain)
+    return _json([dict(row) for row in rows])
 
 
-def as_table(rows: Sequence[Mapping[str, Any]], sums: Totals) -> str:
-    """Write rows, by column name, as a table, and under it what all rows cost."""
-    lines = _table([_HEAD, *(_cells(row) for row in rows)])
-    return "\n".join([*lines, _summary(sums.calls, sums.rows, sums.cost, sums.unknown)])
+def rows_as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows, by column name, as CSV with all columns."""
+    names = [column.name for column in COLUMNS]
+    return _csv([names, *([row[name] for name in names] for row in rows)])
+
+
+def rows_as_table(rows: Sequence[Mapping[str, Any]], sums: Sum, *, rich: bool = False) -> str:
+    """Write rows, by column name, as a table, and under it what all rows of the selection cost."""
+    table = _table(_ROW, [_cells(row) for row in rows], rich=rich)
+    return f"{table}\n{summary(sums)}"
+
+
+def report_as_json(report: Report) -> str:
+    """Write a report as a JSON object: its groups, and all of them together."""
+    groups = [{**group.key, **sum_values(group.sum)} for group in report.groups]
+    return _json({"groups": groups, "total": sum_values(report.total)})
+
+
+def report_as_csv(report: Report) -> str:
+    """Write a report as CSV, a group a line."""
+    groups = ((*group.key.values(), *sum_values(group.sum).values()) for group in report.groups)
+    return _csv([(*report.by, *_SUM_FIELDS), *groups])
+
+
+def report_as_table(report: Report, *, rich: bool = False) -> str:
+    """Write a report as a table, and under it what all groups cost together."""
+    rows = [
+        (*(_word(word or "-") for word in group.key.values()), *_figures(group.sum))
+        for group in report.groups
+    ]
+    return f"{_table((*report.by, *_SUMS), rows, rich=rich)}\n{summary(report.total)}"
+
+
+def sum_values(one: Sum) -> dict[str, Any]:
+    """Return a sum as programs read it: the cost as a text, so that none of its digits is lost."""
+    return {
+        "calls": one.calls,
+        "attempts": one.attempts,
+        "input_tokens": one.input_tokens,
+        "output_tokens": one.output_tokens,
+        "cost_usd": format(one.cost, "f"),
+        "unpriced": one.unpriced,
+    }
+
+
+def summary(one: Sum) -> str:
+    """Say what rows come to in a line."""
+    line = f"{one.calls} call{'' if one.calls == 1 else 's'}"
+    if one.attempts != one.calls:
+        line += f" in {one.attempts} attempt{'' if one.attempts == 1 else 's'}"
+    line += f", {money(one.cost)}"
+    return f"{line} ({one.unpriced} of unknown cost)" if one.unpriced else line
 
 
 def swept(lost: int) -> str:
@@ -31,6 +86,32 @@ def swept(lost: int) -> str:
     if lost == 1:
         return "1 row of a process that has died is marked as lost."
     return f"{lost or 'No'} rows of processes that have died are marked as lost."
+
+
+def money(cost: Decimal) -> str:
+    """Write a cost to the millionth; one that is less, and not nothing, as such."""
+    if 0 < cost < Decimal("0.000001"):
+        return "<$0.000001"
+    return f"${cost:.6f}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, default=_plain)
+
+
+def _csv(lines: Iterable[Sequence[Any]]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([*map(_cell, line)] for line in lines)
+    return written.getvalue().removesuffix("\n")
+
+
+def _cell(value: Any) -> Any:
+    """Write a value so that a spreadsheet neither runs it nor splits it."""
+    if isinstance(value, dict | list):
+        value = json.dumps(value)
+    elif isinstance(value, datetime | Decimal):
+        value = _plain(value)
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _plain(value: object) -> str:
@@ -56,6 +137,12 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _figures(one: Sum) -> tuple[str, ...]:
+    cost = f"{money(one.cost)} + ?" if one.unpriced else money(one.cost)
+    counts = (one.calls, one.attempts, one.input_tokens, one.output_tokens)
+    return (*map(str, counts), cost)
+
+
 def _word(text: str) -> str:
     """Keep a foreign string to one line and away from the terminal's controls."""
     text = "".join(char if char.isprintable() else "?" for char in text)
@@ -68,31 +155,38 @@ def _tokens(count: int | None, source: str) -> str:
     return f"~{count}" if source == "estimated" else str(count)
 
 
-def money(cost: Decimal) -> str:
-    """Write a cost to the millionth; one that is less, and not nothing, as such."""
-    if 0 < cost < Decimal("0.000001"):
-        return "<$0.000001"
-    return f"${cost:.6f}"
-
-
 def _seconds(start: datetime, end: datetime | None) -> str:
     return "-" if end is None else f"{(end - start).total_seconds():.2f}s"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, rich: bool) -> str:
+    if rich and (drawn := _drawn(head, rows)) is not None:
+        return drawn
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "\n".join(
         "  ".join(
-            cell.rjust(width) if name in _RIGHT else cell.ljust(width)
-            for name, cell, width in zip(_HEAD, row, widths, strict=True)
+            cell.rjust(width) if name in _FIGURES else cell.ljust(width)
+            for name, cell, width in zip(head, row, widths, strict=True)
         ).rstrip()
-        for row in rows
-    ]
+        for row in (head, *rows)
+    )
 
 
-def _summary(calls: int, rows: int, cost: Decimal, unknown: int) -> str:
-    line = f"{calls} call{'' if calls == 1 else 's'}"
-    if rows != calls:
-        line += f" in {rows} attempts"
-    line += f", {money(cost)}"
-    return f"{line} ({unknown} of unknown cost)" if unknown else line
+def _drawn(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+    """Draw a table with rich, if that is installed."""
+    try:
+        from rich import box  # noqa: PLC0415  # for those who have it
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+    except ImportError:
+        return None
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in head:
+        table.add_column(name, justify="right" if name in _FIGURES else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # not markup: the words are foreign
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().strip("\n")

@@ -8,6 +8,7 @@ from hashlib import blake2s
 from typing import Any
 
 from llmkit.ledger.columns import SIZES
+from llmkit.usage import PLAIN, Billing
 
 # Column to attribute of an opening.
 OPENING = {
@@ -21,6 +22,7 @@ OPENING = {
 CLOSING = {
     "cost_usd": "cost",
     "content": "kept",
+    "billing": "billed",
     **{
         name: name
         for name in (
@@ -44,6 +46,8 @@ PROGRESS = {
     for name, path in CLOSING.items()
     if path.startswith("usage.") or path in ("cost", "price_version", "first_content_at")
 }
+# What a provider says of how it bills, in words.
+_WORDS = ("service_tier", "speed", "region")
 # The statuses that a closing may still change.
 OPEN = ("started", "lost")
 
@@ -112,6 +116,25 @@ def sound(value: Any) -> Any:
             return [sound(item) for item in value]
         case _:
             raise TypeError(f"{type(value).__name__} is none of JSON's kinds")
+
+
+def billing_value(billing: Billing) -> dict[str, Any] | None:
+    """Return what a row keeps of what its cost hangs on; None for the usual. The stated cost is the row's cost."""
+    if billing is PLAIN:
+        return None
+    found: dict[str, Any] = {
+        name: fit(word, 64) for name in _WORDS if isinstance(word := getattr(billing, name), str)
+    }
+    if billing.web_searches:
+        found["web_searches"] = billing.web_searches
+    if billing.unpriced:
+        found["unpriced"] = True
+    return found or None
+
+
+def billing_of(kept: Mapping[str, Any] | None) -> Billing:
+    """Read it back."""
+    return Billing(**kept) if kept else PLAIN
 
 
 def _key(key: object) -> str:

@@ -32,12 +32,13 @@ from llmkit.ledger.columns import (
     TABLE,
     UNIQUE,
 )
+from llmkit.ledger.selection import Selection
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
 from llmkit.usage import Usage
 from llmkit_django import conf, get_client
+from llmkit_django.admin_list import add_up
 from llmkit_django.models import UsageRecord
-from llmkit_django.reports import totals
 from llmkit_django.store import DjangoStore
 from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
@@ -644,10 +645,17 @@ def test_totals_are_exact(project: Any) -> None:
     costs = [Decimal("999999.999999999"), *[Decimal("0.000000001")] * 30, Decimal("0.1"), None]
     for number, cost in enumerate(costs):
         ledger.record(opening(str(number)), closing(str(number), cost=cost))
-    found = totals()
-    assert (found.cost, found.rows, found.unknown) == (Decimal("1000000.100000029"), 33, 1)
+    store = DjangoStore(lambda: "test", own=False)
+    for found in (store.sums()[()], add_up(UsageRecord.objects.all())):
+        assert (found.cost, found.attempts, found.unpriced) == (
+            Decimal("1000000.100000029"),
+            33,
+            1,
+        )
+        assert (found.calls, found.input_tokens, found.output_tokens) == (33, 3300, 660)
     UsageRecord.objects.all().delete()
-    assert totals().cost == 0
+    assert store.sums() == {}
+    assert add_up(UsageRecord.objects.all()).cost == 0
 
 
 def test_the_command(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -661,6 +669,63 @@ def test_the_command(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["user_key"], row["status"]) == ("7", "finished")
     assert Decimal(row["cost_usd"]) > 0
+    call_command("llmkit_usage", "--by", "user,status", "--csv")
+    assert capsys.readouterr().out.splitlines()[1].startswith("7,finished,1,1,")
+    call_command("llmkit_usage", by="user", user="8", json=True)
+    assert json.loads(capsys.readouterr().out)["groups"] == []
+    with pytest.raises(CommandError, match="calls cannot be grouped by 'usr'; did you mean 'user'"):
+        call_command("llmkit_usage", "--by", "usr")
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+@pytest.mark.parametrize(
+    ("home", "ours", "day"),
+    [
+        ("Europe/Berlin", None, "2026-05-18"),
+        ("America/New_York", None, "2026-05-17"),
+        ("America/New_York", "Asia/Tokyo", "2026-05-18"),
+    ],
+)
+def test_days_are_the_projects(
+    project: Any,
+    capsys: pytest.CaptureFixture[str],
+    use_tz: bool,
+    home: str,
+    ours: str | None,
+    day: str,
+) -> None:
+    """They begin as TIME_ZONE says, or as LLMKIT does; rows are found by their moments."""
+    project.USE_TZ, project.TIME_ZONE = use_tz, home
+    change(project, time_zone=ours)
+    late = datetime(2026, 5, 17, 22, 30, tzinfo=UTC)
+    store = DjangoStore(lambda: "test", own=False)
+    store.write([opening(started_at=late)], [])
+    call_command("llmkit_usage", "--by", "day", "--csv")
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{day},1,")
+    chosen = Selection(since=late, until=late + timedelta(seconds=1))
+    assert store.sums((), chosen)[()].calls == 1
+    assert store.sums((), Selection(until=late)) == {}
+
+
+def test_the_commands_that_look_after_old_rows(
+    project: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`manage.py llmkit_prune` and `llmkit_reprice` do what `llmkit prune` and `llmkit reprice` do."""
+    old = opening("old", started_at=datetime.now(UTC) - timedelta(days=91))
+    store = DjangoStore(lambda: "test", own=False)
+    store.write(
+        [old, opening("new", started_at=datetime.now(UTC))],
+        [closing("old"), closing("new", cost=None)],
+    )
+    change(project, prices={"anthropic:claude-sonnet-4-5": {"input": "1", "output": "2"}})
+    call_command("llmkit_reprice")
+    assert "2 of 2 rows priced anew" in capsys.readouterr().out
+    assert {row.cost_usd for row in UsageRecord.objects.all()} == {Decimal("0.00014")}
+    call_command("llmkit_prune", "--older-than", "90d", "--dry-run")
+    assert capsys.readouterr().out.startswith("1 row from before ")
+    call_command("llmkit_prune", older_than="90d")
+    assert capsys.readouterr().out.endswith("are deleted.\n")
+    assert UsageRecord.objects.get().call_id == "new"
 
 
 def test_the_command_that_sweeps(project: Any, capsys: pytest.CaptureFixture[str]) -> None:

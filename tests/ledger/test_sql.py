@@ -84,6 +84,7 @@ def test_every_column_comes_back(writer: LedgerWriter, database: str) -> None:
         "finished_at": START + timedelta(seconds=2),
         "worker": "test",
         "content": None,
+        "billing": None,
     }
 
 

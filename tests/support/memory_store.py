@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, tzinfo
 from decimal import Decimal
 from operator import attrgetter
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.columns import COLUMNS
 from llmkit.ledger.row import Closing, Opening, Progress
-from llmkit.ledger.sums import Sum, Totals
+from llmkit.ledger.selection import EVERYTHING, Selection
+from llmkit.ledger.sums import Key, Sum
 from llmkit.ledger.values import CLOSING, OPENING
 from llmkit.ledger.writer import LedgerWriter
 
@@ -57,28 +59,37 @@ class MemoryStore:
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         return None
 
-    def recent(self, limit: int) -> list[dict[str, Any]]:
-        ends = {(row.call_id, row.attempt): row for row in self.closings}
-        openings = [row for rows, _ in self.groups for row in rows]
-        return [
-            _by_column(row, ends.get((row.call_id, row.attempt))) for row in openings[::-1][:limit]
-        ]
+    def recent(self, limit: int, selection: Selection = EVERYTHING) -> list[dict[str, Any]]:
+        return self._selected(selection)[::-1][:limit]
 
-    def totals(self) -> Totals:
-        ends = {(row.call_id, row.attempt): row for row in self.closings}
-        groups: dict[tuple[str | None, str | None, str], Sum] = {}
-        openings = [row for rows, _ in self.groups for row in rows]
-        for row in openings:
-            end = ends.get((row.call_id, row.attempt))
-            key = (row.provider, row.model, "started" if end is None else end.status)
-            so_far = groups.get(key, Sum(rows=0, cost=Decimal(0), unknown=0))
-            cost = None if end is None else end.cost
-            groups[key] = Sum(
-                rows=so_far.rows + 1,
-                cost=so_far.cost + (cost or 0),
-                unknown=so_far.unknown + (cost is None),
+    def sums(
+        self, by: Sequence[str] = (), selection: Selection = EVERYTHING, *, zone: tzinfo = UTC
+    ) -> dict[Key, Sum]:
+        found: dict[Key, Sum] = {}
+        for row in self._selected(selection):
+            key = tuple(_word(row, name, zone) for name in by)
+            cost = row["cost_usd"]
+            found[key] = found.get(key, Sum()) + Sum(
+                calls=int(row["attempt"] <= 1),
+                attempts=1,
+                input_tokens=row["input_tokens"] or 0,
+                output_tokens=row["output_tokens"] or 0,
+                cost=cost or Decimal(0),
+                unpriced=int(cost is None),
             )
-        return Totals.of(len({row.call_id for row in openings}), groups)
+        return found
+
+    def _selected(self, selection: Selection) -> list[dict[str, Any]]:
+        ends = {(row.call_id, row.attempt): row for row in self.closings}
+        openings = [row for rows, _ in self.groups for row in rows]
+        rows = [_by_column(row, ends.get((row.call_id, row.attempt))) for row in openings]
+        return [
+            row
+            for row in rows
+            if (selection.since is None or row["started_at"] >= selection.since)
+            and (selection.until is None or row["started_at"] < selection.until)
+            and all(_word(row, name, UTC) == value for name, value in selection.where.items())
+        ]
 
     def close(self) -> None:
         self.closed += 1
@@ -102,6 +113,17 @@ def _by_column(row: Opening, end: Closing | None) -> dict[str, Any]:
     values |= {name: getattr(row, path) for name, path in OPENING.items()}
     values |= {"status": "started", "output_source": "unknown"}
     return values | {name: attrgetter(path)(end) for name, path in CLOSING.items() if end}
+
+
+def _word(row: dict[str, Any], name: str, zone: tzinfo) -> str | None:
+    day = row["started_at"].astimezone(zone)
+    if name in ("day", "month"):
+        return str(day.strftime("%Y-%m-%d" if name == "day" else "%Y-%m"))
+    if name.startswith("tag:"):
+        tag: str | None = row["tags"].get(name.removeprefix("tag:"))
+        return tag
+    word: str | None = row["user_key" if name == "user" else name]
+    return word
 
 
 @contextmanager

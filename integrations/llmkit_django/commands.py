@@ -1,0 +1,92 @@
+"""The ledger's commands for `manage.py`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import tzinfo
+from typing import Any, ClassVar
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from llmkit.config import Config
+from llmkit.config.zones import zone_of
+from llmkit.errors import LLMKitError
+from llmkit.ledger.base import Maintained
+from llmkit.ledger.commands import Books, Command, Option
+from llmkit.ledger.own import open_own
+from llmkit.ledger.worker import WorkerName
+from llmkit.policy.pricing import Prices
+from llmkit.policy.routes import Routes
+from llmkit_django.conf import current
+from llmkit_django.ledger import make_ledger
+from llmkit_django.store import DjangoStore
+
+
+class LedgerCommand(BaseCommand):
+    """A command of the ledger's."""
+
+    does: ClassVar[Command]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take the command's options."""
+        for option in self.does.options:
+            _add(parser, option)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Do it, and print what comes."""
+        given = {option.key: options[option.key] for option in self.does.options}
+        try:
+            self.stdout.write(self.does.run(_books(is_terminal=self.stdout.isatty()), given))
+        except (LLMKitError, ValueError) as error:
+            raise CommandError(str(error)) from error
+
+
+def time_zone(config: Config) -> tzinfo:
+    """Return where the project's days begin: as LLMKIT says, else as TIME_ZONE does."""
+    if config.time_zone is not None:
+        return zone_of(config.time_zone)
+    zone: tzinfo = timezone.get_default_timezone()
+    return zone
+
+
+def _books(*, is_terminal: bool) -> Books:
+    config = current().config
+    if config.ledger is False:
+        raise CommandError('This project does not record its calls: LLMKIT["ledger"] is False.')
+    return Books(
+        store=_store(config.ledger.database),
+        sweep=lambda silent: _sweep(config, silent),
+        prices=Prices(Routes(config).prices()),
+        zone=time_zone(config),
+        is_terminal=is_terminal,
+    )
+
+
+def _store(database: str | None) -> Maintained:
+    if database is None:
+        return DjangoStore(WorkerName(), own=False)
+    from llmkit.ledger import open_store  # noqa: PLC0415  # needs SQLAlchemy
+
+    return open_store(database)
+
+
+def _sweep(config: Config, silent: float) -> int:
+    ledger = make_ledger(config) or open_own(config, worker=WorkerName())
+    assert ledger is not None  # noqa: S101  # it is one of the two
+    return ledger.sweep(silent)
+
+
+def _add(parser: ArgumentParser, option: Option) -> None:
+    if option.metavar is None:
+        parser.add_argument(option.name, action="store_true", help=option.help)
+        return
+    shown = option.help if option.default is None else f"{option.help} (default: {option.default})"
+    parser.add_argument(
+        option.name,
+        metavar=option.metavar,
+        help=shown,
+        required=option.required,
+        action="append" if option.repeated else "store",
+        default=[] if option.repeated else option.default,
+    )

@@ -1,0 +1,65 @@
+"""`llmkit usage`, `sweep`, `prune` and `reprice`: the ledger in a database."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmkit import ledger
+from llmkit.config import Config, LedgerConfig
+from llmkit.config.functions import value_at
+from llmkit.config.zones import zone_of
+from llmkit.ledger.clicked import click_command, is_terminal
+from llmkit.ledger.commands import COMMANDS, REPRICE, SWEEP, Books
+from llmkit.ledger.worker import WorkerName
+from llmkit.policy.pricing import Prices
+from llmkit.policy.routes import Routes
+
+DEMO_DATABASE = "sqlite:///llmkit-demo.db"
+
+_DATABASE = click.Option(
+    ["--database"],
+    metavar="URL",
+    default=lambda: os.environ.get("LLMKIT_DATABASE") or DEMO_DATABASE,
+    show_default=f"LLMKIT_DATABASE, else {DEMO_DATABASE}",
+    help="URL of the ledger's database.",
+)
+_OUTBOX = click.Option(
+    ["--outbox"], metavar="FOLDER", help="Folder of the outbox, if the app's settings name one."
+)
+_SETTINGS = click.Option(
+    ["--settings"],
+    metavar="PATH",
+    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices.",
+)
+_EXTRA = {SWEEP.name: [_OUTBOX], REPRICE.name: [_SETTINGS]}
+
+
+def _books(database: str, outbox: str | None = None, settings: str | None = None) -> Books:
+    config = Config.of({} if settings is None else _settings_at(settings))
+    own = LedgerConfig(database=database, outbox=outbox)
+    return Books(
+        store=ledger.open_store(database),
+        sweep=lambda silent: ledger.open_with_outbox(own, worker=WorkerName()).sweep(silent),
+        prices=Prices(Routes(config).prices()),
+        zone=zone_of(config.time_zone),
+        is_terminal=is_terminal(),
+    )
+
+
+def _settings_at(path: str) -> Any:
+    """Import settings, as `python -m` would find them."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return value_at(path, "--settings")
+
+
+commands = [
+    click_command(command, _books, [_DATABASE, *_EXTRA.get(command.name, [])])
+    for command in COMMANDS
+]

@@ -1,0 +1,270 @@
+"""What can be done with the ledger from a command line: the same for `llmkit`, for `manage.py` and for `flask`.
+
+A command line asks for the options, says them by name, and prints what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+from llmkit.config.zones import zone_of
+from llmkit.ledger import text
+from llmkit.ledger.base import Maintained, NoLedgerYet
+from llmkit.ledger.repricing import reprice
+from llmkit.ledger.retention import prune
+from llmkit.ledger.selection import FIELDS, TAG, Selection, dimensions
+from llmkit.ledger.sums import Report, Sum, total
+from llmkit.policy.periods import moment_of, span_of
+
+if TYPE_CHECKING:
+    from llmkit.policy.pricing import Prices
+
+Given = Mapping[str, Any]
+"""The options by name, with underscores: a text or None, whether a flag is set, or the texts of an option that may be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The ledger of an app, for its commands.
+
+    Attributes:
+        store: where its rows are.
+        sweep: marks rows of dead processes as lost, and says how many.
+        prices: of the app.
+        zone: where its days begin.
+        is_terminal: whether a person reads what is printed.
+        now: what it is now, with a time zone.
+    """
+
+    store: Maintained
+    sweep: Callable[[float], int]
+    prices: Prices
+    zone: tzinfo = UTC
+    is_terminal: bool = False
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """An option of a command, such as `--since`. Without a `metavar` it is a flag."""
+
+    name: str
+    help: str
+    metavar: str | None = None
+    default: str | None = None
+    repeated: bool = False
+    required: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name among those given."""
+        return self.name.removeprefix("--").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command: `run` does it, and returns what is printed.
+
+    `run` raises ValueError for an option that is wrong, and LLMKitError.
+    """
+
+    name: str
+    help: str
+    options: tuple[Option, ...]
+    run: Callable[[Books, Given], str]
+
+
+def _usage(books: Books, given: Given) -> str:
+    zone = _zone(books, given)
+    selection = _selection(books, given, zone)
+    by = dimensions([name for words in _listed(given["by"]) for name in words.split(",") if name])
+    limit = _number(given, "limit", 0)
+    if given["json"] and given["csv"]:
+        raise ValueError("--json and --csv exclude each other")
+    try:
+        if by:
+            return _report(books, given, Report.of(by, books.store.sums(by, selection, zone=zone)))
+        rows = books.store.recent(int(limit), selection)
+        if given["json"]:
+            return text.rows_as_json(rows)
+        if given["csv"]:
+            return text.rows_as_csv(rows)
+        return text.rows_as_table(
+            rows, total(books.store.sums((), selection).values()), rich=books.is_terminal
+        )
+    except NoLedgerYet as error:
+        return _nothing_yet(books, given, by, error)
+
+
+def _report(books: Books, given: Given, report: Report) -> str:
+    if given["json"]:
+        return text.report_as_json(report)
+    if given["csv"]:
+        return text.report_as_csv(report)
+    return text.report_as_table(report, rich=books.is_terminal)
+
+
+def _nothing_yet(books: Books, given: Given, by: tuple[str, ...], error: NoLedgerYet) -> str:
+    """Say that there are no calls; whoever looks into the wrong place has to see it."""
+    nothing = _report(books, given, Report.of(by, {})) if by else ""
+    if given["json"] or given["csv"]:
+        return nothing or (text.rows_as_json([]) if given["json"] else text.rows_as_csv([]))
+    said = str(error)
+    table = nothing or text.rows_as_table([], Sum(), rich=books.is_terminal)
+    return f"{table}\n{said[0].upper()}{said[1:]}"
+
+
+def _selection(books: Books, given: Given, zone: tzinfo) -> Selection:
+    where = {name: given[name] or None for name in FIELDS if given[name] is not None}
+    for words in _listed(given["tag"]):
+        name, equals, value = words.partition("=")
+        if not (name and equals):
+            raise ValueError(f"--tag {words} has to be of the form NAME=VALUE")
+        where[f"{TAG}{name}"] = value or None
+    return Selection(
+        since=_moment(books, given, "since", zone),
+        until=_moment(books, given, "until", zone),
+        where=where,
+    )
+
+
+def _listed(words: str | Sequence[str]) -> Sequence[str]:
+    return [words] if isinstance(words, str) else words
+
+
+def _zone(books: Books, given: Given) -> tzinfo:
+    return books.zone if given["time_zone"] is None else zone_of(given["time_zone"])
+
+
+def _moment(books: Books, given: Given, name: str, zone: tzinfo) -> datetime | None:
+    said = given[name]
+    if said is None:
+        return None
+    try:
+        return moment_of(said, now=books.now(), zone=zone)
+    except ValueError as error:
+        raise ValueError(f"--{name}: {error}") from None
+
+
+def _number(given: Given, name: str, least: float) -> float:
+    try:
+        number = float(given[name])
+    except ValueError:
+        number = least - 1
+    if not least <= number < float("inf"):
+        raise ValueError(f"--{name} has to be a number, {least} or more")
+    return number
+
+
+def _sweep(books: Books, given: Given) -> str:
+    return text.swept(books.sweep(_number(given, "silent", 60)))
+
+
+def _prune(books: Books, given: Given) -> str:
+    try:
+        before = books.now() - span_of(given["older_than"])
+    except ValueError as error:
+        raise ValueError(f"--older-than: {error}") from None
+    content_only = given["content_only"]
+    if given["dry_run"]:
+        count = books.store.count_old(before, content_only=content_only)
+        done = "would be emptied of their content" if content_only else "would be deleted"
+    else:
+        count = prune(books.store, before, content_only=content_only)
+        done = "are emptied of their content" if content_only else "are deleted"
+    rows = "1 row" if count == 1 else f"{count or 'No'} rows"
+    return f"{rows} from before {before:%Y-%m-%d %H:%M} UTC {done}."
+
+
+def _reprice(books: Books, given: Given) -> str:
+    since = _moment(books, given, "since", books.zone)
+    found = reprice(books.store, books.prices, since=since, dry_run=given["dry_run"])
+    would = "would be " if given["dry_run"] else ""
+    lines = [
+        f"{found.changed} of {found.rows} rows {would}priced anew.",
+        f"Cost before: {text.money(found.old)}; after: {text.money(found.new)}.",
+    ]
+    if found.unpriced:
+        lines.append(
+            f"{found.unpriced} rows have no known cost: they have no token counts, or no price. Set a price in prices."
+        )
+    return "\n".join(lines)
+
+
+_SINCE = Option(
+    name="--since", metavar="WHEN", help="Calls from then on: a date, a date and time, or 7d, 12h."
+)
+_DRY_RUN = Option(name="--dry-run", help="Only say what would be done.")
+
+USAGE = Command(
+    name="usage",
+    help="Show the latest rows of the ledger, or what calls cost in groups.",
+    run=_usage,
+    options=(
+        Option(
+            name="--by",
+            metavar="NAMES",
+            repeated=True,
+            help="Group by user, tenant, provider, model, alias, status, day, month or tag:NAME, such as user,day.",
+        ),
+        _SINCE,
+        Option(name="--until", metavar="WHEN", help="Calls before then."),
+        *(
+            Option(name=f"--{name}", metavar="TEXT", help=f"Only calls of this {name}.")
+            for name in FIELDS
+        ),
+        Option(
+            name="--tag",
+            metavar="NAME=VALUE",
+            repeated=True,
+            help="Only calls with this tag.",
+        ),
+        Option(
+            name="--time-zone",
+            metavar="NAME",
+            help="Where days begin, such as Europe/Berlin; the app's own by default, or UTC.",
+        ),
+        Option(name="--limit", metavar="NUMBER", default="20", help="How many rows, without --by."),
+        Option(name="--json", help="Print JSON; rows with all columns."),
+        Option(name="--csv", help="Print CSV; rows with all columns."),
+    ),
+)
+SWEEP = Command(
+    name="sweep",
+    help="Mark the open rows of processes that have died as lost, and write what they left in the outbox. "
+    "The app does so by itself every ten minutes, while it is used.",
+    run=_sweep,
+    options=(
+        Option(
+            name="--silent",
+            metavar="SECONDS",
+            default="180",
+            help="Seconds after which a process that says nothing counts as dead.",
+        ),
+    ),
+)
+PRUNE = Command(
+    name="prune",
+    help="Delete old rows, or only what was asked and answered in them, a few at a time.",
+    run=_prune,
+    options=(
+        Option(
+            name="--older-than",
+            metavar="AGE",
+            required=True,
+            help="Rows of calls that began longer ago than this, such as 90d or 12h.",
+        ),
+        Option(name="--content-only", help="Keep the rows, without their messages and answers."),
+        _DRY_RUN,
+    ),
+)
+REPRICE = Command(
+    name="reprice",
+    help="Price rows anew, by the prices that are known now. Rows whose price is not known keep their cost.",
+    run=_reprice,
+    options=(_SINCE, _DRY_RUN),
+)
+COMMANDS = (USAGE, SWEEP, PRUNE, REPRICE)

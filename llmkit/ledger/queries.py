@@ -1,0 +1,173 @@
+"""Questions about many rows as SQL, the same over SQLAlchemy and over Django: text with %s for each parameter, and the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+from llmkit.ledger.columns import DECIMAL_PLACES, TABLE, UNITS
+from llmkit.ledger.selection import FIELDS, PERIODS, TAG, Selection
+from llmkit.ledger.sums import Key, Sum
+
+Vendor = Literal["sqlite", "postgresql"]
+
+# Days of every time zone begin at a quarter of an hour: rows are grouped by these, and by days and months here.
+_QUARTER = 900
+_MOST_IDS = 500
+
+
+class Query(NamedTuple):
+    """A statement and its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+
+
+class Dialect(NamedTuple):
+    """How a database is spoken to.
+
+    Attributes:
+        vendor: which one it is.
+        moment: turns a moment into what the driver takes for one.
+        utc: turns a moment that the database holds, counted as if it were in UTC, into the one that it is.
+    """
+
+    vendor: Vendor
+    moment: Callable[[datetime], Any]
+    utc: Callable[[datetime], datetime] = lambda moment: moment
+
+
+def sums(dialect: Dialect, by: Sequence[str], selection: Selection) -> Query:
+    """Ask for the sums of groups; `read_sums` reads what comes."""
+    keys, parameters = [], []
+    for name in _asked(by):
+        key, more = _key(dialect, name)
+        keys.append(key)
+        parameters += more
+    where, more = _where(dialect, selection)
+    places = ", ".join(str(place) for place in range(1, len(keys) + 1))
+    figures = (
+        "COUNT(*), SUM(CASE WHEN attempt <= 1 THEN 1 ELSE 0 END), SUM(input_tokens), SUM(output_tokens), "
+        f"COUNT(cost_usd), {_cost(dialect)}"
+    )
+    return Query(
+        f"SELECT {''.join(f'{key}, ' for key in keys)}{figures} FROM {TABLE}{where}"  # noqa: S608  # nothing of it is foreign
+        + (f" GROUP BY {places}" if keys else ""),
+        (*parameters, *more),
+    )
+
+
+def read_sums(
+    dialect: Dialect, by: Sequence[str], rows: Iterable[Sequence[Any]], zone: tzinfo
+) -> dict[Key, Sum]:
+    """Read what `sums` has found; quarters of an hour are put together to the days and months of a time zone."""
+    asked = _asked(by)
+
+    @cache
+    def day(quarter: str | int) -> str:
+        return dialect.utc(_begins(quarter)).astimezone(zone).date().isoformat()
+
+    found: dict[Key, Sum] = {}
+    for row in rows:
+        values = dict(zip(asked, row, strict=False))
+        key = tuple(_word(name, values, day) for name in by)
+        attempts, calls, put_in, put_out, priced, whole, rest = row[len(asked) :]
+        if not attempts:
+            continue  # the one row that there is without groups
+        one = Sum(
+            calls=int(calls),
+            attempts=attempts,
+            input_tokens=int(put_in or 0),
+            output_tokens=int(put_out or 0),
+            cost=Decimal(whole or 0) + Decimal(int(rest or 0)).scaleb(-DECIMAL_PLACES),
+            unpriced=attempts - priced,
+        )
+        found[key] = found[key] + one if key in found else one
+    return found
+
+
+def latest(dialect: Dialect, selection: Selection, limit: int) -> Query:
+    """Ask for the ids of the latest rows."""
+    where, parameters = _where(dialect, selection)
+    return Query(f"SELECT id FROM {TABLE}{where} ORDER BY id DESC LIMIT %s", (*parameters, limit))  # noqa: S608
+
+
+def parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Part ids into as many as any database takes in one statement."""
+    for start in range(0, len(ids), _MOST_IDS):
+        yield ids[start : start + _MOST_IDS]
+
+
+def _asked(by: Sequence[str]) -> list[str]:
+    """Return what the database groups by: days and months are made of the same quarters."""
+    return list(dict.fromkeys("quarter" if name in PERIODS else name for name in by))
+
+
+def _word(name: str, values: Mapping[str, Any], day: Callable[[Any], str]) -> str | None:
+    if name == "day":
+        return day(values["quarter"])
+    if name == "month":
+        return day(values["quarter"])[: len("2026-05")]
+    value: str | None = values[name]
+    return value
+
+
+def _begins(quarter: str | int) -> datetime:
+    """Say when a quarter of an hour begins, as the database counts it."""
+    if isinstance(quarter, str):
+        hour = datetime.fromisoformat(f"{quarter[:14]}00").replace(tzinfo=UTC)
+        return hour + timedelta(seconds=int(quarter[14:]) * _QUARTER)
+    return datetime.fromtimestamp(quarter * _QUARTER, UTC)
+
+
+def _key(dialect: Dialect, name: str) -> tuple[str, list[Any]]:
+    if name == "quarter" and dialect.vendor == "sqlite":
+        # "2026-05-17 12:2": the half hour of 12:30.
+        return (
+            "(substr(started_at, 1, 14) || (CAST(substr(started_at, 15, 2) AS INTEGER) / 15))",
+            [],
+        )
+    if name == "quarter":
+        return f"CAST(FLOOR(EXTRACT(EPOCH FROM started_at) / {_QUARTER}) AS BIGINT)", []
+    if not name.startswith(TAG):
+        return FIELDS[name], []
+    tag = name.removeprefix(TAG)
+    if dialect.vendor == "sqlite":  # whose paths cannot name every key
+        return "(SELECT value FROM json_each(tags) WHERE key = %s)", [tag]
+    return "(tags ->> CAST(%s AS text))", [tag]
+
+
+def _where(dialect: Dialect, selection: Selection) -> tuple[str, list[Any]]:
+    conditions, parameters = [], []
+    for condition, values in _conditions(dialect, selection):
+        conditions.append(condition)
+        parameters += values
+    return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
+
+
+def _conditions(dialect: Dialect, selection: Selection) -> Iterator[tuple[str, list[Any]]]:
+    if selection.since is not None:
+        yield "started_at >= %s", [dialect.moment(selection.since)]
+    if selection.until is not None:
+        yield "started_at < %s", [dialect.moment(selection.until)]
+    for name, value in selection.where.items():
+        key, parameters = _key(dialect, name)
+        if value is None:
+            yield f"{key} IS NULL", parameters
+        else:
+            yield f"{key} = %s", [*parameters, value]
+
+
+def _cost(dialect: Dialect) -> str:
+    """Sum costs exactly.
+
+    SQLite adds up all but whole numbers in floating point. There whole units of the last place are added, the whole dollars and what is
+    left over by themselves: all units of a large ledger together are more than its integers hold.
+    """
+    if dialect.vendor != "sqlite":
+        return "SUM(cost_usd), 0"
+    units = f"CAST(ROUND(cost_usd * {UNITS}) AS INTEGER)"
+    return f"SUM({units} / {UNITS}), SUM({units} - {units} / {UNITS} * {UNITS})"
