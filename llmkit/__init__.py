@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from llmkit.events import Event, Finish, Reset, TextDelta, ThinkingDelta
     from llmkit.kit import Kit
+    from llmkit.ledger.tracker import CostTracker
     from llmkit.messages import Message
     from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
     from llmkit.policy.backoff import RetryPolicy
@@ -66,6 +67,7 @@ _HOMES = {
     "Config": "llmkit.config",
     "ConfigError": "llmkit.errors",
     "ConnectionFailed": "llmkit.errors",
+    "CostTracker": "llmkit.ledger.tracker",
     "Event": "llmkit.events",
     "Finish": "llmkit.events",
     "FrameTooLarge": "llmkit.errors",
@@ -117,6 +119,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionFailed",
+    "CostTracker",
     "Event",
     "Finish",
     "FrameTooLarge",

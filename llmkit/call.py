@@ -226,7 +226,7 @@ def build_call(
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         seed=options.get("seed"),
         extra=options.get("extra") or NOTHING,
-        caller=_caller(options.get("user"), options.get("tags") or NOTHING),
+        caller=caller_of(options.get("user"), options.get("tags") or NOTHING),
         run_id=options.get("run_id"),
         conversation=options.get("conversation"),
         streaming=streaming,
@@ -234,7 +234,12 @@ def build_call(
     )
 
 
-def _caller(user: UserId | Caller, tags: Mapping[str, str]) -> Caller:
+def caller_of(user: UserId | Caller, tags: Mapping[str, str] = NOTHING) -> Caller:
+    """Return who calls, with more tags.
+
+    Raises:
+        TypeError: the user is not an id.
+    """
     if isinstance(user, Caller):
         if not tags:
             return user

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from llmkit.config import Config
+from llmkit.errors import ConfigError
 from llmkit.runtime import Runtime, RuntimeOptions
 from llmkit.tracebacks import forgetful
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from llmkit._sync.client import Client
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.base import Ledger
+    from llmkit.ledger.sums import Sum
+    from llmkit.ledger.tracker import CostTracker
 
 
 class Kit:
@@ -89,6 +92,38 @@ class Kit:
         from llmkit._async.client import AsyncClient  # noqa: PLC0415  # the async half
 
         return AsyncClient(kit=self)
+
+    @cached_property
+    def cost_tracker(self) -> CostTracker:
+        """What the calls of this kit's ledger cost.
+
+        Raises:
+            ConfigError: no calls are recorded.
+        """
+        from llmkit.ledger.tracker import CostTracker  # noqa: PLC0415  # for those who ask
+
+        if self.ledger is None:
+            raise ConfigError(
+                "the calls are not recorded, so nobody knows what they cost",
+                hint='Set where they are recorded, e.g. {"ledger": {"database": "sqlite:///llm.db"}}.',
+            )
+        return CostTracker(
+            self.ledger,
+            prices=self.runtime.prices,
+            time_zone=self.config.time_zone,
+            now=self.runtime.now,
+            new_id=self.runtime.new_id,
+        )
+
+    @property
+    def totals(self) -> Sum:
+        """What all calls together come to, from the ledger.
+
+        Raises:
+            ConfigError: no calls are recorded.
+            LedgerUnavailable: the ledger cannot be read.
+        """
+        return self.cost_tracker.totals
 
     def warm(self) -> None:
         """Load what the first call in the running event loop would otherwise wait for. No connection is opened."""

@@ -34,6 +34,7 @@ NAMES = {
     "aiter_raw": "iter_raw",
     "aread": "read",
     "arecord": "record",
+    "areport": "report",
     "handle_async": "handle",
 }
 # Names with a common part: AsyncClient and _AsyncText, async_sleep, the module async_upstream.

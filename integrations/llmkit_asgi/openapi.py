@@ -35,6 +35,22 @@ _USAGE = {
     "type": "object",
     "properties": {"input_tokens": _COUNT, "output_tokens": _COUNT},
 }
+_SUM = {
+    "type": "object",
+    "properties": {
+        "calls": {"type": "integer"},
+        "attempts": {"type": "integer", "description": "Requests to providers: retries count."},
+        "input_tokens": {"type": "integer"},
+        "output_tokens": {"type": "integer"},
+        "cost_usd": {"type": "string", "description": "A decimal number: the sum of known costs."},
+        "unpriced": {"type": "integer", "description": "Attempts whose cost is not known."},
+    },
+}
+_OWN_USAGE = {
+    "type": "object",
+    "required": ["today", "month"],
+    "properties": {"today": _SUM, "month": _SUM},
+}
 _WHOLE = {
     "type": "object",
     "required": ["text", "stop_reason", "usage", "cost_usd"],
@@ -69,10 +85,18 @@ _FAILURES = {
 }
 
 
+_USAGE_FAILURES = {
+    "401": "Nobody is logged in.",
+    "403": "This user may not call.",
+    "404": "The app does not record its calls.",
+    "503": "The app's records cannot be read now.",
+}
+
+
 def openapi_paths(
     prefix: str = "/llm", *, security: Sequence[Mapping[str, Sequence[str]]] | None = None
 ) -> dict[str, Any]:
-    """Return llmkit's two POST routes as `paths` of an OpenAPI 3.1 document, to add to your app's own.
+    """Return llmkit's routes for programs as `paths` of an OpenAPI 3.1 document, to add to your app's own.
 
     Args:
         prefix: where the routes are.
@@ -80,37 +104,50 @@ def openapi_paths(
             `[{"OAuth2PasswordBearer": []}]`. FastAPI names a scheme after its class. With None, the document's own default applies.
     """
     prefix = prefix.rstrip("/")
-    operations = {
-        f"{prefix}/stream": _operation(
+    calls = {
+        f"{prefix}/stream": _call(
             "Stream an answer",
             'Server-sent events: `data: {"text": ...}` with more text, `event: reset` where the answer starts again, '
             "`event: error` where it failed, and `data: [DONE]` at the end of a complete one.",
             {"text/event-stream": {"schema": _TEXT}},
         ),
-        f"{prefix}/complete": _operation(
+        f"{prefix}/complete": _call(
             "Answer whole",
             "The complete answer, with its tokens and its cost.",
             {"application/json": {"schema": _WHOLE}},
         ),
     }
+    usage = _operation(
+        "What the user's own calls come to",
+        "Of today and of this month.",
+        {"application/json": {"schema": _OWN_USAGE}},
+        _USAGE_FAILURES,
+    )
     if security is not None:
         required = [{name: list(scopes) for name, scopes in each.items()} for each in security]
-        for operation in operations.values():
+        for operation in (*calls.values(), usage):
             operation["security"] = required
-    return {path: {"post": operation} for path, operation in operations.items()}
+    paths = {path: {"post": operation} for path, operation in calls.items()}
+    return {**paths, f"{prefix}/usage": {"get": usage}}
 
 
-def _operation(summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:
+def _call(summary: str, description: str, content: dict[str, Any]) -> dict[str, Any]:
+    body = {"required": True, "content": {"application/json": {"schema": _BODY}}}
+    return {"requestBody": body, **_operation(summary, description, content, _FAILURES)}
+
+
+def _operation(
+    summary: str, description: str, content: dict[str, Any], failures: Mapping[str, str]
+) -> dict[str, Any]:
     failure = {"application/json": {"schema": _ERROR}}
     return {
         "summary": summary,
         "tags": ["llmkit"],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}},
         "responses": {
             "200": {"description": description, "content": content},
             **{
                 status: {"description": words, "content": failure}
-                for status, words in _FAILURES.items()
+                for status, words in failures.items()
             },
         },
     }

@@ -64,6 +64,9 @@ class Routes:
             page = chat_page(user=await async_visitor(request))
             await respond(page, scope, receive, send)
             return
+        if endpoint == "usage":
+            await respond(await self._door.usage(request), scope, receive, send)
+            return
         made = await self._door.admit(request, streaming=endpoint == "stream")
         if isinstance(made, Answer):
             await respond(made, scope, receive, send)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from datetime import tzinfo
 from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from llmkit.config import Config
 from llmkit.config.zones import zone_of
@@ -42,14 +40,6 @@ class LedgerCommand(BaseCommand):
             raise CommandError(str(error)) from error
 
 
-def time_zone(config: Config) -> tzinfo:
-    """Return where the project's days begin: as LLMKIT says, else as TIME_ZONE does."""
-    if config.time_zone is not None:
-        return zone_of(config.time_zone)
-    zone: tzinfo = timezone.get_default_timezone()
-    return zone
-
-
 def _books(*, is_terminal: bool) -> Books:
     config = current().config
     if config.ledger is False:
@@ -58,7 +48,7 @@ def _books(*, is_terminal: bool) -> Books:
         store=_store(config.ledger.database),
         sweep=lambda silent: _sweep(config, silent),
         prices=Prices(Routes(config).prices()),
-        zone=time_zone(config),
+        zone=zone_of(config.time_zone),
         is_terminal=is_terminal,
     )
 

@@ -49,6 +49,8 @@ class Conf:
                 raise ConfigError(f"{key} is not a setting; did you mean {near[0]}?", hint=_MEND)
         others = {key: value for key, value in hooks.items() if key not in _HOOKS}
         self.config = Config.of(others if hooks else given, place=Place("settings.LLMKIT"))
+        if self.config.time_zone is None:  # as the rest of the project
+            self.config = self.config.model_copy(update={"time_zone": settings.TIME_ZONE})
         if self.config.relay.allowed_origins:
             raise ConfigError(
                 "relay.allowed_origins is not a setting in Django",
@@ -103,7 +105,7 @@ def current() -> Conf:
 def reset(*, setting: str, **_: object) -> None:
     """Forget what was made of settings that a test changes."""
     global _current
-    if setting in ("LLMKIT", "DATABASES", "DATABASE_ROUTERS"):
+    if setting in ("LLMKIT", "DATABASES", "DATABASE_ROUTERS", "TIME_ZONE"):
         with _lock:
             conf, _current = _current, None
         if conf is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 
 from llmkit.config import Config, LedgerConfig
-from llmkit.ledger.base import Ledger
+from llmkit.ledger.base import Ledger, Reader
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
 from llmkit.ledger.outbox.ledger import OutboxLedger
@@ -19,6 +19,8 @@ from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.worker import WorkerName
 from llmkit_django.store import DjangoStore, database_file, identity, ledger_connection
 from llmkit_django.transactions import is_testing, transaction_of
+
+T = TypeVar("T")
 
 log = logging.getLogger("llmkit.ledger")
 
@@ -104,6 +106,14 @@ class DjangoLedger:
             await self._own.abegin_later(opening, closing, until=way.until)
         else:
             await way.ledger.arecord(opening, closing)
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something of what is stored, over the host's connection; see `Ledger`."""
+        return self._host.read(question)
+
+    async def aread(self, question: Callable[[Reader], T]) -> T:
+        """Do what `read` does, without blocking the event loop."""
+        return await self._host.aread(question)
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Ask for what open rows have so far; see `Ledger`."""

@@ -74,6 +74,8 @@ class LLMKitView:
             kit = conf.kit
         except ConfigError as error:
             return to_django_response(problem_of(error).answer, request)
+        if found == "usage":
+            return to_django_response(Door(kit).usage(asked), request)
         made = Door(kit).admit(asked, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_django_response(made, request)
@@ -95,6 +97,8 @@ class LLMKitView:
             kit = conf.kit
         except ConfigError as error:
             return to_django_response(problem_of(error).answer, request)
+        if found == "usage":
+            return to_django_response(await AsyncDoor(kit).usage(asked), request)
         made = await AsyncDoor(kit).admit(asked, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_django_response(made, request)

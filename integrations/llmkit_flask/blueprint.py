@@ -81,6 +81,8 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
             kit = state.kit
         except ConfigError as error:
             return to_flask_response(problem_of(error).answer)
+        if found == "usage":
+            return to_flask_response(Door(kit).usage(request))
         heartbeat = kit.config.relay.heartbeat
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, Progress
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from llmkit.ledger.repricing import Costed
     from llmkit.ledger.retention import Pruned
     from llmkit.policy.pricing import Priced
+
+
+T = TypeVar("T")
 
 
 class Ledger(Protocol):
@@ -52,6 +55,16 @@ class Ledger(Protocol):
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something of what is stored, in the thread that may read it.
+
+        Raises:
+            LedgerUnavailable: it cannot be read.
+        """
+
+    async def aread(self, question: Callable[[Reader], T]) -> T:
+        """Do what `read` does, without blocking the event loop."""
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Ask this, now and then and in a thread of the ledger's, what open rows have so far, and write it down."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Sink
+from llmkit.ledger.base import Reader, Store
 from llmkit.ledger.row import Closing, Opening, Progress, RowRejected, reduced, unsent
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class HostLedger:
 
     def __init__(
         self,
-        store: Sink,
+        store: Store,
         *,
         from_async: Callable[[Work], Awaitable[None]],
         limit: int = 10_000,
@@ -111,6 +111,16 @@ class HostLedger:
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
         await self._from_async(partial(self._write, [opening], [closing]))
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something of what is stored; see `Ledger`."""
+        return ask_host_thread(partial(question, self._store))
+
+    async def aread(self, question: Callable[[Reader], T]) -> T:
+        """Do what `read` does, without blocking the event loop."""
+        answers: list[T] = []
+        await self._from_async(lambda: answers.append(question(self._store)))
+        return answers[0]
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Do nothing: a row is written where its call is made, and no thread of the ledger's uses the host's connection."""

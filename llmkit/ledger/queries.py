@@ -8,9 +8,10 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from llmkit.ledger.columns import DECIMAL_PLACES, TABLE, UNITS
+from llmkit.ledger.columns import DECIMAL_PLACES, SIZES, TABLE, UNITS
 from llmkit.ledger.selection import FIELDS, PERIODS, TAG, Selection
 from llmkit.ledger.sums import Key, Sum
+from llmkit.ledger.values import fit
 
 Vendor = Literal["sqlite", "postgresql"]
 
@@ -134,7 +135,7 @@ def _key(dialect: Dialect, name: str) -> tuple[str, list[Any]]:
         return f"CAST(FLOOR(EXTRACT(EPOCH FROM started_at) / {_QUARTER}) AS BIGINT)", []
     if not name.startswith(TAG):
         return FIELDS[name], []
-    tag = name.removeprefix(TAG)
+    tag = fit(name.removeprefix(TAG), 255)
     if dialect.vendor == "sqlite":  # whose paths cannot name every key
         return "(SELECT value FROM json_each(tags) WHERE key = %s)", [tag]
     return "(tags ->> CAST(%s AS text))", [tag]
@@ -158,7 +159,12 @@ def _conditions(dialect: Dialect, selection: Selection) -> Iterator[tuple[str, l
         if value is None:
             yield f"{key} IS NULL", parameters
         else:
-            yield f"{key} = %s", [*parameters, value]
+            yield f"{key} = %s", [*parameters, _as_stored(name, value)]
+
+
+def _as_stored(name: str, value: str) -> str:
+    """Return a value as its column has it, where what is too long is cut."""
+    return fit(value, 255 if name.startswith(TAG) else SIZES[FIELDS[name]])
 
 
 def _cost(dialect: Dialect) -> str:

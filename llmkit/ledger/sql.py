@@ -63,7 +63,8 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
     Raises:
         ConfigError: the URL cannot be used.
     """
-    return LedgerWriter(SQLStore(database_url(database), worker=worker))
+    store = SQLStore(database_url(database), worker=worker)
+    return LedgerWriter(store, reader=store)
 
 
 def open_store(database: str) -> SQLStore:

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Sink
+from llmkit.ledger.base import Reader, Sink
 from llmkit.ledger.entry import Entry, settle
 from llmkit.ledger.row import Closing, Opening, Progress, unsent
 from llmkit.ledger.run import ALIVE_EVERY, Run
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from asyncio import Future
 
     from llmkit.response import Status
+
+T = TypeVar("T")
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -52,6 +54,7 @@ class LedgerWriter:
         progress: what open rows have so far, those of them whose turn it is.
         is_busy: whether rows of this process are open, so that it has to say now and then that it lives.
         alive_every: how often it does, in seconds.
+        reader: reads what is stored; None if this writer is not asked.
         keeps_late: whether whoever waited for a row that is late sees to it, and it is not closed as refused.
     """
 
@@ -66,6 +69,7 @@ class LedgerWriter:
         retry_every: float = 1.0,
         spill: Callable[[list[Entry]], None] | None = None,
         keeps_late: bool = False,
+        reader: Reader | None = None,
         is_busy: Callable[[], bool] = lambda: False,
         progress: Callable[[], Sequence[Progress]] = tuple,
         alive_every: float = ALIVE_EVERY,
@@ -86,6 +90,7 @@ class LedgerWriter:
         self._finish_timeout = finish_timeout
         self._spill = spill
         self._keeps_late = keeps_late
+        self._reader = reader
         self._runs: dict[int, Run] = {}
         self._last_thread: threading.Thread | None = None
 
@@ -163,6 +168,18 @@ class LedgerWriter:
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Do nothing: what is asked for is given when the writer is made."""
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something of what is stored; see `Ledger`."""
+        if self._reader is None:
+            raise LedgerUnavailable("this ledger cannot be read")
+        return question(self._reader)
+
+    async def aread(self, question: Callable[[Reader], T]) -> T:
+        """Do what `read` does, without blocking the event loop."""
+        import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+        return await asyncio.to_thread(self.read, question)
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, in so many seconds at most; see `Ledger`."""

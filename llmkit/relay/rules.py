@@ -13,17 +13,20 @@ import msgspec
 
 from llmkit.call import Caller, UserId
 from llmkit.errors import ConfigError
+from llmkit.ledger.sums import Report, total
+from llmkit.ledger.text import sum_values
 from llmkit.relay.answer import Answer
 from llmkit.relay.pages import PAGES, page
 from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
 
 User = UserId | Caller | Literal[False]
-Endpoint = Literal["page", "stream", "complete"]
+Endpoint = Literal["page", "stream", "complete", "usage"]
 
 CALLS: dict[str, Endpoint] = {"/stream": "stream", "/complete": "complete"}
+USAGE = "/usage"
 # Everything under the prefix, for hosts whose own router wants to know.
-PATHS = (*PAGES, *CALLS)
+PATHS = (*PAGES, *CALLS, USAGE)
 
 
 def route_name(path: str) -> str:
@@ -49,10 +52,12 @@ def find(path: str, method: str) -> Endpoint | Answer | None:
     """
     if path in CALLS:
         return CALLS[path] if method == "POST" else _not_allowed("POST")
-    if path in PAGES:
-        if method in ("GET", "HEAD"):
-            return "page" if path == "/" else page(path)
-        return _not_allowed("GET, HEAD")
+    if path in PAGES or path == USAGE:
+        if method not in ("GET", "HEAD"):
+            return _not_allowed("GET, HEAD")
+        if path == USAGE:
+            return "usage"
+        return "page" if path == "/" else page(path)
     return None
 
 
@@ -223,6 +228,22 @@ def to_answer(reply: Response) -> Answer:
         "usage": reply.usage,
         "cost_usd": None if reply.cost is None else format(reply.cost, "f"),
     }
+    return _json(body)
+
+
+def usage_answer(days: Report, today: str) -> Answer:
+    """Say to a user what their calls of this month come to.
+
+    Args:
+        days: the calls of this month, by day.
+        today: the day that it is.
+    """
+    of_today = [group.sum for group in days.groups if group.key["day"] == today]
+    body = {"today": sum_values(total(of_today)), "month": sum_values(days.total)}
+    return _json(body)
+
+
+def _json(body: object) -> Answer:
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     return Answer.of(200, headers, msgspec.json.encode(body))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,6 +100,29 @@ def test_a_whole_answer(host: Host) -> None:
     assert (len(body["text"].split()), body["stop_reason"]) == (6, "end")
     assert float(body["cost_usd"]) > 0
     assert [(row["status"], row["streamed"]) for row in host.rows()] == [("finished", 0)]
+
+
+def test_a_user_sees_their_own_usage(host: Host) -> None:
+    """Of today and of this month, of nobody else; HEAD and other methods as usual."""
+    url = f"{host.url}/llm/usage"
+    before = httpx.get(url, headers=host.user, timeout=30).json()["month"]
+    post(host)
+    with open_page(host.url + ("/apoem" if host.is_django and host.is_asgi else "/poem")) as page:
+        page.read_all()
+    assert [row["user_key"] for row in host.rows()] == ["7", "9"]
+    answer = httpx.get(url, headers=host.user, timeout=30)
+    body = answer.json()
+    assert answer.headers["cache-control"] == "no-store"
+    assert set(body) == {"today", "month"}
+    more = {name: Decimal(body["month"][name]) - Decimal(before[name]) for name in before}
+    assert (more["calls"], more["attempts"], more["output_tokens"]) == (1, 1, 6)
+    assert more["cost_usd"] > 0
+    assert isinstance(body["month"]["cost_usd"], str)
+    head = httpx.head(url, headers=host.user, timeout=30)
+    assert (head.status_code, head.content) == (200, b"")
+    assert httpx.get(url, timeout=30).status_code == 401
+    refused = httpx.post(url, headers=host.user, json={}, timeout=30)
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_text_comes_exactly(host: Host) -> None:

@@ -81,7 +81,7 @@ def test_the_routes_are_in_the_document(emulator: Emulator) -> None:
     with asgi_host(make_app(settings(emulator))) as url:
         document = httpx.get(f"{url}/openapi.json").json()
         assert httpx.get(f"{url}/docs").status_code == 200
-    assert set(document["paths"]) == {"/me", "/llm/stream", "/llm/complete"}
+    assert set(document["paths"]) == {"/me", "/llm/stream", "/llm/complete", "/llm/usage"}
     for path in CALLS:
         operation = document["paths"][f"/llm{path}"]["post"]
         assert {"200", "401", "429", "503"} <= operation["responses"].keys()
@@ -89,15 +89,18 @@ def test_the_routes_are_in_the_document(emulator: Emulator) -> None:
         assert operation["security"] == document["paths"]["/me"]["get"]["security"]
         (scheme,) = (name for each in operation["security"] for name in each)
         assert scheme in document["components"]["securitySchemes"]
-    assert set(openapi_paths("/ai/")) == {"/ai/stream", "/ai/complete"}
+    usage = document["paths"]["/llm/usage"]["get"]
+    assert {"200", "401", "404"} <= usage["responses"].keys()
+    assert "requestBody" not in usage
+    assert set(openapi_paths("/ai/")) == {"/ai/stream", "/ai/complete", "/ai/usage"}
 
 
 def test_without_security_the_documents_own_applies() -> None:
     """A route says nothing of a login unless it is told to, and an empty list says that there is none."""
     for path in openapi_paths().values():
-        assert "security" not in path["post"]
+        assert all("security" not in operation for operation in path.values())
     for path in openapi_paths(security=[]).values():
-        assert path["post"]["security"] == []
+        assert all(operation["security"] == [] for operation in path.values())
 
 
 def fits(value: object, schema: dict[str, Any]) -> bool:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Sink, Store
+from llmkit.ledger.base import Reader, Sink, Store
 from llmkit.ledger.entry import Entry, row_of
 from llmkit.ledger.outbox.drain import drain_abandoned
 from llmkit.ledger.outbox.keeper import Keeper
@@ -17,6 +18,8 @@ from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.writer import LedgerWriter
+
+T = TypeVar("T")
 
 # How long a row is waited for before the store counts as away, in seconds; where calls are refused then, a little longer.
 PATIENCE = 0.8
@@ -170,6 +173,16 @@ class OutboxLedger:
             self._writer.finish_soon(closing)
         else:
             self._keep([Entry(None, closing)])
+
+    def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something of what is stored; see `Ledger`."""
+        return question(self._spare)
+
+    async def aread(self, question: Callable[[Reader], T]) -> T:
+        """Do what `read` does, without blocking the event loop."""
+        import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+        return await asyncio.to_thread(question, self._spare)
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Ask for what open rows have so far; see `Ledger`."""

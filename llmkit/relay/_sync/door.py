@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from llmkit.call import Caller
 from llmkit.errors import LLMKitError, StreamClosed
+from llmkit.policy.periods import start_of
 from llmkit.relay.answer import Answer
 from llmkit.relay.payload import parse
 from llmkit.relay.problem import CLIENT_LEFT, problem_of
-from llmkit.relay.rules import User, caller_of, check_length, check_media_type, to_answer
+from llmkit.relay.rules import (
+    NOT_FOUND,
+    User,
+    caller_of,
+    check_length,
+    check_media_type,
+    to_answer,
+    usage_answer,
+)
 
 if TYPE_CHECKING:
     from llmkit._sync.stream import StreamManager
@@ -80,6 +89,25 @@ class Door:
             return self._kit.client.prepare(
                 payload.messages, payload.options(settings, caller), streaming=streaming
             )
+        except LLMKitError as error:
+            return problem_of(error).answer
+
+    def usage(self, request: Request) -> Answer:
+        """Return what the caller's own calls of today and of this month come to, or what is wrong."""
+        if self._kit.ledger is None:
+            return NOT_FOUND
+        try:
+            caller = caller_of(
+                request.user(), anonymous=False, has_get_user=request.has_get_user
+            )
+            tracker = self._kit.cost_tracker
+            where = {"user": caller.user}
+            if caller.tenant is not None:
+                where["tenant"] = caller.tenant
+            now = tracker.now()
+            since = start_of("month", now, tracker.zone)
+            days = tracker.report(by="day", since=since, where=where)
+            return usage_answer(days, str(now.astimezone(tracker.zone).date()))
         except LLMKitError as error:
             return problem_of(error).answer
 
