@@ -32,6 +32,8 @@ class WSGIApp:
         request = _Request(environ, self)
         if found == "page":
             found = chat_page(user=visitor(request))
+        elif found == "usage":
+            found = Door(self.kit).usage(request)
         elif not isinstance(found, Answer):
             endpoint, found = found, Door(self.kit).admit(request, streaming=found == "stream")
             if not isinstance(found, Answer) and endpoint == "stream":
