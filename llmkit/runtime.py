@@ -149,6 +149,8 @@ class Runtime:
         """The places of this process; a fork has its own."""
         limit = self._limits.get(os.getpid())
         if limit is None:
+            if self.ledger is not None:
+                sigterm.install()  # a fork has handlers of its server's
             limits = self.config.concurrency
             limit = ConcurrencyLimit(
                 per_process=limits.per_process,

@@ -168,7 +168,8 @@ class DjangoStore(Upkeep):
         liveness.note(connection, self._worker())
         rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
         for row in progress:
-            begun = rows.filter(call_id=row.call_id, attempt=row.attempt, status="started")
+            # One that is lost may still be open: its process says so.
+            begun = rows.filter(call_id=row.call_id, attempt=row.attempt, status__in=OPEN)
             begun.update(**_columns(PROGRESS, _progress_values(row)))
 
     def _note_if_due(self, connection: BaseDatabaseWrapper, worker: str) -> None:
@@ -221,12 +222,12 @@ def _record(opening: Opening, worker: str) -> UsageRecord:
         name: _fitted(name, getattr(opening, path)) for name, path in OPENING.items()
     }
     values["tags"] = fit_tags(opening.tags)
+    values["worker"] = values["worker"] or worker
     return UsageRecord(
         **values,
         user_id=_user_id(opening.user_key),
         status="started",
         output_source="unknown",
-        worker=worker,
     )
 
 

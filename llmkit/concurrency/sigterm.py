@@ -2,7 +2,7 @@
 
 gunicorn kills its workers at the end of the time it gives them; uvicorn ends by the signal itself; waitress knows no SIGTERM. So the
 ledger is told first: each open row is marked as lost, with what its answer has come to, and an end that comes after all still
-closes it. Then whoever handled the signal before handles it.
+closes it. Then whoever handled the signal before handles it. SIGQUIT, which gunicorn sends its workers when it is stopped by hand, is the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 from types import FrameType
 from typing import Protocol
 from weakref import WeakSet
@@ -45,15 +44,20 @@ def install() -> None:
 
     To be called where an app is loaded, too: what a server listens with, it has set up by then.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
     before = signal.getsignal(signal.SIGTERM)
-    if before in (signal.SIG_IGN, None) or isinstance(before, _Handler):
-        return
+    if before not in (signal.SIG_IGN, None) and not isinstance(before, _Handler):
+        _listen(signal.SIGTERM, before)
+    quits = getattr(signal, "SIGQUIT", None)  # not on Windows
+    before = None if quits is None else signal.getsignal(quits)
+    if quits is not None and callable(before) and not isinstance(before, _Handler):
+        _listen(quits, before)
+
+
+def _listen(number: signal.Signals, before: object) -> None:
     try:
-        signal.signal(signal.SIGTERM, _Handler(before))
+        signal.signal(number, _Handler(before))
     except ValueError:
-        return  # the main thread of an interpreter that is not the first
+        return  # another thread, or another interpreter than the first; under gevent each greenlet may
 
 
 class _Handler:

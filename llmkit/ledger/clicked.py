@@ -28,8 +28,10 @@ def click_command(
         others = {name: given.pop(name) for name in given.keys() - own}
         try:
             click.echo(command.run(books(**others), given))
-        except (LLMKitError, ValueError) as error:
+        except LLMKitError as error:
             raise click.ClickException(str(error)) from error
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
 
     params: list[click.Parameter] = [*extra, *map(_option, command.options)]
     return click.Command(command.name, params=params, help=command.help, callback=run)

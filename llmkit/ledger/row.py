@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,8 @@ class Opening:
     """What is known before bytes go upstream. The row starts as `started`.
 
     `alias` is what the caller asked for ("default" or "anthropic:claude-sonnet-4-5"); `started_at`
-    has a time zone; `input_tokens` are estimated, None if they are not known.
+    has a time zone; `input_tokens` are estimated, None if they are not known. `worker` is the process that makes the call, None is the one
+    that writes the row.
     """
 
     call_id: str
@@ -39,6 +40,7 @@ class Opening:
     streamed: bool
     started_at: datetime
     input_tokens: int | None = None
+    worker: str | None = field(default=None, compare=False)  # the same row, whoever writes it
 
     @property
     def input_source(self) -> Source:

@@ -57,6 +57,7 @@ class Run:
         self._clock = clock
         self._note_at = clock() + alive_every
         self._ask_at = clock() + ASK_EVERY
+        self._noted: dict[tuple[str, int], Progress] = {}
         # Re-entrant, because a finaliser that the garbage collector runs in the midst of a submit
         # may submit too.
         self.lock = threading.RLock()
@@ -184,11 +185,16 @@ class Run:
         if not self._is_busy():
             return
         try:
-            progress = self._progress()
-            if progress or now >= self._note_at:
+            for row in self._progress():
+                self._noted[row.call_id, row.attempt] = row
+            if self._noted or now >= self._note_at:
                 self._note_at = now + self._alive_every
-                self._store.note(progress)
-        except LedgerUnavailable as error:
+                self._store.note(list(self._noted.values()))
+                self._noted = {}
+        except RowRejected as error:
+            self._noted = {}
+            logger.warning("what open calls have so far could not be written down: %s", error)
+        except LedgerUnavailable as error:  # a second later, once more
             logger.debug("what open calls have so far could not be written down: %s", error)
         except (
             Exception

@@ -94,7 +94,7 @@ def opening_statement(dialect: Dialect, worker: str) -> Statement[Opening]:
         .values(
             status=sa.literal_column("'started'"),
             output_source=sa.literal_column("'unknown'"),
-            worker=sa.literal_column(f"'{name}'"),
+            worker=sa.func.coalesce(sa.bindparam("worker"), sa.literal_column(f"'{name}'")),
         )
         # A group that is retried may have been committed already.
         .on_conflict_do_nothing(index_elements=UNIQUE)
@@ -108,8 +108,8 @@ def closing_statement(dialect: Dialect) -> Statement[Closing]:
 
 
 def progress_statement(dialect: Dialect) -> Statement[Progress]:
-    """Make the statement that says what an open row has so far."""
-    return Statement(_update(PROGRESS, ("started",)), _PROGRESS, dialect)
+    """Make the statement that says what an open row has so far. One that is lost may still be open: its process says so."""
+    return Statement(_update(PROGRESS, OPEN), _PROGRESS, dialect)
 
 
 def _update(columns: Iterable[str], statuses: Iterable[str]) -> sa.Update:

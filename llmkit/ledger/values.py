@@ -16,6 +16,7 @@ OPENING = {
     for name in (
         *("call_id", "attempt", "run_id", "user_key", "tenant", "conversation", "tags"),
         *("alias", "provider", "model", "streamed", "started_at", "input_tokens", "input_source"),
+        "worker",  # NULL for the one that writes
     )
 }
 # And of a closing, whose row is the one with the same call_id and attempt.
@@ -55,7 +56,7 @@ OPEN = ("started", "lost")
 FOREIGN = frozenset(
     {
         *("run_id", "user_key", "tenant", "conversation", "alias", "provider", "model"),
-        *("request_id", "model_reported", "raw_stop_reason", "error_code"),
+        *("request_id", "model_reported", "raw_stop_reason", "error_code", "worker"),
     }
 )
 

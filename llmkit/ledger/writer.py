@@ -183,8 +183,15 @@ class LedgerWriter:
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, in so many seconds at most; see `Ledger`."""
-        with suppress(LedgerUnavailable):
+        self.flushed(timeout)
+
+    def flushed(self, timeout: float) -> LedgerUnavailable | None:
+        """Do what `flush` does; return why it is not written, None if it is."""
+        try:
             self._wait(Entry(None, None), timeout)
+        except LedgerUnavailable as error:
+            return error
+        return None
 
     def give_up(self, error: LedgerUnavailable) -> None:
         """Spill all that the store has not taken yet, because it hangs, so that its thread cannot.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,20 @@ def test_no_row_stays_open(name: str, tmp_path: Path) -> None:
             assert row["status"] in ("cancelled", "lost")
             assert row["output_source"] in ("reported", "estimated")
             assert row["finished_at"] is not None
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTS if "gthread" in name or "gevent" in name])
+def test_gunicorn_is_stopped_by_hand(name: str, tmp_path: Path) -> None:
+    """Ctrl-C: its workers end at once, whatever still runs in them."""
+    with running(name, tmp_path, cut=True) as host, contextlib.ExitStack() as tabs:
+        host.emulator.behaviour = Behaviour(tokens=9, delay=0, hold_at=3)
+        tab = tabs.enter_context(contextlib.closing(Tab(host)))
+        tab.read_until(b'"text"')
+        host.process.send_signal(signal.SIGINT)
+        host.process.wait(20)
+        (row,) = host.rows()
+        assert row["status"] in ("cancelled", "lost")
+        assert row["output_source"] in ("reported", "estimated")
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTS if "waitress" not in name])

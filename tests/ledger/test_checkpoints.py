@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 
 from llmkit import runtime
 from llmkit.concurrency.threads import Owner
+from llmkit.errors import LedgerUnavailable
+from llmkit.ledger import run
 from llmkit.ledger.row import Progress
 from llmkit.testing import Behaviour, Emulator
 from llmkit.usage import Usage
 from support.kits import WIRES, make_kit
-from support.ledger import read
+from support.ledger import opening, read
+from support.memory_store import MemoryStore, writing
 from support.waits import wait_for
 
 
@@ -125,3 +129,39 @@ def test_a_long_stream_is_written_down(wire: str, database: str) -> None:
         9,
         "reported",
     )
+
+
+def test_what_could_not_be_written_down_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second later, and not a period later: the newest of each row, once."""
+    monkeypatch.setattr(run, "ASK_EVERY", 0.01)
+
+    class Store(MemoryStore):
+        fails = 3
+
+        def note(self, progress: Sequence[Progress]) -> None:
+            self.fails -= 1
+            if self.fails >= 0:
+                raise LedgerUnavailable("the server is gone")
+            super().note(progress)
+
+    def progress(name: str, tokens: int) -> Progress:
+        return Progress(
+            call_id=name,
+            attempt=1,
+            usage=Usage(output_tokens=tokens),
+            cost=None,
+            price_version=None,
+            first_content_at=None,
+        )
+
+    said = [[progress("one", 1)], [progress("one", 2), progress("two", 1)]]
+    store = Store()
+    with writing(
+        store,
+        is_busy=lambda: True,
+        progress=lambda: said.pop(0) if said else [],
+        alive_every=60.0,
+    ) as writer:
+        writer.begin(opening())
+        wait_for(lambda: store.notes, [[progress("one", 2), progress("two", 1)]])
+        assert store.fails < 0

@@ -152,6 +152,19 @@ def test_a_store_that_hangs_holds_up_no_call(
     assert made.closings.count("late") == 1
 
 
+def test_a_flush_brings_what_a_store_that_hangs_does_not_take_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody waits for it: the process may end at once."""
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    with books(tmp_path, retry_every=60) as made:
+        made.ledger.begin(opening("one"))
+        made.store.gate.clear()
+        made.ledger.finish_soon(closing("one", status="lost"))
+        made.ledger.flush(30)
+        assert made.waiting == [closing("one", status="lost")]
+
+
 @pytest.mark.anyio
 async def test_async_twins_do_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits in an event loop as the store begins to hang goes on at once when one of them has noticed."""

@@ -21,7 +21,9 @@ from llmkit.cli import main
 from llmkit.config import LedgerConfig
 from llmkit.ledger.base import Store
 from llmkit.ledger.database import database_url
+from llmkit.ledger.outbox.drain import drain_abandoned
 from llmkit.ledger.outbox.records import encode
+from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Progress
 from llmkit.ledger.schema import workers
 from llmkit.ledger.sql import SQLStore, open_with_outbox
@@ -98,6 +100,44 @@ def test_rows_of_the_dead_are_lost(new_store: NewStore) -> None:
     assert row["finished_at"] == LONG_AGO
     assert (row["cost_usd"], row["input_source"]) == (None, "unknown")
     assert sweeper.sweep(silent=1800) == 0
+
+
+def test_rows_in_the_outbox_of_the_dead_are_theirs(new_store: NewStore, tmp_path: Path) -> None:
+    """Whoever finds them, though it lives on: they are swept like others of theirs."""
+    outbox = Outbox(tmp_path, database="db", worker=lambda: "dead")
+    outbox.write([opening("one", started_at=LONG_AGO)], [])
+    outbox.close()
+    finder = new_store("alive")
+    assert drain_abandoned(tmp_path, outbox.prefix, finder) is None
+    begin(finder, "two")
+    assert {row["call_id"]: row["worker"] for row in finder.recent(9)} == {
+        "one": "dead",
+        "two": "alive",
+    }
+    assert finder.sweep(silent=1800) == 1
+    assert statuses(finder) == {"one": "lost", "two": "started"}
+
+
+def test_what_a_lost_row_has_so_far_is_written_down(new_store: NewStore) -> None:
+    """Its process was told to end, and goes on for a while, or was only slow."""
+    slow, sweeper = new_store("slow"), new_store("other")
+    begin(slow, "one")
+    assert sweeper.sweep(silent=0) == 1
+    usage = Usage(output_tokens=7, output_source="estimated")
+    slow.note(
+        [
+            Progress(
+                call_id="one",
+                attempt=1,
+                usage=usage,
+                cost=None,
+                price_version=None,
+                first_content_at=None,
+            )
+        ]
+    )
+    (row,) = slow.recent(1)
+    assert (row["status"], row["output_tokens"]) == ("lost", 7)
 
 
 def test_an_end_that_comes_after_all_counts(new_store: NewStore) -> None:

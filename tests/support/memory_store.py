@@ -127,8 +127,8 @@ def _word(row: dict[str, Any], name: str, zone: tzinfo) -> str | None:
 
 
 @contextmanager
-def writing(store: MemoryStore, **options: float) -> Iterator[LedgerWriter]:
-    writer = LedgerWriter(store, **options)  # type: ignore[arg-type]  # max_group, limit: int
+def writing(store: MemoryStore, **options: Any) -> Iterator[LedgerWriter]:
+    writer = LedgerWriter(store, **options)
     try:
         yield writer
     finally:

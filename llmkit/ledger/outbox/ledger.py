@@ -212,7 +212,10 @@ class OutboxLedger:
         until = time.monotonic() + timeout
         keeper = self._keeper()
         if keeper.away is None:
-            self._writer.flush(timeout)
+            # The rest of the time is for the outbox.
+            error = self._writer.flushed(min(PATIENCE, timeout * 0.8))
+            if error is not None:
+                self._failed(keeper, error)
         self._file.flush(max(0.0, until - time.monotonic()))
         keeper.flush(max(0.0, until - time.monotonic()))
 

@@ -64,7 +64,9 @@ class Outbox:
         if any(closing.content is not None for closing in closings) and self._is_filling(file):
             closings = [replace(closing, content=None) for closing in closings]
         try:
-            lines = [*map(encode, openings), *map(encode, closings)]
+            # Whoever brings them into the ledger's database may be another process, and this one dead.
+            named = [replace(row, worker=row.worker or self._worker()) for row in openings]
+            lines = [*map(encode, named), *map(encode, closings)]
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise RowRejected(
                 f"a row cannot be written to the outbox ({type(error).__name__})"
