@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from llmkit.ledger.columns import DECIMAL_PLACES, TABLE, UNITS
 from llmkit.ledger.selection import FIELDS, PERIODS, TAG, Selection
 from llmkit.ledger.sums import Key, Sum
+from llmkit.usage import EXACT
 
 Vendor = Literal["sqlite", "postgresql"]
 
@@ -82,7 +83,9 @@ def read_sums(
             attempts=attempts,
             input_tokens=int(put_in or 0),
             output_tokens=int(put_out or 0),
-            cost=Decimal(whole or 0) + Decimal(int(rest or 0)).scaleb(-DECIMAL_PLACES),
+            cost=EXACT.add(
+                Decimal(whole or 0), EXACT.scaleb(Decimal(int(rest or 0)), -DECIMAL_PLACES)
+            ),
             unpriced=attempts - priced,
         )
         found[key] = found[key] + one if key in found else one
