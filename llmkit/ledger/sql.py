@@ -143,6 +143,8 @@ class SQLStore(TableReader, Upkeep):
             with connection.begin():
                 return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
 
+        if self._connection is None:
+            self._see()  # what looks after rows makes no table, and no file
         return self._do(asked)
 
     def _do(self, work: Callable[[Connection], T]) -> T:
@@ -217,6 +219,7 @@ class EngineStore(TableReader, Upkeep):
         dialect: Any = type(engine.dialect)
         self._dialect: Dialect = dialect(paramstyle=styles[engine.dialect.name])
         self._statements: dict[str, _Statements] = {}
+        self._is_prepared = False
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
@@ -240,6 +243,10 @@ class EngineStore(TableReader, Upkeep):
     def ask(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Let something ask the database in one transaction; see `Upkeep.ask`."""
         try:
+            if not self._is_prepared:
+                self._see()
+                with self._engine.connect() as connection:
+                    self._prepare(connection)
             with self._engine.begin() as connection:
                 return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
         except exc.SQLAlchemyError as error:
@@ -253,6 +260,7 @@ class EngineStore(TableReader, Upkeep):
             prepare(connection, alone=False)
         except exc.DBAPIError:
             prepare(connection, alone=False)  # another one has done so meanwhile, or it fails again
+        self._is_prepared = True
 
 
 class _Statements:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import sqlalchemy as sa
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Maintained
+from llmkit.ledger.base import Maintained, NoLedgerYet
 from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.retention import Ask, Pruned, prune
+from llmkit.ledger.sql import EngineStore
 from llmkit.ledger.upkeep import Upkeep
 from support.ledger import START, closing, opening
 
@@ -192,3 +195,21 @@ def test_a_store_that_fails_keeps_what_was_pruned(maintained: Upkeep) -> None:
     maintained.ask(run, ALLOWS)
     assert prune(store, MOMENT, batch=3) == 4
     assert left(store) == {"at-it", "later"}
+
+
+def test_a_host_without_a_table(tmp_path: Path) -> None:
+    """What looks after rows makes none over an engine of the host's, and says why; it brings an earlier one up to date."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'host.db'}")
+    store = EngineStore(engine, worker=lambda: "test")
+    with pytest.raises(NoLedgerYet, match="has no table llmkit_usage"):
+        prune(store, MOMENT)
+    with pytest.raises(NoLedgerYet, match="has no table llmkit_usage"):
+        store.closed(since=None, after=0, limit=1)
+    assert sa.inspect(engine).get_table_names() == []
+    store.write([opening()], [closing()])
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE llmkit_usage DROP COLUMN billing")
+    later = EngineStore(engine, worker=lambda: "test")
+    assert len(later.closed(since=None, after=0, limit=1)) == 1
+    assert prune(later, MOMENT) == 1
+    engine.dispose()
