@@ -19,6 +19,7 @@ from llmkit.ledger.columns import COLUMNS, DECIMAL_PLACES, UNITS
 from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.selection import EVERYTHING, Selection
 from llmkit.ledger.sums import Key, Sum
+from llmkit.usage import EXACT
 from llmkit_django.models import UsageRecord
 
 _NAMES = tuple(column.name for column in COLUMNS)
@@ -90,8 +91,8 @@ def cost_sum(rows: QuerySet[UsageRecord]) -> dict[str, Aggregate]:
 
 def dollars(found: Mapping[str, Any]) -> Decimal:
     """Return the cost that the aggregates of `cost_sum` have found."""
-    rest = Decimal(found.get("cost_rest") or 0).scaleb(-DECIMAL_PLACES)
-    return Decimal(found["cost"] or 0) + rest
+    rest = EXACT.scaleb(Decimal(found.get("cost_rest") or 0), -DECIMAL_PLACES)
+    return EXACT.add(Decimal(found["cost"] or 0), rest)
 
 
 class _Units(Func):

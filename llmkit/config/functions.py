@@ -58,3 +58,8 @@ def value_at(path: str, setting: str) -> Any:
             f"{setting} cannot be imported: {error}",
             hint='It has to be a dotted path, such as "shop.llm.redact".',
         ) from error
+    except Exception as error:  # the app's own, whose message may quote what it likes
+        raise ConfigError(
+            f"{setting} cannot be imported: {module} fails ({type(error).__name__})",
+            hint=f'python -c "import {module}" shows why.',
+        ) from error

@@ -162,7 +162,7 @@ class Maintained(Store, Protocol):
         """
 
     def prune(self, before: datetime, *, content_only: bool, limit: int, after: Any) -> Pruned:
-        """Delete some of the rows of calls that began before a moment, the oldest first, in one transaction; or only their content.
+        """Delete some of the rows of calls that began before a moment, the oldest first, all or none; or only their content.
 
         Args:
             before: with a time zone.

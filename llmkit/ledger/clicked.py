@@ -31,7 +31,7 @@ def click_command(
         except LLMKitError as error:
             raise click.ClickException(str(error)) from error
         except ValueError as error:
-            raise click.UsageError(str(error)) from error
+            raise _WrongOption(str(error)) from error
 
     params: list[click.Parameter] = [*extra, *map(_option, command.options)]
     return click.Command(command.name, params=params, help=command.help, callback=run)
@@ -42,15 +42,22 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+class _WrongOption(click.ClickException):
+    exit_code = click.UsageError.exit_code
+
+
 def _option(option: Option) -> click.Option:
     if option.metavar is None:
         return click.Option([option.name], is_flag=True, help=option.help)
+    # To some versions of click a default of None is one, and a required option has it.
+    default: dict[str, Any] = (
+        {} if option.default is None else {"default": option.default, "show_default": True}
+    )
     return click.Option(
         [option.name],
         metavar=option.metavar,
         help=option.help,
         multiple=option.repeated,
         required=option.required,
-        default=option.default,
-        show_default=option.default is not None,
+        **default,
     )

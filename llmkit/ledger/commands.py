@@ -17,10 +17,13 @@ from llmkit.ledger.repricing import reprice
 from llmkit.ledger.retention import prune
 from llmkit.ledger.selection import FIELDS, TAG, Selection, dimensions
 from llmkit.ledger.sums import Report, Sum, total
-from llmkit.policy.periods import moment_of, span_of
+from llmkit.policy.periods import ago, moment_of
 
 if TYPE_CHECKING:
     from llmkit.policy.pricing import Prices
+
+# What every database takes for a number, and every clock for seconds.
+_LARGEST = 10**9
 
 Given = Mapping[str, Any]
 """The options by name, with underscores: a text or None, whether a flag is set, or the texts of an option that may be repeated."""
@@ -80,14 +83,14 @@ class Command:
 def _usage(books: Books, given: Given) -> str:
     zone = _zone(books, given)
     selection = _selection(books, given, zone)
-    by = dimensions([name for words in _listed(given["by"]) for name in words.split(",") if name])
+    by = dimensions(_named(given["by"]))
     limit = _number(given, "limit", 0)
     if given["json"] and given["csv"]:
         raise ValueError("--json and --csv exclude each other")
     try:
         if by:
             return _report(books, given, Report.of(by, books.store.sums(by, selection, zone=zone)))
-        rows = books.store.recent(int(limit), selection)
+        rows = books.store.recent(limit, selection)
         if given["json"]:
             return text.rows_as_json(rows)
         if given["csv"]:
@@ -112,9 +115,8 @@ def _nothing_yet(books: Books, given: Given, by: tuple[str, ...], error: NoLedge
     nothing = _report(books, given, Report.of(by, {})) if by else ""
     if given["json"] or given["csv"]:
         return nothing or (text.rows_as_json([]) if given["json"] else text.rows_as_csv([]))
-    said = str(error)
     table = nothing or text.rows_as_table([], Sum(), rich=books.is_terminal)
-    return f"{table}\n{said[0].upper()}{said[1:]}"
+    return f"{table}\n{text.sentence(error)}"
 
 
 def _selection(books: Books, given: Given, zone: tzinfo) -> Selection:
@@ -135,6 +137,11 @@ def _listed(words: str | Sequence[str]) -> Sequence[str]:
     return [words] if isinstance(words, str) else words
 
 
+def _named(words: str | Sequence[str]) -> list[str]:
+    names = (name.strip() for some in _listed(words) for name in some.split(","))
+    return [name for name in names if name]
+
+
 def _zone(books: Books, given: Given) -> tzinfo:
     return books.zone if given["time_zone"] is None else zone_of(given["time_zone"])
 
@@ -149,13 +156,13 @@ def _moment(books: Books, given: Given, name: str, zone: tzinfo) -> datetime | N
         raise ValueError(f"--{name}: {error}") from None
 
 
-def _number(given: Given, name: str, least: float) -> float:
+def _number(given: Given, name: str, least: int) -> int:
     try:
-        number = float(given[name])
+        number = int(given[name])
     except ValueError:
         number = least - 1
-    if not least <= number < float("inf"):
-        raise ValueError(f"--{name} has to be a number, {least} or more")
+    if not least <= number <= _LARGEST:
+        raise ValueError(f"--{name} has to be a whole number, {least} or more")
     return number
 
 
@@ -165,33 +172,29 @@ def _sweep(books: Books, given: Given) -> str:
 
 def _prune(books: Books, given: Given) -> str:
     try:
-        before = books.now() - span_of(given["older_than"])
+        before = ago(given["older_than"], books.now())
     except ValueError as error:
         raise ValueError(f"--older-than: {error}") from None
     content_only = given["content_only"]
-    if given["dry_run"]:
-        count = books.store.count_old(before, content_only=content_only)
-        done = "would be emptied of their content" if content_only else "would be deleted"
-    else:
-        count = prune(books.store, before, content_only=content_only)
-        done = "are emptied of their content" if content_only else "are deleted"
-    rows = "1 row" if count == 1 else f"{count or 'No'} rows"
-    return f"{rows} from before {before:%Y-%m-%d %H:%M} UTC {done}."
+    dry_run = given["dry_run"]
+    try:
+        if dry_run:
+            count = books.store.count_old(before, content_only=content_only)
+        else:
+            count = prune(books.store, before, content_only=content_only)
+    except NoLedgerYet as error:
+        return text.sentence(error)
+    return text.pruned(count, before, content_only=content_only, dry_run=dry_run)
 
 
 def _reprice(books: Books, given: Given) -> str:
     since = _moment(books, given, "since", books.zone)
-    found = reprice(books.store, books.prices, since=since, dry_run=given["dry_run"])
-    would = "would be " if given["dry_run"] else ""
-    lines = [
-        f"{found.changed} of {found.rows} rows {would}priced anew.",
-        f"Cost before: {text.money(found.old)}; after: {text.money(found.new)}.",
-    ]
-    if found.unpriced:
-        lines.append(
-            f"{found.unpriced} rows have no known cost: they have no token counts, or no price. Set a price in prices."
-        )
-    return "\n".join(lines)
+    dry_run = given["dry_run"]
+    try:
+        found = reprice(books.store, books.prices, since=since, dry_run=dry_run)
+    except NoLedgerYet as error:
+        return text.sentence(error)
+    return text.repriced(found, dry_run=dry_run)
 
 
 _SINCE = Option(

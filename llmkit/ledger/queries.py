@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import cache
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 from llmkit.ledger.columns import DECIMAL_PLACES, SIZES, TABLE, UNITS
 from llmkit.ledger.selection import FIELDS, PERIODS, TAG, Selection
 from llmkit.ledger.sums import Key, Sum
 from llmkit.ledger.values import fit
+from llmkit.usage import EXACT
 
 Vendor = Literal["sqlite", "postgresql"]
 
@@ -71,23 +73,34 @@ def read_sums(
     def day(quarter: str | int) -> str:
         return dialect.utc(_begins(quarter)).astimezone(zone).date().isoformat()
 
-    found: dict[Key, Sum] = {}
+    words = [_reader(name, asked, day) for name in by]
+    found: dict[Key, list[Any]] = {}
+    # Grouped by day and user there are about as many rows as calls: what is done for each is as little as can be.
     for row in rows:
-        values = dict(zip(asked, row, strict=False))
-        key = tuple(_word(name, values, day) for name in by)
-        attempts, calls, put_in, put_out, priced, whole, rest = row[len(asked) :]
-        if not attempts:
-            continue  # the one row that there is without groups
-        one = Sum(
-            calls=int(calls),
-            attempts=attempts,
-            input_tokens=int(put_in or 0),
-            output_tokens=int(put_out or 0),
-            cost=Decimal(whole or 0) + Decimal(int(rest or 0)).scaleb(-DECIMAL_PLACES),
-            unpriced=attempts - priced,
-        )
-        found[key] = found[key] + one if key in found else one
-    return found
+        key = tuple([word(row) for word in words])
+        figures = row[len(asked) :]
+        if (before := found.get(key)) is None:
+            found[key] = [value or 0 for value in figures]
+            continue
+        for place, value in enumerate(figures):
+            if value:
+                so_far = before[place]
+                is_exact = isinstance(value, int)
+                before[place] = so_far + value if is_exact else EXACT.add(so_far, value)
+    return {key: _sum(figures) for key, figures in found.items() if figures[0]}
+
+
+def _sum(figures: Sequence[Any]) -> Sum:
+    """Read the figures of a group. Where nothing is grouped by there is one that may have no rows."""
+    attempts, calls, put_in, put_out, priced, whole, rest = figures
+    return Sum(
+        calls=int(calls),
+        attempts=int(attempts),
+        input_tokens=int(put_in),
+        output_tokens=int(put_out),
+        cost=EXACT.add(Decimal(whole), EXACT.scaleb(Decimal(int(rest)), -DECIMAL_PLACES)),
+        unpriced=int(attempts - priced),
+    )
 
 
 def latest(dialect: Dialect, selection: Selection, limit: int) -> Query:
@@ -107,13 +120,16 @@ def _asked(by: Sequence[str]) -> list[str]:
     return list(dict.fromkeys("quarter" if name in PERIODS else name for name in by))
 
 
-def _word(name: str, values: Mapping[str, Any], day: Callable[[Any], str]) -> str | None:
+def _reader(
+    name: str, asked: Sequence[str], day: Callable[[Any], str]
+) -> Callable[[Sequence[Any]], str | None]:
+    """Return what reads a word of a group's key from a row that was found."""
+    place = asked.index("quarter" if name in PERIODS else name)
     if name == "day":
-        return day(values["quarter"])
+        return lambda row: day(row[place])
     if name == "month":
-        return day(values["quarter"])[: len("2026-05")]
-    value: str | None = values[name]
-    return value
+        return lambda row: day(row[place])[: len("2026-05")]
+    return itemgetter(place)
 
 
 def _begins(quarter: str | int) -> datetime:

@@ -55,6 +55,16 @@ class TableReader:
             found = ask(connection, queries.sums(dialect, by, selection))
             return queries.read_sums(dialect, by, found, zone)
 
+    def _see(self) -> None:
+        """See that there is a ledger.
+
+        Raises:
+            NoLedgerYet: there is none.
+            LedgerUnavailable: the database does not serve.
+        """
+        with self._reading():
+            pass
+
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         try:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmkit.ledger.base import Maintained
-from llmkit.ledger.columns import DECIMAL_PLACES, TABLE
+from llmkit.ledger.columns import TABLE
 from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.retention import Ask
-from llmkit.ledger.values import billing_of
+from llmkit.ledger.values import billing_of, exact
 from llmkit.policy.pricing import Priced, Prices
-from llmkit.usage import Billing, Usage
+from llmkit.usage import EXACT, Billing, Usage
 
 BATCH = 500
-_UNIT = Decimal(1).scaleb(-DECIMAL_PLACES)
 _TOKENS = (
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
     *("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens"),
@@ -104,7 +103,7 @@ def _priced(row: Costed, prices: Prices) -> Priced:
         return row.priced  # no attempt, or one that was never sent
     billing = row.billing
     if version is not None and version.startswith(_STATED):
-        billing = Billing(stated_cost=cost)
+        billing = replace(billing, stated_cost=cost)
     new = prices.cost(row.provider, row.model, row.usage, billing=billing, at=row.started_at)
     return row.priced if new.cost is None else new
 
@@ -113,8 +112,8 @@ def _counted(found: Repriced, row: Costed, new: Priced) -> Repriced:
     return Repriced(
         rows=found.rows + 1,
         changed=found.changed + (new.cost != row.priced.cost),
-        old=found.old + (row.priced.cost or 0),
-        new=found.new + (new.cost or 0),
+        old=EXACT.add(found.old, row.priced.cost or 0),
+        new=EXACT.add(found.new, new.cost or 0),
         unpriced=found.unpriced + (new.cost is None),
     )
 
@@ -163,5 +162,5 @@ def _costed(dialect: Dialect, row: Sequence[Any]) -> Costed:
         usage=Usage(**dict(zip(_TOKENS, tokens, strict=True))),
         billing=billing_of(json.loads(billing) if isinstance(billing, str) else billing),
         started_at=dialect.utc(moment),
-        priced=Priced(None if cost is None else Decimal(str(cost)).quantize(_UNIT), version),
+        priced=Priced(None if cost is None else exact(cost), version),
     )

@@ -52,10 +52,17 @@ def prune(
     return total
 
 
-def prune_some(
+class Found(NamedTuple):
+    """The ids of rows, and when the call of the last one began."""
+
+    ids: tuple[int, ...]
+    last: Any
+
+
+def find_old(
     ask: Ask, dialect: Dialect, before: datetime, *, content_only: bool, limit: int, after: Any
-) -> Pruned:
-    """Do what `Maintained.prune` says, over a database."""
+) -> Found:
+    """Find the rows that `Maintained.prune` says, over a database."""
     # Where the rows before it are only emptied, they would be looked through again each time.
     begins = "" if after is None else " AND started_at >= %s"
     moment = "started_at || ''" if dialect.vendor == "sqlite" else "started_at"
@@ -66,12 +73,13 @@ def prune_some(
             (dialect.moment(before), *([] if after is None else [after]), limit),
         )
     )
-    if not rows:
-        return Pruned(0, after)
-    ids = tuple(row[0] for row in rows)
+    return Found(tuple(row[0] for row in rows), rows[-1][1] if rows else after)
+
+
+def prune_rows(ask: Ask, _: Dialect, ids: Sequence[int], *, content_only: bool) -> None:
+    """Delete rows, or only their content, over a database."""
     change = f"UPDATE {TABLE} SET content = NULL" if content_only else f"DELETE FROM {TABLE}"  # noqa: S608
-    ask(Query(f"{change} WHERE id IN ({', '.join(['%s'] * len(ids))})", ids))
-    return Pruned(len(ids), rows[-1][1])
+    ask(Query(f"{change} WHERE id IN ({', '.join(['%s'] * len(ids))})", tuple(ids)))
 
 
 def count_old(ask: Ask, dialect: Dialect, before: datetime, *, content_only: bool) -> int:

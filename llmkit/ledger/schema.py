@@ -22,8 +22,7 @@ from llmkit.ledger.columns import (
     WORKER_TABLE,
     Column,
 )
-
-_UNIT = Decimal(1).scaleb(-DECIMAL_PLACES)
+from llmkit.ledger.values import exact
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
@@ -45,11 +44,11 @@ class ExactDecimal(TypeDecorator[Decimal]):
         """Turn a Decimal into what the database takes."""
         if value is None or dialect.name != "sqlite":
             return value
-        return format(value.quantize(_UNIT), "f")
+        return format(exact(value), "f")
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:
         """Turn what the database holds into a Decimal."""
-        return None if value is None else Decimal(str(value)).quantize(_UNIT)
+        return None if value is None else exact(value)
 
 
 class UTCDateTime(TypeDecorator[datetime]):

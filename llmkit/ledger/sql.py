@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,18 +22,12 @@ from llmkit.ledger.database import (
     shown,
     unavailable,
 )
-from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.reading import TableReader, ask, dialect_of
-from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress
+from llmkit.ledger.rows import RowWriter
 from llmkit.ledger.run import ALIVE_EVERY
-from llmkit.ledger.statements import (
-    Statement,
-    closing_statement,
-    opening_statement,
-    progress_statement,
-)
 from llmkit.ledger.upgrade import prepare
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.writer import LedgerWriter
@@ -121,21 +115,19 @@ class SQLStore(TableReader, Upkeep):
         self._clock = clock
         self._connection: Connection | None = None
         self._pid = 0
-        self._statements: _Statements
+        self._rows: RowWriter
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
-        self._do(lambda connection: self._statements.write(connection, openings, closings))
+        self._do(lambda connection: self._rows.write(connection, openings, closings))
 
     def note(self, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what it has so far; see `Store.note`."""
-        self._do(lambda connection: self._statements.note(connection, progress))
+        self._do(lambda connection: self._rows.note(connection, progress))
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Mark rows as lost; see `Store.sweep`."""
-        return self._do(
-            lambda connection: self._statements.sweep(connection, silent=silent, every=every)
-        )
+        return self._do(lambda connection: self._rows.sweep(connection, silent=silent, every=every))
 
     def ask(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Let something ask the database in one transaction; see `Upkeep.ask`."""
@@ -144,6 +136,8 @@ class SQLStore(TableReader, Upkeep):
             with connection.begin():
                 return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
 
+        if self._connection is None:
+            self._see()  # what looks after rows makes no table, and no file
         return self._do(asked)
 
     def _do(self, work: Callable[[Connection], T]) -> T:
@@ -188,7 +182,7 @@ class SQLStore(TableReader, Upkeep):
                 connection.close()
             raise unavailable(error, self._url) from error
         worker = self._worker if isinstance(self._worker, str) else self._worker()
-        self._statements = _Statements(connection.dialect, worker, self._clock, self._alive_every)
+        self._rows = RowWriter(connection.dialect, worker, self._clock, self._alive_every)
         self._connection = connection
         return connection
 
@@ -217,17 +211,18 @@ class EngineStore(TableReader, Upkeep):
         self._worker = worker
         dialect: Any = type(engine.dialect)
         self._dialect: Dialect = dialect(paramstyle=styles[engine.dialect.name])
-        self._statements: dict[str, _Statements] = {}
+        self._rows: dict[str, RowWriter] = {}
+        self._is_prepared = False
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
         worker = self._worker()
         try:
             with self._engine.connect() as connection:
-                if worker not in self._statements:
+                if worker not in self._rows:
                     self._prepare(connection)
-                    self._statements[worker] = _Statements(self._dialect, worker)
-                self._statements[worker].write(connection, openings, closings)
+                    self._rows[worker] = RowWriter(self._dialect, worker)
+                self._rows[worker].write(connection, openings, closings)
         except exc.SQLAlchemyError as error:
             raise unavailable(error, self._engine.url) from error
 
@@ -241,6 +236,10 @@ class EngineStore(TableReader, Upkeep):
     def ask(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Let something ask the database in one transaction; see `Upkeep.ask`."""
         try:
+            if not self._is_prepared:
+                self._see()
+                with self._engine.connect() as connection:
+                    self._prepare(connection)
             with self._engine.begin() as connection:
                 return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
         except exc.SQLAlchemyError as error:
@@ -254,77 +253,7 @@ class EngineStore(TableReader, Upkeep):
             prepare(connection, alone=False)
         except exc.DBAPIError:
             prepare(connection, alone=False)  # another one has done so meanwhile, or it fails again
-
-
-class _Statements:
-    """The statements, for one dialect and worker. Without a clock it is not noted that the worker lives."""
-
-    def __init__(
-        self,
-        dialect: Dialect,
-        worker: str,
-        clock: Callable[[], float] | None = None,
-        alive_every: float = ALIVE_EVERY,
-    ) -> None:
-        self._insert: Statement[Opening] = opening_statement(dialect, worker)
-        self._update: Statement[Closing] = closing_statement(dialect)
-        self._note: Statement[Progress] = progress_statement(dialect)
-        self._liveness = Liveness(worker)
-        self._clock = clock
-        self._alive_every = alive_every
-        self._noted_at: float | None = None
-
-    def write(
-        self, connection: Connection, openings: Sequence[Opening], closings: Sequence[Closing]
-    ) -> None:
-        """Write rows in one transaction.
-
-        Raises:
-            RowRejected: one of the rows is at fault.
-            SQLAlchemyError: the database is.
-        """
-        with _errors_of_rows():
-            inserts = [self._insert.parameters(opening) for opening in openings]
-            updates = [self._update.parameters(closing) for closing in closings]
-            with connection.begin():
-                if inserts:
-                    # In the same transaction: a row whose process is not known to live could be swept up at once.
-                    self._note_if_due(connection)
-                    connection.exec_driver_sql(self._insert.sql, inserts)
-                if updates:
-                    connection.exec_driver_sql(self._update.sql, updates)
-
-    def note(self, connection: Connection, progress: Sequence[Progress]) -> None:
-        """Say that this process lives, and what its open rows have so far.
-
-        Raises:
-            RowRejected: one of them is at fault.
-            SQLAlchemyError: the database is.
-        """
-        with _errors_of_rows():
-            updates = [self._note.parameters(row) for row in progress]
-            with connection.begin():
-                self._liveness.note(connection)
-                if updates:
-                    connection.exec_driver_sql(self._note.sql, updates)
-        self._noted_at = self._clock() if self._clock is not None else None
-
-    def sweep(self, connection: Connection, *, silent: float, every: float) -> int | None:
-        """Mark rows as lost.
-
-        Raises:
-            SQLAlchemyError: the database is at fault.
-        """
-        with connection.begin():
-            return self._liveness.sweep(connection, silent=silent, every=every)
-
-    def _note_if_due(self, connection: Connection) -> None:
-        if self._clock is None:
-            return
-        now = self._clock()
-        if self._noted_at is None or now - self._noted_at >= self._alive_every:
-            self._liveness.note(connection)
-            self._noted_at = now
+        self._is_prepared = True
 
 
 def _is_broken(error: exc.SQLAlchemyError) -> bool:
@@ -333,39 +262,3 @@ def _is_broken(error: exc.SQLAlchemyError) -> bool:
         return True
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     return code not in _BUSY_SQLITE and getattr(error.orig, "sqlstate", "") not in _BUSY_POSTGRES
-
-
-def _is_of_row(error: exc.DBAPIError) -> bool:
-    if error.connection_invalidated:
-        return False
-    if isinstance(error, exc.IntegrityError | exc.DataError):
-        return True
-    # A value that the driver cannot send; with a SQLSTATE it is the server's, of a table that is
-    # gone or may not be written.
-    is_drivers = getattr(error.orig, "sqlstate", None) is None
-    return isinstance(error, exc.ProgrammingError | exc.InterfaceError) and is_drivers
-
-
-@contextmanager
-def _errors_of_rows() -> Iterator[None]:
-    """Tell a fault of a row from one of the database's.
-
-    Raises:
-        RowRejected: one of the rows is at fault.
-    """
-    try:
-        yield
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise _rejected(error) from error
-    except exc.DBAPIError as error:
-        if _is_of_row(error):
-            raise _rejected(error) from error
-        raise
-
-
-def _rejected(error: Exception) -> RowRejected:
-    cause = getattr(error, "orig", None) or error
-    return RowRejected(
-        f"the ledger's database refused a row ({type(cause).__name__})",
-        hint="One of its values does not fit its column.",
-    )

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from llmkit.ledger.columns import COLUMNS
+from llmkit.ledger.repricing import Repriced
 from llmkit.ledger.sums import Report, Sum
 
 _ROW = ("time (UTC)", "user", "model", "status", "in", "out", "cost", "first", "total")
@@ -88,6 +89,34 @@ def swept(lost: int) -> str:
     return f"{lost or 'No'} rows of processes that have died are marked as lost."
 
 
+def pruned(count: int, before: datetime, *, content_only: bool, dry_run: bool) -> str:
+    """Say how many old rows are gone, or would be."""
+    be = "would be" if dry_run else "is" if count == 1 else "are"
+    done = "emptied of content" if content_only else "deleted"
+    rows = "1 row" if count == 1 else f"{count or 'No'} rows"
+    return f"{rows} from before {before:%Y-%m-%d %H:%M} UTC {be} {done}."
+
+
+def repriced(found: Repriced, *, dry_run: bool) -> str:
+    """Say what a new pricing has changed, or would."""
+    lines = [
+        f"{found.changed} of {found.rows} row{'' if found.rows == 1 else 's'} {'would be ' if dry_run else ''}priced anew.",
+        f"Cost before: {money(found.old)}; after: {money(found.new)}.",
+    ]
+    if found.unpriced:
+        rows = "1 row has" if found.unpriced == 1 else f"{found.unpriced} rows have"
+        lines.append(
+            f"{rows} no known cost, for want of token counts or of a price. Set a price in prices."
+        )
+    return "\n".join(lines)
+
+
+def sentence(error: Exception) -> str:
+    """Write an error as a sentence."""
+    said = str(error)
+    return f"{said[0].upper()}{said[1:]}"
+
+
 def money(cost: Decimal) -> str:
     """Write a cost to the millionth; one that is less, and not nothing, as such."""
     if 0 < cost < Decimal("0.000001"):
@@ -100,9 +129,14 @@ def _json(value: Any) -> str:
 
 
 def _csv(lines: Iterable[Sequence[Any]]) -> str:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows([*map(_cell, line)] for line in lines)
-    return written.getvalue().removesuffix("\n")
+    return "\n".join(map(_csv_line, lines))
+
+
+def _csv_line(line: Sequence[Any]) -> str:
+    written, end = io.StringIO(), "\r\n"
+    # A cell with a part of the line's end in it is quoted: else what follows a carriage return would be a cell of its own.
+    csv.writer(written, lineterminator=end).writerow(map(_cell, line))
+    return written.getvalue().removesuffix(end)
 
 
 def _cell(value: Any) -> Any:
@@ -160,6 +194,7 @@ def _seconds(start: datetime, end: datetime | None) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, rich: bool) -> str:
+    head = [*map(_word, head)]
     if rich and (drawn := _drawn(head, rows)) is not None:
         return drawn
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
@@ -182,10 +217,12 @@ def _drawn(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
     except ImportError:
         return None
     table = Table(box=box.SIMPLE_HEAD)
-    for name in head:
-        table.add_column(name, justify="right" if name in _FIGURES else "left", overflow="fold")
+    for name in head:  # no markup here, nor below: the words are foreign
+        table.add_column(
+            Text(name), justify="right" if name in _FIGURES else "left", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*map(Text, row))  # not markup: the words are foreign
+        table.add_row(*map(Text, row))
     console = Console(file=io.StringIO(), force_terminal=True)
     with console.capture() as captured:
         console.print(table)

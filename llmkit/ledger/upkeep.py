@@ -34,9 +34,13 @@ class Upkeep(ABC):
 
     def prune(self, before: datetime, *, content_only: bool, limit: int, after: Any) -> Pruned:
         """Delete rows; see `Maintained.prune`."""
-        return self.ask(
-            retention.prune_some, before, content_only=content_only, limit=limit, after=after
+        # Not in one transaction: SQLite lets none write that has read before, if another has written meanwhile.
+        found = self.ask(
+            retention.find_old, before, content_only=content_only, limit=limit, after=after
         )
+        if found.ids:
+            self.ask(retention.prune_rows, found.ids, content_only=content_only)
+        return Pruned(len(found.ids), found.last)
 
     def closed(self, *, since: datetime | None, after: int, limit: int) -> list[Costed]:
         """Read rows; see `Maintained.closed`."""

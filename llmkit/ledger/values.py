@@ -7,8 +7,8 @@ from decimal import Decimal
 from hashlib import blake2s
 from typing import Any
 
-from llmkit.ledger.columns import SIZES
-from llmkit.usage import PLAIN, Billing
+from llmkit.ledger.columns import DECIMAL_PLACES, SIZES
+from llmkit.usage import EXACT, PLAIN, Billing
 
 # Column to attribute of an opening.
 OPENING = {
@@ -47,6 +47,7 @@ PROGRESS = {
     for name, path in CLOSING.items()
     if path.startswith("usage.") or path in ("cost", "price_version", "first_content_at")
 }
+_UNIT = Decimal(1).scaleb(-DECIMAL_PLACES)
 # What a provider says of how it bills, in words.
 _WORDS = ("service_tier", "speed", "region")
 # The statuses that a closing may still change.
@@ -117,6 +118,11 @@ def sound(value: Any) -> Any:
             return [sound(item) for item in value]
         case _:
             raise TypeError(f"{type(value).__name__} is none of JSON's kinds")
+
+
+def exact(cost: Any) -> Decimal:
+    """Return a cost with all its places, whatever the database holds it as and whatever decimal context the app computes in."""
+    return Decimal(str(cost)).quantize(_UNIT, context=EXACT)
 
 
 def billing_value(billing: Billing) -> dict[str, Any] | None:

@@ -724,7 +724,7 @@ def test_the_commands_that_look_after_old_rows(
     call_command("llmkit_prune", "--older-than", "90d", "--dry-run")
     assert capsys.readouterr().out.startswith("1 row from before ")
     call_command("llmkit_prune", older_than="90d")
-    assert capsys.readouterr().out.endswith("are deleted.\n")
+    assert capsys.readouterr().out.endswith(" UTC is deleted.\n")
     assert UsageRecord.objects.get().call_id == "new"
 
 

@@ -126,3 +126,45 @@ def test_a_kill_inside_a_transaction_loses_no_row(tmp_path: Path) -> None:
     after = run_it("afterwards")
     assert after.stdout.strip() == "['finished', 'finished']", after.stderr
     assert not list(tmp_path.glob("*.outbox"))
+
+
+PRUNED = """
+import sqlite3, sys
+from datetime import UTC, datetime, timedelta
+import django
+django.setup()
+from django.core.management import call_command
+from django.db import connection
+from llmkit_django.models import UsageRecord
+call_command("migrate", verbosity=0)
+for name in ("one", "two"):
+    UsageRecord.objects.create(call_id=name, attempt=1, status="x", alias="x", streamed=False, started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        input_source="x", output_source="x", worker="x")
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("PRAGMA journal_mode = WAL")
+def writes_before(execute, sql, params, many, context):
+    if sql.startswith("DELETE"):
+        other.execute("UPDATE llmkit_usage SET user_key = '7' WHERE call_id = 'two'")
+    return execute(sql, params, many, context)
+with connection.execute_wrapper(writes_before):
+    call_command("llmkit_prune", "--older-than", "0d")
+print(UsageRecord.objects.count())
+"""
+
+
+def test_old_rows_go_while_others_write(tmp_path: Path) -> None:
+    """On SQLite, where a transaction that has read cannot write once another has written."""
+    file = tmp_path / "a.db"
+    done = subprocess.run(
+        [sys.executable, "-c", PRUNED, str(file)],
+        env=environ(
+            LLMKIT_TEST_DATABASES=json.dumps({"default": sqlite(file)}),
+            DJANGO_SETTINGS_MODULE="support.django_project.settings",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["0"], done.stderr
+    assert done.stdout.startswith("2 rows ")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from llmkit.ledger import open_ledger
+from llmkit.ledger.base import Maintained
 from llmkit.ledger.writer import LedgerWriter
+from support.stores import MAINTAINED, params
 
 
 @pytest.fixture
@@ -39,3 +41,9 @@ def writer(database: str) -> Iterator[LedgerWriter]:
     writer = open_ledger(database, worker="test")
     yield writer
     writer.close()
+
+
+@pytest.fixture(params=params(*MAINTAINED))
+def maintained(request: pytest.FixtureRequest) -> Maintained:
+    """Return an empty store of each kind that looks after its old rows."""
+    return MAINTAINED[request.param](request)

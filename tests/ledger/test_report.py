@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +46,10 @@ def test_sums_do_not_drift(writer: LedgerWriter, database: str) -> None:
         call_id = f"small-{number}"
         writer.record(opening(call_id), closing(call_id, cost=Decimal("0.000000001")))
     assert costs(database).cost == Decimal("1000000.000000029")
+    with decimal.localcontext(prec=6):  # of the app's own
+        assert costs(database).cost == Decimal("1000000.000000029")
+        (_, dear) = open_store(database).recent(31)[-2:]
+    assert dear["cost_usd"] == Decimal("999999.999999999")
 
 
 def test_sums_of_a_large_ledger(writer: LedgerWriter, database: str) -> None:

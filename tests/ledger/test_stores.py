@@ -21,46 +21,18 @@ from llmkit.ledger.sql import EngineStore, SQLStore
 from llmkit.ledger.sums import Sum
 from support.ledger import START, closing, opening
 from support.memory_store import MemoryStore
+from support.stores import MAINTAINED, params
 
 MODEL = ("anthropic", "claude-sonnet-4-5")
 
 
-def own(request: pytest.FixtureRequest, database: str) -> Store:
-    """Keep rows over a connection of llmkit's."""
-    store = SQLStore(database_url(request.getfixturevalue(database)), worker="test")
-    request.addfinalizer(store.close)
-    return store
-
-
-def on_engine(request: pytest.FixtureRequest) -> Store:
-    """Keep rows over an engine of the host's, in memory."""
-    engine = sa.create_engine("sqlite://", poolclass=StaticPool)
-    request.addfinalizer(engine.dispose)
-    return EngineStore(engine, worker=lambda: "test")
-
-
-def django(_: pytest.FixtureRequest) -> Store:
-    """Keep rows in Django's model."""
-    pytest.importorskip("django")
-    from llmkit_django.store import DjangoStore
-
-    return DjangoStore(lambda: "test", own=False)
-
-
 STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
     "memory": lambda request: MemoryStore(),
-    "sqlite": lambda request: own(request, "sqlite"),
-    "postgres": lambda request: own(request, "postgres"),
-    "engine": on_engine,
-    "django": django,
+    **MAINTAINED,
 }
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(name, marks=[pytest.mark.django_db] * (name == "django")) for name in STORES
-    ]
-)
+@pytest.fixture(params=params(*STORES))
 def store(request: pytest.FixtureRequest) -> Store:
     """Return an empty store of each kind."""
     return STORES[request.param](request)

