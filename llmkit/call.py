@@ -36,7 +36,7 @@ def user_id(value: object) -> str | None:
     if isinstance(value, int | UUID) and value is not True:
         return str(value)
     raise TypeError(
-        f"a user has to be an id (a str, an int or a UUID) or None, not a {type(value).__name__}"
+        f"a user or tenant has to be an id (a str, an int or a UUID) or None, not a {type(value).__name__}"
     )
 
 
@@ -44,10 +44,10 @@ def user_id(value: object) -> str | None:
 class Caller:
     """Who makes the call. Tags are written to the row as they are.
 
-    `user` is an id; None, False and an empty string mean nobody.
+    `user` is an id; None, False and an empty string mean nobody. `tenant` is the customer that they belong to, an id too.
 
     Raises:
-        TypeError: the user is not an id.
+        TypeError: one of them is not an id.
     """
 
     user: str | None = None
@@ -61,7 +61,7 @@ class Caller:
             self,
             *,
             user: UserId = None,
-            tenant: str | None = None,
+            tenant: UserId = None,
             tags: Mapping[str, str] = NOTHING,
             groups: tuple[str, ...] = (),
         ) -> None: ...
@@ -69,6 +69,8 @@ class Caller:
     def __post_init__(self) -> None:
         if type(self.user) is not str or not self.user:
             object.__setattr__(self, "user", user_id(self.user))
+        if self.tenant is not None and (type(self.tenant) is not str or not self.tenant):
+            object.__setattr__(self, "tenant", user_id(self.tenant))
 
 
 class Trace:

@@ -26,6 +26,7 @@ from llmkit.policy.plan import Plan, Try
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
 from llmkit.providers.base import Provider
+from llmkit.tracebacks import place_of
 from llmkit.transport.connections import Connections
 
 if TYPE_CHECKING:
@@ -242,8 +243,8 @@ def _progress(attempts: dict[OpenAttempt, Owner], clock: Callable[[], float]) ->
             attempt.noted_at = now
             try:
                 noted.append(attempt.progress())
-            except Exception:  # a provider of the app's own may say anything
-                log.exception("what an open call has so far could not be said")
+            except Exception as error:  # noqa: BLE001  # a provider of the app's own may say anything
+                log.error("what an open call has so far could not be said: %s", place_of(error))  # noqa: TRY400
     return [progress for progress in noted if progress is not None]
 
 

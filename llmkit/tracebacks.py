@@ -26,6 +26,15 @@ _EMPTIED = frozenset(
 )
 
 
+def place_of(error: BaseException) -> str:
+    """Say of which kind an error is, and where it comes from, for a log that must not quote it: its message may have been told anything."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    name = type(error).__name__
+    return name if last is None else f"{name}, {last.tb_frame.f_code.co_filename}:{last.tb_lineno}"
+
+
 def forget_locals(error: BaseException) -> None:
     """Empty the frames of an error and of all that it came from, as far as they have ended."""
     seen: set[int] = set()

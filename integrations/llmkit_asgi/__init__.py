@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmkit_asgi.middleware import LLMKitMiddleware, llmkit_app
     from llmkit_asgi.openapi import openapi_paths
-    from llmkit_asgi.views import get_client, stream_response
+    from llmkit_asgi.views import get_client, get_kit, stream_response
 
 _HOMES = {
     "LLMKitMiddleware": "llmkit_asgi.middleware",
     "get_client": "llmkit_asgi.views",
+    "get_kit": "llmkit_asgi.views",
     "llmkit_app": "llmkit_asgi.middleware",
     "openapi_paths": "llmkit_asgi.openapi",
     "stream_response": "llmkit_asgi.views",
 }
 
-__all__ = ["LLMKitMiddleware", "get_client", "llmkit_app", "openapi_paths", "stream_response"]
+__all__ = [
+    "LLMKitMiddleware",
+    "get_client",
+    "get_kit",
+    "llmkit_app",
+    "openapi_paths",
+    "stream_response",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -19,6 +19,16 @@ except ImportError:
 if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStreamManager
+    from llmkit.kit import Kit
+
+
+def get_kit(request: HTTPConnection) -> Kit:
+    """Return the app's kit: its clients, and `get_kit(request).cost_tracker`. In FastAPI: `kit: Kit = Depends(get_kit)`.
+
+    Raises:
+        ConfigError: llmkit is neither added to this app as middleware nor mounted in it.
+    """
+    return kit_of(request.scope)
 
 
 def get_client(request: HTTPConnection) -> AsyncClient:

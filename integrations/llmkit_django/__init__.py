@@ -10,10 +10,11 @@ if TYPE_CHECKING:
         aget_client,
         astream_response,
         get_client,
+        get_kit,
         stream_response,
     )
 
-__all__ = ["aget_client", "astream_response", "get_client", "stream_response"]
+__all__ = ["aget_client", "astream_response", "get_client", "get_kit", "stream_response"]
 
 
 def __getattr__(name: str) -> object:

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Subquery
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from llmkit.ledger.columns import REMEMBERED, SIZES, SWEEPER
+from llmkit.ledger.columns import CLOCK_ERROR, HOSTS, HOSTS_LIVE, REMEMBERED, SIZES, SWEEPER
 from llmkit.ledger.values import fit
 from llmkit_django.models import UsageRecord, Worker
 
@@ -38,13 +38,18 @@ def sweep(
     rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
     longest_ago = _naive_if_so(datetime(1970, 1, 2, tzinfo=UTC))
     workers.bulk_create([Worker(name=SWEEPER, seen_at=longest_ago)], ignore_conflicts=True)
-    lease = workers.filter(name=SWEEPER, seen_at__lte=_ago(connection, every))
+    soon = _ago(connection, -CLOCK_ERROR)  # what is later was seen before the clock was set back
+    free = Q(seen_at__lte=_ago(connection, every)) | Q(seen_at__gt=soon)
+    lease = workers.filter(free, name=SWEEPER)
     if not lease.update(seen_at=_ago(connection, 0), holder=fit(worker, SIZES["worker"])):
         return None
     limit = _ago(connection, silent)
     of_row = workers.filter(name=OuterRef("worker"))
     dead = rows.filter(
-        ~Exists(of_row.filter(seen_at__gte=limit)), status="started", started_at__lt=limit
+        ~Exists(of_row.filter(seen_at__gte=limit, seen_at__lte=soon)),
+        ~Q(worker__startswith=HOSTS) | Q(started_at__lt=_ago(connection, HOSTS_LIVE)),
+        status="started",
+        started_at__lt=limit,
     )
     lost = dead.update(
         status="lost",

@@ -45,10 +45,10 @@ def sums(by: Sequence[str], selection: Selection, zone: tzinfo) -> dict[Key, Sum
 
 
 def ask(connection: BaseDatabaseWrapper, query: Query) -> list[Sequence[Any]]:
-    """Run a statement as it is; return its rows."""
+    """Run a statement as it is; return its rows, or how many it has changed."""
     with connection.cursor() as cursor:
         cursor.execute(query.sql, query.parameters)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from llmkit.kit import Kit
 
 
+def get_kit() -> Kit:
+    """Return the project's kit: its clients, and `get_kit().cost_tracker`.
+
+    Raises:
+        ConfigError: settings.LLMKIT is wrong.
+    """
+    return current().kit
+
+
 def get_client() -> Client:
     """Return the project's client.
 

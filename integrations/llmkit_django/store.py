@@ -20,6 +20,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.selection import EVERYTHING, Selection
@@ -37,6 +38,10 @@ _MIGRATE = "Run manage.py migrate, and check that the database of the app llmkit
 # For one transaction of the writer's: whoever holds the table holds up no call for long.
 _POSTGRES_LIMITS = (
     "SELECT set_config('lock_timeout', '1s', true), set_config('statement_timeout', '4s', true)"
+)
+# What a value is to Django that its column does not take.
+_FAULTS_OF_ROWS: tuple[type[Exception], ...] = (
+    *(DataError, IntegrityError, TypeError, ValueError, AttributeError, OverflowError),
 )
 _closing_values = attrgetter(*CLOSING.values())
 _progress_values = attrgetter(*PROGRESS.values())
@@ -60,7 +65,7 @@ class DjangoStore(Upkeep):
         alive_every: float = ALIVE_EVERY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._worker = worker
+        self._worker = worker if own else lambda: f"{HOSTS}{worker()}"
         self._own = own
         self._alive_every = alive_every
         self._clock = clock
@@ -76,10 +81,16 @@ class DjangoStore(Upkeep):
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Mark rows as lost; see `Store.sweep`."""
-        return self._do(partial(self._sweep, silent, every))
+        return self._do(partial(self._sweep, silent, every), of_rows=False)
 
-    def _do(self, work: Callable[[BaseDatabaseWrapper], T]) -> T:
-        """Do something in a transaction over this thread's connection; over a new one if that turns out to be broken."""
+    def _do(self, work: Callable[[BaseDatabaseWrapper], T], *, of_rows: bool = True) -> T:
+        """Do something in a transaction over this thread's connection; over a new one if that turns out to be broken.
+
+        Args:
+            work: what is done.
+            of_rows: whether it writes rows, one of which may be at fault.
+        """
+        faults = _FAULTS_OF_ROWS if of_rows else ()
         connection = ledger_connection()
         was_open = connection.connection is not None
         try:
@@ -90,18 +101,11 @@ class DjangoStore(Upkeep):
                     raise
                 connection.close()
                 return self._in_transaction(connection, work)
-        except (
-            DataError,
-            IntegrityError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-        ) as error:
+        except faults as error:
             raise RowRejected(
                 f"the ledger's database refused a row ({type(error).__name__})",
                 hint="One of its values does not fit its column.",
-            ) from error
+            ) from None  # its message may quote the row
         except (DatabaseError, InterfaceError) as error:
             raise _unavailable(error, connection.alias) from error
         finally:
@@ -129,7 +133,7 @@ class DjangoStore(Upkeep):
             ask = partial(reports.ask, connection)
             return work(ask, reports.dialect_of(connection), *args, **kwargs)
 
-        return self._do(asked)
+        return self._do(asked, of_rows=False)
 
     def close(self) -> None:
         """Close the writer's connection; the host's is the host's."""

@@ -11,6 +11,6 @@ except ImportError:
 
 from llmkit_flask.blueprint import llmkit_blueprint
 from llmkit_flask.extension import LLMKit
-from llmkit_flask.responses import get_client, stream_response
+from llmkit_flask.responses import get_client, get_kit, stream_response
 
-__all__ = ["LLMKit", "get_client", "llmkit_blueprint", "stream_response"]
+__all__ = ["LLMKit", "get_client", "get_kit", "llmkit_blueprint", "stream_response"]

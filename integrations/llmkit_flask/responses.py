@@ -14,7 +14,17 @@ from llmkit_flask.state import current_state
 if TYPE_CHECKING:
     from llmkit._sync.client import Client
     from llmkit._sync.stream import StreamManager
+    from llmkit.kit import Kit
     from llmkit.relay.answer import Answer
+
+
+def get_kit() -> Kit:
+    """Return the current app's kit: its client, and `get_kit().cost_tracker`.
+
+    Raises:
+        ConfigError: llmkit is not installed in this app.
+    """
+    return current_state().kit
 
 
 def get_client() -> Client:

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    StrictBool,
     ValidationError,
     model_validator,
 )
@@ -181,7 +182,7 @@ class LedgerConfig(Section):
     connection: Literal["own", "host"] = "own"
     on_store_error: Literal["outbox", "refuse"] = "outbox"
     outbox: Annotated[str, Field(min_length=1)] | None = None
-    store_content: bool = False
+    store_content: StrictBool = False
     redact: Annotated[Any, AfterValidator(function)] = None
 
     @model_validator(mode="after")

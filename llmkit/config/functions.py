@@ -51,13 +51,13 @@ def value_at(path: str, setting: str) -> Any:
         ConfigError: it leads nowhere.
     """
     module, _, name = path.rpartition(".")
+    hint = 'It has to be a dotted path, such as "shop.llm.redact" or "shop.main.LLMKIT".'
+    if not module:
+        raise ConfigError(f"{setting} cannot be imported: {path!r} names no module", hint=hint)
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"{setting} cannot be imported: {error}",
-            hint='It has to be a dotted path, such as "shop.llm.redact".',
-        ) from error
+        raise ConfigError(f"{setting} cannot be imported: {error}", hint=hint) from error
     except Exception as error:  # the app's own, whose message may quote what it likes
         raise ConfigError(
             f"{setting} cannot be imported: {module} fails ({type(error).__name__})",

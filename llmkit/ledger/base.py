@@ -186,8 +186,8 @@ class Maintained(Store, Protocol):
             LedgerUnavailable: the store cannot be read.
         """
 
-    def set_costs(self, costs: Sequence[tuple[int, Priced]]) -> None:
-        """Write the costs of rows, by id, in one transaction.
+    def set_costs(self, costs: Sequence[tuple[Costed, Priced]]) -> None:
+        """Write the costs of rows that `closed` has read, in one transaction; those that have changed meanwhile stay.
 
         Raises:
             LedgerUnavailable: the store is at fault.

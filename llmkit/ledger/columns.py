@@ -76,9 +76,15 @@ WORKER_COLUMNS = (
     Column("seen_at", "datetime", null=False),
     Column("holder", "string", 64),
 )
+# How the worker's name begins of a row over a host's connection: nobody says there that they live.
+HOSTS = "host:"
+# After how many seconds such a row is taken for lost.
+HOSTS_LIVE = 24 * 3600.0
 # The row that is no worker: who swept last, and when.
 SWEEPER = "sweeper"
 # How long a worker without open rows is remembered, in seconds.
 REMEMBERED = 24 * 3600.0
+# What is this many seconds in the future was written before the clock was set back, and counts as never.
+CLOCK_ERROR = 60.0
 
 SIZES = {column.name: column.size for column in COLUMNS if column.size is not None}

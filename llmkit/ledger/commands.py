@@ -171,10 +171,13 @@ def _sweep(books: Books, given: Given) -> str:
 
 
 def _prune(books: Books, given: Given) -> str:
+    now = books.now()
     try:
-        before = ago(given["older_than"], books.now())
+        before = ago(given["older_than"], now)
     except ValueError as error:
         raise ValueError(f"--older-than: {error}") from None
+    if before >= now:
+        raise ValueError("--older-than 0 would be every row: it has to be a minute, 1m, or more")
     content_only = given["content_only"]
     dry_run = given["dry_run"]
     try:
@@ -228,7 +231,7 @@ USAGE = Command(
         Option(
             name="--time-zone",
             metavar="NAME",
-            help="Where days begin, such as Europe/Berlin; the app's own by default, or UTC.",
+            help="Where days begin, such as Europe/Berlin; by default as the app's settings say, in llmkit itself UTC.",
         ),
         Option(name="--limit", metavar="NUMBER", default="20", help="How many rows, without --by."),
         Option(name="--json", help="Print JSON; rows with all columns."),
@@ -245,7 +248,7 @@ SWEEP = Command(
             name="--silent",
             metavar="SECONDS",
             default="180",
-            help="Seconds after which a process that says nothing counts as dead.",
+            help="Seconds after which a process that says nothing counts as dead, 60 or more.",
         ),
     ),
 )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llmkit.ledger.values import sound
+from llmkit.tracebacks import place_of
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -28,7 +29,7 @@ class Content:
         redact: takes out what must not be kept.
     """
 
-    __slots__ = ("__dict__", "_answered", "_asked", "_redact")
+    __slots__ = ("_answered", "_asked", "_kept", "_redact", "_turn")
 
     def __init__(
         self, asked: Mapping[str, Any], answered: Mapping[str, Any] | None, redact: Redact | None
@@ -36,19 +37,31 @@ class Content:
         self._asked = asked
         self._answered = answered
         self._redact = redact
+        self._turn = threading.Lock()
+        self._kept: list[dict[str, Any] | None] = []
 
-    @cached_property
+    @property
     def kept(self) -> dict[str, Any] | None:
-        """What the row keeps, as plain JSON; None if that is nothing, or if it could not be redacted."""
+        """What the row keeps, as plain JSON; None if that is nothing, or if it could not be redacted.
+
+        While one thread redacts, another does not wait for it: there the row is written without.
+        """
+        if not self._kept and self._turn.acquire(blocking=False):
+            try:
+                if not self._kept:
+                    self._kept.append(self._made())
+            finally:
+                self._turn.release()
+        return self._kept[0] if self._kept else None
+
+    def _made(self) -> dict[str, Any] | None:
         try:
             whole = {**sound(self._asked), "answer": sound(self._answered)}
             kept = whole if self._redact is None else self._redact(whole)
             return None if kept is None else _checked(sound(kept))
-        except Exception as error:  # noqa: BLE001  # the app's own function; its message may quote what was to be taken out
-            log.error(  # noqa: TRY400
-                "the content of a call is not kept: ledger.redact failed (%s%s)",
-                type(error).__name__,
-                _place(error),
+        except BaseException as error:  # noqa: BLE001  # the app's own function may raise anything, and ends no thread of ours by it
+            log.error(  # noqa: TRY400  # its message may quote what was to be taken out
+                "the content of a call is not kept: ledger.redact failed (%s)", place_of(error)
             )
             return None
 
@@ -78,11 +91,3 @@ def _checked(kept: Any) -> dict[str, Any]:
     if not isinstance(kept, dict):
         raise TypeError("redact has to return a dict or None")
     return kept
-
-
-def _place(error: BaseException) -> str:
-    """Say where an error comes from, for its message cannot be shown."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    return "" if last is None else f", {last.tb_frame.f_code.co_filename}:{last.tb_lineno}"

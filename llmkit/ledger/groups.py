@@ -7,7 +7,8 @@ import logging
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, Written
-from llmkit.ledger.row import RowRejected, reduced
+from llmkit.ledger.row import RowRejected, lesser
+from llmkit.tracebacks import place_of
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -23,16 +24,18 @@ def write_group(store: Sink, group: list[Entry]) -> Written:
 def _one_by_one(store: Sink, group: list[Entry]) -> Written:
     """Write each entry by itself, until the store fails.
 
-    A closing that the store refuses is written without its figures, so that no row stays open for them.
+    A closing that the store refuses is written without what was asked and answered, and then without its figures, so that no row stays
+    open for them.
     """
     results: Written = []
     down: LedgerUnavailable | None = None
     for entry in group:
         error = down or _try(store, [entry])
         if isinstance(error, RowRejected) and entry.closing is not None:
-            bare = Entry(entry.opening, reduced(entry.closing))
-            if (still := _try(store, [bare])) is None:
-                logger.error("a row was closed without its token counts and cost: %s", error)
+            for less, lost in lesser(entry.closing):
+                if (still := _try(store, [Entry(entry.opening, less)])) is None:
+                    logger.error("a row was closed without %s: %s", lost, error)
+                    break
             error = still
         if error is not None and not isinstance(error, RowRejected):
             down = error
@@ -48,9 +51,8 @@ def _try(store: Sink, group: list[Entry]) -> LedgerUnavailable | None:
         )
     except LedgerUnavailable as error:
         return error
-    except (
-        Exception
-    ) as error:  # the thread outlives a fault of its store, or nobody would be answered again
-        logger.exception("the ledger failed")
+    # The thread outlives a fault of its store, or nobody would be answered again.
+    except Exception as error:  # noqa: BLE001
+        logger.error("the ledger failed: %s", place_of(error))  # noqa: TRY400  # it may quote a row
         return RowRejected(f"the ledger failed ({type(error).__name__})")
     return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Reader, Store
-from llmkit.ledger.row import Closing, Opening, Progress, RowRejected, reduced, unsent
+from llmkit.ledger.row import Closing, Opening, Progress, RowRejected, lesser, unsent
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -176,11 +176,7 @@ class HostLedger:
             except LedgerUnavailable as failure:
                 self._keep(closing, failure)
         if openings and closings:  # a row that is final at once
-            try:
-                self._store.write(openings, closings)
-            except RowRejected:
-                self._store.write(openings, [reduced(closing) for closing in closings])
-                logger.error("a row was written without its token counts and cost: %s", error)  # noqa: TRY400  # its reason is in it
+            self._write_lesser(openings, closings[0], error)
         elif openings:
             self._store.write(openings, [])
         for closing in closings if not openings else ():
@@ -190,8 +186,19 @@ class HostLedger:
         try:
             self._store.write([], [closing])
         except RowRejected as error:
-            self._store.write([], [reduced(closing)])
-            logger.error("a row was closed without its token counts and cost: %s", error)  # noqa: TRY400
+            self._write_lesser([], closing, error)
+
+    def _write_lesser(self, openings: list[Opening], closing: Closing, error: RowRejected) -> None:
+        """Write a row that the store has refused with as much of its end as it takes."""
+        for less, lost in lesser(closing):
+            try:
+                self._store.write(openings, [less])
+            except RowRejected as refused:
+                error = refused
+            else:
+                logger.error("a row was closed without %s: %s", lost, error)
+                return
+        raise error
 
 
 def _in_thread(work: Work) -> None:

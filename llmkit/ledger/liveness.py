@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from llmkit.ledger.columns import REMEMBERED, SIZES, SWEEPER
+from llmkit.ledger.columns import CLOCK_ERROR, HOSTS, HOSTS_LIVE, REMEMBERED, SIZES, SWEEPER
 from llmkit.ledger.schema import usage, workers
 from llmkit.ledger.values import fit
 
@@ -54,10 +54,22 @@ class Liveness:
             return None
         limit = self._ago(connection, silent)
         seen = sa.select(workers.c.seen_at).where(workers.c.name == usage.c.worker)
-        lives = sa.exists().where(workers.c.name == usage.c.worker, workers.c.seen_at >= limit)
+        # Seen in the future: the clock was set back since then.
+        soon = self._ago(connection, -CLOCK_ERROR)
+        lives = sa.exists().where(
+            workers.c.name == usage.c.worker, workers.c.seen_at >= limit, workers.c.seen_at <= soon
+        )
         found = connection.execute(
             sa.update(usage)
-            .where(usage.c.status == "started", usage.c.started_at < limit, ~lives)
+            .where(
+                usage.c.status == "started",
+                usage.c.started_at < limit,
+                ~lives,
+                sa.or_(
+                    ~usage.c.worker.startswith(HOSTS),
+                    usage.c.started_at < self._ago(connection, HOSTS_LIVE),
+                ),
+            )
             .values(
                 status="lost",
                 finished_at=sa.func.coalesce(seen.scalar_subquery(), usage.c.started_at),
@@ -76,7 +88,13 @@ class Liveness:
         )
         taken = connection.execute(
             sa.update(workers)
-            .where(workers.c.name == SWEEPER, workers.c.seen_at <= self._ago(connection, every))
+            .where(
+                workers.c.name == SWEEPER,
+                sa.or_(
+                    workers.c.seen_at <= self._ago(connection, every),
+                    workers.c.seen_at > self._ago(connection, -CLOCK_ERROR),
+                ),
+            )
             .values(seen_at=self._ago(connection, 0), holder=self._name)
         )
         return taken.rowcount == 1

@@ -174,8 +174,11 @@ def _conditions(dialect: Dialect, selection: Selection) -> Iterator[tuple[str, l
         key, parameters = _key(dialect, name)
         if value is None:
             yield f"{key} IS NULL", parameters
+        elif name == "model":  # as it is alone, or as settings write it
+            stored = _as_stored(name, str(value))
+            yield f"({key} = %s OR provider || ':' || {key} = %s)", [*parameters, stored, stored]
         else:
-            yield f"{key} = %s", [*parameters, _as_stored(name, value)]
+            yield f"{key} = %s", [*parameters, _as_stored(name, str(value))]
 
 
 def _as_stored(name: str, value: str) -> str:

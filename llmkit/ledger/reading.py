@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection
 
+from llmkit.errors import LedgerUnavailable
 from llmkit.ledger import queries
 from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.database import shown, unavailable
@@ -62,11 +63,22 @@ class TableReader:
             NoLedgerYet: there is none.
             LedgerUnavailable: the database does not serve.
         """
-        with self._reading():
+        with self._connected():
             pass
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
+        with self._connected() as connection:
+            there = {column["name"] for column in sa.inspect(connection).get_columns(usage.name)}
+            if not {column.name for column in usage.columns} <= there:
+                raise LedgerUnavailable(
+                    f"the table {usage.name} in {shown(self._url)} is of an earlier version of llmkit",
+                    hint="The next call brings it up to date, or llmkit sweep; in Django, manage.py migrate.",
+                )
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
         try:
             with self._connect_to_read() as connection:
                 if not sa.inspect(connection).has_table(usage.name):
@@ -89,8 +101,8 @@ def dialect_of(connection: Connection) -> Dialect:
     return Dialect("sqlite" if speaks.name == "sqlite" else "postgresql", moment)
 
 
-def ask(connection: Connection, query: Query) -> Sequence[sa.Row[Any]]:
-    """Run a statement as it is; return its rows."""
+def ask(connection: Connection, query: Query) -> Sequence[Sequence[Any]]:
+    """Run a statement as it is; return its rows, or how many it has changed."""
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
     found = connection.exec_driver_sql(query.sql.replace("%s", mark), query.parameters)
-    return found.all() if found.returns_rows else []
+    return found.all() if found.returns_rows else [(found.rowcount,)]

@@ -16,6 +16,7 @@ from llmkit.policy.estimate import estimate_tokens
 from llmkit.policy.pricing import UNSENT, Priced
 from llmkit.providers.head import rate_limits, request_id
 from llmkit.response import Accumulator, Response, Status
+from llmkit.tracebacks import place_of
 from llmkit.usage import PLAIN, Usage
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ class AttemptRecord:
         """Return what closes the row."""
         try:
             return self._closing(status, error, decoder, answer)
-        except Exception:
+        except Exception as failure:  # noqa: BLE001
             # What a provider of the app's own says of its answer may be anything; its row is closed all the same.
-            log.exception("a row was closed without its token counts and cost")
+            log.error("a row was closed without its token counts and cost: %s", place_of(failure))  # noqa: TRY400  # it may quote the answer
             return reduced(self._closing(status, error, None, Accumulator()))
 
     def _closing(
@@ -187,7 +188,8 @@ class AttemptRecord:
 
     def _priced(self, decoder: Decoder | None, usage: Usage) -> Priced:
         billing = PLAIN if decoder is None else decoder.billing
-        return self._prices.cost(self._provider, self._model, usage, billing=billing)
+        at = self._started_at  # as whoever prices the row anew would
+        return self._prices.cost(self._provider, self._model, usage, billing=billing, at=at)
 
     def _date(self, moment: float) -> datetime:
         # By the clock, so that a row's durations hold when the computer's date is set meanwhile.

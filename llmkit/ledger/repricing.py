@@ -14,7 +14,7 @@ from llmkit.ledger.columns import TABLE
 from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.retention import Ask
 from llmkit.ledger.values import billing_of, exact
-from llmkit.policy.pricing import Priced, Prices
+from llmkit.policy.pricing import STATED, Priced, Prices
 from llmkit.usage import EXACT, Billing, Usage
 
 BATCH = 500
@@ -22,7 +22,6 @@ _TOKENS = (
     *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
     *("cache_write_5m_tokens", "cache_write_1h_tokens", "reasoning_tokens"),
 )
-_STATED = "stated by "
 
 
 class Costed(NamedTuple):
@@ -34,6 +33,7 @@ class Costed(NamedTuple):
     usage: Usage
     billing: Billing
     started_at: datetime
+    status: str
     priced: Priced
 
 
@@ -83,7 +83,7 @@ def reprice(
         for row in rows:
             new = _priced(row, prices)
             if new != row.priced:
-                changes.append((row.id, new))
+                changes.append((row, new))
             found = _counted(found, row, new)
         if changes and not dry_run:
             store.set_costs(changes)
@@ -99,10 +99,10 @@ def _batches(store: Maintained, since: datetime | None, batch: int) -> Iterator[
 
 def _priced(row: Costed, prices: Prices) -> Priced:
     cost, version = row.priced
-    if row.provider is None or (cost == 0 and version is None):
-        return row.priced  # no attempt, or one that was never sent
+    if cost == 0 and version is None:
+        return row.priced  # it was never sent
     billing = row.billing
-    if version is not None and version.startswith(_STATED):
+    if version is not None and version.startswith(STATED):
         billing = replace(billing, stated_cost=cost)
     new = prices.cost(row.provider, row.model, row.usage, billing=billing, at=row.started_at)
     return row.priced if new.cost is None else new
@@ -127,7 +127,7 @@ def closed(
     begins = "" if since is None else " AND started_at >= %s"
     rows = ask(
         Query(
-            f"SELECT id, provider, model, {', '.join(_TOKENS)}, billing, {moment}, cost_usd, price_version FROM {TABLE}"  # noqa: S608
+            f"SELECT id, provider, model, {', '.join(_TOKENS)}, billing, {moment}, status, cost_usd, price_version FROM {TABLE}"  # noqa: S608
             f" WHERE id > %s AND status <> 'started'{begins} ORDER BY id LIMIT %s",
             (after, *([] if since is None else [dialect.moment(since)]), limit),
         )
@@ -135,21 +135,22 @@ def closed(
     return [_costed(dialect, row) for row in rows]
 
 
-def set_costs(ask: Ask, dialect: Dialect, costs: Sequence[tuple[int, Priced]]) -> None:
+def set_costs(ask: Ask, dialect: Dialect, costs: Sequence[tuple[Costed, Priced]]) -> None:
     """Do what `Maintained.set_costs` says, over a database."""
-    for row_id, (cost, version) in costs:
+    for row, (cost, version) in costs:
         assert cost is not None  # noqa: S101  # a row keeps the cost that it has, rather
         money = format(cost, "f") if dialect.vendor == "sqlite" else cost
         ask(
             Query(
-                f"UPDATE {TABLE} SET cost_usd = %s, price_version = %s WHERE id = %s",  # noqa: S608
-                (money, version, row_id),
+                # An end that came meanwhile has another status, and a cost of its own.
+                f"UPDATE {TABLE} SET cost_usd = %s, price_version = %s WHERE id = %s AND status = %s",  # noqa: S608
+                (money, version, row.id, row.status),
             )
         )
 
 
 def _costed(dialect: Dialect, row: Sequence[Any]) -> Costed:
-    row_id, provider, model, *tokens, billing, began, cost, version = row
+    row_id, provider, model, *tokens, billing, began, status, cost, version = row
     moment = (
         datetime.fromisoformat(began).replace(tzinfo=UTC)
         if isinstance(began, str)
@@ -162,5 +163,6 @@ def _costed(dialect: Dialect, row: Sequence[Any]) -> Costed:
         usage=Usage(**dict(zip(_TOKENS, tokens, strict=True))),
         billing=billing_of(json.loads(billing) if isinstance(billing, str) else billing),
         started_at=dialect.utc(moment),
+        status=status,
         priced=Priced(None if cost is None else exact(cost), version),
     )

@@ -15,13 +15,14 @@ from llmkit.ledger.queries import Dialect, Query
 BATCH = 500
 
 Ask = Callable[[Query], Sequence[Sequence[Any]]]
-"""Runs a statement inside a transaction, and returns its rows."""
+"""Runs a statement inside a transaction, and returns its rows; of one that changes rows, how many."""
 
 
 class Pruned(NamedTuple):
-    """How many rows were found, and where the next ones are looked for."""
+    """How many rows were found and how many of them pruned, which another may have done meanwhile; and where the next ones are looked for."""
 
-    rows: int
+    found: int
+    pruned: int
     after: Any
 
 
@@ -42,12 +43,12 @@ def prune(
     Raises:
         LedgerUnavailable: the store is at fault; what is pruned by then stays so.
     """
-    found, total = Pruned(batch, None), 0
-    while found.rows == batch:
+    done, total = Pruned(batch, 0, None), 0
+    while done.found == batch:
         began = clock()
-        found = store.prune(before, content_only=content_only, limit=batch, after=found.after)
-        total += found.rows
-        if found.rows == batch:
+        done = store.prune(before, content_only=content_only, limit=batch, after=done.after)
+        total += done.pruned
+        if done.found == batch:
             sleep(clock() - began)
     return total
 
@@ -68,7 +69,7 @@ def find_old(
     moment = "started_at || ''" if dialect.vendor == "sqlite" else "started_at"
     rows = ask(
         Query(
-            f"SELECT id, {moment} FROM {TABLE} WHERE started_at < %s{begins}{_kept(content_only)}"  # noqa: S608  # nothing of it is foreign
+            f"SELECT id, {moment} FROM {TABLE} WHERE started_at < %s AND status <> 'started'{begins}{_kept(content_only)}"  # noqa: S608  # nothing of it is foreign
             " ORDER BY started_at LIMIT %s",
             (dialect.moment(before), *([] if after is None else [after]), limit),
         )
@@ -76,15 +77,17 @@ def find_old(
     return Found(tuple(row[0] for row in rows), rows[-1][1] if rows else after)
 
 
-def prune_rows(ask: Ask, _: Dialect, ids: Sequence[int], *, content_only: bool) -> None:
-    """Delete rows, or only their content, over a database."""
+def prune_rows(ask: Ask, _: Dialect, ids: Sequence[int], *, content_only: bool) -> int:
+    """Delete rows, or only their content, over a database; return how many there still were."""
     change = f"UPDATE {TABLE} SET content = NULL" if content_only else f"DELETE FROM {TABLE}"  # noqa: S608
-    ask(Query(f"{change} WHERE id IN ({', '.join(['%s'] * len(ids))})", tuple(ids)))
+    chosen = f"id IN ({', '.join(['%s'] * len(ids))}){_kept(content_only)}"
+    ((count,),) = ask(Query(f"{change} WHERE {chosen}", tuple(ids)))
+    return int(count)
 
 
 def count_old(ask: Ask, dialect: Dialect, before: datetime, *, content_only: bool) -> int:
     """Do what `Maintained.count_old` says, over a database."""
-    sql = f"SELECT COUNT(*) FROM {TABLE} WHERE started_at < %s{_kept(content_only)}"  # noqa: S608
+    sql = f"SELECT COUNT(*) FROM {TABLE} WHERE started_at < %s AND status <> 'started'{_kept(content_only)}"  # noqa: S608
     ((count,),) = ask(Query(sql, (dialect.moment(before),)))
     return int(count)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -112,6 +112,13 @@ def unsent(
         cost=UNSENT.cost,
         error_type=error_type,
     )
+
+
+def lesser(closing: Closing) -> Iterator[tuple[Closing, str]]:
+    """Give what to write in place of a closing that a store refuses, the fullest first, and what each leaves out."""
+    if closing.content is not None:
+        yield replace(closing, content=None), "what was asked and answered"
+    yield reduced(closing), "its token counts and cost"
 
 
 def reduced(closing: Closing) -> Closing:

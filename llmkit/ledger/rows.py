@@ -49,13 +49,17 @@ class RowWriter:
         with _errors_of_rows():
             inserts = [self._insert.parameters(opening) for opening in openings]
             updates = [self._update.parameters(closing) for closing in closings]
+            notes_at = self._due() if inserts else None
             with connection.begin():
-                if inserts:
+                if notes_at is not None:
                     # In the same transaction: a row whose process is not known to live could be swept up at once.
-                    self._note_if_due(connection)
+                    self._liveness.note(connection)
+                if inserts:
                     connection.exec_driver_sql(self._insert.sql, inserts)
                 if updates:
                     connection.exec_driver_sql(self._update.sql, updates)
+        if notes_at is not None:
+            self._noted_at = notes_at
 
     def note(self, connection: Connection, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what its open rows have so far.
@@ -81,13 +85,13 @@ class RowWriter:
         with connection.begin():
             return self._liveness.sweep(connection, silent=silent, every=every)
 
-    def _note_if_due(self, connection: Connection) -> None:
+    def _due(self) -> float | None:
+        """Return the time if it is time to say that this process lives."""
         if self._clock is None:
-            return
+            return None
         now = self._clock()
-        if self._noted_at is None or now - self._noted_at >= self._alive_every:
-            self._liveness.note(connection)
-            self._noted_at = now
+        is_due = self._noted_at is None or now - self._noted_at >= self._alive_every
+        return now if is_due else None
 
 
 def _is_of_row(error: exc.DBAPIError) -> bool:
@@ -111,10 +115,10 @@ def _errors_of_rows() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise _rejected(error) from error
+        raise _rejected(error) from None  # its message may quote the row
     except exc.DBAPIError as error:
         if _is_of_row(error):
-            raise _rejected(error) from error
+            raise _rejected(error) from None  # its message may quote the row
         raise
 
 

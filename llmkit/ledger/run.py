@@ -14,6 +14,7 @@ from llmkit.ledger.entry import Entry, Written, may_be_taken_yet, settle, to_ret
 from llmkit.ledger.groups import write_group
 from llmkit.ledger.held import LOOK_EVERY, Held
 from llmkit.ledger.row import Progress, RowRejected
+from llmkit.tracebacks import place_of
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -140,7 +141,8 @@ class Run:
             self._write_kept()
         settle(results)
         failures = [failure for _, failure in results if failure is not None]
-        if failures:
+        kept_elsewhere = self._spill is not None and all(map(may_be_taken_yet, failures))
+        if failures and not kept_elsewhere:
             logger.warning(
                 "%d of %d rows could not be written: %s", len(failures), len(group), failures[0]
             )
@@ -196,10 +198,11 @@ class Run:
             logger.warning("what open calls have so far could not be written down: %s", error)
         except LedgerUnavailable as error:  # a second later, once more
             logger.debug("what open calls have so far could not be written down: %s", error)
-        except (
-            Exception
-        ):  # the thread outlives a fault of its store, or nobody would be answered again
-            logger.exception("what open calls have so far could not be written down")
+        # The thread outlives a fault of its store, or nobody would be answered again.
+        except Exception as error:  # noqa: BLE001
+            logger.error(  # noqa: TRY400  # it may quote a row
+                "what open calls have so far could not be written down: %s", place_of(error)
+            )
 
 
 def _still_kept(results: Written) -> list[Entry]:

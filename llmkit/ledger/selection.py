@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import get_args
+
+from llmkit.call import UserId, user_id
+from llmkit.response import Status
 
 # What rows can be told apart by, and the column that says it.
 FIELDS = {
@@ -18,6 +22,7 @@ FIELDS = {
     "status": "status",
 }
 PERIODS = ("day", "month")
+STATUSES: tuple[str, ...] = get_args(Status)
 TAG = "tag:"
 
 
@@ -35,13 +40,15 @@ class Selection:
 
     since: datetime | None = None
     until: datetime | None = None
-    where: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    where: Mapping[str, UserId] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         for name in self.where:
             _check(name, "be chosen", FIELDS)
+        where = {name: _value(name, value) for name, value in self.where.items()}
+        object.__setattr__(self, "where", MappingProxyType(where))
         for moment in (self.since, self.until):
-            if moment is not None and moment.tzinfo is None:
+            if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
                 raise ValueError(
                     "since and until need a time zone, such as datetime(2026, 5, 1, tzinfo=UTC)"
                 )
@@ -60,6 +67,19 @@ def dimensions(by: str | Iterable[str]) -> tuple[str, ...]:
     for name in names:
         _check(name, "be grouped", (*FIELDS, *PERIODS))
     return names
+
+
+def _value(name: str, value: object) -> str | None:
+    """Return what rows have to say, as they would say it."""
+    if name in ("user", "tenant"):
+        return user_id(value)
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{name} has to be a text or None, not a {type(value).__name__}")
+    if name == "status" and value not in STATUSES:
+        near = get_close_matches(str(value), STATUSES, n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"there is no status {value!r}{meant} There are {', '.join(STATUSES)}.")
+    return value
 
 
 def _check(name: str, what: str, known: Iterable[str]) -> None:

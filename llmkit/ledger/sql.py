@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
+from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.database import (
     connect_to_read,
     database_url,
@@ -216,7 +217,7 @@ class EngineStore(TableReader, Upkeep):
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
-        worker = self._worker()
+        worker = f"{HOSTS}{self._worker()}"
         try:
             with self._engine.connect() as connection:
                 if worker not in self._rows:
@@ -224,10 +225,10 @@ class EngineStore(TableReader, Upkeep):
                     self._rows[worker] = RowWriter(self._dialect, worker)
                 self._rows[worker].write(connection, openings, closings)
         except exc.SQLAlchemyError as error:
-            raise unavailable(error, self._engine.url) from error
+            raise unavailable(error, self._engine.url) from _showable(error)
 
     def note(self, progress: Sequence[Progress]) -> None:
-        """Do nothing: a row over the host's connection is the host's, and no other process sweeps it."""
+        """Do nothing: a row over the host's connection is the host's, and is swept after a day."""
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Do nothing: nobody notes that they live."""
@@ -243,7 +244,7 @@ class EngineStore(TableReader, Upkeep):
             with self._engine.begin() as connection:
                 return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
         except exc.SQLAlchemyError as error:
-            raise unavailable(error, self._engine.url) from error
+            raise unavailable(error, self._engine.url) from _showable(error)
 
     def close(self) -> None:
         """Do nothing: the engine is the host's."""
@@ -254,6 +255,11 @@ class EngineStore(TableReader, Upkeep):
         except exc.DBAPIError:
             prepare(connection, alone=False)  # another one has done so meanwhile, or it fails again
         self._is_prepared = True
+
+
+def _showable(error: exc.SQLAlchemyError) -> exc.SQLAlchemyError | None:
+    """Return what an error came from, unless that quotes a row: an engine of the host's shows a statement's values."""
+    return None if getattr(error, "statement", None) else error
 
 
 def _is_broken(error: exc.SQLAlchemyError) -> bool:

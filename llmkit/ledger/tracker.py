@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, get_args
 
 from llmkit.call import Caller, UserId, caller_of
 from llmkit.config.errors import without_provider
@@ -17,12 +18,12 @@ from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.selection import Selection, dimensions
 from llmkit.ledger.sums import Report, Sum
 from llmkit.policy.pricing import Prices
+from llmkit.response import Status
 from llmkit.usage import PLAIN, Billing, Usage
 
 if TYPE_CHECKING:
     from llmkit.ledger.base import Ledger, Reader
     from llmkit.policy.rates import AnyPrice
-    from llmkit.response import Status
 
 
 class RecordOptions(TypedDict, total=False):
@@ -92,6 +93,7 @@ class CostTracker:
 
         Raises:
             ConfigError: the model is not of the form provider:model.
+            TypeError, ValueError: a value is of a wrong kind, such as a time without a zone.
             LedgerUnavailable: it is not certain that the row is stored.
         """
         row, end = self._row(model, usage, options)
@@ -112,7 +114,7 @@ class CostTracker:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        where: Mapping[str, str | None] | None = None,
+        where: Mapping[str, UserId] | None = None,
     ) -> Report:
         """Add up calls in groups.
 
@@ -136,7 +138,7 @@ class CostTracker:
         *,
         since: datetime | None = None,
         until: datetime | None = None,
-        where: Mapping[str, str | None] | None = None,
+        where: Mapping[str, UserId] | None = None,
     ) -> Report:
         """Do what `report` does, without blocking the event loop."""
         names, selection = dimensions(by), Selection(since=since, until=until, where=where or {})
@@ -155,6 +157,14 @@ class CostTracker:
         """Close the ledger. That of a kit is closed with the kit."""
         self._ledger.close()
 
+    def __enter__(self) -> Self:
+        """Use it in a `with` block, which closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
     def _report(self, reader: Reader, by: tuple[str, ...], selection: Selection) -> Report:
         try:
             sums = reader.sums(by, selection, zone=self.zone)
@@ -163,8 +173,7 @@ class CostTracker:
         return Report.of(by, sums)
 
     def _row(self, model: str, usage: Usage, options: RecordOptions) -> tuple[Opening, Closing]:
-        for name in options.keys() - RecordOptions.__annotations__.keys():
-            raise TypeError(f"record() got an unexpected keyword argument {name!r}")
+        _check(usage, options)
         provider, _, name = model.partition(":")
         if not (provider and name):
             raise ConfigError(without_provider(model))
@@ -191,7 +200,7 @@ class CostTracker:
             call_id=row.call_id,
             attempt=1,
             status=options.get("status", "finished"),
-            usage=usage,
+            usage=_with_sources(usage),
             cost=priced.cost,
             price_version=priced.version,
             request_id=options.get("request_id"),
@@ -199,3 +208,76 @@ class CostTracker:
             billing=billing,
         )
         return row, end
+
+
+def _with_sources(usage: Usage) -> Usage:
+    """Say of counts that somebody knows that they were reported, if nothing else is said."""
+    changes: dict[str, Any] = {
+        f"{side}_source": "reported"
+        for side in ("input", "output")
+        if getattr(usage, f"{side}_tokens") is not None
+        and getattr(usage, f"{side}_source") == "unknown"
+    }
+    return replace(usage, **changes)
+
+
+def _check(usage: Usage, options: RecordOptions) -> None:
+    """See that each value is what its column takes: the row may be written when nobody is there any more to hear of it.
+
+    Raises:
+        TypeError, ValueError: one is not, or there is no such option.
+    """
+    if not isinstance(usage, Usage) or not all(map(_is_count, _counts(usage))):
+        raise TypeError("usage has to be a llmkit.Usage whose counts are whole numbers or None")
+    for name, value in options.items():
+        fits, kind = _KINDS.get(name, (_is_missing, ""))
+        if not kind:
+            hint = "; pass user=llmkit.Caller(user=..., tenant=...)" if name == "tenant" else ""
+            raise TypeError(f"record() got an unexpected keyword argument {name!r}{hint}")
+        if not fits(value):
+            raise ValueError(f"{name} has to be {kind}")
+
+
+def _counts(usage: Usage) -> list[object]:
+    return [getattr(usage, field.name) for field in fields(usage) if field.name.endswith("_tokens")]
+
+
+def _is_missing(_: object) -> bool:
+    return False
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_moment(value: object) -> bool:
+    return value is None or (isinstance(value, datetime) and value.tzinfo is not None)
+
+
+def _are_tags(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(text, str) for pair in value.items() for text in pair
+    )
+
+
+# How a call may have ended whose end is known.
+_ENDS = tuple(word for word in get_args(Status) if word not in ("started", "lost"))
+_TEXT = (_is_text, "a text")
+_MOMENT = (_is_moment, "a datetime with a time zone")
+# What each option has to be; a user is looked at by `Caller`.
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "user": (lambda _: True, "an id"),
+    "tags": (_are_tags, "a dict of texts"),
+    "run_id": _TEXT,
+    "conversation": _TEXT,
+    "request_id": _TEXT,
+    "status": (_ENDS.__contains__, f"one of {', '.join(_ENDS)}"),
+    "streamed": (lambda value: isinstance(value, bool), "True or False"),
+    "started_at": _MOMENT,
+    "finished_at": _MOMENT,
+    "billing": (lambda value: isinstance(value, Billing), "a llmkit.usage.Billing"),
+}

@@ -38,14 +38,15 @@ class Upkeep(ABC):
         found = self.ask(
             retention.find_old, before, content_only=content_only, limit=limit, after=after
         )
+        pruned = 0
         if found.ids:
-            self.ask(retention.prune_rows, found.ids, content_only=content_only)
-        return Pruned(len(found.ids), found.last)
+            pruned = self.ask(retention.prune_rows, found.ids, content_only=content_only)
+        return Pruned(len(found.ids), pruned, found.last)
 
     def closed(self, *, since: datetime | None, after: int, limit: int) -> list[Costed]:
         """Read rows; see `Maintained.closed`."""
         return self.ask(repricing.closed, since=since, after=after, limit=limit)
 
-    def set_costs(self, costs: Sequence[tuple[int, Priced]]) -> None:
+    def set_costs(self, costs: Sequence[tuple[Costed, Priced]]) -> None:
         """Write costs; see `Maintained.set_costs`."""
         self.ask(repricing.set_costs, costs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from decimal import Decimal
 from hashlib import blake2s
 from typing import Any
@@ -50,6 +51,8 @@ PROGRESS = {
 _UNIT = Decimal(1).scaleb(-DECIMAL_PLACES)
 # What a provider says of how it bills, in words.
 _WORDS = ("service_tier", "speed", "region")
+# No database's JSON takes numbers without end.
+_LARGEST_INTEGER = 10**100
 # The statuses that a closing may still change.
 OPEN = ("started", "lost")
 
@@ -104,7 +107,11 @@ def sound(value: Any) -> Any:
     match value:
         case str():
             return clean(value)
-        case None | bool() | int():
+        case None | bool():
+            return value
+        case int():
+            if abs(value) >= _LARGEST_INTEGER:
+                raise ValueError("a number is too large")
             return value
         case float():
             if value - value != 0:
@@ -141,7 +148,12 @@ def billing_value(billing: Billing) -> dict[str, Any] | None:
 
 def billing_of(kept: Mapping[str, Any] | None) -> Billing:
     """Read it back."""
-    return Billing(**kept) if kept else PLAIN
+    if not kept:
+        return PLAIN
+    known = {field.name for field in fields(Billing)}
+    # What a later version says beside is something whose price this one does not know.
+    more = {} if kept.keys() <= known else {"unpriced": True}
+    return Billing(**{name: value for name, value in kept.items() if name in known} | more)
 
 
 def _key(key: object) -> str:

@@ -13,6 +13,8 @@ from llmkit.usage import EXACT, LARGEST_COST, PLAIN, Billing, Usage
 
 _NANO = Decimal("0.000000001")
 _REMEMBERED = 1000
+STATED = "stated by "
+"""How the version begins of a cost that the provider says itself."""
 
 
 class Priced(NamedTuple):
@@ -71,7 +73,7 @@ class Prices:
         if own is not None:
             return _priced(own, usage, billing, "settings")
         if billing.stated_cost is not None:
-            return _rounded(billing.stated_cost, f"stated by {provider}"[:64])
+            return _rounded(billing.stated_cost, f"{STATED}{provider}"[:64])
         found = self._find(provider, model)
         rates = found.rates(at or datetime.now(UTC), billing) if found is not None else None
         if found is None or rates is None:

@@ -111,6 +111,14 @@ def problem_of(error: LLMKitError) -> Problem:
             return INTERNAL
 
 
+def unreadable(error: LedgerUnavailable) -> Problem:
+    """Say that what calls cost cannot be read now; the log gets the reason."""
+    log.error("the ledger could not be read: %s", error)
+    return Problem(
+        503, error.type, "this app cannot read its records now", "Try again in a moment."
+    )
+
+
 def _advise(refusal: Refusal) -> None:
     if refusal.advice is not None and refusal.type not in _advised:
         _advised.add(refusal.type)

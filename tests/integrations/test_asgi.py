@@ -30,7 +30,7 @@ from starlette.routing import Mount, Route
 
 from llmkit import AsyncCallNext, AsyncStream, Call, Caller, ConfigError, Kit, Outcome
 from llmkit.testing import Behaviour, Emulator
-from llmkit_asgi import LLMKitMiddleware, get_client, llmkit_app, stream_response
+from llmkit_asgi import LLMKitMiddleware, get_client, get_kit, llmkit_app, stream_response
 from support.asgi_app import make_app, serving
 from support.browser import SAY_HI, open_page
 from support.hosts import asgi_host
@@ -416,6 +416,7 @@ def test_views_of_the_hosts_own(emulator: Emulator) -> None:
         return stream_response(request, get_client(request).stream("A poem", user="9"))
 
     async def word(request: Request) -> Response:
+        assert get_kit(request).async_client is get_client(request)
         reply = await get_client(request).complete("A word")
         return JSONResponse({"word": reply.text})
 

@@ -36,9 +36,9 @@ from llmkit.ledger.selection import Selection
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
 from llmkit.usage import Usage
-from llmkit_django import conf, get_client
+from llmkit_django import conf, get_client, get_kit
 from llmkit_django.admin_list import add_up
-from llmkit_django.models import UsageRecord
+from llmkit_django.models import UsageRecord, Worker
 from llmkit_django.store import DjangoStore
 from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
@@ -658,6 +658,13 @@ def test_totals_are_exact(project: Any) -> None:
     assert add_up(UsageRecord.objects.all()).cost == 0
 
 
+def test_the_kit_of_the_project(project: Any) -> None:
+    """With what its calls cost."""
+    get_client().complete("Say hi", user="7")
+    assert get_kit().cost_tracker.report("user").groups[0].key == {"user": "7"}
+    assert get_kit().totals.calls == 1
+
+
 def test_the_command(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """`manage.py llmkit_usage` shows the latest rows and the money, as a table or as JSON."""
     get_client().complete("Say hi", user="7")
@@ -731,7 +738,8 @@ def test_the_commands_that_look_after_old_rows(
 def test_the_command_that_sweeps(project: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """`manage.py llmkit_sweep` marks the rows of processes that have died as lost."""
     hour = opening(started_at=datetime.now(UTC) - timedelta(hours=1))
-    DjangoStore(lambda: "dead", own=False).write([hour], [])
+    DjangoStore(lambda: "dead", own=True).write([hour], [])
+    Worker.objects.all().delete()
     call_command("llmkit_sweep")
     assert capsys.readouterr().out == "1 row of a process that has died is marked as lost.\n"
     assert UsageRecord.objects.get().status == "lost"

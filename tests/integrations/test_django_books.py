@@ -147,7 +147,7 @@ def writes_before(execute, sql, params, many, context):
         other.execute("UPDATE llmkit_usage SET user_key = '7' WHERE call_id = 'two'")
     return execute(sql, params, many, context)
 with connection.execute_wrapper(writes_before):
-    call_command("llmkit_prune", "--older-than", "0d")
+    call_command("llmkit_prune", "--older-than", "1d")
 print(UsageRecord.objects.count())
 """
 

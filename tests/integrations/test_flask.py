@@ -27,7 +27,7 @@ from llmkit.ledger.database import database_url
 from llmkit.ledger.sql import SQLStore
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
-from llmkit_flask import LLMKit, get_client, llmkit_blueprint, state, stream_response
+from llmkit_flask import LLMKit, get_client, get_kit, llmkit_blueprint, state, stream_response
 from support.browser import SAY_HI
 from support.kits import settings
 from support.ledger import opening
@@ -472,6 +472,14 @@ def test_an_app_without_settings(caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(ConfigError, match="is not set. Name a model"):
             get_client().complete("Say hi")
         data.engine.dispose()
+
+
+def test_the_kit_of_the_app(emulator: Emulator, tmp_path: Path) -> None:
+    """With what its calls cost."""
+    app = make_app(settings(emulator, ledger={"database": database(tmp_path)}))
+    with app.app_context():
+        get_client().complete("Say hi", user="7")
+        assert get_kit().totals.calls == 1
 
 
 def test_the_command(emulator: Emulator, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,14 @@ import pytest
 
 from llmkit import Call, CallNext, ConfigError, InvalidRequest, Kit, RequestRejected, Stream
 from llmkit.ledger.content import Content
+from llmkit.ledger.host import HostLedger
 from llmkit.ledger.outbox.records import decode, encode
 from llmkit.ledger.outbox.store import Outbox
-from llmkit.ledger.row import Closing
+from llmkit.ledger.row import Closing, Opening, RowRejected
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 from support.ledger import closing, opening, read
+from support.memory_store import MemoryStore, writing
 
 ASKED = {"system": None, "messages": [{"role": "user", "content": "my PIN is 9876"}]}
 
@@ -112,16 +117,29 @@ def fails(content: dict[str, Any]) -> dict[str, Any]:
     raise KeyError(content["messages"][0]["content"])
 
 
+def leaves(content: dict[str, Any]) -> None:
+    """End the program."""
+    sys.exit(content["messages"][0]["content"])
+
+
+def is_cancelled(content: dict[str, Any]) -> None:
+    """Raise what ends tasks, and greenlets by their own."""
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
     ("redact", "said"),
     [
         (fails, "KeyError"),
+        (leaves, "SystemExit"),
+        (is_cancelled, "CancelledError"),
+        (lambda content: {"large": 10**5000}, "ValueError"),
         (lambda content: content["messages"], "TypeError"),
         (lambda content: {"odd": Odd()}, "TypeError"),
         (lambda content: {1: "one"}, "TypeError"),
         (lambda content: {"far": float("inf")}, "ValueError"),
     ],
-    ids=["raises", "list", "object", "key", "infinite"],
+    ids=["raises", "exits", "cancelled", "large", "list", "object", "key", "infinite"],
 )
 def test_what_cannot_be_redacted_is_not_kept(
     redact: Callable[[dict[str, Any]], Any],
@@ -132,11 +150,12 @@ def test_what_cannot_be_redacted_is_not_kept(
     """The row is written without it, and the log says why, but not with whose words."""
     with Emulator() as emulator:
         kit = kit_of(emulator, sqlite, redact=redact)
-        kit.client.complete("my PIN is 9876")
+        for _ in range(2):
+            kit.client.complete("my PIN is 9876")
         kit.close()
-    (row,) = read(sqlite)
-    assert (row["content"], row["status"]) == (None, "finished")
-    assert row["cost_usd"] is not None
+    for row in read(sqlite):
+        assert (row["content"], row["status"]) == (None, "finished")
+        assert row["cost_usd"] is not None
     assert f"the content of a call is not kept: ledger.redact failed ({said}, " in caplog.text
     assert ".py:" in caplog.text
     assert "9876" not in caplog.text
@@ -173,19 +192,65 @@ def test_it_is_redacted_once_and_waits_in_the_outbox_as_it_is_kept(tmp_path: Pat
     assert calls == [1]
 
 
+def test_who_does_not_wait_writes_without_it(sqlite: str) -> None:
+    """While one thread redacts, another that writes the same row goes on; the first one's is kept."""
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(content: dict[str, Any]) -> dict[str, Any]:
+        entered.set()
+        assert go.wait(30)
+        return content
+
+    content = Content(ASKED, None, slow)
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(content.kept))
+    thread.start()
+    assert entered.wait(30)
+    assert content.kept is None
+    go.set()
+    thread.join()
+    assert found == [content.kept] == [{**ASKED, "answer": None}]
+
+
 def test_an_outbox_that_fills_up_keeps_rows_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its room is for the money: content is left out from a quarter on."""
-    outbox = Outbox(tmp_path, database="db", worker=lambda: "me", limit=10_000)
-    for name in ("one", "two"):
-        outbox.write([opening(name)], [closing(name, content={"text": "x" * 2500})])
+    """Its room is for the money: content that would go beyond a quarter is left out, however large it is."""
+    outbox = Outbox(tmp_path, database="db", worker=lambda: "me", limit=20_000)
+    for name, size in (("large", 99_000), ("one", 1500), ("two", 2500)):
+        outbox.write([opening(name)], [closing(name, content={"text": "x" * size})])
     outbox.close()
     (file,) = tmp_path.iterdir()
     ends = [row for row in decode(file.read_bytes()) if isinstance(row, Closing)]
-    assert [row.content is None for row in ends] == [False, True]
-    assert [row.cost for row in ends] == [closing().cost] * 2
-    assert f"the outbox {file} fills up" in caplog.text
+    assert [row.content is None for row in ends] == [True, False, True]
+    assert [row.cost for row in ends] == [closing().cost] * 3
+    assert "fills up: rows are kept without what was asked and answered" in caplog.text
+
+
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("hosts", [False, True])
+def test_content_that_a_database_refuses_costs_nothing_else(
+    hosts: bool, final: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The row has its tokens and its cost."""
+
+    class Refuses(MemoryStore):
+        def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+            if any(row.content is not None for row in closings):
+                raise RowRejected("the row does not fit")
+            super().write(openings, closings)
+
+    store = Refuses()
+    with writing(store) as writer:
+        ledger: Any = HostLedger(store, from_async=asyncio.to_thread) if hosts else writer
+        end = closing(content={"text": "x"})
+        if final:
+            ledger.record(opening(), end)
+        else:
+            ledger.begin(opening())
+            ledger.finish(end)
+    assert store.closings == [closing()]
+    assert "without what was asked and answered: the row does not fit" in caplog.text
 
 
 def nowhere(content: dict[str, Any]) -> None:

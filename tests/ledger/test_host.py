@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,27 @@ def test_what_waits_outlives_an_error_of_any_kind(file: Engine) -> None:
     store.fails = False
     ledger.begin(opening("three"))
     assert statuses(file) == ["finished", "started"]
+
+
+@pytest.mark.parametrize("fault", ["row", "table"])
+def test_no_error_shows_a_row(fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whose values the host's engine, unlike ours, would put into its message."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'host.db'}")
+    store = EngineStore(engine, worker=WorkerName())
+    store.write([opening()], [])
+    with engine.begin() as connection:
+        if fault == "table":
+            connection.exec_driver_sql("ALTER TABLE llmkit_usage RENAME TO gone")
+        else:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER no BEFORE UPDATE ON llmkit_usage BEGIN SELECT RAISE(ABORT, 'no'); END"
+            )
+    end = closing(content={"messages": [{"role": "user", "content": "canary-prompt"}]})
+    with pytest.raises(LedgerUnavailable) as raised:
+        store.write([], [end])
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
+    ledger = HostLedger(store, from_async=asyncio.to_thread)
+    with pytest.raises(LedgerUnavailable):
+        ledger.finish(end)
+    assert "canary" not in caplog.text
+    engine.dispose()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmkit import LedgerUnavailable
+from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.testing import Behaviour, Emulator
 from support.kits import ASYNC_TRANSPORTS, make_kit
 from support.ledger import read
@@ -85,6 +86,9 @@ def test_where_calls_are_refused_meanwhile(database: str, outage: Outage, folder
                     kit.client.complete("Say hi")
         assert len(emulator.requests) == 1
         emulator.behaviour = Behaviour(tokens=1)
+        books = kit.ledger
+        assert isinstance(books, OutboxLedger)
+        wait_for(lambda: books._keeper().away, None)
         kit.client.complete("Say hi")
         kit.close()
     finished = [row for row in read(database) if row["status"] == "finished"]

@@ -20,7 +20,7 @@ from llmkit.ledger.outbox import open as opening_module
 from llmkit.ledger.outbox.keeper import Keeper
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import doubts
-from llmkit.ledger.outbox.records import decode
+from llmkit.ledger.outbox.records import decode, encode
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, RowRejected
 from support.forks import needs_fork
@@ -220,7 +220,7 @@ def test_a_closing_that_the_store_fails_to_take_is_kept(tmp_path: Path) -> None:
 
 def test_who_would_rather_not_call_is_refused(tmp_path: Path) -> None:
     """With the store's own reason; the ends of calls that were made are kept all the same."""
-    with books(tmp_path, refuses=True, retry_every=60) as made:
+    with books(tmp_path, refuses=True) as made:
         made.ledger.begin(opening("one"))
         made.down.down.set()
         for name in ("two", "three"):
@@ -230,8 +230,23 @@ def test_who_would_rather_not_call_is_refused(tmp_path: Path) -> None:
         made.ledger.record(opening("refused"), closing("refused", status="refused"))
         assert [row.call_id for row in made.waiting if row] == ["one", "refused", "refused"]
         made.down.down.clear()
+        wait_for(lambda: made.ledger._keeper().away, None)
         made.ledger.begin(opening("four"))
     assert (made.openings, made.closings) == (["one", "four", "refused"], ["one", "refused"])
+
+
+def test_who_would_rather_not_call_does_not_wait_for_a_store_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is known to be away, calls are refused without asking it."""
+    monkeypatch.setattr(module, "PATIENCE_BEFORE_REFUSAL", 0.05)
+    with books(tmp_path, refuses=True, retry_every=60) as made:
+        made.store.gate.clear()
+        for name in ("one", "two", "three"):
+            with pytest.raises(LedgerUnavailable, match="did not answer within"):
+                made.ledger.begin(opening(name))
+        assert made.store.entered.acquire(timeout=30)
+        assert not made.store.entered.acquire(blocking=False)
 
 
 def test_where_neither_takes_it_the_call_is_refused(tmp_path: Path) -> None:
@@ -344,6 +359,54 @@ def test_whoever_waits_for_a_transaction_does_not_ask_without_pause(tmp_path: Pa
     assert keeper._patience() > 0
 
 
+def test_when_the_outbox_is_looked_through_and_when_it_is_swept(tmp_path: Path) -> None:
+    """Files of others at the start and every minute; rows of the dead when this process knows who lives, and then every ten minutes."""
+    swept: list[float] = []
+    looked: list[float] = []
+    now = [0.0]
+
+    class Store(MemoryStore):
+        def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
+            assert (silent, every) == (180.0, 600.0)
+            swept.append(now[0])
+            return None
+
+        def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+            looked.append(now[0])
+
+    outbox = Outbox(tmp_path, database="db", worker=lambda: "me")
+    keeper = Keeper(
+        Store(),
+        outbox,
+        retry_every=1.0,
+        scan_every=60.0,
+        sweep_every=600.0,
+        silent=180.0,
+        clock=lambda: now[0],
+    )
+    for second in range(0, 1000, 10):
+        now[0] = float(second)
+        if second % 30 == 0:
+            (tmp_path / f"{outbox.prefix}dead.outbox").write_bytes(encode(opening("one")))
+        keeper._step()
+        assert keeper._patience() > 0
+    assert swept == [180.0, 780.0]
+    assert looked == [float(second) for second in range(0, 1000, 60)]
+
+
+def test_a_store_that_fails_as_the_files_of_others_are_written_is_away(tmp_path: Path) -> None:
+    """What is in them waits, and so do new rows."""
+    made = Books(tmp_path)
+    (tmp_path / f"{made.outbox.prefix}dead.outbox").write_bytes(encode(opening("one")))
+    made.down.down.set()
+    keeper = Keeper(
+        made.spare, made.outbox, retry_every=1.0, scan_every=60.0, sweep_every=600.0, silent=180.0
+    )
+    keeper._step()
+    assert keeper.away is not None
+    assert len(made.waiting) == 1
+
+
 def test_a_store_is_asked_whether_it_serves_again(tmp_path: Path) -> None:
     """Where no row waits that it could be tried with: it stays away until it says so."""
     with books(tmp_path, refuses=True) as made:
@@ -444,7 +507,7 @@ def test_the_log_says_where_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         caplog.clear()
         ledger = {"database": f"sqlite:///{tmp_path / 'app.db'}", "outbox": outbox}
         Kit({"models": {"default": "openai:m"}, "ledger": ledger}).close()
-        assert f"rows wait in {folder} while the ledger's database is away" in caplog.text
+        assert f"if the ledger's database is away, rows will wait in {folder}" in caplog.text
 
 
 def test_a_fault_of_the_store_ends_no_thread(

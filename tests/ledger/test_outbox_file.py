@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.outbox import file as file_module
 from llmkit.ledger.outbox.drain import drain, drain_abandoned
 from llmkit.ledger.outbox.file import OutboxFile
 from llmkit.ledger.outbox.folder import abandoned, default_folder, fleeting, is_writable, prefix_of
@@ -163,20 +164,80 @@ def test_a_torn_last_line_is_left_out_and_said(
     store = MemoryStore()
     assert drain_abandoned(tmp_path, prefix_of("db"), store) is None
     assert [row.call_id for openings, _ in store.groups for row in openings] == ["one"]
-    assert f"1 lines of the outbox {path} cannot be read" in caplog.text
+    assert f"the last line of the outbox {path} is left out" in caplog.text
     assert files(tmp_path) == []
 
 
-def test_a_spoilt_line_harms_no_other(tmp_path: Path) -> None:
-    """Zeros that a power cut left, or a letter that a disk changed."""
+def test_a_spoilt_line_harms_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Zeros that a power cut left, a letter that a disk changed, or what another version says: the file is kept aside."""
     lines = [encode(opening("one")), encode(opening("two")), encode(opening("three"))]
     lines[1] = lines[1].replace(b"two", b"tvo")
-    (tmp_path / f"{prefix_of('db')}dead.outbox").write_bytes(
-        lines[0] + lines[1] + b"\0" * 50 + b"\n" + lines[2]
-    )
+    path = tmp_path / f"{prefix_of('db')}dead.outbox"
+    whole = lines[0] + lines[1] + b"\0" * 50 + b"\n" + lines[2]
+    path.write_bytes(whole)
     store = MemoryStore()
     assert drain_abandoned(tmp_path, prefix_of("db"), store) is None
     assert [row.call_id for openings, _ in store.groups for row in openings] == ["one", "three"]
+    assert f"2 lines of the outbox {path} cannot be read" in caplog.text
+    (aside,) = files(tmp_path)
+    assert (aside.name, aside.read_bytes()) == (f"{path.name}.unreadable", whole)
+    assert drain_abandoned(tmp_path, prefix_of("db"), store) is None
+    assert len(store.groups) == 1
+
+
+def test_a_living_process_keeps_a_spoilt_file_aside(tmp_path: Path) -> None:
+    """And goes on with another one."""
+    outbox, store = box(tmp_path), MemoryStore()
+    outbox.write([opening("one")], [])
+    outbox.file.append(b"nonsense\n")
+    assert drain(outbox.file, store) is None
+    outbox.write([opening("two")], [])
+    names = [path.name for path in files(tmp_path)]
+    assert [name.endswith(".unreadable") for name in names] == [True, False]
+    assert drain(outbox.file, store) is None
+    assert [path.name for path in files(tmp_path)] == names[:1]
+    assert [row.call_id for openings, _ in store.groups for row in openings] == ["one", "two"]
+
+
+def test_a_file_that_cannot_be_deleted_is_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process's own, and that of a dead one: nothing is written twice, and nothing stops for it."""
+    outbox, store = box(tmp_path), MemoryStore()
+    outbox.write([opening("one")], [])
+    dead = tmp_path / f"{prefix_of('db')}dead.outbox"
+    dead.write_bytes(encode(opening("two")))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for _ in range(2):
+        assert drain(outbox.file, store) is None
+        assert drain_abandoned(tmp_path, prefix_of("db"), store) is None
+    assert [row.call_id for openings, _ in store.groups for row in openings] == ["one", "two"]
+    assert [path.stat().st_size for path in files(tmp_path)] == [0, 0]
+    assert f"{dead} is empty, but cannot be deleted: Operation not permitted" in caplog.text
+    outbox.write([opening("three")], [])
+    assert drain(outbox.file, store) is None
+    assert store.groups[-1] == ([opening("three")], [])
+
+
+def test_rows_whose_file_was_deleted_wait_for_a_new_one(tmp_path: Path) -> None:
+    """Though none can be made for a while: they are still there, and written when there is one, or the store is back."""
+    folder = tmp_path / "box"
+    outbox, store = box(folder), MemoryStore()
+    outbox.write([opening("one")], [])
+    for path in files(folder):
+        path.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    with pytest.raises(LedgerUnavailable, match="cannot be written"):
+        outbox.write([opening("two")], [])
+    folder.unlink()
+    outbox.write([opening("three")], [])
+    assert drain(outbox.file, store) is None
+    assert store.groups == [([opening("one"), opening("three")], [])]
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:
@@ -354,3 +415,51 @@ def test_threads_may_share_a_file(tmp_path: Path) -> None:
     written = [row.call_id for rows, _ in store.groups for row in rows]
     assert sorted(written) == sorted(f"{name}-{number}" for name in "abcd" for number in range(50))
     assert file.waiting == 0
+
+
+def test_a_file_whose_rows_the_store_does_not_take_stays(tmp_path: Path) -> None:
+    """It is written when the store is back, and so are the files after it."""
+    for name in ("a", "b"):
+        path = tmp_path / f"{prefix_of('db')}dead-{name}.outbox"
+        path.write_bytes(encode(opening(name)) + encode(closing(name)))
+    down = Down()
+    store = MemoryStore(down)
+    down.down.set()
+    error = drain_abandoned(tmp_path, prefix_of("db"), store)
+    assert error is not None
+    assert "the server is gone" in str(error)
+    assert len(files(tmp_path)) == 2
+    down.down.clear()
+    assert drain_abandoned(tmp_path, prefix_of("db"), store) is None
+    assert files(tmp_path) == []
+    assert [row.call_id for openings, _ in store.groups for row in openings] == ["a", "b"]
+
+
+def test_rows_are_on_the_disk_before_a_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group, and the name of a new file."""
+    synced: list[str] = []
+
+    def sync(number: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{number}") if sys.platform == "linux" else "")
+        os.fsync(number)
+
+    monkeypatch.setattr(file_module, "_sync", sync)
+    folders: list[Path] = []
+    sync_folder = file_module._sync_folder
+    monkeypatch.setattr(
+        file_module, "_sync_folder", lambda path: (folders.append(path), sync_folder(path))
+    )
+    outbox = box(tmp_path)
+    outbox.write([opening("one"), opening("two")], [closing("one")])
+    outbox.write([], [closing("two")])
+    assert len(synced) == 2
+    assert folders == [tmp_path]
+    outbox.close()
+
+
+def test_its_size_by_default(tmp_path: Path) -> None:
+    """64 MiB, as the README says."""
+    outbox = Outbox(tmp_path, database="db", worker=lambda: "me")
+    assert outbox.file._limit == 64 * 1024 * 1024

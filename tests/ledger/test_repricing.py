@@ -15,7 +15,7 @@ from llmkit.ledger.base import Maintained
 from llmkit.ledger.outbox.records import decode, encode
 from llmkit.ledger.repricing import Repriced, reprice
 from llmkit.ledger.row import unsent
-from llmkit.policy.pricing import Prices
+from llmkit.policy.pricing import Priced, Prices
 from llmkit.usage import Billing, Usage
 from support.ledger import START, closing, opening
 
@@ -259,3 +259,12 @@ def test_what_the_price_hangs_on_waits_in_the_outbox(maintained: Maintained) -> 
     maintained.write(rows[:1], rows[1:])  # type: ignore[arg-type]  # as they were written
     (row,) = maintained.closed(since=None, after=0, limit=9)
     assert asdict(row.billing) == asdict(billing)
+
+
+def test_an_end_that_comes_meanwhile_counts(maintained: Maintained) -> None:
+    """Its cost is of more tokens than were read."""
+    maintained.write([opening()], [closing(status="lost", cost=COST)])
+    (row,) = maintained.closed(since=None, after=0, limit=9)
+    maintained.write([], [closing(cost=DEARER)])
+    maintained.set_costs([(row, Priced(COST, "settings"))])
+    assert prices_of(maintained)["call-1"][0] == DEARER

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Maintained, NoLedgerYet
 from llmkit.ledger.queries import Dialect, Query
-from llmkit.ledger.retention import Ask, Pruned, prune
+from llmkit.ledger.retention import Ask, Pruned, find_old, prune, prune_rows
 from llmkit.ledger.sql import EngineStore
 from llmkit.ledger.upkeep import Upkeep
 from support.ledger import START, closing, opening
@@ -91,8 +91,8 @@ def test_the_rows_before_a_moment_go(maintained: Maintained, batch: int) -> None
 def test_the_oldest_go_first(maintained: Maintained) -> None:
     """Two at a time, in the order in which their calls began; of those that began at once any."""
     fill(maintained)
-    found, gone = Pruned(2, None), []
-    while found.rows == 2:
+    found, gone = Pruned(2, 0, None), []
+    while found.found == 2:
         before = left(maintained)
         found = maintained.prune(MOMENT, content_only=False, limit=2, after=found.after)
         gone.append(before - left(maintained))
@@ -121,16 +121,19 @@ def test_the_content_goes_and_the_rows_stay(maintained: Maintained, batch: int) 
     assert maintained.count_old(MOMENT, content_only=False) == 8
 
 
-def test_open_rows_go_too(maintained: Maintained) -> None:
-    """A call that began so long ago has no end that anybody waits for."""
+def test_open_rows_stay(maintained: Maintained) -> None:
+    """A call goes on there, or its process has died: then it is lost first."""
     maintained.write([opening("open")], [])
+    assert maintained.count_old(MOMENT, content_only=False) == 0
+    assert prune(maintained, MOMENT) == 0
+    assert left(maintained) == {"open"}
+    maintained.write([], [closing("open", status="lost")])
     assert prune(maintained, MOMENT) == 1
-    assert left(maintained) == set()
 
 
 def test_an_end_that_comes_too_late_harms_nothing(maintained: Maintained) -> None:
     """The row stays deleted, and the others of its group are written."""
-    maintained.write([opening("open")], [])
+    maintained.write([opening("open")], [closing("open", status="lost")])
     prune(maintained, MOMENT)
     maintained.write(
         [opening("new", started_at=MOMENT)], [closing("open"), closing("new", status="failed")]
@@ -213,3 +216,15 @@ def test_a_host_without_a_table(tmp_path: Path) -> None:
     assert len(later.closed(since=None, after=0, limit=1)) == 1
     assert prune(later, MOMENT) == 1
     engine.dispose()
+
+
+def test_two_who_prune_at_once_count_each_row_once(maintained: Maintained) -> None:
+    """Whoever comes second to a row has not pruned it."""
+    assert isinstance(maintained, Upkeep)
+    fill(maintained, content=CONTENT)
+    for content_only in (True, False):
+        found = maintained.ask(find_old, MOMENT, content_only=content_only, limit=99, after=None)
+        counts = [
+            maintained.ask(prune_rows, found.ids, content_only=content_only) for _ in range(2)
+        ]
+        assert counts == [len(OLD), 0]

@@ -141,6 +141,8 @@ def test_some_rows_are_chosen(store: Store) -> None:
         ({"where": {"tenant": "acme", "user": "42"}}, []),
         ({"where": {"status": "finished"}}, ["one"]),
         ({"where": {"alias": "fast", "provider": "anthropic", "model": "other"}}, ["three"]),
+        ({"where": {"model": "anthropic:other"}}, ["three"]),
+        ({"where": {"model": "openai:other"}}, []),
         ({"where": {"tag:feature": "search"}}, ["one"]),
         ({"where": {"tag:feature": None}, "since": START}, ["three", "two"]),
     ]

@@ -26,7 +26,7 @@ from llmkit.ledger.outbox.records import encode
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Progress
 from llmkit.ledger.schema import workers
-from llmkit.ledger.sql import SQLStore, open_with_outbox
+from llmkit.ledger.sql import EngineStore, SQLStore, open_with_outbox
 from llmkit.usage import Usage
 from support.ledger import closing, opening, read
 from support.processes import environ
@@ -46,17 +46,17 @@ class Clock:
         return self.now
 
 
-def age(store: Store, worker: str) -> None:
+def age(store: Store, worker: str, seen_at: datetime = LONG_AGO) -> None:
     """Let a process have been silent for an hour."""
     if isinstance(store, SQLStore):
         with store.engine.begin() as connection:
             connection.execute(
-                sa.update(workers).where(workers.c.name == worker).values(seen_at=LONG_AGO)
+                sa.update(workers).where(workers.c.name == worker).values(seen_at=seen_at)
             )
         return
     from llmkit_django.models import Worker
 
-    Worker.objects.filter(name=worker).update(seen_at=LONG_AGO)
+    Worker.objects.filter(name=worker).update(seen_at=seen_at)
 
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("django", marks=pytest.mark.django_db)])
@@ -138,6 +138,57 @@ def test_what_a_lost_row_has_so_far_is_written_down(new_store: NewStore) -> None
     )
     (row,) = slow.recent(1)
     assert (row["status"], row["output_tokens"]) == ("lost", 7)
+
+
+def test_what_was_seen_in_the_future_counts_for_nothing(new_store: NewStore) -> None:
+    """The clock was set back: neither a process that has died since then nor whoever swept last is taken for alive."""
+    dead, sweeper = new_store("dead"), new_store("other")
+    begin(dead, "one")
+    assert sweeper.sweep(silent=1800) == 0
+    for name in ("dead", "sweeper"):
+        age(dead, name, datetime.now(UTC) + timedelta(hours=1))
+    assert sweeper.sweep(silent=1800, every=600) == 1
+    assert statuses(dead) == {"one": "lost"}
+
+
+def test_rows_of_a_hosts_connection_have_a_day(new_store: NewStore) -> None:
+    """Nobody says for them that they live: a call of some minutes is not lost."""
+    sweeper = new_store("other")
+    if isinstance(sweeper, SQLStore):
+        host: Store = EngineStore(sweeper.engine, worker=lambda: "app")
+    else:
+        from llmkit_django.store import DjangoStore
+
+        host = DjangoStore(lambda: "app", own=False)
+    begin(host, "one")
+    yesterday = datetime.now(UTC) - timedelta(days=1, minutes=1)
+    host.write([opening("old", started_at=yesterday)], [])
+    assert sweeper.sweep(silent=60) == 1
+    assert statuses(sweeper) == {"one": "started", "old": "lost"}
+    assert {row["worker"] for row in sweeper.recent(9)} == {"host:app"}
+
+
+def names(store: Store) -> set[str]:
+    """Return the workers that are known."""
+    if isinstance(store, SQLStore):
+        with store.engine.connect() as connection:
+            return set(connection.execute(sa.select(workers.c.name)).scalars())
+    from llmkit_django.models import Worker
+
+    return set(Worker.objects.values_list("name", flat=True))
+
+
+def test_the_dead_are_forgotten_after_a_day(new_store: NewStore) -> None:
+    """Not while a row of theirs is open, nor is the lease of who sweeps."""
+    gone, open_, sweeper = new_store("gone"), new_store("open"), new_store("other")
+    gone.write([opening("one")], [closing("one")])
+    begin(open_, "two")
+    assert sweeper.sweep(silent=10**7) == 0
+    before = datetime.now(UTC) - timedelta(days=1, minutes=1)
+    for name in ("gone", "open", "sweeper"):
+        age(gone, name, before)
+    assert sweeper.sweep(silent=10**7) == 0
+    assert names(sweeper) == {"open", "sweeper"}
 
 
 def test_an_end_that_comes_after_all_counts(new_store: NewStore) -> None:
@@ -224,7 +275,7 @@ def test_a_row_of_a_version_that_noted_nothing(new_store: NewStore) -> None:
     old._noted = {"old": time.monotonic()}  # type: ignore[attr-defined]  # as if it had
     if isinstance(old, SQLStore):
         old._connect()
-        old._statements._noted_at = time.monotonic()
+        old._rows._noted_at = time.monotonic()
     begin(old, "hour")
     old.write([opening("now", started_at=datetime.now(UTC))], [])
     assert sweeper.sweep(silent=60) == 1

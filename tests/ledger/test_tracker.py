@@ -94,9 +94,19 @@ def test_what_is_wrong_is_said(tracker: CostTracker) -> None:
     """With the remedy."""
     with pytest.raises(ConfigError, match="did you mean 'anthropic:claude-sonnet-4-5'"):
         tracker.record("claude-sonnet-4-5", TOKENS)
+    with pytest.raises(TypeError, match="a user or tenant has to be an id"):
+        tracker.report(where={"user": 1.5})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="model has to be a text or None, not a int"):
+        tracker.report(where={"model": 3})
+    with pytest.raises(ValueError, match="there is no status 'finish'; did you mean 'finished'"):
+        tracker.report(where={"status": "finish"})
+    with pytest.raises(ValueError, match="since and until need a time zone"):
+        tracker.report(since="2026-05-31")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"'tenant'; pass user=llmkit.Caller"):
+        tracker.record(MODEL, TOKENS, tenant="acme")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="unexpected keyword argument 'usr'"):
         tracker.record(MODEL, TOKENS, usr="7")  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="a user has to be an id"):
+    with pytest.raises(TypeError, match="a user or tenant has to be an id"):
         tracker.record(MODEL, TOKENS, user=object())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="calls cannot be grouped by 'days'; did you mean 'day'"):
         tracker.report("days")
@@ -113,6 +123,43 @@ def test_what_is_wrong_is_said(tracker: CostTracker) -> None:
         writing(MemoryStore()) as writer,
     ):
         CostTracker(writer).report()
+
+
+@pytest.mark.parametrize(
+    ("usage", "options", "said"),
+    [
+        ({"input_tokens": 1}, {}, "usage has to be a llmkit.Usage"),
+        (Usage(input_tokens=1.5), {}, "whole numbers or None"),  # type: ignore[arg-type]
+        (TOKENS, {"status": "done"}, "status has to be one of finished, failed"),
+        (TOKENS, {"status": "started"}, "status has to be one of finished, failed"),
+        (TOKENS, {"started_at": datetime(2026, 5, 1)}, "started_at has to be a datetime with a"),
+        (TOKENS, {"finished_at": "today"}, "finished_at has to be a datetime with a time zone"),
+        (TOKENS, {"conversation": 7}, "conversation has to be a text"),
+        (TOKENS, {"request_id": 7}, "request_id has to be a text"),
+        (TOKENS, {"run_id": 7}, "run_id has to be a text"),
+        (TOKENS, {"streamed": "yes"}, "streamed has to be True or False"),
+        (TOKENS, {"tags": {"job": 7}}, "tags has to be a dict of texts"),
+        (TOKENS, {"billing": None}, "billing has to be a llmkit.usage.Billing"),
+    ],
+)
+def test_what_no_column_takes_is_refused_at_once(
+    usage: Any, options: dict[str, Any], said: str, sqlite: str
+) -> None:
+    """It is said to whoever passes it, and nothing is written."""
+    tracker = CostTracker(sqlite)
+    with pytest.raises((TypeError, ValueError), match=said):
+        tracker.record(MODEL, usage, **options)
+    assert tracker.totals == Sum()
+    tracker.close()
+
+
+def test_ids_are_numbers_too(tracker: CostTracker) -> None:
+    """As where calls are made; an empty text is nobody, and no tenant."""
+    tracker.record(MODEL, TOKENS, user=7)
+    tracker.record(MODEL, TOKENS, user=Caller(user=8, tenant=5))
+    tracker.record(MODEL, TOKENS, user=Caller(user=8, tenant=""))
+    for where in ({"user": 7}, {"user": "7"}, {"tenant": 5}, {"tenant": "", "user": 8}):
+        assert tracker.report(where=where).total.calls == 1
 
 
 def test_a_kit_has_one(database: str) -> None:
@@ -175,9 +222,9 @@ def test_users_see_their_own(sqlite: str) -> None:
             name = f"{number}-{tenant}"
             row = opening(name, started_at=at, user_key="7" * 300, tenant=tenant)
             kit.ledger.record(row, closing(name, cost=Decimal("0.1")))
-    status, both = own(kit, "7" * 300)
-    assert (status, both["today"]["calls"], both["month"]["calls"]) == (200, 2, 6)
-    assert both["month"]["cost_usd"] == "0.600000000"
+    status, mine = own(kit, "7" * 300)
+    assert (status, mine["today"]["calls"], mine["month"]["calls"]) == (200, 1, 3)
+    assert mine["month"]["cost_usd"] == "0.300000000"
     status, theirs = own(kit, Caller(user="7" * 300, tenant="acme"))
     assert (status, theirs["today"]["calls"], theirs["month"]["calls"]) == (200, 1, 3)
     assert own(kit, "8")[1]["month"]["calls"] == 0
@@ -199,6 +246,7 @@ def test_records_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "llm.db").write_text("no database")
     kit = Kit({"models": {"default": MODEL}, "ledger": {"database": url}})
     status, said = own(kit, "7")
-    assert status == 503
+    assert (status, said["error"]["type"]) == (503, "ledger_unavailable")
+    assert said["error"]["message"] == "this app cannot read its records now"
     assert "llm.db" not in json.dumps(said)
     kit.close()

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger import open_ledger
+from llmkit.ledger import open_ledger, open_store
 from llmkit.ledger.database import database_url, new_engine
 from llmkit.ledger.schema import metadata, usage
 from llmkit.ledger.sql import EngineStore
@@ -65,6 +65,19 @@ def test_tables_of_an_earlier_version(database: str) -> None:
     writer.close()
     assert shape(engine) == today
     assert [row["status"] for row in read(database)] == ["x", "finished"]
+    engine.dispose()
+
+
+def test_a_table_that_is_only_read_says_what_brings_it_up_to_date(database: str) -> None:
+    """Reading changes nothing."""
+    engine = new_engine(database_url(database))
+    make_earlier(engine)
+    before = shape(engine)
+    with pytest.raises(
+        LedgerUnavailable, match="is of an earlier version of llmkit.* llmkit sweep"
+    ):
+        open_store(database).recent(1)
+    assert shape(engine) == before
     engine.dispose()
 
 

@@ -54,6 +54,7 @@ class MemoryStore:
             self._changed.notify_all()
 
     def note(self, progress: Sequence[Progress]) -> None:
+        self._fail([])
         self.notes.append(list(progress))
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
@@ -88,7 +89,11 @@ class MemoryStore:
             for row in rows
             if (selection.since is None or row["started_at"] >= selection.since)
             and (selection.until is None or row["started_at"] < selection.until)
-            and all(_word(row, name, UTC) == value for name, value in selection.where.items())
+            and all(
+                _word(row, name, UTC) == value
+                or (name == "model" and f"{row['provider']}:{row['model']}" == value)
+                for name, value in selection.where.items()
+            )
         ]
 
     def close(self) -> None:

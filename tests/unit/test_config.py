@@ -77,6 +77,10 @@ def test_price_zero_is_free() -> None:
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
+        (
+            {"ledger": {"store_content": "yes"}},
+            "ledger.store_content: Input should be a valid boolean",
+        ),
         ({"cache": {"ttl": 3600}}, "cache is not supported by this version; remove it"),
         ({"namespace": "shop"}, "namespace is not supported by this version; remove it"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),

@@ -12,7 +12,7 @@ from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Sink
 from llmkit.ledger.entry import Entry, may_be_taken_yet
 from llmkit.ledger.groups import write_group
-from llmkit.ledger.outbox.file import lines_at
+from llmkit.ledger.outbox.file import ASIDE, lines_at, remove
 from llmkit.ledger.outbox.folder import abandoned
 from llmkit.ledger.outbox.locks import Descriptor
 from llmkit.ledger.outbox.records import decode
@@ -37,6 +37,9 @@ class Source(Protocol):
     def take(self, count: int) -> None:
         """Take the next so many bytes out."""
 
+    def spoil(self) -> None:
+        """Keep it aside at the end, because some of its lines cannot be read."""
+
 
 def drain(
     source: Source, store: Sink, written: Callable[[list[Opening | Closing]], None] | None = None
@@ -54,11 +57,19 @@ def drain(
     while data := source.read(CHUNK):
         rows = list(decode(data))
         sound = [row for row in rows if row is not None]
-        if len(sound) < len(rows):
+        torn = not data.endswith(b"\n") and rows[-1] is None
+        if torn:
             logger.error(
-                "%d lines of the outbox %s cannot be read, and are left out: their writer was killed, or they are spoilt",
-                len(rows) - len(sound),
+                "the last line of the outbox %s is left out: its writer was killed", source.place
+            )
+        if spoilt := len(rows) - len(sound) - torn:
+            source.spoil()
+            logger.error(
+                "%d lines of the outbox %s cannot be read: they are spoilt, or of another version of llmkit. The file is kept as %s%s",
+                spoilt,
                 source.place,
+                source.place.name,
+                ASIDE,
             )
         for _, error in write_group(store, [_entry(row) for row in sound]):
             if may_be_taken_yet(error):
@@ -74,11 +85,13 @@ def drain(
 def drain_abandoned(folder: Path, prefix: str, store: Sink) -> LedgerUnavailable | None:
     """Do the same with the files of processes that have ended."""
     for path, file in abandoned(folder, prefix):
-        logger.warning("rows of a process that has ended are written from %s", path)
-        error = drain(_Abandoned(path, file), store)
+        left = _Abandoned(path, file)
+        if left.has_rows:
+            logger.warning("rows of a process that has ended are written from %s", path)
+        error = drain(left, store)
         if error is not None:
             return error
-        path.unlink(missing_ok=True)
+        remove(path, file, aside=left.is_spoilt)
     return None
 
 
@@ -90,6 +103,16 @@ class _Abandoned:
         self._file = file
         self._size = os.fstat(file.number).st_size
         self._taken = 0
+        self.is_spoilt = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether anything is in it: it may be empty, and nobody be allowed to delete it."""
+        return self._size > 0
+
+    def spoil(self) -> None:
+        """Take note of lines that cannot be read."""
+        self.is_spoilt = True
 
     def read(self, size: int) -> bytes:
         """Read the next lines; the last one may be torn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -9,9 +10,13 @@ from pathlib import Path
 
 from llmkit.ledger.outbox.locks import Descriptor, is_at, try_lock
 
+logger = logging.getLogger("llmkit.ledger")
+
 # Read by others than its owner's user, a row could tell who asked which model when.
 _MODE = 0o600
 _FOLDER_MODE = 0o700
+# What is added to the name of a file with lines that cannot be read.
+ASIDE = ".unreadable"
 _FLAGS = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _sync = getattr(os, "fdatasync", os.fsync)
 
@@ -40,6 +45,7 @@ class OutboxFile:
         self._file: Descriptor | None = None
         self._size = 0
         self._taken = 0
+        self._spoilt = False
 
     @property
     def place(self) -> Path:
@@ -66,7 +72,10 @@ class OutboxFile:
                 _write(file.number, data)
                 _sync(file.number)
             except OSError:
-                os.ftruncate(file.number, self._size)
+                try:
+                    os.ftruncate(file.number, self._size)
+                except OSError:  # half a line stays, and is left out when it is read
+                    self._size = os.fstat(file.number).st_size
                 raise
             self._size += len(data)
 
@@ -84,6 +93,10 @@ class OutboxFile:
             if self._taken >= self._size:
                 self._remove()
 
+    def spoil(self) -> None:
+        """Keep the file aside when it is taken out, because some of its lines cannot be read."""
+        self._spoilt = True
+
     def close(self) -> None:
         """Let go of the file. What is in it is there for whoever finds its lock free."""
         with self._lock:
@@ -94,13 +107,19 @@ class OutboxFile:
         file, path = self._file, self._path
         if file is not None and path is not None and is_at(file.number, path):
             return file
+        # The new one has everything before the old one is let go: that may be all there is of these rows.
         rest = b"" if file is None else _read_at(file.number, self._taken, self.waiting)
+        new_path, made = self._make()
+        try:
+            if rest:
+                _write(made.number, rest)
+                _sync(made.number)
+        except OSError:
+            made.close()
+            new_path.unlink(missing_ok=True)
+            raise
         self._forget()
-        self._path, made = self._make()
-        self._file, self._size, self._taken = made, 0, 0
-        if rest:
-            _write(made.number, rest)
-            self._size = len(rest)
+        self._path, self._file, self._size = new_path, made, len(rest)
         return made
 
     def _make(self) -> tuple[Path, Descriptor]:
@@ -115,15 +134,34 @@ class OutboxFile:
             file.close()
 
     def _remove(self) -> None:
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-        self._forget()
+        if (
+            self._file is None
+            or self._path is None
+            or remove(self._path, self._file, aside=self._spoilt)
+        ):
+            self._forget()
+        self._size = self._taken = 0
+        self._spoilt = False
 
     def _forget(self) -> None:
         if self._file is not None:
             self._file.close()
         self._file, self._path = None, None
         self._size = self._taken = 0
+
+
+def remove(path: Path, file: Descriptor, *, aside: bool) -> bool:
+    """Delete a file whose lock we have, or keep it aside under another name; empty it where neither may be done. Say whether it is gone."""
+    try:
+        if aside:
+            path.rename(path.with_name(f"{path.name}{ASIDE}"))
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        os.ftruncate(file.number, 0)
+        logger.warning("%s is empty, but cannot be deleted: %s", path, error.strerror)
+        return False
+    return True
 
 
 def lines_at(number: int, start: int, end: int, size: int) -> bytes:

@@ -14,6 +14,7 @@ from llmkit.ledger.held import LOOK_EVERY
 from llmkit.ledger.outbox.drain import drain, drain_abandoned
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening
+from llmkit.tracebacks import place_of
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -26,6 +27,7 @@ class Keeper:
     Args:
         store: where the rows go. The thread's own.
         outbox: where they come from.
+        refuses: whether calls are refused while the store is away; only for the log.
         retry_every: how often a store that is away is tried, in seconds.
         scan_every: how often files of processes that have ended are looked for, in seconds.
         sweep_every: how often rows of processes that have died are looked for, over all hosts, in seconds.
@@ -41,6 +43,7 @@ class Keeper:
         store: Store,
         outbox: Outbox,
         *,
+        refuses: bool = False,
         retry_every: float,
         scan_every: float,
         sweep_every: float,
@@ -49,6 +52,7 @@ class Keeper:
     ) -> None:
         self._store = store
         self._outbox = outbox
+        self._refuses = refuses
         self._retry_every = retry_every
         self._scan_every = scan_every
         self._clock = clock
@@ -81,7 +85,9 @@ class Keeper:
             is_new, self._away = self._away is None, error
             self._try_at = self._clock() + self._retry_every
             self._wake()
-        if is_new:
+        if is_new and self._refuses:
+            logger.warning("calls are refused until the ledger's database is back: %s", error)
+        elif is_new:
             logger.warning("rows go to the outbox in %s: %s", self._outbox.folder, error)
         return is_new
 
@@ -146,9 +152,12 @@ class Keeper:
             pause = 0.0
             try:
                 self._step()
-            except Exception:  # the thread outlives it, or the outbox would never be empty again
-                logger.exception(
-                    "the outbox in %s could not be looked through", self._outbox.folder
+            # The thread outlives it, or the outbox would never be empty again.
+            except Exception as error:  # noqa: BLE001
+                logger.error(  # noqa: TRY400  # it may quote a row
+                    "the outbox in %s could not be looked through: %s",
+                    self._outbox.folder,
+                    place_of(error),
                 )
                 pause = self._retry_every
             with self._changed:
@@ -209,7 +218,9 @@ class Keeper:
     def _ask(self) -> None:
         """See whether a store that is away serves again, where no row waits to be tried with."""
         try:
-            self._store.write([], [])
+            self._store.note(
+                []
+            )  # which writes: a database that is only read may be locked, or full
         except LedgerUnavailable as error:
             self.went_away(error)
             return
@@ -225,4 +236,4 @@ class Keeper:
             was_away, self._away = self._away, None
             self._wake()
         if was_away is not None:
-            logger.warning("the ledger's database is back: rows of the outbox are written to it")
+            logger.warning("the ledger's database is back")

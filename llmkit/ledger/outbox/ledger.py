@@ -65,6 +65,7 @@ class OutboxLedger:
             Keeper,
             spare,
             outbox,
+            refuses=refuses,
             retry_every=retry_every,
             scan_every=scan_every,
             sweep_every=sweep_every,
@@ -220,7 +221,7 @@ class OutboxLedger:
         keeper.flush(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what waits, as far as the store takes it; the rest is in the outbox, for the next process."""
+        """Write what waits, as far as the store takes it; the rest is in the outbox, for the next process. That may take a second more."""
         until = time.monotonic() + timeout
         self._writer.close(timeout)
         self._file.flush(max(1.0, until - time.monotonic()))
@@ -243,8 +244,8 @@ class OutboxLedger:
 
     def _open(self, opening: Opening, closing: Closing | None) -> None:
         keeper = self._keeper()
-        error = keeper.away
-        if error is None or self._refuses_row(closing):
+        error = self._away(keeper, closing)
+        if error is None:
             try:
                 self._writer.write(opening, closing)
             except LedgerUnavailable as failure:
@@ -258,8 +259,8 @@ class OutboxLedger:
 
     async def _aopen(self, opening: Opening, closing: Closing | None) -> None:
         keeper = self._keeper()
-        error = keeper.away
-        if error is None or self._refuses_row(closing):
+        error = self._away(keeper, closing)
+        if error is None:
             try:
                 await self._writer.awrite(opening, closing)
             except LedgerUnavailable as failure:
@@ -293,6 +294,17 @@ class OutboxLedger:
         if self._keeper().away is not None:
             return []  # they are in the outbox, which has room for rows alone
         return [row for ask in self._sources for row in ask()]
+
+    def _away(self, keeper: Keeper, closing: Closing | None) -> LedgerUnavailable | None:
+        """Return why the store is not asked; None if it is.
+
+        Raises:
+            LedgerUnavailable: the call is to be refused then.
+        """
+        error = keeper.away
+        if error is not None and self._refuses_row(closing):
+            raise LedgerUnavailable(error.message, hint=error.hint)
+        return error
 
     def _refuses_row(self, closing: Closing | None) -> bool:
         """Whether the store has to take a row: that of a call which is not made yet, where the app has asked for it."""

@@ -41,7 +41,7 @@ def with_outbox(
         worker: gives the name of this process.
     """
     folder = outbox_folder(settings, file)
-    logger.info("rows wait in %s while the ledger's database is away", folder)
+    logger.info("if the ledger's database is away, rows will wait in %s", folder)
     for doubt in doubts(folder, file):
         logger.warning("%s", doubt)
     outbox = Outbox(folder, database=database, worker=worker)

@@ -60,17 +60,17 @@ class Outbox:
             RowRejected: one of the rows is at fault.
             LedgerUnavailable: the file cannot be written.
         """
+        # Whoever brings them into the ledger's database may be another process, and this one dead.
+        named = [replace(row, worker=row.worker or self._worker()) for row in openings]
+        lines = self._lines(named, closings)
         file = self.file
-        if any(closing.content is not None for closing in closings) and self._is_filling(file):
-            closings = [replace(closing, content=None) for closing in closings]
-        try:
-            # Whoever brings them into the ledger's database may be another process, and this one dead.
-            named = [replace(row, worker=row.worker or self._worker()) for row in openings]
-            lines = [*map(encode, named), *map(encode, closings)]
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise RowRejected(
-                f"a row cannot be written to the outbox ({type(error).__name__})"
-            ) from error
+        has_content = any(closing.content is not None for closing in closings)
+        if has_content and file.waiting + sum(map(len, lines)) > self._limit // _SHARE_OF_CONTENT:
+            logger.warning(
+                "the outbox %s fills up: rows are kept without what was asked and answered",
+                file.place,
+            )
+            lines = self._lines(named, [replace(closing, content=None) for closing in closings])
         if not lines:  # somebody waits for the rows of others
             return
         try:
@@ -93,14 +93,13 @@ class Outbox:
         """Let go of this process's file. What is in it waits for whoever finds it."""
         self.file.close()
 
-    def _is_filling(self, file: OutboxFile) -> bool:
-        """Whether what was asked and answered is left out from now on: the room is for the rows themselves."""
-        if file.waiting < self._limit // _SHARE_OF_CONTENT:
-            return False
-        logger.warning(
-            "the outbox %s fills up: rows are kept without what was asked and answered", file.place
-        )
-        return True
+    def _lines(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> list[bytes]:
+        try:
+            return [*map(encode, openings), *map(encode, closings)]
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise RowRejected(
+                f"a row cannot be written to the outbox ({type(error).__name__})"
+            ) from error
 
     def _new_name(self) -> str:
         return name_of(self.prefix, f"{self._worker()}-{next(self._count)}")

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.call import Caller
-from llmkit.errors import LLMKitError, StreamClosed
+from llmkit.errors import LedgerUnavailable, LLMKitError, StreamClosed
 from llmkit.policy.periods import start_of
 from llmkit.relay.answer import Answer
 from llmkit.relay.payload import parse
-from llmkit.relay.problem import CLIENT_LEFT, problem_of
+from llmkit.relay.problem import CLIENT_LEFT, problem_of, unreadable
 from llmkit.relay.rules import (
     NOT_FOUND,
     User,
@@ -101,13 +101,14 @@ class Door:
                 request.user(), anonymous=False, has_get_user=request.has_get_user
             )
             tracker = self._kit.cost_tracker
-            where = {"user": caller.user}
-            if caller.tenant is not None:
-                where["tenant"] = caller.tenant
+            # Another tenant's user of the same id is somebody else.
+            where = {"user": caller.user, "tenant": caller.tenant}
             now = tracker.now()
             since = start_of("month", now, tracker.zone)
             days = tracker.report(by="day", since=since, where=where)
             return usage_answer(days, str(now.astimezone(tracker.zone).date()))
+        except LedgerUnavailable as error:
+            return unreadable(error).answer
         except LLMKitError as error:
             return problem_of(error).answer
 
