@@ -99,8 +99,15 @@ class Run:
         """Write what is handed in until the end: the thread's work."""
         if previous is not None:
             previous.join()  # it may still be writing, and the store has one user at a time
-        while self._serve():
-            self._note()
+        try:
+            while self._serve():
+                self._note()
+        except BaseException:  # what no store should raise ends this thread; whoever hands in the next row starts another
+            with self.lock:
+                self.failed = [*self.writing, *self.failed]
+                self.writing = []
+                self.thread = None
+            raise
         self._write_kept(at_last=True)
         if self.kept:
             logger.error("%d rows could not be written before the ledger was closed", self.kept)

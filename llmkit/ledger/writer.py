@@ -288,7 +288,7 @@ class LedgerWriter:
             with run.lock:
                 if run.stopped:
                     continue
-                if not run.starting and (run.thread is None or not run.thread.is_alive()):
+                if run.thread is None and not run.starting:
                     run.starting = True  # a destructor may submit in the midst of the start
                     try:
                         run.thread = self._start(run)

@@ -440,3 +440,21 @@ def test_many_threads_share_one_writer() -> None:
     opened = [(row.call_id, row.attempt) for rows, _ in store.groups for row in rows]
     assert sorted(opened) == sorted((row.call_id, row.attempt) for row in store.closings)
     assert len(opened) == len(set(opened)) == 80
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_was_ended_is_followed_by_another() -> None:
+    """What it was writing is written; whoever waited for it is told that it is late."""
+    raised: list[int] = []
+
+    def end(call_ids: Sequence[str]) -> None:
+        if "bad" in call_ids and not raised:
+            raised.append(1)
+            raise SystemExit
+
+    store = MemoryStore(end)
+    with writing(store, begin_timeout=0.05) as writer:
+        with pytest.raises(LedgerUnavailable, match="did not answer within"):
+            writer.begin(opening("bad"))
+        writer.begin(opening("good"))
+    assert sorted(row.call_id for rows, _ in store.groups for row in rows) == ["bad", "good"]
