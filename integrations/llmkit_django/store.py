@@ -73,7 +73,11 @@ class DjangoStore(Upkeep):
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
         """Write rows in one transaction; see `Store.write`."""
-        self._do(partial(self._write, openings, closings))
+        worker, now = self._worker(), self._clock()
+        notes = bool(openings) and self._is_due(worker, now)
+        self._do(partial(self._write, openings, closings, worker, notes))
+        if notes:
+            self._noted = {worker: now}
 
     def note(self, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what it has so far; see `Store.note`."""
@@ -153,13 +157,15 @@ class DjangoStore(Upkeep):
         self,
         openings: Sequence[Opening],
         closings: Sequence[Closing],
+        worker: str,
+        notes: bool,  # noqa: FBT001
         connection: BaseDatabaseWrapper,
     ) -> None:
         rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
-        worker = self._worker()
-        if openings:
+        if notes:
             # In the same transaction: a row whose process is not known to live could be swept up at once.
-            self._note_if_due(connection, worker)
+            liveness.note(connection, worker)
+        if openings:
             # A group that is tried again may have been committed already.
             rows.bulk_create(
                 [_record(opening, worker) for opening in openings], ignore_conflicts=True
@@ -176,12 +182,10 @@ class DjangoStore(Upkeep):
             begun = rows.filter(call_id=row.call_id, attempt=row.attempt, status__in=OPEN)
             begun.update(**_columns(PROGRESS, _progress_values(row)))
 
-    def _note_if_due(self, connection: BaseDatabaseWrapper, worker: str) -> None:
-        now = self._clock()
+    def _is_due(self, worker: str, now: float) -> bool:
+        """Whether it is time to say that this process lives."""
         last = self._noted.get(worker)
-        if self._own and (last is None or now - last >= self._alive_every):
-            liveness.note(connection, worker)
-            self._noted = {worker: now}
+        return self._own and (last is None or now - last >= self._alive_every)
 
     def _sweep(self, silent: float, every: float, connection: BaseDatabaseWrapper) -> int | None:
         return liveness.sweep(connection, self._worker(), silent=silent, every=every)

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from llmkit.cli import main
 from llmkit.config import LedgerConfig
+from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Store
 from llmkit.ledger.database import database_url
 from llmkit.ledger.outbox.drain import drain_abandoned
@@ -172,6 +173,8 @@ def names(store: Store) -> set[str]:
     """Return the workers that are known."""
     if isinstance(store, SQLStore):
         with store.engine.connect() as connection:
+            if not sa.inspect(connection).has_table(workers.name):
+                return set()
             return set(connection.execute(sa.select(workers.c.name)).scalars())
     from llmkit_django.models import Worker
 
@@ -189,6 +192,16 @@ def test_the_dead_are_forgotten_after_a_day(new_store: NewStore) -> None:
         age(gone, name, before)
     assert sweeper.sweep(silent=10**7) == 0
     assert names(sweeper) == {"open", "sweeper"}
+
+
+def test_whose_row_was_refused_has_not_said_that_it_lives(new_store: NewStore) -> None:
+    """That went with the transaction: the next row says it."""
+    store = new_store("alive")
+    with pytest.raises(LedgerUnavailable):
+        store.write([opening("bad", input_tokens=2**70)], [])
+    assert names(store) == set()
+    begin(store, "good")
+    assert names(store) == {"alive"}
 
 
 def test_an_end_that_comes_after_all_counts(new_store: NewStore) -> None:
