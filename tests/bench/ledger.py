@@ -43,6 +43,7 @@ from llmkit.ledger.sql import SQLStore
 from llmkit.ledger.upgrade import prepare
 from llmkit.policy.periods import start_of
 from support.ledger import closing, opening
+from support.warned import Warnings
 
 USERS = 1000
 MODELS = ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-1", "gpt-5-mini", "gpt-5")
@@ -156,18 +157,6 @@ def prune_half(url: str, before: datetime) -> tuple[int, float]:
     return rows, time.perf_counter() - began
 
 
-class Warnings(logging.Handler):
-    """Keeps what the ledger warns of: it says so when it uses its outbox."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a warning."""
-        self.said.append(record.getMessage())
-
-
 class Load:
     """Calls at a steady rate, each at its own time, whether or not those before it are done."""
 
@@ -228,7 +217,7 @@ def prune_under_load(url: str, now: datetime) -> None:
     with tempfile.TemporaryDirectory(prefix="llmkit-outbox-") as folder:
         load = Load(url, Path(folder))
         with load.going("alone"):
-            time.sleep(10)
+            time.sleep(10)  # how long is measured: the calls go on in threads of their own
         load.say("without prune")
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool, load.going("beside"):

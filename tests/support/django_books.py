@@ -34,6 +34,7 @@ from llmkit_django.conf import current
 from llmkit_django.models import UsageRecord
 from support.browser import SAY_HI
 from support.kits import settings as llmkit_settings
+from support.warned import Warnings
 
 User = get_user_model()
 ALIAS = os.environ.get("LLMKIT_TEST_ALIAS", "default")
@@ -197,18 +198,6 @@ def statuses(since: int, wanted: int) -> list[str]:
         time.sleep(
             0.02
         )  # the writer is another thread, and wakes nobody for a row that nobody waits for
-
-
-class Warnings(logging.Handler):
-    """Notes what llmkit warns of: a row whose wait ran out is one such thing."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Note it."""
-        self.said.append(record.getMessage())
 
 
 def main() -> None:
