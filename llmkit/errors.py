@@ -6,6 +6,8 @@ LLMKitError
 ├── InvalidRequest (ValueError)     the caller's messages or options are wrong; nothing was sent
 ├── QueueFull                       too many calls at once in this process; nothing was sent
 ├── LedgerUnavailable               the row could not be written; nothing was sent
+├── BudgetExceeded                  a budget has no room for the call; nothing was sent
+├── BudgetUnavailable               the budgets could not be asked; nothing was sent
 ├── StreamClosed (RuntimeError)     the stream, or its Kit, was closed before or while it was read
 └── ProviderError                   an attempt to call the provider failed
     ├── ConnectionFailed            no connection, or it broke before any answer
@@ -26,10 +28,12 @@ LLMKitError
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from llmkit.response import Response
 
@@ -95,6 +99,63 @@ class LedgerUnavailable(LLMKitError):
     """The ledger could not write the row, so the call was not made."""
 
     type = "ledger_unavailable"
+
+
+class BudgetExceeded(LLMKitError):
+    """A budget has no room for the call, which was not made.
+
+    Attributes:
+        scope: whose budget it is: "user", "tenant", "group", "tag:NAME", "model", "provider" or "all".
+        per: how long its period is: "minute", "hour", "day", "month" or "ever".
+        unit: "usd", "tokens" or "requests".
+        limit, used, held: of this unit. Dollars are Decimals; `held` is set aside for calls whose cost is not known yet.
+        resets: when there may be room again, in UTC; None if there never will be.
+        retry_after: until then, in seconds.
+    """
+
+    type = "budget_exceeded"
+
+    def __init__(
+        self,
+        *,
+        scope: str,
+        per: str,
+        unit: str,
+        limit: Decimal | int,
+        used: Decimal | int,
+        held: Decimal | int,
+        resets: datetime | None,
+        retry_after: float | None,
+    ) -> None:
+        period = "in all" if per == "ever" else f"a {per}" if per != "hour" else "an hour"
+        whose = "of all calls" if scope == "all" else f"of this {scope}"
+        super().__init__(
+            f"the budget {whose} has no room for the call: {_shown(limit, unit)} {period}, {_shown(used, unit)} used, "
+            f"{_shown(held, unit)} held for calls that are running",
+            hint=(
+                "The call alone may use more than the limit: ask for fewer max_tokens, or raise the budget."
+                if resets is None
+                else f"There may be room again at {resets:%Y-%m-%d %H:%M:%S} UTC."
+            ),
+        )
+        self.scope = scope
+        self.per = per
+        self.unit = unit
+        self.limit = limit
+        self.used = used
+        self.held = held
+        self.resets = resets
+        self.retry_after = retry_after
+
+
+def _shown(amount: Decimal | int, unit: str) -> str:
+    return f"${amount.normalize():f}" if isinstance(amount, Decimal) else f"{amount} {unit}"
+
+
+class BudgetUnavailable(LLMKitError):
+    """The budgets could not be asked whether there is room, so the call was not made."""
+
+    type = "budget_unavailable"
 
 
 class StreamClosed(LLMKitError, RuntimeError):

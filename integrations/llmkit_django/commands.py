@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from django.core.management.base import BaseCommand, CommandError
 
 from llmkit.config import Config
-from llmkit.config.zones import zone_of
 from llmkit.errors import LLMKitError
 from llmkit.ledger.base import Maintained
 from llmkit.ledger.commands import Books, Command, Option
@@ -16,6 +15,7 @@ from llmkit.ledger.own import open_own
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
+from llmkit.zones import zone_of
 from llmkit_django.conf import current
 from llmkit_django.ledger import make_ledger
 from llmkit_django.store import DjangoStore

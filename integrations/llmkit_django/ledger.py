@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from asgiref.sync import sync_to_async
 
 from llmkit.config import Config, LedgerConfig
+from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.base import Ledger, Reader
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
@@ -60,6 +61,7 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = self._way()
         if way.until is not None:
+            _refuse_in_transaction(opening)
             self._own.begin_later(opening, until=way.until)
         else:
             self._note(way, opening)
@@ -69,6 +71,7 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = await self._async_way()
         if way.until is not None:
+            _refuse_in_transaction(opening)
             await self._own.abegin_later(opening, until=way.until)
         else:
             self._note(way, opening)
@@ -164,6 +167,19 @@ class DjangoLedger:
 
     def _is_on_host(self) -> bool:
         return self._on_host or _is_in_memory()
+
+
+def _refuse_in_transaction(opening: Opening) -> None:
+    """Refuse a call that is charged to a budget while the host holds the database locked: no budget could be asked.
+
+    Raises:
+        BudgetUnavailable: it is.
+    """
+    if opening.claims:
+        raise BudgetUnavailable(
+            "a call that is charged to a budget was made inside a transaction, which has locked the SQLite database",
+            hint="Make it outside of atomic() (ATOMIC_REQUESTS counts, too), or use PostgreSQL.",
+        )
 
 
 def _own(settings: LedgerConfig, worker: Callable[[], str]) -> OutboxLedger:

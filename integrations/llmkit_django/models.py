@@ -100,3 +100,52 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return str(self.name)
+
+
+class BudgetAccount(models.Model):
+    """What is used and held in one period of a budget. Dollars are billionths, times are seconds since 1970."""
+
+    key = models.CharField(max_length=255, primary_key=True)
+    account = models.CharField(max_length=255)
+    starts = models.BigIntegerField()
+    ends = models.BigIntegerField(null=True, blank=True)
+    used_usd = models.BigIntegerField()
+    used_tokens = models.BigIntegerField()
+    used_requests = models.BigIntegerField()
+    held_usd = models.BigIntegerField()
+    held_tokens = models.BigIntegerField()
+    held_requests = models.BigIntegerField()
+    seconds = models.TextField(null=True, blank=True)
+    warned = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        """The table, the same as without Django."""
+
+        db_table = "llmkit_budget"
+        verbose_name = _("budget")
+        verbose_name_plural = _("budgets")
+
+    def __str__(self) -> str:
+        return str(self.account)
+
+
+class BudgetHold(models.Model):
+    """What is held in budgets for a call whose cost is not known yet."""
+
+    id = models.CharField(max_length=128, primary_key=True)
+    call_id = models.CharField(max_length=64, null=True, blank=True)
+    attempt = models.IntegerField(null=True, blank=True)
+    entries = models.TextField()
+    used = models.TextField(null=True, blank=True)
+    held_at = models.BigIntegerField()
+    lapses_at = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        """The table, the same as without Django."""
+
+        db_table = "llmkit_hold"
+        verbose_name = _("budget hold")
+        verbose_name_plural = _("budget holds")
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.accounts import Accounts, write_rows
 from llmkit.ledger.columns import HOSTS
-from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.selection import EVERYTHING, Selection
 from llmkit.ledger.sums import Key, Sum
@@ -70,14 +72,19 @@ class DjangoStore(Upkeep):
         self._alive_every = alive_every
         self._clock = clock
         self._noted: dict[str, float] = {}
+        self._accounts = Accounts()
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         """Write rows in one transaction; see `Store.write`."""
         worker, now = self._worker(), self._clock()
         notes = bool(openings) and self._is_due(worker, now)
-        self._do(partial(self._write, openings, closings, worker, notes))
+        has_holds = any(row.claims for row in openings) or any(row.held for row in closings)
+        refused = self._do(
+            partial(self._write, openings, closings, worker, notes, has_holds), locks=has_holds
+        )
         if notes:
             self._noted = {worker: now}
+        return refused
 
     def note(self, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what it has so far; see `Store.note`."""
@@ -85,26 +92,34 @@ class DjangoStore(Upkeep):
 
     def sweep(self, *, silent: float, every: float = 0.0) -> int | None:
         """Mark rows as lost; see `Store.sweep`."""
-        return self._do(partial(self._sweep, silent, every), of_rows=False)
+        return self._do(partial(self._sweep, silent, every), of_rows=False, locks=True)
 
-    def _do(self, work: Callable[[BaseDatabaseWrapper], T], *, of_rows: bool = True) -> T:
+    def _do(
+        self,
+        work: Callable[[BaseDatabaseWrapper], T],
+        *,
+        of_rows: bool = True,
+        locks: bool = False,
+    ) -> T:
         """Do something in a transaction over this thread's connection; over a new one if that turns out to be broken.
 
         Args:
             work: what is done.
             of_rows: whether it writes rows, one of which may be at fault.
+            locks: whether a SQLite database is locked from its beginning: a transaction that has read before it writes would fail if
+                another has written.
         """
         faults = _FAULTS_OF_ROWS if of_rows else ()
         connection = ledger_connection()
         was_open = connection.connection is not None
         try:
             try:
-                return self._in_transaction(connection, work)
+                return self._in_transaction(connection, work, locks=locks)
             except (DatabaseError, InterfaceError):
                 if not self._own or (connection.connection is not None and connection.is_usable()):
                     raise
                 connection.close()
-                return self._in_transaction(connection, work)
+                return self._in_transaction(connection, work, locks=locks)
         except faults as error:
             raise RowRejected(
                 f"the ledger's database refused a row ({type(error).__name__})",
@@ -139,15 +154,31 @@ class DjangoStore(Upkeep):
 
         return self._do(asked, of_rows=False)
 
+    def change(self, work: Callable[..., T], *args: Any) -> T:
+        """Let something change the database in one transaction; see `Upkeep.change`."""
+
+        def changed(connection: BaseDatabaseWrapper) -> T:
+            ask = partial(reports.ask, connection)
+            return work(ask, reports.dialect_of(connection), *args)
+
+        return self._do(changed, of_rows=False, locks=True)
+
     def close(self) -> None:
         """Close the writer's connection; the host's is the host's."""
         if self._own:
             ledger_connection().close()
 
     def _in_transaction(
-        self, connection: BaseDatabaseWrapper, work: Callable[[BaseDatabaseWrapper], T]
+        self,
+        connection: BaseDatabaseWrapper,
+        work: Callable[[BaseDatabaseWrapper], T],
+        *,
+        locks: bool,
     ) -> T:
-        with atomic(using=connection.alias):
+        if not self._own and locks:
+            with _one_at_a_time, atomic(using=connection.alias):
+                return work(connection)
+        with _locked(connection, locks=locks), atomic(using=connection.alias):
             if self._own and connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(_POSTGRES_LIMITS)
@@ -159,20 +190,20 @@ class DjangoStore(Upkeep):
         closings: Sequence[Closing],
         worker: str,
         notes: bool,  # noqa: FBT001
+        has_holds: bool,  # noqa: FBT001
         connection: BaseDatabaseWrapper,
-    ) -> None:
-        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+    ) -> Refusals:
         if notes:
             # In the same transaction: a row whose process is not known to live could be swept up at once.
             liveness.note(connection, worker)
-        if openings:
-            # A group that is tried again may have been committed already.
-            rows.bulk_create(
-                [_record(opening, worker) for opening in openings], ignore_conflicts=True
-            )
-        for closing in closings:
-            row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
-            row.update(**_columns(CLOSING, _closing_values(closing)))
+        insert, update = partial(_insert, connection, worker), partial(_update, connection)
+        if has_holds:
+            ask, dialect = partial(reports.ask, connection), reports.dialect_of(connection)
+            change = partial(self._accounts.change, ask, dialect)
+            return write_rows(change, openings, closings, insert=insert, update=update)
+        insert(openings)
+        update(closings)
+        return {}
 
     def _note(self, progress: Sequence[Progress], connection: BaseDatabaseWrapper) -> None:
         liveness.note(connection, self._worker())
@@ -188,7 +219,43 @@ class DjangoStore(Upkeep):
         return self._own and (last is None or now - last >= self._alive_every)
 
     def _sweep(self, silent: float, every: float, connection: BaseDatabaseWrapper) -> int | None:
-        return liveness.sweep(connection, self._worker(), silent=silent, every=every)
+        lost = liveness.sweep(connection, self._worker(), silent=silent, every=every)
+        if lost is not None:
+            self._accounts.sweep(partial(reports.ask, connection), reports.dialect_of(connection))
+        return lost
+
+
+# Threads that share the host's connection, where it is in memory or a test's.
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def _locked(connection: BaseDatabaseWrapper, *, locks: bool) -> Iterator[None]:
+    """Let a transaction that begins within lock a SQLite database at once."""
+    if not locks or connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()  # which sets it
+    mode = connection.transaction_mode
+    connection.transaction_mode = "IMMEDIATE"
+    try:
+        yield
+    finally:
+        connection.transaction_mode = mode
+
+
+def _insert(connection: BaseDatabaseWrapper, worker: str, openings: Sequence[Opening]) -> None:
+    if openings:
+        rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+        # A group that is tried again may have been committed already.
+        rows.bulk_create([_record(opening, worker) for opening in openings], ignore_conflicts=True)
+
+
+def _update(connection: BaseDatabaseWrapper, closings: Sequence[Closing]) -> None:
+    rows = UsageRecord._base_manager.using(connection.alias)  # noqa: SLF001  # documented
+    for closing in closings:
+        row = rows.filter(call_id=closing.call_id, attempt=closing.attempt, status__in=OPEN)
+        row.update(**_columns(CLOSING, _closing_values(closing)))
 
 
 def ledger_connection() -> BaseDatabaseWrapper:

@@ -11,7 +11,6 @@ from flask import Flask, current_app
 from llmkit import ledger
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
-from llmkit.config.zones import zone_of
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
@@ -23,6 +22,7 @@ from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
 from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
+from llmkit.zones import zone_of
 from llmkit_flask.cli import llmkit_commands
 
 if TYPE_CHECKING:

@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from llmkit.policy.budgets.amounts import NOTHING, Amount
-from llmkit.policy.budgets.decide import Balance, Claim, Shortage, decide, distinct
-from llmkit.policy.budgets.windows import SECONDS
+from llmkit.policy.budgets.accounts import Account, Balance, Entry
+from llmkit.policy.budgets.amounts import Used
+from llmkit.policy.budgets.decide import Claim, Shortage, decide
 
 # How many accounts there are before old ones are looked for.
 _MANY = 1024
 
 
 @dataclass(slots=True)
-class _Account:
-    """One window of an account: what is used and what is held, by the second in which it was held where the window slides, else in 0."""
-
-    ends: datetime | None
-    slides: bool
-    used: dict[int, Amount] = field(default_factory=dict)
-    held: dict[int, Amount] = field(default_factory=dict)
-
-    def is_over(self, now: datetime) -> bool:
-        """Whether nobody asks for it any more."""
-        if self.slides:
-            oldest = int(now.timestamp()) - SECONDS
-            return all(second <= oldest for second in (*self.used, *self.held))
-        return self.ends is not None and self.ends <= now
-
-
-@dataclass(slots=True)
 class _Hold:
-    """What was held where, and what has been charged for it."""
+    """What was held where, and what has been used of it, if that is known."""
 
-    entries: list[tuple[tuple[str, int], int, Amount]]
+    entries: list[Entry]
     at: datetime
-    charged: Amount | None = None
+    used: Used | None = None
 
 
 class MemoryBudgets:
@@ -58,7 +41,7 @@ class MemoryBudgets:
         self._lapse = lapse
         self._now = now
         self._lock = threading.RLock()  # a destructor may come within
-        self._accounts: dict[tuple[str, int], _Account] = {}
+        self._accounts: dict[tuple[str, int], Account] = {}
         self._holds: dict[str, _Hold] = {}
         self._left = 0
 
@@ -74,33 +57,28 @@ class MemoryBudgets:
             if shortage is not None:
                 return shortage
             entries = []
-            for claim in distinct(claims):
+            for claim in claims:
                 window = claim.window(now)
+                entry = claim.entry(now, window.start)
                 place = (claim.key, window.start)
-                account = self._accounts.setdefault(
-                    place, _Account(window.ends, claim.per == "minute")
-                )
-                second = _second(claim, now)
-                account.held[second] = account.held.get(second, NOTHING) + claim.amount
-                entries.append((place, second, claim.amount))
+                account = self._accounts.setdefault(place, Account(window.ends, claim.slides))
+                account.hold(entry)
+                entries.append(entry)
             self._holds[hold_id] = _Hold(entries, now)
             return None
 
-    def settle(self, hold_id: str, amount: Amount) -> None:
+    def settle(self, hold_id: str, used: Used) -> None:
         """Charge what was used; see `BudgetStore`."""
         with self._lock:
             hold = self._holds.get(hold_id)
             if hold is None:
                 return
-            more = amount - (hold.charged or NOTHING)
-            for place, second, held in hold.entries:
-                account = self._accounts.get(place)
-                if account is None:
-                    continue
-                if hold.charged is None:
-                    account.held[second] = account.held.get(second, NOTHING) - held
-                account.used[second] = account.used.get(second, NOTHING) + more
-            hold.charged = amount
+            for entry in hold.entries:
+                account = self._accounts.get((entry.key, entry.start))
+                if account is not None:
+                    before = None if hold.used is None else hold.used.or_held(entry.held)
+                    account.charge(entry, used.or_held(entry.held), before=before)
+            hold.used = used
 
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have now; see `BudgetStore`."""
@@ -111,20 +89,7 @@ class MemoryBudgets:
 
     def _balance(self, claim: Claim, now: datetime) -> Balance:
         account = self._accounts.get((claim.key, claim.window(now).start))
-        if account is None:
-            return Balance()
-        if claim.per != "minute":
-            return Balance(used=account.used.get(0, NOTHING), held=account.held.get(0, NOTHING))
-        oldest = int(now.timestamp()) - SECONDS
-        by_second: dict[int, Amount] = {}
-        sums = [NOTHING, NOTHING]
-        for which, counters in enumerate((account.used, account.held)):
-            for second in [second for second in counters if second <= oldest]:
-                del counters[second]
-            for second, amount in counters.items():
-                by_second[second] = by_second.get(second, NOTHING) + amount
-                sums[which] += amount
-        return Balance(used=sums[0], held=sums[1], by_second=by_second)
+        return Balance() if account is None else account.balance(now)
 
     def _let_go(self, now: datetime) -> None:
         """Forget holds that have lapsed, and now and then accounts whose window is over and that nobody holds anything in."""
@@ -132,17 +97,16 @@ class MemoryBudgets:
             hold_id, hold = next(iter(self._holds.items()))  # the oldest
             if (now - hold.at).total_seconds() <= self._lapse:
                 break
-            if hold.charged is None:
-                self.settle(hold_id, NOTHING)
+            if hold.used is None:
+                self.settle(hold_id, _UNUSED)
             del self._holds[hold_id]
         if len(self._accounts) < max(_MANY, 2 * self._left):
             return
-        held = {place for hold in self._holds.values() for place, _, _ in hold.entries}
+        held = {(entry.key, entry.start) for hold in self._holds.values() for entry in hold.entries}
         for place, account in list(self._accounts.items()):
             if place not in held and account.is_over(now):
                 del self._accounts[place]
         self._left = len(self._accounts)
 
 
-def _second(claim: Claim, now: datetime) -> int:
-    return int(now.timestamp()) if claim.per == "minute" else 0
+_UNUSED = Used(usd=0, tokens=0, requests=0)

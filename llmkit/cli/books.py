@@ -12,12 +12,12 @@ import click
 from llmkit import ledger
 from llmkit.config import Config, LedgerConfig
 from llmkit.config.functions import value_at
-from llmkit.config.zones import zone_of
 from llmkit.ledger.clicked import click_command, is_terminal
 from llmkit.ledger.commands import COMMANDS, REPRICE, SWEEP, Books
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
+from llmkit.zones import zone_of
 
 DEMO_DATABASE = "sqlite:///llmkit-demo.db"
 

@@ -10,9 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
@@ -21,13 +19,15 @@ from pydantic import (
     model_validator,
 )
 
+from llmkit.config.budgets import Budget
 from llmkit.config.errors import NOT_BUILT, explain, without_provider
 from llmkit.config.functions import function
-from llmkit.config.zones import zone_of
+from llmkit.config.sections import Section
 from llmkit.errors import ConfigError
 from llmkit.providers.fields import field_name, field_value
 from llmkit.providers.vendors import WireName
 from llmkit.tracebacks import forgetful
+from llmkit.zones import zone_of
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -94,12 +94,6 @@ class Place:
         return line if self.before is None else f"{line}, before {self.before}"
 
 
-class Section(BaseModel):
-    """A section of the settings. Unknown keys are refused, and values cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 class Price(Section):
     """US dollars per million tokens, and per thousand web searches. Cached tokens cost the same as other input unless they have their own price."""
 
@@ -130,7 +124,7 @@ class ProviderConfig(Section):
     base_url: BaseURL | None = None
     api_key: SecretStr | None = None
     price: AnyPrice | None = None
-    headers: Annotated[dict[FieldName, FieldValue], Field(repr=False)] = {}
+    headers: Annotated[dict[FieldName, FieldValue], Field(repr=False)] = Field(default_factory=dict)
 
 
 class Defaults(Section):
@@ -220,10 +214,10 @@ class Config(Section):
     that is not enforced.
     """
 
-    providers: dict[str, ProviderConfig] = {}
+    providers: dict[str, ProviderConfig] = Field(default_factory=dict)
     models: dict[
         str, Annotated[tuple[ModelId, ...], BeforeValidator(_listed), Field(min_length=1)]
-    ] = {}
+    ] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     retry: RetryConfig = RetryConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
@@ -232,14 +226,36 @@ class Config(Section):
     redis: Annotated[None, NOT_BUILT] = None
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
     cache: Annotated[None, NOT_BUILT] = None
-    budgets: Annotated[tuple[()], NOT_BUILT] = ()
+    budgets: tuple[Budget, ...] = ()
     on_store_error: Annotated[Literal["closed"], NOT_BUILT] = "closed"
-    prices: dict[ModelId, AnyPrice] = {}
+    prices: dict[ModelId, AnyPrice] = Field(default_factory=dict)
     time_zone: Annotated[str, AfterValidator(_zone)] | None = None
     namespace: Annotated[Literal["llmkit"], NOT_BUILT] = "llmkit"
     relay: RelayConfig = RelayConfig()
     _place: Place | None = PrivateAttr(None)
     _is_set: bool = PrivateAttr(default=True)
+
+    @model_validator(mode="after")
+    def _budgets_have_a_place(self) -> Self:
+        if self.budgets and self.ledger is False:
+            raise ValueError(
+                "budgets are kept in the ledger's database, but ledger is False: set ledger.database, or remove budgets"
+            )
+        if self.budgets and self.ledger is not False and self.ledger.connection == "host":
+            raise ValueError(
+                'budgets have to be written apart from the app\'s transactions, but ledger.connection is "host": leave it at "own"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _budgets_count_models_there_are(self) -> Self:
+        for budget in self.budgets:
+            for name in budget.models:
+                if name not in self.models and ":" not in name:
+                    raise ValueError(
+                        f"budgets: models has {name!r}, which is neither one of your models nor of the form provider:model"
+                    )
+        return self
 
     @property
     def place(self) -> Place | None:

@@ -55,6 +55,10 @@ def _lines(
 ) -> Iterator[str]:
     for problem in problems:
         names = [str(part) for part in problem["loc"]]
+        said = problem["msg"].removeprefix("Value error, ")
+        if not names:  # of the whole
+            yield said
+            continue
         if names[-1] == "literal[False]":
             continue  # the other arm of a union has said it already
         path, section, later = _follow(names, shape)
@@ -68,7 +72,7 @@ def _lines(
         elif problem["type"] == "literal_error":
             yield f"{key}: {_choices(problem)}"
         else:
-            yield f"{key}: {problem['msg'].removeprefix('Value error, ')}"
+            yield f"{key}: {said}"
 
 
 def _follow(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, Progress
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals
 from llmkit.ledger.selection import EVERYTHING, Selection
 from llmkit.ledger.sums import Key, Sum
 
@@ -27,6 +27,8 @@ class Ledger(Protocol):
         """Write a row as `started`; return when it is stored.
 
         Raises:
+            BudgetExceeded: a budget has no room for it; its row is `refused`.
+            BudgetUnavailable: the budgets could not be asked.
             LedgerUnavailable: it is not certain that the row is stored, so the call must not be made.
         """
 
@@ -79,11 +81,14 @@ class Ledger(Protocol):
 class Sink(Protocol):
     """Where rows go. `LedgerWriter` uses one thread; `HostLedger` each thread of the host's, over its own connection."""
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         """Write the openings, then the closings, in one transaction: all or none.
 
         Must be idempotent: a row that is there is left alone, and a closing changes only a row that
         is `started` or `lost`.
+
+        Returns:
+            The openings that a budget had no room for. Their rows are `refused`.
 
         Raises:
             RowRejected: one of the rows is at fault.

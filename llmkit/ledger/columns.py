@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["id", "string", "integer", "boolean", "decimal", "datetime", "json"]
+Kind = Literal[
+    "id", "string", "text", "integer", "bigint", "boolean", "decimal", "datetime", "json"
+]
 
 TABLE = "llmkit_usage"
 UNIQUE = ("call_id", "attempt")
@@ -86,5 +88,35 @@ SWEEPER = "sweeper"
 REMEMBERED = 24 * 3600.0
 # What is this many seconds in the future was written before the clock was set back, and counts as never.
 CLOCK_ERROR = 60.0
+
+BUDGET_TABLE = "llmkit_budget"
+# What is used and held in each window of each account of a budget. Dollars are billionths; times are whole seconds since 1970. The
+# counters of a minute that slides are one text.
+BUDGET_COLUMNS = (
+    Column("key", "string", 255, null=False, key=True),
+    Column("account", "string", 255, null=False),
+    Column("starts", "bigint", null=False),
+    Column("ends", "bigint"),
+    Column("used_usd", "bigint", null=False),
+    Column("used_tokens", "bigint", null=False),
+    Column("used_requests", "bigint", null=False),
+    Column("held_usd", "bigint", null=False),
+    Column("held_tokens", "bigint", null=False),
+    Column("held_requests", "bigint", null=False),
+    Column("seconds", "text"),
+    Column("warned", "bigint"),
+)
+HOLD_TABLE = "llmkit_hold"
+# What is held in which accounts, for which row of the ledger. A hold that is settled goes, unless its row may still be corrected: then
+# it says what was charged.
+HOLD_COLUMNS = (
+    Column("id", "string", 128, null=False, key=True),
+    Column("call_id", "string", 64),
+    Column("attempt", "integer"),
+    Column("entries", "text", null=False),
+    Column("used", "text"),
+    Column("held_at", "bigint", null=False),
+    Column("lapses_at", "bigint"),
+)
 
 SIZES = {column.name: column.size for column in COLUMNS if column.size is not None}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from llmkit.config.zones import zone_of
 from llmkit.ledger import text
 from llmkit.ledger.base import Maintained, NoLedgerYet
 from llmkit.ledger.repricing import reprice
@@ -18,6 +17,7 @@ from llmkit.ledger.retention import prune
 from llmkit.ledger.selection import FIELDS, TAG, Selection, dimensions
 from llmkit.ledger.sums import Report, Sum, total
 from llmkit.policy.periods import ago, moment_of
+from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
     from llmkit.policy.pricing import Prices

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from llmkit.errors import LedgerUnavailable
+from llmkit.errors import BudgetExceeded, LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Entry:
         self.opening = opening
         self.closing = closing
         self.until = until
-        self.error: LedgerUnavailable | None = None
+        self.error: Failure | None = None
         self.gate: threading.Lock | None = None
         self.loop: AbstractEventLoop | None = None
         self.future: Future[None] | None = None
@@ -48,8 +48,9 @@ class Entry:
         return self.gate is not None or self.future is not None
 
 
-Written = list[tuple[Entry, LedgerUnavailable | None]]
-"""Entries, each with why it was not written; None if it was."""
+Failure = LedgerUnavailable | BudgetExceeded
+Written = list[tuple[Entry, Failure | None]]
+"""Entries, each with why it was not written, or that its row was written as refused; None if all is well."""
 
 
 def row_of(part: Opening | Closing) -> tuple[str, int]:
@@ -66,17 +67,18 @@ def to_retry(results: Written) -> list[Entry]:
     ]
 
 
-def may_be_taken_yet(error: LedgerUnavailable | None) -> bool:
+def may_be_taken_yet(error: Failure | None) -> bool:
     """Whether a store that is back can take a row that failed so."""
-    return error is not None and not isinstance(error, RowRejected)
+    return isinstance(error, LedgerUnavailable) and not isinstance(error, RowRejected)
 
 
 def settle(results: Written) -> None:
     """Wake the waiters: each thread by its own gate, all of one event loop by one call."""
-    loops: dict[AbstractEventLoop, list[tuple[Future[None], LedgerUnavailable | None]]] = {}
-    for entry, shared in results:
-        # Each waiter gets an error of its own: one that is raised twice gathers both tracebacks.
-        error = None if shared is None else type(shared)(shared.message, hint=shared.hint)
+    loops: dict[AbstractEventLoop, list[tuple[Future[None], Failure | None]]] = {}
+    for entry, error in results:
+        if isinstance(error, LedgerUnavailable):
+            # Each waiter gets one of its own: an error that is raised twice gathers both tracebacks.
+            error = type(error)(error.message, hint=error.hint)  # noqa: PLW2901
         if entry.gate is not None:
             entry.error = error
             entry.gate.release()
@@ -87,7 +89,7 @@ def settle(results: Written) -> None:
             loop.call_soon_threadsafe(_resolve, outcomes)
 
 
-def _resolve(outcomes: list[tuple[Future[None], LedgerUnavailable | None]]) -> None:
+def _resolve(outcomes: list[tuple[Future[None], Failure | None]]) -> None:
     for future, error in outcomes:
         if future.done():  # cancelled, or given up
             continue

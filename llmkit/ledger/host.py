@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Reader, Store
-from llmkit.ledger.row import Closing, Opening, Progress, RowRejected, lesser, unsent
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected, lesser, unsent
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -154,13 +154,15 @@ class HostLedger:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         try:
-            self._store.write(openings, [*waiting, *closings])
+            refused = self._store.write(openings, [*waiting, *closings])
         except RowRejected as error:
-            self._one_by_one(openings, waiting, closings, error)
+            refused = self._one_by_one(openings, waiting, closings, error)
         except BaseException:
             with self._lock:
                 self._waiting = [*waiting, *self._waiting]
             raise
+        for why in refused.values():
+            raise why.error
 
     def _one_by_one(
         self,
@@ -168,7 +170,7 @@ class HostLedger:
         waiting: list[Closing],
         closings: list[Closing],
         error: RowRejected,
-    ) -> None:
+    ) -> Refusals:
         """Write each row by itself, so that a bad one harms no other; a closing that is refused is written without its figures."""
         for closing in waiting:
             try:
@@ -178,9 +180,10 @@ class HostLedger:
         if openings and closings:  # a row that is final at once
             self._write_lesser(openings, closings[0], error)
         elif openings:
-            self._store.write(openings, [])
+            return self._store.write(openings, [])
         for closing in closings if not openings else ():
             self._close_row(closing)
+        return {}
 
     def _close_row(self, closing: Closing) -> None:
         try:

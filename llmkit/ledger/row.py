@@ -11,6 +11,7 @@ from typing import Any
 from llmkit.errors import LedgerUnavailable, StreamClosed, StreamTruncated
 from llmkit.ledger.content import Content
 from llmkit.ledger.values import billing_value
+from llmkit.policy.budgets.decide import Claim, Shortage
 from llmkit.policy.pricing import UNSENT
 from llmkit.response import Status
 from llmkit.usage import PLAIN, Billing, Source, Usage
@@ -24,7 +25,7 @@ class Opening:
 
     `alias` is what the caller asked for ("default" or "anthropic:claude-sonnet-4-5"); `started_at`
     has a time zone; `input_tokens` are estimated, None if they are not known. `worker` is the process that makes the call, None is the one
-    that writes the row.
+    that writes the row. `claims` are what it asks of budgets, which is held when the row is written, or the row is `refused`.
     """
 
     call_id: str
@@ -41,6 +42,7 @@ class Opening:
     started_at: datetime
     input_tokens: int | None = None
     worker: str | None = field(default=None, compare=False)  # the same row, whoever writes it
+    claims: tuple[Claim, ...] = field(default=(), compare=False)
 
     @property
     def input_source(self) -> Source:
@@ -65,7 +67,7 @@ class Closing:
     """What is known at the end. It closes the row with the same `call_id` and `attempt`, once.
 
     `cost` is in US dollars, None when it is unknown; the times have a zone. `content` is what was asked and answered, plain or still to be
-    redacted; None if it is not kept.
+    redacted; None if it is not kept. `held` says that the opening had claims on budgets, which this settles.
     """
 
     call_id: str
@@ -85,6 +87,7 @@ class Closing:
     first_content_at: datetime | None = None
     content: Any = None
     billing: Billing = PLAIN
+    held: bool = False
 
     @property
     def billed(self) -> dict[str, Any] | None:
@@ -100,6 +103,10 @@ class Closing:
         return content
 
 
+Refusals = Mapping[tuple[str, int], Shortage]
+"""Which rows a budget had no room for, by call_id and attempt, and why."""
+
+
 def unsent(
     opening: Opening, status: Status, seconds: float, *, error_type: str | None = None
 ) -> Closing:
@@ -111,6 +118,7 @@ def unsent(
         finished_at=opening.started_at + timedelta(seconds=seconds),
         cost=UNSENT.cost,
         error_type=error_type,
+        held=bool(opening.claims),
     )
 
 
@@ -130,6 +138,7 @@ def reduced(closing: Closing) -> Closing:
         finished_at=closing.finished_at,
         stop_reason=closing.stop_reason,
         error_type=closing.error_type,
+        held=closing.held,
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Dialect
 
+from llmkit.ledger.accounts import Accounts, write_rows
 from llmkit.ledger.liveness import Liveness
-from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
+from llmkit.ledger.reading import ask, dialect_of
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.statements import (
     Statement,
@@ -33,33 +36,67 @@ class RowWriter:
         self._update: Statement[Closing] = closing_statement(dialect)
         self._note: Statement[Progress] = progress_statement(dialect)
         self._liveness = Liveness(worker)
+        self._accounts = Accounts()
         self._clock = clock
         self._alive_every = alive_every
         self._noted_at: float | None = None
 
     def write(
-        self, connection: Connection, openings: Sequence[Opening], closings: Sequence[Closing]
-    ) -> None:
+        self,
+        connection: Connection,
+        openings: Sequence[Opening],
+        closings: Sequence[Closing],
+        *,
+        alone: bool = True,
+    ) -> Refusals:
         """Write rows in one transaction.
+
+        Args:
+            connection: over which.
+            openings: rows that are new.
+            closings: the ends of rows.
+            alone: whether to lock others out where budgets ask for it. Not over a connection of the host's, which may be in the midst of
+                something.
+
+        Returns:
+            The rows that a budget had no room for.
 
         Raises:
             RowRejected: one of the rows is at fault.
             SQLAlchemyError: the database is.
         """
         with _errors_of_rows():
-            inserts = [self._insert.parameters(opening) for opening in openings]
-            updates = [self._update.parameters(closing) for closing in closings]
-            notes_at = self._due() if inserts else None
+            refused: Refusals = {}
+            notes_at = self._due() if openings else None
+            has_holds = any(row.claims for row in openings) or any(row.held for row in closings)
             with connection.begin():
+                if has_holds and alone:
+                    lock(connection)
                 if notes_at is not None:
                     # In the same transaction: a row whose process is not known to live could be swept up at once.
                     self._liveness.note(connection)
-                if inserts:
-                    connection.exec_driver_sql(self._insert.sql, inserts)
-                if updates:
-                    connection.exec_driver_sql(self._update.sql, updates)
+                insert, update = partial(self._begin, connection), partial(self._close, connection)
+                if has_holds:
+                    change = partial(
+                        self._accounts.change, partial(ask, connection), dialect_of(connection)
+                    )
+                    refused = write_rows(change, openings, closings, insert=insert, update=update)
+                else:
+                    insert(openings)
+                    update(closings)
         if notes_at is not None:
             self._noted_at = notes_at
+        return refused
+
+    def _begin(self, connection: Connection, openings: Sequence[Opening]) -> None:
+        if openings:
+            parameters = [self._insert.parameters(opening) for opening in openings]
+            connection.exec_driver_sql(self._insert.sql, parameters)
+
+    def _close(self, connection: Connection, closings: Sequence[Closing]) -> None:
+        if closings:
+            parameters = [self._update.parameters(closing) for closing in closings]
+            connection.exec_driver_sql(self._update.sql, parameters)
 
     def note(self, connection: Connection, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what its open rows have so far.
@@ -83,7 +120,11 @@ class RowWriter:
             SQLAlchemyError: the database is at fault.
         """
         with connection.begin():
-            return self._liveness.sweep(connection, silent=silent, every=every)
+            lock(connection)
+            lost = self._liveness.sweep(connection, silent=silent, every=every)
+            if lost is not None:
+                self._accounts.sweep(partial(ask, connection), dialect_of(connection))
+            return lost
 
     def _due(self) -> float | None:
         """Return the time if it is time to say that this process lives."""
@@ -92,6 +133,12 @@ class RowWriter:
         now = self._clock()
         is_due = self._noted_at is None or now - self._noted_at >= self._alive_every
         return now if is_due else None
+
+
+def lock(connection: Connection) -> None:
+    """Lock a SQLite database for the transaction that has just begun: one that has read before it writes would fail if another has written."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_of_row(error: exc.DBAPIError) -> bool:

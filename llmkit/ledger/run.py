@@ -147,7 +147,7 @@ class Run:
         if any(entry.is_flush for entry in group):
             self._write_kept()
         settle(results)
-        failures = [failure for _, failure in results if failure is not None]
+        failures = [failure for _, failure in results if isinstance(failure, LedgerUnavailable)]
         kept_elsewhere = self._spill is not None and all(map(may_be_taken_yet, failures))
         if failures and not kept_elsewhere:
             logger.warning(

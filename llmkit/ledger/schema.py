@@ -12,9 +12,13 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from llmkit.ledger.columns import (
+    BUDGET_COLUMNS,
+    BUDGET_TABLE,
     COLUMNS,
     DECIMAL_DIGITS,
     DECIMAL_PLACES,
+    HOLD_COLUMNS,
+    HOLD_TABLE,
     INDEXES,
     TABLE,
     UNIQUE,
@@ -99,8 +103,12 @@ def _type(column: Column) -> TypeEngine[Any]:
             )  # only INTEGER counts up by itself there
         case "string":
             return sa.String(column.size)
+        case "text":
+            return sa.Text()
         case "integer":
             return sa.Integer()
+        case "bigint":
+            return sa.BigInteger()
         case "boolean":
             return sa.Boolean()
         case "decimal":
@@ -127,3 +135,5 @@ usage = sa.Table(
     *(sa.Index(f"{TABLE}_{'_'.join(names)}", *names) for names in INDEXES),
 )
 workers = sa.Table(WORKER_TABLE, metadata, *_columns(WORKER_COLUMNS))
+budgets = sa.Table(BUDGET_TABLE, metadata, *_columns(BUDGET_COLUMNS))
+holds = sa.Table(HOLD_TABLE, metadata, *_columns(HOLD_COLUMNS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,8 +27,8 @@ from llmkit.ledger.database import (
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.reading import TableReader, ask, dialect_of
-from llmkit.ledger.row import Closing, Opening, Progress
-from llmkit.ledger.rows import RowWriter
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals
+from llmkit.ledger.rows import RowWriter, lock
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.upgrade import prepare
 from llmkit.ledger.upkeep import Upkeep
@@ -118,9 +119,9 @@ class SQLStore(TableReader, Upkeep):
         self._pid = 0
         self._rows: RowWriter
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         """Write rows in one transaction; see `Store.write`."""
-        self._do(lambda connection: self._rows.write(connection, openings, closings))
+        return self._do(lambda connection: self._rows.write(connection, openings, closings))
 
     def note(self, progress: Sequence[Progress]) -> None:
         """Say that this process lives, and what it has so far; see `Store.note`."""
@@ -140,6 +141,16 @@ class SQLStore(TableReader, Upkeep):
         if self._connection is None:
             self._see()  # what looks after rows makes no table, and no file
         return self._do(asked)
+
+    def change(self, work: Callable[..., T], *args: Any) -> T:
+        """Let something change the database in one transaction; see `Upkeep.change`."""
+
+        def changed(connection: Connection) -> T:
+            with connection.begin():
+                lock(connection)
+                return work(partial(ask, connection), dialect_of(connection), *args)
+
+        return self._do(changed)
 
     def _do(self, work: Callable[[Connection], T]) -> T:
         """Do something over the connection, and again over a new one if it turns out to be broken."""
@@ -214,8 +225,10 @@ class EngineStore(TableReader, Upkeep):
         self._dialect: Dialect = dialect(paramstyle=styles[engine.dialect.name])
         self._rows: dict[str, RowWriter] = {}
         self._is_prepared = False
+        # What reads before it writes, where all threads have one connection.
+        self._one_at_a_time = threading.RLock()
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         """Write rows in one transaction; see `Store.write`."""
         worker = f"{HOSTS}{self._worker()}"
         try:
@@ -223,7 +236,8 @@ class EngineStore(TableReader, Upkeep):
                 if worker not in self._rows:
                     self._prepare(connection)
                     self._rows[worker] = RowWriter(self._dialect, worker)
-                self._rows[worker].write(connection, openings, closings)
+                with self._one_at_a_time:
+                    return self._rows[worker].write(connection, openings, closings, alone=False)
         except exc.SQLAlchemyError as error:
             raise unavailable(error, self._engine.url) from _showable(error)
 
@@ -245,6 +259,11 @@ class EngineStore(TableReader, Upkeep):
                 return work(partial(ask, connection), dialect_of(connection), *args, **kwargs)
         except exc.SQLAlchemyError as error:
             raise unavailable(error, self._engine.url) from _showable(error)
+
+    def change(self, work: Callable[..., T], *args: Any) -> T:
+        """Let something change the database in one transaction; see `Upkeep.change`."""
+        with self._one_at_a_time:
+            return self.ask(work, *args)
 
     def close(self) -> None:
         """Do nothing: the engine is the host's."""

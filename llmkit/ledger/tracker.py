@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, get_args
 
 from llmkit.call import Caller, UserId, caller_of
 from llmkit.config.errors import without_provider
-from llmkit.config.zones import zone_of
 from llmkit.errors import ConfigError
 from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.row import Closing, Opening
@@ -20,6 +19,7 @@ from llmkit.ledger.sums import Report, Sum
 from llmkit.policy.pricing import Prices
 from llmkit.response import Status
 from llmkit.usage import PLAIN, Billing, Usage
+from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
     from llmkit.ledger.base import Ledger, Reader

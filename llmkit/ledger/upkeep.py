@@ -28,6 +28,14 @@ class Upkeep(ABC):
             LedgerUnavailable: the database is at fault.
         """
 
+    @abstractmethod
+    def change(self, work: Callable[..., T], *args: Any) -> T:
+        """Do what `ask` does, for what reads before it writes. The tables are made if they are missing.
+
+        Raises:
+            LedgerUnavailable: the database is at fault.
+        """
+
     def count_old(self, before: datetime, *, content_only: bool) -> int:
         """Count rows; see `Maintained.count_old`."""
         return self.ask(retention.count_old, before, content_only=content_only)

@@ -80,6 +80,42 @@ class Prices:
             return UNKNOWN
         return _priced(rates, usage, billing, found.version)
 
+    def most(
+        self,
+        provider: str,
+        model: str,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        billing: Billing = PLAIN,
+        at: datetime | None = None,
+    ) -> Decimal | None:
+        """Return the most that an attempt can cost with so many tokens; None if the model has no price.
+
+        Args:
+            provider: as for `cost`.
+            model: as for `cost`.
+            input_tokens: how many there are at most.
+            output_tokens: how many there are at most.
+            billing: what the request asks to be billed by. Where that has no price, the usual one counts.
+            at: when it is; default now.
+        """
+        own = self._overrides.get(f"{provider}:{model}") or self._overrides.get(provider)
+        found = self._find(provider, model) if own is None else None
+        if found is not None:
+            moment = at or datetime.now(UTC)
+            rates = [found.rates(moment, words) for words in {PLAIN, billing}]
+        else:
+            rates = [own]
+        with localcontext(EXACT):
+            costs = [rate.most(input_tokens, output_tokens) for rate in rates if rate is not None]
+            return max((cost for cost in costs if cost is not None), default=None)
+
+    def context_window(self, provider: str, model: str) -> int | None:
+        """Return how many tokens a model reads and writes at most, together; None if nobody says."""
+        found = self._find(provider, model)
+        return None if found is None else found.context_window
+
     def preload(self) -> None:
         """Load the price data, so that no call has to wait the third of a second that it takes."""
         self._find("openai", "gpt-4o")

@@ -107,6 +107,21 @@ class Rates:
         searches = billing.web_searches * (self.web_search or 0)
         return total * self.factor / 1_000_000 + self.request + searches
 
+    def most(self, input_tokens: int, output_tokens: int) -> Decimal | None:
+        """Return the most that so many tokens can cost, in US dollars, whichever kinds they are of; None if there is no price."""
+        if self.free:
+            return Decimal(0)
+        if self.input is None or self.output is None:
+            return None
+        dearest_in = _dearest(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
+        dearest_out = _dearest(self.output, self.reasoning)
+        total = dearest_in * input_tokens + dearest_out * output_tokens
+        return total * self.factor / 1_000_000 + self.request
+
+
+def _dearest(*rates: _Rate | None) -> Decimal:
+    return max(price for rate in rates if rate is not None for _, price in rate)
+
 
 def _at(rate: _Rate, input_tokens: int) -> Decimal:
     """Choose the price; above a threshold it holds for all tokens, not only for those beyond it."""

@@ -16,7 +16,7 @@ from llmkit.ledger.content import Content
 from llmkit.ledger.host import HostLedger
 from llmkit.ledger.outbox.records import decode, encode
 from llmkit.ledger.outbox.store import Outbox
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Refusals, RowRejected
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 from support.ledger import closing, opening, read
@@ -235,10 +235,10 @@ def test_content_that_a_database_refuses_costs_nothing_else(
     """The row has its tokens and its cost."""
 
     class Refuses(MemoryStore):
-        def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
             if any(row.content is not None for row in closings):
                 raise RowRejected("the row does not fit")
-            super().write(openings, closings)
+            return super().write(openings, closings)
 
     store = Refuses()
     with writing(store) as writer:

@@ -217,10 +217,10 @@ def test_what_waits_outlives_an_error_of_any_kind(file: Engine) -> None:
     class Fails(EngineStore):
         fails = False
 
-        def write(self, openings: Any, closings: Any) -> None:
+        def write(self, openings: Any, closings: Any) -> Any:
             if self.fails:
                 raise MemoryError
-            super().write(openings, closings)
+            return super().write(openings, closings)
 
     store = Fails(file, worker=WorkerName())
     ledger = HostLedger(store, from_async=asyncio.to_thread)

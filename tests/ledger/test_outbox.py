@@ -22,7 +22,7 @@ from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import doubts
 from llmkit.ledger.outbox.records import decode, encode
 from llmkit.ledger.outbox.store import Outbox
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Refusals, RowRejected
 from support.forks import needs_fork
 from support.ledger import closing, opening
 from support.memory_store import Down, MemoryStore
@@ -371,8 +371,9 @@ def test_when_the_outbox_is_looked_through_and_when_it_is_swept(tmp_path: Path) 
             swept.append(now[0])
             return None
 
-        def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+        def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
             looked.append(now[0])
+            return {}
 
     outbox = Outbox(tmp_path, database="db", worker=lambda: "me")
     keeper = Keeper(

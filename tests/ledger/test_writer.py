@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.row import Closing, Opening, RowRejected
+from llmkit.ledger.row import Closing, Opening, Refusals, RowRejected
 from llmkit.ledger.writer import LedgerWriter
 from support.ledger import closing, opening
 from support.memory_store import Down, MemoryStore, writing
@@ -133,10 +133,10 @@ async def test_a_bad_row_fails_alone() -> None:
 class Picky(MemoryStore):
     """Takes no closing with figures in it."""
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         if any(row.usage.input_tokens is not None for row in closings):
             raise RowRejected("the row does not fit")
-        super().write(openings, closings)
+        return super().write(openings, closings)
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -12,7 +12,7 @@ from typing import Any
 
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.columns import COLUMNS
-from llmkit.ledger.row import Closing, Opening, Progress
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals
 from llmkit.ledger.selection import EVERYTHING, Selection
 from llmkit.ledger.sums import Key, Sum
 from llmkit.ledger.values import CLOSING, OPENING
@@ -45,13 +45,14 @@ class MemoryStore:
         self._fail = fail
         self._changed = threading.Condition()
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         self.entered.release()
         assert self.gate.wait(30)
         self._fail([row.call_id for row in (*openings, *closings)])
         with self._changed:
             self.groups.append((list(openings), list(closings)))
             self._changed.notify_all()
+        return {}
 
     def note(self, progress: Sequence[Progress]) -> None:
         self._fail([])

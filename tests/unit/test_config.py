@@ -40,6 +40,9 @@ def test_price_zero_is_free() -> None:
     assert price.input == Decimal(0)
 
 
+DAILY = {"scope": "user", "per": "day", "usd": 3}
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -73,7 +76,22 @@ def test_price_zero_is_free() -> None:
         ),
         ({"transport": "AIOHTTP"}, "did you mean 'aiohttp'?"),
         ({"transport": "carrier pigeon"}, "transport: it has to be 'auto', 'httpx' or 'aiohttp'"),
-        ({"budgets": [{"usd": 3}]}, "budgets"),
+        ({"budgets": [{"usd": 3}]}, "budgets.0: scope: Field required; per: Field required"),
+        ({"budgets": {"scope": "user"}}, "budgets: Input should be a valid tuple"),
+        ({"budgets": [3]}, "budgets.0 has to be a dict with some of the keys hold, models, per"),
+        ({"budgets": [{**DAILY, "scope": "usr"}]}, "or tag:NAME; did you mean 'user'?"),
+        ({"budgets": [{**DAILY, "scope": "tag:"}]}, "budgets.0: scope: it has to be one of user"),
+        ({"budgets": [{**DAILY, "per": "dya"}]}, "did you mean 'day'?"),
+        ({"budgets": [{**DAILY, "usd": None}]}, "it has no limit: set one of usd, tokens"),
+        ({"budgets": [{**DAILY, "usd": -1}]}, "usd: it has to be an amount in US dollars"),
+        ({"budgets": [{**DAILY, "usd": True}]}, "usd: it has to be an amount in US dollars"),
+        ({"budgets": [{**DAILY, "usd": "much"}]}, "usd: it has to be an amount in US dollars"),
+        ({"budgets": [{**DAILY, "usd": "nan"}]}, "usd: it has to be an amount in US dollars"),
+        ({"budgets": [{**DAILY, "tokens": 1.5}]}, "tokens: it has to be a whole number, or a func"),
+        ({"budgets": [{**DAILY, "limit": 3}]}, "limit is not a setting (known settings: hold"),
+        ({"budgets": [{**DAILY, "models": ["x"]}]}, "models has 'x', which is neither one of"),
+        ({"budgets": [DAILY], "ledger": False}, "budgets are kept in the ledger's database, but"),
+        ({"budgets": [DAILY], "ledger": {"connection": "host"}}, "but ledger.connection is"),
         ({"redis": "redis://x"}, "redis is not supported by this version"),
         ({"ledger": {"databse": "x"}}, "did you mean ledger.database?"),
         ({"relay": {"on_disconnect": "finish"}}, "relay.on_disconnect is not supported"),
@@ -95,7 +113,7 @@ def test_price_zero_is_free() -> None:
             {"models": {"default": "openai/"}},
             "'openai/' is not of the form provider:model, such as",
         ),
-        ({"zzz": 1}, "known settings: concurrency, defaults, ledger"),
+        ({"zzz": 1}, "known settings: budgets, concurrency, defaults"),
         ({"ledger": True}, "ledger"),
         (
             {"ledger": "sqlite:///llm.db"},
@@ -135,7 +153,7 @@ def test_price_zero_is_free() -> None:
         ({"models": {"default": "smollm2"}}, "models.default: 'smollm2' is"),
         ({"models": {"default": ["a:b", "smollm2"]}}, "models.default.1: 'smollm2' is"),
         ({"relay": {"allowed_origins": "*"}}, "relay.allowed_origins: an origin"),
-        ({"cach": {}}, "cach is not a setting (known settings: concurrency"),
+        ({"cach": {}}, "cach is not a setting (known settings: budgets, concurrency"),
         ({"models": {"default": "gpt-5"}}, "did you mean 'openai:gpt-5'? Correct the settings"),
         (
             {"ledger": {"on_store_error": "x"}},

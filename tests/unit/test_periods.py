@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from llmkit.config.zones import zone_of
 from llmkit.policy.periods import Period, ago, moment_of, span_of, start_of
+from llmkit.zones import zone_of
 
 NOW = datetime(2026, 5, 17, 12, 30, tzinfo=UTC)
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Reader, Sink, Store
 from llmkit.ledger.entry import Entry, row_of
+from llmkit.ledger.outbox.away import neither, no_budgets, unasked
 from llmkit.ledger.outbox.drain import drain_abandoned
 from llmkit.ledger.outbox.keeper import Keeper
 from llmkit.ledger.outbox.store import Outbox
@@ -254,6 +255,10 @@ class OutboxLedger:
                     raise
             else:
                 return
+        if opening.claims and closing is None:
+            with self._into_outbox(keeper, opening, error):
+                self._file.write(opening, unasked(opening))
+            raise no_budgets(error)
         with self._into_outbox(keeper, opening, error):
             self._file.write(opening, closing)
 
@@ -269,6 +274,10 @@ class OutboxLedger:
                     raise
             else:
                 return
+        if opening.claims and closing is None:
+            with self._into_outbox(keeper, opening, error):
+                await self._file.awrite(opening, unasked(opening))
+            raise no_budgets(error)
         with self._into_outbox(keeper, opening, error):
             await self._file.awrite(opening, closing)
 
@@ -282,7 +291,7 @@ class OutboxLedger:
             yield
         except LedgerUnavailable as failure:
             keeper.forget([opening])
-            raise _neither(error, failure) from failure
+            raise neither(error, failure) from failure
         keeper.look()
 
     def _is_busy(self) -> bool:
@@ -339,12 +348,3 @@ class OutboxLedger:
                 keeper.expect(entry.opening)
         self._file.hand_in(kept)
         keeper.look()
-
-
-def _neither(store: LedgerUnavailable | None, outbox: LedgerUnavailable) -> LedgerUnavailable:
-    if store is None or isinstance(outbox, RowRejected):
-        return outbox
-    return LedgerUnavailable(
-        f"{store.message}, and {outbox.message}",
-        hint=" ".join(hint for hint in (store.hint, outbox.hint) if hint),
-    )

@@ -13,7 +13,7 @@ from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.outbox.file import OutboxFile, OutboxFull
 from llmkit.ledger.outbox.folder import name_of, prefix_of
 from llmkit.ledger.outbox.records import encode
-from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
+from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
 
 LIMIT = 64 * 1024 * 1024
 _MIB = 1024 * 1024
@@ -53,15 +53,15 @@ class Outbox:
             found = self._files.setdefault(pid, made)
         return found
 
-    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> None:
+    def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         """Write rows, all or none; they are on the disk when this returns.
 
         Raises:
             RowRejected: one of the rows is at fault.
             LedgerUnavailable: the file cannot be written.
         """
-        # Whoever brings them into the ledger's database may be another process, and this one dead.
-        named = [replace(row, worker=row.worker or self._worker()) for row in openings]
+        # Whoever brings them into the ledger's database may be another process, and this one dead. No budget is asked by then.
+        named = [replace(row, worker=row.worker or self._worker(), claims=()) for row in openings]
         lines = self._lines(named, closings)
         file = self.file
         has_content = any(closing.content is not None for closing in closings)
@@ -72,7 +72,7 @@ class Outbox:
             )
             lines = self._lines(named, [replace(closing, content=None) for closing in closings])
         if not lines:  # somebody waits for the rows of others
-            return
+            return {}
         try:
             file.append(b"".join(lines))
         except OutboxFull:
@@ -85,6 +85,7 @@ class Outbox:
                 f"the outbox {file.place} cannot be written ({error.strerror or type(error).__name__})",
                 hint="Set ledger.outbox to a folder that this process can write to.",
             ) from error
+        return {}
 
     def note(self, progress: Sequence[Progress]) -> None:
         """Do nothing: whoever lives has locked its file."""

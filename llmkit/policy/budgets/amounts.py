@@ -1,9 +1,9 @@
-"""What is held, used and limited: dollars, tokens and requests, all as whole numbers."""
+"""What is held, used and limited: dollars, tokens and requests, as whole numbers within."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Literal
 
 from llmkit.usage import EXACT
@@ -14,29 +14,29 @@ _NANO = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Amount:
-    """How much of each unit. Dollars are billionths of a dollar, as costs in the ledger are; see `Amount.of`."""
+class Units:
+    """How much of each unit. Dollars are billionths of a dollar, as costs in the ledger are; see `Units.of`."""
 
     usd: int = 0
     tokens: int = 0
     requests: int = 0
 
     @classmethod
-    def of(cls, *, usd: Decimal | int | str = 0, tokens: int = 0, requests: int = 0) -> Amount:
+    def of(cls, *, usd: Decimal | int | str = 0, tokens: int = 0, requests: int = 0) -> Units:
         """Make an amount of dollars as they are written, such as "0.25"; a part of a billionth counts as a whole one."""
         return cls(usd=nano_dollars(usd), tokens=tokens, requests=requests)
 
-    def __add__(self, other: Amount) -> Amount:
+    def __add__(self, other: Units) -> Units:
         """Add two."""
-        return Amount(
+        return Units(
             usd=self.usd + other.usd,
             tokens=self.tokens + other.tokens,
             requests=self.requests + other.requests,
         )
 
-    def __sub__(self, other: Amount) -> Amount:
+    def __sub__(self, other: Units) -> Units:
         """Take one from another."""
-        return Amount(
+        return Units(
             usd=self.usd - other.usd,
             tokens=self.tokens - other.tokens,
             requests=self.requests - other.requests,
@@ -48,7 +48,54 @@ class Amount:
         return value
 
 
-NOTHING = Amount()
+NOTHING = Units()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What was used in the end. What is not known is None: there what was held counts."""
+
+    usd: int | None = None
+    tokens: int | None = None
+    requests: int | None = None
+
+    def or_held(self, held: Units) -> Units:
+        """Return how much is charged to an account that held so much."""
+        return Units(
+            usd=held.usd if self.usd is None else self.usd,
+            tokens=held.tokens if self.tokens is None else self.tokens,
+            requests=held.requests if self.requests is None else self.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """How much a call may use, or has used.
+
+    Args:
+        usd: US dollars, as a number that is exact: a Decimal, an int or a text such as "0.25".
+        tokens: of prompt and answer together.
+        requests: how many calls.
+    """
+
+    usd: Decimal | int | str = 0
+    tokens: int = 0
+    requests: int = 1
+
+    @property
+    def units(self) -> Units:
+        """The same as whole numbers.
+
+        Raises:
+            ValueError: one of them is no such number, or less than nothing.
+        """
+        try:
+            found = Units.of(usd=self.usd, tokens=self.tokens, requests=self.requests)
+        except (InvalidOperation, OverflowError, TypeError, ValueError):
+            raise ValueError(f"{self} has something that is no number") from None
+        if min(found.usd, found.tokens, found.requests) < 0:
+            raise ValueError(f"{self} has something that is less than nothing")
+        return found
 
 
 def nano_dollars(dollars: Decimal | int | str) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
-from llmkit.policy.budgets.amounts import NOTHING, UNITS, Amount, Unit
+from llmkit.errors import BudgetExceeded
+from llmkit.policy.budgets.accounts import Balance, Entry
+from llmkit.policy.budgets.amounts import UNITS, Unit, Units, dollars
 from llmkit.policy.budgets.windows import SECONDS, Per, Window, window_at
+from llmkit.zones import zone_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,34 +20,31 @@ class Claim:
 
     Attributes:
         key: the account's name.
-        per: how long its windows are; `zone` is where they begin.
+        scope: whose it is, as the settings say it.
+        per: how long its windows are; `zone` is the time zone in which they begin, by its name.
         amount: what is to be held.
         limits: the limits of each unit that has one.
     """
 
     key: str
+    scope: str
     per: Per
-    zone: tzinfo
-    amount: Amount
+    amount: Units
     limits: Mapping[Unit, int]
+    zone: str = "UTC"
 
     def window(self, now: datetime) -> Window:
         """Return the window that a moment is in."""
-        return window_at(self.per, now, self.zone)
+        return window_at(self.per, now, zone_of(self.zone))
 
+    @property
+    def slides(self) -> bool:
+        """Whether its windows are minutes that slide."""
+        return self.per == "minute"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
-    """What an account has in one window.
-
-    Attributes:
-        used, held: in a window of the calendar; of a minute that slides, over its seconds.
-        by_second: of a minute that slides, what is used and held together, by the second since 1970 in which it was held.
-    """
-
-    used: Amount = NOTHING
-    held: Amount = NOTHING
-    by_second: Mapping[int, Amount] = field(default_factory=dict)
+    def entry(self, now: datetime, start: int) -> Entry:
+        """Make what is held in the window that begins then."""
+        return Entry(self.key, start, int(now.timestamp()) if self.slides else 0, self.amount)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Shortage:
         unit: of what.
         limit, used, held: of this unit; dollars in billionths.
         resets: when there may be room again, in UTC; None if there never will be.
+        wait: until then, in seconds.
     """
 
     claim: Claim
@@ -63,6 +65,25 @@ class Shortage:
     used: int
     held: int
     resets: datetime | None
+    wait: float | None
+
+    @property
+    def error(self) -> BudgetExceeded:
+        """The error to raise."""
+
+        def said(amount: int) -> Decimal | int:
+            return dollars(amount) if self.unit == "usd" else amount
+
+        return BudgetExceeded(
+            scope=self.claim.scope,
+            per=self.claim.per,
+            unit=self.unit,
+            limit=said(self.limit),
+            used=said(self.used),
+            held=said(self.held),
+            resets=self.resets,
+            retry_after=self.wait,
+        )
 
 
 def decide(
@@ -70,46 +91,45 @@ def decide(
 ) -> Shortage | None:
     """Find the first account that has no room for what is asked of it; None if all have.
 
-    An account that is full has no room for anything, not even for nothing: what is in debt does not hide behind what is free.
+    An account that is full has no room even for what costs nothing. Requests are another thing: who asks for none is part of a call that
+    is counted already.
 
     Args:
-        claims: what a call asks of its accounts.
+        claims: what a call asks of its accounts, one for each.
         balances: what these have; one that is not there has nothing.
         now: what it is now.
     """
     for claim in claims:
         balance = balances.get(claim.key) or Balance()
         for unit in UNITS:
-            limit = claim.limits.get(unit)
-            if limit is None:
+            limit, asked = claim.limits.get(unit), claim.amount.get(unit)
+            if limit is None or (unit == "requests" and asked == 0):
                 continue
-            used, held, asked = (
-                balance.used.get(unit),
-                balance.held.get(unit),
-                claim.amount.get(unit),
-            )
+            used, held = balance.used.get(unit), balance.held.get(unit)
             if used + held + asked > limit or used + held >= limit:
-                return Shortage(
-                    claim=claim,
-                    unit=unit,
-                    limit=limit,
-                    used=used,
-                    held=held,
-                    resets=_resets(claim, balance, unit, now),
-                )
+                return shortage(claim, balance, unit, now)
     return None
 
 
-def distinct(claims: Sequence[Claim]) -> list[Claim]:
-    """Return one claim for each account: several budgets may count in the same one."""
-    return list({claim.key: claim for claim in claims}.values())
+def shortage(claim: Claim, balance: Balance, unit: Unit, now: datetime) -> Shortage:
+    """Say why an account has no room."""
+    resets = _resets(claim, balance, unit, now)
+    return Shortage(
+        claim=claim,
+        unit=unit,
+        limit=claim.limits[unit],
+        used=balance.used.get(unit),
+        held=balance.held.get(unit),
+        resets=resets,
+        wait=None if resets is None else max(0.0, (resets - now).total_seconds()),
+    )
 
 
 def _resets(claim: Claim, balance: Balance, unit: Unit, now: datetime) -> datetime | None:
     limit, asked = claim.limits[unit], claim.amount.get(unit)
     if asked > limit or limit == 0:
         return None  # not even an empty account has room
-    if claim.per != "minute":
+    if not claim.slides:
         return claim.window(now).ends
     total = balance.used.get(unit) + balance.held.get(unit)
     for second in sorted(balance.by_second):

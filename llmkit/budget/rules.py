@@ -1,0 +1,256 @@
+"""The budgets of the settings, and what a call asks of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2s
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+from llmkit.config.budgets import TAG, UNITS, Budget, limit
+from llmkit.config.functions import function_at
+from llmkit.errors import ConfigError, InvalidRequest
+from llmkit.policy.budgets.amounts import Unit, Units, nano_dollars
+from llmkit.policy.budgets.decide import Claim
+from llmkit.zones import zone_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from decimal import Decimal
+
+    from llmkit.call import Caller
+
+# How long the name of an account may be, in characters; a database's column has to hold it, with the window's beginning.
+_LONGEST = 200
+
+
+class Bounds:
+    """What a call may use: at most, and in all likelihood. It is found out once, and only if a budget asks for it."""
+
+    def most(self, unit: Unit) -> int:
+        """Return the most that it can use.
+
+        Raises:
+            LLMKitError: nobody can say.
+        """
+        raise NotImplementedError
+
+    def likely(self, unit: Unit) -> int:
+        """Return what it is likely to use."""
+        return self.most(unit)
+
+
+class Fixed(Bounds):
+    """What somebody says that it uses."""
+
+    def __init__(self, amount: Units) -> None:
+        self._amount = amount
+
+    def most(self, unit: Unit) -> int:
+        """Return it."""
+        return self._amount.get(unit)
+
+
+class _Rule:
+    """One budget, ready to be asked."""
+
+    def __init__(self, budget: Budget, at: int) -> None:
+        self.budget = budget
+        self.name = f"budgets.{at}"
+        mark = ""
+        if budget.models:
+            names = "\n".join(sorted(set(budget.models)))
+            mark = f"[{blake2s(names.encode(), digest_size=6).hexdigest()}]"
+        self.prefix = f"{budget.scope}:{budget.per}{mark}="
+        self._limits: dict[Unit, Any] = {}
+        for unit in cast("Sequence[Unit]", UNITS):
+            value = getattr(budget, unit)
+            if value is None:
+                continue
+            is_number = not callable(value) and not isinstance(value, str)
+            self._limits[unit] = (
+                _whole(unit, value) if is_number else function_at(value, f"{self.name}.{unit}")
+            )
+
+    def counts(self, alias: str | None, model_id: str | None) -> bool:
+        """Whether it counts calls of this model."""
+        return not self.budget.models or any(
+            name in self.budget.models for name in (alias, model_id)
+        )
+
+    def limits(self, caller: Caller) -> Mapping[Unit, int]:
+        """Return the limits for a caller.
+
+        Raises:
+            ConfigError: a function of the app's fails, or returns what is no limit.
+        """
+        found: dict[Unit, int] = {}
+        for unit, value in self._limits.items():
+            number = value if isinstance(value, int) else self._asked(value, unit, caller)
+            if number is not None:
+                found[unit] = number
+        return found
+
+    def _asked(self, ask: Callable[[Caller], Any], unit: Unit, caller: Caller) -> int | None:
+        try:
+            answer = ask(caller)
+        except Exception as error:
+            raise ConfigError(
+                f"{self.name}.{unit} could not be asked: its function raised {type(error).__name__}",
+                hint="A call whose limit is not known is not made.",
+            ) from error
+        try:
+            number = limit(unit, answer)
+        except ValueError as error:
+            raise ConfigError(
+                f"{self.name}.{unit}: its function returned a {type(answer).__name__} that is no limit: {error}"
+            ) from None
+        return None if number is None else _whole(unit, number)
+
+
+class Rules:
+    """All budgets of an app.
+
+    Args:
+        budgets: those of the settings.
+        time_zone: where days and months begin.
+
+    Raises:
+        ConfigError: the dotted path of a limit leads to no function.
+    """
+
+    def __init__(self, budgets: Sequence[Budget], *, time_zone: str | None = None) -> None:
+        zone_of(time_zone)
+        self._zone = time_zone or "UTC"
+        self._rules = [_Rule(budget, at) for at, budget in enumerate(budgets)]
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._rules)
+
+    def claims(
+        self,
+        caller: Caller,
+        bounds: Bounds,
+        *,
+        alias: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        requests: int = 1,
+    ) -> tuple[Claim, ...]:
+        """Return what a call asks of the accounts that it is charged to.
+
+        Args:
+            caller: who makes it.
+            bounds: what it may use.
+            alias: which model it asks for.
+            provider: whose model it calls.
+            model: which one.
+            requests: for how many calls it counts.
+
+        Raises:
+            LLMKitError: it is not known what a limit is, or what the call may use.
+        """
+        model_id = f"{provider}:{model}" if provider and model else None
+        found: dict[str, _Asked] = {}
+        for rule in self._rules:
+            if not rule.counts(alias, model_id):
+                continue
+            accounts = list(_accounts(rule.budget.scope, caller, provider, model_id))
+            limits = rule.limits(caller) if accounts else {}
+            if limits:
+                for account in accounts:
+                    asked = found.setdefault(_key(rule.prefix, account), _Asked(rule.budget))
+                    asked.add(rule.budget, limits)
+        return tuple(asked.claim(key, bounds, requests, self._zone) for key, asked in found.items())
+
+
+class _Asked:
+    """What is asked of one account, in which several budgets may count."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._limits: dict[Unit, int] = {}
+        self._holds_bound = False
+
+    def add(self, budget: Budget, limits: Mapping[Unit, int]) -> None:
+        """Take note of one more budget."""
+        self._holds_bound = self._holds_bound or budget.hold == "bound"
+        for unit, number in limits.items():
+            self._limits[unit] = min(number, self._limits.get(unit, number))
+
+    def claim(self, key: str, bounds: Bounds, requests: int, zone: str) -> Claim:
+        """Make the claim."""
+        ask = bounds.most if self._holds_bound else bounds.likely
+        return Claim(
+            key=key,
+            scope=self._budget.scope,
+            per=self._budget.per,
+            amount=Units(
+                usd=ask("usd") if "usd" in self._limits else 0,
+                tokens=ask("tokens") if "tokens" in self._limits else 0,
+                requests=requests,
+            ),
+            limits=self._limits,
+            zone=zone,
+        )
+
+
+def _accounts(
+    scope: str, caller: Caller, provider: str | None, model_id: str | None
+) -> Iterator[str]:
+    """Say which accounts of a scope a call is charged to."""
+    match scope:
+        case "user":
+            # The same id may be another person in another tenant.
+            tenant = "" if caller.tenant is None else f"{_part(caller.tenant)}/"
+            yield f"{tenant}{_part(caller.user or '')}"
+        case "tenant":
+            yield _part(caller.tenant or "")
+        case "group":
+            yield from (_part(group) for group in dict.fromkeys(caller.groups))
+        case "model":
+            if model_id is not None:
+                yield _part(model_id)
+        case "provider":
+            if provider is not None:
+                yield _part(provider)
+        case "all":
+            yield ""
+        case _:
+            value = caller.tags.get(scope.removeprefix(TAG))
+            if value is not None:
+                yield _part(value)
+
+
+def _part(text: str) -> str:
+    return quote(text, safe=" !#$&'()*+,:;=?@[]^_`{|}~-.", errors="replace")
+
+
+def _key(prefix: str, account: str) -> str:
+    key = f"{quote(prefix, safe=':=[]_-.')}{account}"
+    if len(key) <= _LONGEST:
+        return key
+    mark = blake2s(key.encode(), digest_size=16).hexdigest()
+    return f"{key[: _LONGEST - len(mark) - 1]}~{mark}"
+
+
+def _whole(unit: Unit, number: Decimal | int) -> int:
+    return nano_dollars(number) if unit == "usd" else int(number)
+
+
+def no_price(provider: str, model: str) -> ConfigError:
+    """Make the error for a dollar budget on a model whose price nobody knows."""
+    return ConfigError(
+        f"a budget is in dollars, but the price of {provider}:{model} is not known",
+        hint=f'Set it in US dollars per million tokens: {{"prices": {{"{provider}:{model}": {{"input": "1", "output": "2"}}}}}}; '
+        "0 if it is free.",
+    )
+
+
+def no_limit(model: str) -> InvalidRequest:
+    """Make the error for a request that nothing limits."""
+    return InvalidRequest(
+        f"a budget counts what {model} uses, but nothing limits this answer",
+        hint="Do not take max_tokens out with extra.",
+    )

@@ -1,0 +1,317 @@
+"""The statements for budgets: rows of accounts and of holds, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from llmkit.ledger.columns import BUDGET_COLUMNS, BUDGET_TABLE, HOLD_COLUMNS, HOLD_TABLE, TABLE
+from llmkit.ledger.queries import Dialect, Query
+from llmkit.ledger.values import exact
+from llmkit.policy.budgets.accounts import Account, Entry
+from llmkit.policy.budgets.amounts import NOTHING, Units, Used, nano_dollars
+from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.windows import SECONDS
+
+Ask = Callable[[Query], Sequence[Sequence[Any]]]
+"""Runs a statement in a transaction that is open; returns its rows."""
+
+UNUSED = Used(usd=0, tokens=0, requests=0)
+"""What a hold comes to that is let go."""
+# How many rows go into one statement: old versions of SQLite take no more than 999 parameters.
+_AT_ONCE = 80
+# How long the hold of a row that was lost is kept, whose end may come after all; and a window that is over. In seconds.
+_CORRECTED = 24 * 3600
+_LOOKED_BACK = 35 * 24 * 3600
+_ACCOUNT = tuple(column.name for column in BUDGET_COLUMNS if column.name != "warned")
+_COUNTED = _ACCOUNT[4:]
+_HOLD = tuple(column.name for column in HOLD_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be held.
+
+    Attributes:
+        id: of the hold.
+        claims: what it asks of its accounts, at least one.
+        call_id, attempt: the row of the ledger that it is for; None for one that is for none.
+        lapse: after how many seconds it is let go if nobody settles it; None is never.
+    """
+
+    id: str
+    claims: Sequence[Claim]
+    call_id: str | None = None
+    attempt: int | None = None
+    lapse: float | None = None
+
+
+class Settlement(NamedTuple):
+    """What was used of a hold. One that is not `final` may be corrected later."""
+
+    id: str
+    used: Used
+    final: bool = True
+
+
+class Window(NamedTuple):
+    """Which row an account's window has, by its `key`; how it is made. `ends` is in seconds since 1970, None if it is not known."""
+
+    key: str
+    name: str
+    starts: int
+    ends: int | None
+    slides: bool
+
+    @classmethod
+    def of(cls, claim: Claim, moment: datetime) -> Window:
+        """Return the one of an account that a moment is in."""
+        window = claim.window(moment)
+        ends = None if window.ends is None else int(window.ends.timestamp())
+        key = f"{claim.key}@{window.start}"
+        return cls(key, claim.key, window.start, ends, claim.slides)
+
+    @classmethod
+    def at(cls, entry: Entry) -> Window:
+        """Return the one that something is held in."""
+        key = f"{entry.key}@{entry.start}"
+        return cls(key, entry.key, entry.start, None, entry.second != 0)
+
+    def account(self) -> Account:
+        """Make its account, with nothing in it."""
+        ends = None if self.ends is None else datetime.fromtimestamp(self.ends, UTC)
+        return Account(ends, self.slides)
+
+
+@dataclass(slots=True)
+class Hold:
+    """What is held, and what was charged for it already, if anything was."""
+
+    entries: list[Entry]
+    used: Used | None
+
+
+def clock(ask: Ask) -> datetime:
+    """Ask a server what it is now."""
+    ((seconds,),) = ask(Query("SELECT EXTRACT(EPOCH FROM clock_timestamp())", ()))
+    return datetime.fromtimestamp(float(seconds), UTC)
+
+
+def holds(ask: Ask, dialect: Dialect, ids: Sequence[str]) -> dict[str, Hold]:
+    """Read holds, and lock them."""
+    found = {}
+    for part in parts(sorted(set(ids))):
+        sql = f"SELECT id, entries, used FROM {HOLD_TABLE} WHERE id IN ({_marks(part)}) ORDER BY id"  # noqa: S608  # nothing of it is foreign
+        for name, entries, used in ask(Query(f"{sql}{_locking(dialect)}", tuple(part))):
+            found[name] = Hold(_read_entries(entries), _read_used(used))
+    return found
+
+
+def known_already(ask: Ask, wanted: Sequence[Wanted]) -> tuple[set[str], set[str]]:
+    """Find what is held already, and what was refused: of a group that is tried again, for it may have been committed."""
+    held: set[str] = set()
+    refused: set[str] = set()
+    for part in parts(wanted):
+        rows = [each for each in part if each.call_id is not None]
+        sql = f"SELECT id, 1 FROM {HOLD_TABLE} WHERE id IN ({_marks(part)})"  # noqa: S608
+        values = [each.id for each in part]
+        if rows:
+            sql += f" UNION ALL SELECT call_id, attempt FROM {TABLE} WHERE status = 'refused' AND call_id IN ({_marks(rows)})"  # noqa: S608
+            values += (str(each.call_id) for each in rows)
+        by_row = {(each.call_id, each.attempt): each.id for each in rows}
+        ids = {each.id for each in part}
+        for name, attempt in ask(Query(sql, tuple(values))):
+            if name in ids:
+                held.add(name)
+            elif (name, attempt) in by_row:
+                refused.add(by_row[name, attempt])
+    return held, refused
+
+
+def make_accounts(ask: Ask, windows: Sequence[Window]) -> None:
+    """Make rows for those that have none."""
+    for part in parts(windows):
+        values = [value for window in part for value in _row(window, window.account())]
+        ask(
+            Query(
+                f"INSERT INTO {BUDGET_TABLE} ({', '.join(_ACCOUNT)}) VALUES {_rows(part, _ACCOUNT)} ON CONFLICT (key) DO NOTHING",  # noqa: S608
+                tuple(values),
+            )
+        )
+
+
+def read_accounts(
+    ask: Ask, dialect: Dialect, windows: Sequence[Window], *, lock: bool
+) -> dict[str, Account]:
+    """Read accounts by their keys, in their order."""
+    found = {}
+    for part in parts(windows):
+        sql = (
+            f"SELECT key, ends, {', '.join(_COUNTED)} FROM {BUDGET_TABLE} WHERE key IN ({_marks(part)})"  # noqa: S608
+            f" ORDER BY key{_locking(dialect) if lock else ''}"
+        )
+        for key, ends, *counted, seconds in ask(Query(sql, tuple(window.key for window in part))):
+            found[key] = _read_account(ends, counted, seconds)
+    return found
+
+
+def write_accounts(ask: Ask, changed: Mapping[Window, Account], now: datetime) -> None:
+    """Write accounts that are locked."""
+    for account in changed.values():
+        if account.slides:
+            account.forget(now)
+    updates = ", ".join(f"{name} = excluded.{name}" for name in ("ends", *_COUNTED))
+    for part in parts(sorted(changed)):
+        values = [value for window in part for value in _row(window, changed[window])]
+        ask(
+            Query(
+                f"INSERT INTO {BUDGET_TABLE} ({', '.join(_ACCOUNT)}) VALUES {_rows(part, _ACCOUNT)}"  # noqa: S608
+                f" ON CONFLICT (key) DO UPDATE SET {updates}",
+                tuple(values),
+            )
+        )
+
+
+def write_holds(ask: Ask, begun: Sequence[tuple[Wanted, Sequence[Entry]]], now: datetime) -> None:
+    """Write down what is held from now on."""
+    at = int(now.timestamp())
+    for part in parts(begun):
+        values: list[Any] = []
+        for wanted, entries in part:
+            lapses = None if wanted.lapse is None else at + int(wanted.lapse)
+            values += (
+                *(wanted.id, wanted.call_id, wanted.attempt, _entries(entries)),
+                *(None, at, lapses),
+            )
+        ask(
+            Query(
+                f"INSERT INTO {HOLD_TABLE} ({', '.join(_HOLD)}) VALUES {_rows(part, _HOLD)}",  # noqa: S608
+                tuple(values),
+            )
+        )
+
+
+def end_holds(ask: Ask, settlements: Sequence[Settlement]) -> None:
+    """Forget holds that are settled; of those that may be corrected, write down what was charged."""
+    final = [settlement.id for settlement in settlements if settlement.final]
+    for part in parts(final):
+        ask(Query(f"DELETE FROM {HOLD_TABLE} WHERE id IN ({_marks(part)})", tuple(part)))  # noqa: S608
+    for settlement in settlements:
+        if not settlement.final:
+            used = settlement.used
+            said = _json([used.usd, used.tokens, used.requests])
+            ask(Query(f"UPDATE {HOLD_TABLE} SET used = %s WHERE id = %s", (said, settlement.id)))  # noqa: S608
+
+
+def left_open(ask: Ask, now: int) -> list[Settlement]:
+    """Find the holds that nobody settles any more: their rows are open no more, or they have lapsed."""
+    of_rows = (
+        f"SELECT h.id, u.status, u.cost_usd, u.price_version, u.input_tokens, u.output_tokens FROM {HOLD_TABLE} h"  # noqa: S608
+        f" JOIN {TABLE} u ON u.call_id = h.call_id AND u.attempt = h.attempt WHERE h.used IS NULL AND u.status <> 'started'"
+    )
+    found = [
+        Settlement(name, used_by(status, *figures), final=status != "lost")
+        for name, status, *figures in ask(Query(of_rows, ()))
+    ]
+    lapsed = f"SELECT id FROM {HOLD_TABLE} WHERE used IS NULL AND lapses_at < %s"  # noqa: S608
+    return found + [Settlement(name, UNUSED) for (name,) in ask(Query(lapsed, (now,)))]
+
+
+def forget(ask: Ask, now: int) -> None:
+    """Forget holds that nobody corrects any more, and windows that are long over."""
+    held = f"DELETE FROM {HOLD_TABLE} WHERE used IS NOT NULL AND held_at < %s"  # noqa: S608
+    ask(Query(held, (now - _CORRECTED,)))
+    ask(Query(f"DELETE FROM {BUDGET_TABLE} WHERE ends < %s", (now - _LOOKED_BACK,)))  # noqa: S608
+
+
+def used_by(
+    status: str, cost: Any, version: str | None, put_in: int | None, put_out: int | None
+) -> Used:
+    """Say what a row has used. What it does not know is charged as it was held; of what was not sent, nothing is but the request."""
+    requests = 0 if status == "refused" else None
+    usd = None if cost is None else nano_dollars(exact(cost))
+    if usd == 0 and version is None:
+        return Used(usd=0, tokens=0, requests=requests)
+    tokens = None if put_in is None or put_out is None else put_in + put_out
+    return Used(usd=usd, tokens=tokens, requests=requests)
+
+
+def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Part values into as many as any database takes in one statement."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
+
+
+def _row(window: Window, account: Account) -> tuple[Any, ...]:
+    ends = window.ends if account.ends is None else int(account.ends.timestamp())
+    if not account.slides:
+        used, held = account.used.get(0, NOTHING), account.held.get(0, NOTHING)
+        return (window.key, window.name, window.starts, ends, *_three(used), *_three(held), None)
+    by_second = {
+        second: (account.used.get(second, NOTHING), account.held.get(second, NOTHING))
+        for second in sorted({*account.used, *account.held})
+    }
+    ends = max(by_second, default=0) + SECONDS
+    counters = [
+        [second, *_three(used), *_three(held)] for second, (used, held) in by_second.items()
+    ]
+    totals = [sum(row[place] for row in counters) for place in range(1, 7)]
+    return (window.key, window.name, window.starts, ends, *totals, _json(counters))
+
+
+def _read_account(ends: int | None, counted: Sequence[int], seconds: str | None) -> Account:
+    if seconds is None:
+        until = None if ends is None else datetime.fromtimestamp(ends, UTC)
+        used, held = _units(counted[:3]), _units(counted[3:])
+        return Account(until, slides=False, used={0: used}, held={0: held})
+    found = Account(None, slides=True)
+    for second, *counters in msgspec.json.decode(seconds):
+        found.used[second], found.held[second] = _units(counters[:3]), _units(counters[3:])
+    return found
+
+
+def _three(units: Units) -> tuple[int, int, int]:
+    return units.usd, units.tokens, units.requests
+
+
+def _units(three: Sequence[int]) -> Units:
+    usd, tokens, requests = three
+    return Units(usd=usd, tokens=tokens, requests=requests)
+
+
+def _entries(entries: Sequence[Entry]) -> str:
+    return _json([[each.key, each.start, each.second, *_three(each.held)] for each in entries])
+
+
+def _read_entries(said: str) -> list[Entry]:
+    return [
+        Entry(key, start, second, _units(held))
+        for key, start, second, *held in msgspec.json.decode(said)
+    ]
+
+
+def _read_used(said: str | None) -> Used | None:
+    if said is None:
+        return None
+    usd, tokens, requests = msgspec.json.decode(said)
+    return Used(usd=usd, tokens=tokens, requests=requests)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _rows(values: Sequence[Any], columns: Sequence[str]) -> str:
+    return ", ".join([f"({_marks(columns)})"] * len(values))
+
+
+def _locking(dialect: Dialect) -> str:
+    return " FOR UPDATE" if dialect.vendor == "postgresql" else ""

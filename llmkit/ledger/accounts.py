@@ -1,0 +1,237 @@
+"""Budgets in the ledger's database, the same over SQLAlchemy and over Django: statements within a transaction of the ledger's.
+
+Whoever changes an account has locked its row until the end of the transaction: SQLite the whole database, PostgreSQL rows of the ledger
+first, then holds, then accounts, each in their order, so that no two wait for one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from llmkit.errors import BudgetExceeded
+from llmkit.ledger import account_rows as rows
+from llmkit.ledger.account_rows import Ask, Hold, Settlement, Wanted, Window
+from llmkit.ledger.entry import row_of
+from llmkit.ledger.queries import Dialect
+from llmkit.ledger.row import Closing, Opening, Refusals, unsent
+from llmkit.policy.budgets.accounts import Account, Balance, Entry
+from llmkit.policy.budgets.amounts import Used
+from llmkit.policy.budgets.decide import Claim, Shortage, decide, shortage
+
+# How many names of accounts are remembered that have a row.
+_KNOWN = 10_000
+
+
+class Accounts:
+    """Changes accounts. A store has one.
+
+    Args:
+        now: the date, for SQLite, which is on the same machine; a server's own clock counts there.
+    """
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._known: set[str] = set()
+
+    def change(
+        self,
+        ask: Ask,
+        dialect: Dialect,
+        settlements: Sequence[Settlement] = (),
+        wanted: Sequence[Wanted] = (),
+    ) -> dict[str, Shortage]:
+        """Settle holds, then hold what is wanted, in this order; what has no room in one of its accounts holds nothing.
+
+        Doing it again changes nothing.
+
+        Args:
+            ask: in a transaction, which has locked the database if it is SQLite.
+            dialect: how the database is spoken to.
+            settlements: what was used.
+            wanted: what is to be held.
+
+        Returns:
+            By the id of what was wanted, why there is no room.
+        """
+        there = rows.holds(ask, dialect, [settlement.id for settlement in settlements])
+        held, refused = rows.known_already(ask, wanted)
+        wanted = [each for each in wanted if each.id not in held]
+        if not there and not wanted:
+            return {}
+        moment = self._clock(ask, dialect)
+        asked = [(each, [Window.of(claim, moment) for claim in each.claims]) for each in wanted]
+        windows = [window for _, of_claims in asked for window in of_claims]
+        windows += (Window.at(entry) for hold in there.values() for entry in hold.entries)
+        books = _Books(self._lock(ask, dialect, windows))
+        if any(window.slides for window in windows):
+            # The seconds count from when a call can begin, and waiting for the lock may have taken some.
+            moment = max(moment, self._clock(ask, dialect))
+        for settlement in settlements:
+            if settlement.id in there:
+                books.settle(there[settlement.id], settlement.used)
+        found: dict[str, Shortage] = {}
+        begun: list[tuple[Wanted, list[Entry]]] = []
+        for each, of_claims in asked:
+            places = list(zip(each.claims, of_claims, strict=True))
+            why = books.room_for(places, moment, again=each.id in refused)
+            if why is None:
+                begun.append((each, books.hold(places, moment)))
+            else:
+                found[each.id] = why
+        rows.write_accounts(ask, books.changed, moment)
+        rows.write_holds(ask, begun, moment)
+        rows.end_holds(ask, [settlement for settlement in settlements if settlement.id in there])
+        return found
+
+    def balances(self, ask: Ask, dialect: Dialect, claims: Sequence[Claim]) -> list[Balance]:
+        """Say what accounts have in their windows of now. Nothing is locked."""
+        moment = self._clock(ask, dialect)
+        windows = [Window.of(claim, moment) for claim in claims]
+        books = _Books(rows.read_accounts(ask, dialect, windows, lock=False))
+        return [books.account(window).balance(moment) for window in windows]
+
+    def sweep(self, ask: Ask, dialect: Dialect) -> None:
+        """Settle the holds of rows that are open no more, and those that lapsed; forget what is old."""
+        moment = int(self._clock(ask, dialect).timestamp())
+        for part in rows.parts(sorted(rows.left_open(ask, moment))):
+            self.change(ask, dialect, part)
+        rows.forget(ask, moment)
+
+    def _clock(self, ask: Ask, dialect: Dialect) -> datetime:
+        return self._now() if dialect.vendor == "sqlite" else rows.clock(ask)
+
+    def _lock(self, ask: Ask, dialect: Dialect, windows: Iterable[Window]) -> dict[str, Account]:
+        """Read accounts that nobody else changes until the transaction ends."""
+        wanted = sorted({window.key: window for window in windows}.values())
+        if dialect.vendor == "sqlite":
+            return rows.read_accounts(ask, dialect, wanted, lock=False)
+        if len(self._known) > _KNOWN:
+            self._known.clear()
+        # All that are new are made before any is locked: or two who make and lock the same ones might wait for one another.
+        rows.make_accounts(ask, [window for window in wanted if window.key not in self._known])
+        found = rows.read_accounts(ask, dialect, wanted, lock=True)
+        missing = [window for window in wanted if window.key not in found]
+        if missing:  # forgotten meanwhile, because they were old
+            rows.make_accounts(ask, missing)
+            found |= rows.read_accounts(ask, dialect, missing, lock=True)
+        self._known.update(window.key for window in wanted)
+        return found
+
+
+_Places = Sequence[tuple[Claim, Window]]
+
+
+class _Books:
+    """The accounts that a transaction has read, by their keys, and which of them it changes."""
+
+    def __init__(self, accounts: dict[str, Account]) -> None:
+        self._accounts = accounts
+        self.changed: dict[Window, Account] = {}
+
+    def account(self, window: Window) -> Account:
+        """Return an account; a new one if there is none."""
+        found = self._accounts.get(window.key)
+        if found is None:
+            found = self._accounts[window.key] = window.account()
+        return found
+
+    def settle(self, hold: Hold, used: Used) -> None:
+        """Charge what was used in place of what is held, or was charged before."""
+        for entry in hold.entries:
+            before = None if hold.used is None else hold.used.or_held(entry.held)
+            self._change(Window.at(entry)).charge(entry, used.or_held(entry.held), before=before)
+        hold.used = used
+
+    def room_for(self, places: _Places, now: datetime, *, again: bool) -> Shortage | None:
+        """Say why there is no room for what is asked; None if there is.
+
+        Args:
+            places: what is asked, of which windows.
+            now: what it is now.
+            again: whether it was refused once. That holds, whatever came free meanwhile.
+        """
+        balances = {claim.key: self.account(window).balance(now) for claim, window in places}
+        why = decide([claim for claim, _ in places], balances, now)
+        if why is None and again:
+            claim, _ = places[0]
+            return shortage(claim, balances[claim.key], next(iter(claim.limits)), now)
+        return why
+
+    def hold(self, places: _Places, now: datetime) -> list[Entry]:
+        """Hold what is asked; return what is held where."""
+        entries = []
+        for claim, window in places:
+            entry = claim.entry(now, window.starts)
+            self._change(window).hold(entry)
+            entries.append(entry)
+        return entries
+
+    def _change(self, window: Window) -> Account:
+        account = self.account(window)
+        self.changed[window] = account
+        return account
+
+
+def write_rows(
+    change: Callable[[Sequence[Settlement], Sequence[Wanted]], Mapping[str, Shortage]],
+    openings: Sequence[Opening],
+    closings: Sequence[Closing],
+    *,
+    insert: Callable[[Sequence[Opening]], None],
+    update: Callable[[Sequence[Closing]], None],
+) -> Refusals:
+    """Write rows of the ledger with what they hold and settle, in a transaction that is open.
+
+    What was used is settled first, so that it makes room. What one row asks is asked in the order in which they came.
+
+    Args:
+        change: settles and holds.
+        openings: rows that are new.
+        closings: the ends of rows.
+        insert: writes rows as `started`; those that are there are left alone.
+        update: closes rows.
+
+    Returns:
+        The rows that a budget had no room for. They are closed as `refused`.
+    """
+    new = {row_of(opening) for opening in openings}
+    earlier = [closing for closing in closings if row_of(closing) not in new]
+    later = [closing for closing in closings if row_of(closing) in new]
+    update(earlier)
+    wanted = {hold_id(opening): opening for opening in openings if opening.claims}
+    found = change(
+        list(map(_settlement, filter(_holds, earlier))),
+        [
+            Wanted(
+                id=name,
+                claims=opening.claims,
+                call_id=opening.call_id,
+                attempt=opening.attempt,
+            )
+            for name, opening in wanted.items()
+        ],
+    )
+    insert(openings)
+    refused = {row_of(wanted[name]): why for name, why in found.items()}
+    update([unsent(wanted[name], "refused", 0.0, error_type=BudgetExceeded.type) for name in found])
+    update([closing for closing in later if row_of(closing) not in refused])
+    if settled := list(map(_settlement, filter(_holds, later))):
+        change(settled, [])
+    return refused
+
+
+def hold_id(row: Opening | Closing) -> str:
+    """Return the id of what a row holds."""
+    return f"{row.call_id}:{row.attempt}"
+
+
+def _holds(closing: Closing) -> bool:
+    return closing.held
+
+
+def _settlement(closing: Closing) -> Settlement:
+    usage = closing.usage
+    figures = closing.cost, closing.price_version, usage.input_tokens, usage.output_tokens
+    used = rows.used_by(closing.status, *figures)
+    return Settlement(hold_id(closing), used, final=closing.status != "lost")

@@ -1,0 +1,72 @@
+"""Budgets in the ledger's database, held and settled by themselves: without a row of the ledger."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from llmkit.errors import BudgetUnavailable, LedgerUnavailable
+from llmkit.ledger.account_rows import Settlement, Wanted
+from llmkit.ledger.accounts import Accounts
+from llmkit.ledger.upkeep import Upkeep
+from llmkit.ledger.values import fit
+from llmkit.policy.budgets.accounts import Balance
+from llmkit.policy.budgets.amounts import Used
+from llmkit.policy.budgets.decide import Claim, Shortage
+
+_LONGEST_ID = 128
+
+
+class TableBudgets:
+    """Keeps budgets in the tables `llmkit_budget` and `llmkit_hold`; see `BudgetStore`. Threads share its connection, one after the other.
+
+    Args:
+        store: of the ledger, over a connection of its own.
+        lapse: after how many seconds a hold is let go that nobody has settled; the sweep does it.
+        now: the date, for SQLite.
+    """
+
+    def __init__(
+        self,
+        store: Upkeep,
+        *,
+        lapse: float = 900.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._lapse = lapse
+        self._accounts = Accounts(now)
+        self._locks: dict[int, threading.Lock] = {}  # a fork has its own
+
+    def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Hold amounts in all accounts, or in none; see `BudgetStore`."""
+        name = fit(hold_id, _LONGEST_ID)
+        if not claims:
+            return None
+        wanted = Wanted(id=name, claims=claims, lapse=self._lapse)
+        with self._alone():
+            return self._store.change(self._accounts.change, (), [wanted]).get(name)
+
+    def settle(self, hold_id: str, used: Used) -> None:
+        """Charge what was used; see `BudgetStore`."""
+        settlement = Settlement(fit(hold_id, _LONGEST_ID), used, final=False)
+        with self._alone():
+            self._store.change(self._accounts.change, [settlement])
+
+    def balances(self, claims: Sequence[Claim]) -> list[Balance]:
+        """Return what the accounts have; see `BudgetStore`."""
+        if not claims:
+            return []
+        with self._alone():
+            return self._store.ask(self._accounts.balances, claims)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._locks.setdefault(os.getpid(), threading.Lock()):
+            try:
+                yield
+            except LedgerUnavailable as error:
+                raise BudgetUnavailable(error.message, hint=error.hint) from error

@@ -1,0 +1,88 @@
+"""The most that a request can use, before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from llmkit.usage import Billing
+
+# What a provider puts around each message, and around them all; around tools it tells the model how to use them. In tokens, amply.
+_MESSAGE = 16
+_REQUEST = 64
+_TOOLS = 1024
+
+
+class _Body(msgspec.Struct):
+    """What of a body limits the answer, in the words of the wires."""
+
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    tools: Any = None
+    functions: Any = None
+    service_tier: Any = None
+    speed: Any = None
+    inference_geo: Any = None
+
+
+_read = msgspec.json.Decoder(_Body).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The most that a request can use.
+
+    Attributes:
+        input_tokens: a token is at least one byte of what is sent.
+        output_tokens: None if nothing limits the answer.
+        billing: what it asks to be billed by.
+    """
+
+    input_tokens: int
+    output_tokens: int | None
+    billing: Billing
+
+    @property
+    def tokens(self) -> int | None:
+        """Of prompt and answer together."""
+        return None if self.output_tokens is None else self.input_tokens + self.output_tokens
+
+
+def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bound:
+    """Find the most that a request can use, in whatever words it was said: also in those of `extra`.
+
+    Args:
+        content: the body as it is sent.
+        messages: how many there are in it.
+        context_window: how many tokens the model reads at most, if that is known.
+    """
+    body = _read(content)
+    has_tools = bool(body.tools or body.functions)
+    put_in = len(content) + messages * _MESSAGE + _REQUEST + (_TOOLS if has_tools else 0)
+    if context_window is not None:
+        put_in = min(put_in, context_window)
+    limits = [
+        limit
+        for limit in (body.max_tokens, body.max_completion_tokens, body.max_output_tokens)
+        if isinstance(limit, int)
+    ]
+    put_out = max(limits, default=context_window)
+    if put_out is not None and isinstance(body.n, int):
+        put_out *= max(1, body.n)
+    return Bound(
+        input_tokens=put_in,
+        output_tokens=put_out,
+        billing=Billing(
+            service_tier=_word(body.service_tier),
+            speed=_word(body.speed),
+            region=_word(body.inference_geo),
+        ),
+    )
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,156 @@
+"""Rows of the ledger hold and settle in the transaction that writes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from llmkit.errors import BudgetExceeded
+from llmkit.ledger.accounts import hold_id
+from llmkit.ledger.row import Opening, unsent
+from llmkit.policy.budgets.accounts import Balance
+from llmkit.policy.budgets.amounts import NOTHING, Unit, Units
+from llmkit.policy.budgets.decide import Claim
+from llmkit.usage import Usage
+from support.budgets import STORES, Budgets, params
+from support.ledger import closing, opening
+
+TEN = Units(usd=10 * 10**9, tokens=100, requests=1)
+COST = {"cost": Decimal("2.5"), "usage": Usage(input_tokens=30, output_tokens=12)}
+SETTLED = Units(usd=2_500_000_000, tokens=42, requests=1)
+
+
+@pytest.fixture(params=params("sqlite", "engine", "postgres", "django"))
+def books(request: pytest.FixtureRequest) -> Budgets:
+    """Return each ledger that keeps budgets."""
+    return STORES[request.param](request)
+
+
+def claim(limits: dict[Unit, int], *, key: str = "all") -> Claim:
+    """Make a claim on an account that never ends."""
+    return Claim(key=key, scope="all", per="ever", amount=TEN, limits=limits)
+
+
+def asking(name: str, *claims: Claim) -> Opening:
+    """Make the opening of a row that asks for room."""
+    return opening(name, claims=claims)
+
+
+def now_in(books: Budgets, asked: Claim) -> Balance:
+    """Read an account."""
+    (balance,) = books.store.balances([asked])
+    return balance
+
+
+def statuses(books: Budgets) -> dict[str, tuple[str, str | None]]:
+    """Return the status and the error of each call."""
+    assert books.ledger is not None
+    return {row["call_id"]: (row["status"], row["error_type"]) for row in books.ledger.recent(99)}
+
+
+def test_a_row_holds_and_its_end_settles(books: Budgets) -> None:
+    """What was used takes the place of what was held; twice is once."""
+    assert books.ledger is not None
+    ask = claim({"usd": 25 * 10**9})
+    for _ in range(2):
+        assert books.ledger.write([asking("one", ask)], []) == {}
+        assert now_in(books, ask) == Balance(held=TEN)
+    for _ in range(2):
+        books.ledger.write([], [closing("one", held=True, **COST)])
+        assert now_in(books, ask) == Balance(used=SETTLED)
+    assert statuses(books) == {"one": ("finished", None)}
+
+
+def test_what_has_no_room_is_refused_in_its_turn(books: Budgets) -> None:
+    """The rows of a group ask one after the other; whoever is refused has a row that says so, and holds nothing anywhere."""
+    assert books.ledger is not None
+    wide, narrow = claim({"usd": 25 * 10**9}), claim({"requests": 1}, key="user")
+    group = [asking("one", wide, narrow), asking("two", wide, narrow), asking("three", wide)]
+    group += [asking("four", wide), opening("free")]
+    refused = books.ledger.write(group, [])
+    assert (refused["two", 1].claim.key, refused["two", 1].unit) == ("user", "requests")
+    assert (refused["four", 1].claim.key, refused["four", 1].unit) == ("all", "usd")
+    for _ in range(2):
+        assert set(books.ledger.write(group, [])) == {("two", 1), ("four", 1)}
+        assert now_in(books, wide).held == TEN + TEN
+        assert now_in(books, narrow).held == TEN
+        assert statuses(books) == {
+            "one": ("started", None),
+            "two": ("refused", "budget_exceeded"),
+            "three": ("started", None),
+            "four": ("refused", "budget_exceeded"),
+            "free": ("started", None),
+        }
+    error = refused["two", 1].error
+    assert isinstance(error, BudgetExceeded)
+    assert (error.scope, error.per, error.unit, error.limit) == ("all", "ever", "requests", 1)
+
+
+def test_a_refusal_holds_though_there_is_room_by_now(books: Budgets) -> None:
+    """A group that is tried again because nobody knows whether it was committed finds what it found."""
+    assert books.ledger is not None
+    ask = claim({"requests": 1})
+    assert set(books.ledger.write([asking("one", ask), asking("two", ask)], [])) == {("two", 1)}
+    books.ledger.write([], [unsent(asking("one", ask), "refused", 0.0)])
+    assert now_in(books, ask) == Balance()
+    assert set(books.ledger.write([asking("one", ask), asking("two", ask)], [])) == {
+        ("one", 1),
+        ("two", 1),
+    }
+    assert now_in(books, ask) == Balance()
+
+
+def test_ends_make_room_for_the_same_group(books: Budgets) -> None:
+    """They are settled first, whatever came first; an end that comes with its own row is settled after."""
+    assert books.ledger is not None
+    ask = claim({"usd": 10 * 10**9})
+    books.ledger.write([asking("one", ask)], [])
+    ends = [unsent(asking("one", ask), "cancelled", 0.0)]
+    assert books.ledger.write([asking("two", ask)], ends) == {}
+    assert now_in(books, ask).held == TEN
+    both = [closing("three", held=True, **COST), closing("two", held=True, **COST)]
+    assert books.ledger.write([asking("three", claim({"usd": 13 * 10**9}))], both) == {}
+    # The one that was never sent counts as a request.
+    assert now_in(books, ask) == Balance(used=SETTLED + SETTLED + Units(requests=1))
+
+
+def test_what_is_not_known_is_charged_as_held(books: Budgets) -> None:
+    """An unknown cost is not nothing. What was never sent is."""
+    assert books.ledger is not None
+    ask = claim({"usd": 100 * 10**9})
+    rows = [asking(name, ask) for name in ("unknown", "unsent", "known")]
+    books.ledger.write(rows, [])
+    books.ledger.write([], [closing("unknown", held=True, cost=None, usage=Usage())])
+    assert now_in(books, ask) == Balance(used=TEN, held=TEN + TEN)
+    books.ledger.write([], [unsent(rows[1], "refused", 0.0)])
+    assert now_in(books, ask) == Balance(used=TEN, held=TEN)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_sweep_settles_rows_that_are_lost(kind: str, request: pytest.FixtureRequest) -> None:
+    """With what they hold by then; an end that comes after all corrects it."""
+    books = STORES[kind](request)
+    assert books.ledger is not None
+    ask = claim({"usd": 100 * 10**9})
+    old = datetime.now(UTC) - timedelta(hours=1)
+    rows = [replace(asking(name, ask), started_at=old, worker="dead") for name in ("late", "gone")]
+    books.ledger.write(rows, [])
+    assert books.ledger.sweep(silent=60) == 2
+    assert now_in(books, ask) == Balance(used=TEN + TEN)
+    books.ledger.write([], [closing("late", held=True, **COST)])
+    assert now_in(books, ask) == Balance(used=TEN + SETTLED)
+    assert books.ledger.sweep(silent=60) == 0
+    assert now_in(books, ask) == Balance(used=TEN + SETTLED)
+    assert statuses(books) == {"late": ("finished", None), "gone": ("lost", None)}
+
+
+def test_a_row_without_claims_costs_no_budget(books: Budgets) -> None:
+    """Nor does its end."""
+    assert books.ledger is not None
+    books.ledger.write([opening("free")], [])
+    books.ledger.write([], [closing("free", **COST)])
+    assert now_in(books, claim({"usd": 1})) == Balance(used=NOTHING)
+    assert hold_id(opening("free")) == "free:1"
