@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStream, AsyncStreamManager
     from llmkit._sync.client import Client
     from llmkit._sync.stream import Stream, StreamManager
+    from llmkit.budget.manager import BudgetManager
     from llmkit.call import Call, Caller
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.config import Config
+    from llmkit.config.budgets import Budget
     from llmkit.errors import (
         AnswerTooLarge,
         AuthenticationFailed,
+        BudgetExceeded,
+        BudgetUnavailable,
         ConfigError,
         ConnectionFailed,
         FrameTooLarge,
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from llmkit.messages import Message
     from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
     from llmkit.policy.backoff import RetryPolicy
+    from llmkit.policy.budgets.amounts import Amount
     from llmkit.response import Outcome, Response
     from llmkit.sse import ServerSentEvent, SSEDecoder
     from llmkit.usage import Usage
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Amount": "llmkit.policy.budgets.amounts",
     "AnswerTooLarge": "llmkit.errors",
     "AsyncCallNext": "llmkit.middleware",
     "AsyncClient": "llmkit._async.client",
@@ -59,6 +65,10 @@ _HOMES = {
     "AsyncStream": "llmkit._async.stream",
     "AsyncStreamManager": "llmkit._async.stream",
     "AuthenticationFailed": "llmkit.errors",
+    "Budget": "llmkit.config.budgets",
+    "BudgetExceeded": "llmkit.errors",
+    "BudgetManager": "llmkit.budget.manager",
+    "BudgetUnavailable": "llmkit.errors",
     "Call": "llmkit.call",
     "CallNext": "llmkit.middleware",
     "Caller": "llmkit.call",
@@ -104,6 +114,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Amount",
     "AnswerTooLarge",
     "AsyncCallNext",
     "AsyncClient",
@@ -111,6 +122,10 @@ __all__ = [
     "AsyncStream",
     "AsyncStreamManager",
     "AuthenticationFailed",
+    "Budget",
+    "BudgetExceeded",
+    "BudgetManager",
+    "BudgetUnavailable",
     "Call",
     "CallNext",
     "Caller",

@@ -133,7 +133,7 @@ class BudgetExceeded(LLMKitError):
             f"the budget {whose} has no room for the call: {_shown(limit, unit)} {period}, {_shown(used, unit)} used, "
             f"{_shown(held, unit)} held for calls that are running",
             hint=(
-                "The call alone may use more than the limit: ask for fewer max_tokens, or raise the budget."
+                "Raise the budget, or ask for fewer max_tokens: no time to wait makes room."
                 if resets is None
                 else f"There may be room again at {resets:%Y-%m-%d %H:%M:%S} UTC."
             ),

@@ -14,6 +14,7 @@ from llmkit.tracebacks import forgetful
 if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._sync.client import Client
+    from llmkit.budget.manager import BudgetManager
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.sums import Sum
@@ -110,6 +111,29 @@ class Kit:
         return CostTracker(
             self.ledger,
             prices=self.runtime.prices,
+            time_zone=self.config.time_zone,
+            now=self.runtime.now,
+            new_id=self.runtime.new_id,
+        )
+
+    @cached_property
+    def budgets(self) -> BudgetManager:
+        """The budgets of the settings: what they have left, and what is held and settled in code.
+
+        Raises:
+            ConfigError: there is no database that keeps them.
+        """
+        from llmkit.budget.manager import BudgetManager  # noqa: PLC0415  # for those who ask
+
+        store = None if self.ledger is None else self.ledger.budgets
+        if store is None:
+            raise ConfigError(
+                "budgets are kept in the ledger's database, and there is none",
+                hint='Set it, e.g. {"ledger": {"database": "sqlite:///llm.db"}}.',
+            )
+        return BudgetManager(
+            self.config.budgets,
+            store=store,
             time_zone=self.config.time_zone,
             now=self.runtime.now,
             new_id=self.runtime.new_id,

@@ -12,20 +12,23 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
+from llmkit.budget.bounds import OfRequest
+from llmkit.budget.rules import Rules
 from llmkit.concurrency import sigterm
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import function_at
+from llmkit.errors import ConfigError
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.policy.clocks import Clocks, Timeouts
-from llmkit.policy.plan import Plan, Try
+from llmkit.policy.plan import Plan, Route, Try
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
-from llmkit.providers.base import Provider
+from llmkit.providers.base import HTTPRequest, Provider
 from llmkit.tracebacks import place_of
 from llmkit.transport.connections import Connections
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.row import Closing, Opening, Progress
+    from llmkit.policy.budgets.decide import Claim
 
 
 log = logging.getLogger("llmkit.ledger")
@@ -116,6 +120,7 @@ class Runtime:
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
         self._chance = chance
+        self._rules = Rules(self.config.budgets, time_zone=self.config.time_zone)
         self._retry = RetryPolicy(**self.config.retry.model_dump())
         timeouts = self.config.timeouts
         self._stream_timeouts = Timeouts(**timeouts.model_dump())
@@ -127,6 +132,11 @@ class Runtime:
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
         )
+        if self._rules and self.ledger is None:
+            raise ConfigError(
+                "budgets are kept in the ledger's database, but ledger.database is not set",
+                hint='Set it, e.g. {"ledger": {"database": "sqlite:///llm.db"}}.',
+            )
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
@@ -190,6 +200,24 @@ class Runtime:
             clock=self.clock,
             now=self.now,
             contents=self._contents,
+        )
+
+    def claims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:
+        """Say what an attempt asks of budgets.
+
+        Raises:
+            ConfigError: a limit cannot be asked, or the model has no price.
+            InvalidRequest: nothing limits the answer.
+        """
+        if not self._rules:
+            return ()
+        return self._rules.claims(
+            call.caller,
+            OfRequest(call, route, request, prices=self.prices, at=self.now()),
+            alias=call.model,
+            provider=route.provider.name,
+            model=route.model,
+            requests=0 if call.trace.is_counted else 1,
         )
 
     def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:

@@ -32,6 +32,7 @@ NAMES = {
     "aclose": "close",
     "afinish": "finish",
     "aiter_raw": "iter_raw",
+    "aleft": "left",
     "aread": "read",
     "arecord": "record",
     "areport": "report",

@@ -46,10 +46,31 @@ _SUM = {
         "unpriced": {"type": "integer", "description": "Attempts whose cost is not known."},
     },
 }
+_AMOUNT = {
+    "type": ["string", "integer"],
+    "description": "Dollars are a decimal number as a string.",
+}
+_BUDGET = {
+    "type": "object",
+    "properties": {
+        "per": {"type": "string", "enum": ["minute", "hour", "day", "month", "ever"]},
+        "models": {"type": "array", "items": _TEXT, "description": "Which it counts; none is all."},
+        "unit": {"type": "string", "enum": ["usd", "tokens", "requests"]},
+        "limit": _AMOUNT,
+        "used": _AMOUNT,
+        "held": {**_AMOUNT, "description": "Set aside for calls that are running."},
+        "left": _AMOUNT,
+        "resets_at": {"type": ["string", "null"], "format": "date-time"},
+    },
+}
 _OWN_USAGE = {
     "type": "object",
-    "required": ["today", "month"],
-    "properties": {"today": _SUM, "month": _SUM},
+    "required": ["today", "month", "budgets"],
+    "properties": {
+        "today": _SUM,
+        "month": _SUM,
+        "budgets": {"type": "array", "items": _BUDGET},
+    },
 }
 _WHOLE = {
     "type": "object",
@@ -68,17 +89,27 @@ _ERROR = {
         "error": {
             "type": "object",
             "required": ["type", "message", "hint"],
-            "properties": {"type": _TEXT, "message": _TEXT, "hint": {"type": ["string", "null"]}},
+            "properties": {
+                "type": _TEXT,
+                "message": _TEXT,
+                "hint": {"type": ["string", "null"]},
+                "resets_at": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When a budget has room again.",
+                },
+            },
         }
     },
 }
 _FAILURES = {
     "400": "The messages are wrong, or too long for the model.",
     "401": "Nobody is logged in.",
+    "402": "What may be used in this day or month is used up.",
     "403": "This user may not call, or the request comes from another site.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
-    "429": "Too many calls run at once.",
+    "429": "Too many calls run at once, or were made in this minute or hour.",
     "502": "The language model failed.",
     "503": "The language model is busy, or the app cannot reach it.",
     "504": "The language model did not answer in time.",
@@ -119,7 +150,7 @@ def openapi_paths(
     }
     usage = _operation(
         "What the user's own calls come to",
-        "Of today and of this month.",
+        "Of today and of this month, and what their budgets have left.",
         {"application/json": {"schema": _OWN_USAGE}},
         _USAGE_FAILURES,
     )

@@ -12,8 +12,10 @@ from asgiref.sync import sync_to_async
 from llmkit.config import Config, LedgerConfig
 from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.base import Ledger, Reader
+from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
+from llmkit.ledger.outbox.away import unasked
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.row import Closing, Opening, Progress
@@ -54,6 +56,9 @@ class DjangoLedger:
         self._on_host = settings.connection == "host"
         self._own = _own(settings, worker)
         self._host = HostLedger(DjangoStore(worker, own=False), from_async=_from_async)
+        self.budgets = TableBudgets(
+            DjangoStore(worker, own=False), from_async=lambda work: sync_to_async(work)()
+        )
         # Open rows in transactions of tests: whose thread a destructor runs in, nobody knows.
         self._in_tests: set[tuple[str, int]] = set()
 
@@ -61,7 +66,9 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = self._way()
         if way.until is not None:
-            _refuse_in_transaction(opening)
+            if opening.claims:
+                self._own.begin_later(opening, unasked(opening), until=way.until)
+                raise _in_transaction()
             self._own.begin_later(opening, until=way.until)
         else:
             self._note(way, opening)
@@ -71,7 +78,9 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = await self._async_way()
         if way.until is not None:
-            _refuse_in_transaction(opening)
+            if opening.claims:
+                await self._own.abegin_later(opening, unasked(opening), until=way.until)
+                raise _in_transaction()
             await self._own.abegin_later(opening, until=way.until)
         else:
             self._note(way, opening)
@@ -169,17 +178,12 @@ class DjangoLedger:
         return self._on_host or _is_in_memory()
 
 
-def _refuse_in_transaction(opening: Opening) -> None:
-    """Refuse a call that is charged to a budget while the host holds the database locked: no budget could be asked.
-
-    Raises:
-        BudgetUnavailable: it is.
-    """
-    if opening.claims:
-        raise BudgetUnavailable(
-            "a call that is charged to a budget was made inside a transaction, which has locked the SQLite database",
-            hint="Make it outside of atomic() (ATOMIC_REQUESTS counts, too), or use PostgreSQL.",
-        )
+def _in_transaction() -> BudgetUnavailable:
+    """Make the error for a call that is charged to a budget while the host may hold the database locked: it would wait for itself."""
+    return BudgetUnavailable(
+        "a call that is charged to a budget was made inside a transaction, which may have locked the SQLite database",
+        hint="Make it outside of atomic() (ATOMIC_REQUESTS counts, too), or use PostgreSQL.",
+    )
 
 
 def _own(settings: LedgerConfig, worker: Callable[[], str]) -> OutboxLedger:
@@ -188,6 +192,7 @@ def _own(settings: LedgerConfig, worker: Callable[[], str]) -> OutboxLedger:
     return with_outbox(
         DjangoStore(worker, own=True),
         DjangoStore(worker, own=True),
+        None,  # over the host's connections
         settings,
         database=identity(connection),
         file=database_file(connection),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, tzinfo
 from functools import partial
 from operator import attrgetter
@@ -175,10 +175,8 @@ class DjangoStore(Upkeep):
         *,
         locks: bool,
     ) -> T:
-        if not self._own and locks:
-            with _one_at_a_time, atomic(using=connection.alias):
-                return work(connection)
-        with _locked(connection, locks=locks), atomic(using=connection.alias):
+        alone = _locked(connection, of_all=not self._own) if locks else nullcontext()
+        with alone, atomic(using=connection.alias):
             if self._own and connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(_POSTGRES_LIMITS)
@@ -230,18 +228,19 @@ _one_at_a_time = threading.RLock()
 
 
 @contextmanager
-def _locked(connection: BaseDatabaseWrapper, *, locks: bool) -> Iterator[None]:
-    """Let a transaction that begins within lock a SQLite database at once."""
-    if not locks or connection.vendor != "sqlite":
-        yield
-        return
-    connection.ensure_connection()  # which sets it
-    mode = connection.transaction_mode
-    connection.transaction_mode = "IMMEDIATE"
-    try:
-        yield
-    finally:
-        connection.transaction_mode = mode
+def _locked(connection: BaseDatabaseWrapper, *, of_all: bool) -> Iterator[None]:
+    """Let a transaction that begins within lock a SQLite database at once; of threads that may share their connection one at a time."""
+    with _one_at_a_time if of_all else nullcontext():
+        if connection.vendor != "sqlite" or connection.in_atomic_block:
+            yield
+            return
+        connection.ensure_connection()  # which sets it
+        mode = connection.transaction_mode
+        connection.transaction_mode = "IMMEDIATE"
+        try:
+            yield
+        finally:
+            connection.transaction_mode = mode
 
 
 def _insert(connection: BaseDatabaseWrapper, worker: str, openings: Sequence[Opening]) -> None:

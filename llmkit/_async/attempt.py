@@ -80,11 +80,12 @@ class AsyncAttempt(AsyncSource):
     async def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
+        claims = runtime.claims(call, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.async_transport()
         await self._leases.acquire(AsyncPlace(runtime, call, route.provider.name))
         if runtime.ledger is not None:
-            self._row = AsyncRow(runtime.ledger, self._record, call)
+            self._row = AsyncRow(runtime.ledger, self._record, call, claims)
             await self._leases.acquire(self._row)
         await self._leases.acquire(AsyncEntry(runtime, self))
         self._clocks.sent(runtime.clock())

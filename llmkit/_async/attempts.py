@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmkit._async.attempt import AsyncAttempt
 from llmkit._async.stream import AsyncStream
 from llmkit.concurrency.tasks import async_sleep
-from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.errors import BudgetExceeded, InvalidRequest, ProviderError
 from llmkit.policy.plan import GiveUp, Try
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class AsyncAttempts:
                 failed = step, error.type
             except InvalidRequest as error:
                 plan.passed_over(error)
+            except BudgetExceeded as error:
+                plan.refused(error)
             else:
                 return AsyncStream(call, attempt, first)
 

@@ -81,11 +81,12 @@ class Attempt(Source):
     def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
+        claims = runtime.claims(call, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.transport()
         self._leases.acquire(Place(runtime, call, route.provider.name))
         if runtime.ledger is not None:
-            self._row = Row(runtime.ledger, self._record, call)
+            self._row = Row(runtime.ledger, self._record, call, claims)
             self._leases.acquire(self._row)
         self._leases.acquire(Entry(runtime, self))
         self._clocks.sent(runtime.clock())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmkit._sync.attempt import Attempt
 from llmkit._sync.stream import Stream
 from llmkit.concurrency.threads import sleep
-from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.errors import BudgetExceeded, InvalidRequest, ProviderError
 from llmkit.policy.plan import GiveUp, Try
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Attempts:
                 failed = step, error.type
             except InvalidRequest as error:
                 plan.passed_over(error)
+            except BudgetExceeded as error:
+                plan.refused(error)
             else:
                 return Stream(call, attempt, first)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.record import AttemptRecord, Ending
+    from llmkit.policy.budgets.decide import Claim
     from llmkit.runtime import OpenAttempt, Runtime
     from llmkit.transport.upstream import Upstream
 
@@ -147,23 +148,29 @@ class Place(Lease):
 
 
 class Row(Lease):
-    """A row of the ledger. It is open while the attempt runs."""
+    """A row of the ledger, with what it holds of budgets. It is open while the attempt runs."""
 
-    def __init__(self, ledger: Ledger, record: AttemptRecord, call: Call) -> None:
+    def __init__(
+        self, ledger: Ledger, record: AttemptRecord, call: Call, claims: tuple[Claim, ...]
+    ) -> None:
         self._ledger = ledger
         self._record = record
         self._trace = call.trace
+        self._claims = claims
         self._is_open = False
 
     def acquire(self) -> None:
-        """Write the row.
+        """Write the row, and hold what it asks of budgets.
 
         Raises:
-            LedgerUnavailable: it is not certain that it is stored.
+            BudgetExceeded: one of them has no room. The row says so.
+            BudgetUnavailable: they cannot be asked.
+            LedgerUnavailable: it is not certain that the row is stored.
         """
         self._trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
-        self._ledger.begin(self._record.opening())
+        self._ledger.begin(self._record.opening(self._claims))
         self._is_open = True
+        self._trace.is_counted = True
 
     def settle(self, ending: Ending) -> None:
         """Close the row. It is in the writer's hands before anything is waited for."""

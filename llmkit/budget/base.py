@@ -29,6 +29,15 @@ class BudgetStore(Protocol):
             BudgetUnavailable: the store does not answer.
         """
 
+    async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Do what `hold` does, without blocking the event loop."""
+
+    async def asettle(self, hold_id: str, used: Used) -> None:
+        """Do what `settle` does, without blocking the event loop."""
+
+    async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
+        """Do what `balances` does, without blocking the event loop."""
+
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have in their windows of now.
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from llmkit.budget.bounds import Fixed
 from llmkit.budget.memory import MemoryBudgets
-from llmkit.budget.rules import Fixed, Rules
-from llmkit.call import NOTHING, Caller, UserId, caller_of
-from llmkit.config.budgets import UNITS, Budget
+from llmkit.budget.rules import Rules
+from llmkit.call import Caller, UserId, caller_of
+from llmkit.config.budgets import Budget
 from llmkit.errors import ConfigError
-from llmkit.policy.budgets.amounts import Amount, Unit, Units, Used, dollars
+from llmkit.policy.budgets.amounts import Amount, Unit, Units, dollars
 from llmkit.policy.budgets.decide import Claim
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from llmkit.budget.base import BudgetStore
+    from llmkit.policy.budgets.accounts import Balance
 
 _NO_AMOUNT = Fixed(Units())
+_NOTHING = Amount(requests=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Left:
     """What one of a caller's budgets has left.
 
     Attributes:
-        scope, per: which budget it is, as the settings say it.
+        scope, per, models: which budget it is, as the settings say it.
         unit: "usd", "tokens" or "requests".
         limit, used, held: of this unit. Dollars are Decimals; `held` is set aside for calls whose cost is not known yet.
         resets: when its period ends, in UTC; None for one that does not end, and for a minute, which slides.
@@ -46,6 +49,7 @@ class Left:
 
     scope: str
     per: str
+    models: tuple[str, ...]
     unit: Unit
     limit: Decimal | int
     used: Decimal | int
@@ -69,7 +73,7 @@ class BudgetManager:
         new_id: makes the id of a hold.
 
     Raises:
-        ConfigError: a budget is wrong.
+        ConfigError: a budget is wrong, or there is no such time zone.
     """
 
     def __init__(
@@ -114,7 +118,7 @@ class BudgetManager:
             ConfigError: a limit's function fails.
         """
         hold = Hold(self._new_id() if id is None else id)
-        shortage = self._store.hold(hold.id, self._claims(user, Fixed(amount.units), model, alias))
+        shortage = self._store.hold(hold.id, self._claims(user, amount, model, alias))
         if shortage is not None:
             raise shortage.error
         return hold
@@ -125,9 +129,7 @@ class BudgetManager:
         Raises:
             BudgetUnavailable: the store does not answer.
         """
-        units = amount.units
-        used = Used(usd=units.usd, tokens=units.tokens, requests=units.requests)
-        self._store.settle(hold.id if isinstance(hold, Hold) else hold, used)
+        self._store.settle(hold.id if isinstance(hold, Hold) else hold, amount.used)
 
     def release(self, hold: Hold | str) -> None:
         """Give back what is held: nothing was used.
@@ -135,26 +137,17 @@ class BudgetManager:
         Raises:
             BudgetUnavailable: the store does not answer.
         """
-        self.settle(hold, Amount(requests=0))
+        self.settle(hold, _NOTHING)
 
-    def left(
-        self, user: UserId | Caller, *, model: str | None = None, alias: str | None = None
-    ) -> list[Left]:
+    def left(self, user: UserId | Caller) -> list[Left]:
         """Say what a caller's budgets have left.
 
         Raises:
             BudgetUnavailable: the store does not answer.
             ConfigError: a limit's function fails.
         """
-        claims = self._claims(user, _NO_AMOUNT, model, alias)
-        now = self._now()
-        found = []
-        for claim, balance in zip(claims, self._store.balances(claims), strict=True):
-            for unit in UNITS:
-                limit = claim.limits.get(unit)  # type: ignore[call-overload]
-                if limit is not None:
-                    found.append(_left(claim, unit, balance.used, balance.held, now))  # type: ignore[arg-type]
-        return found
+        claims = self._all(user)
+        return _left(claims, self._store.balances(claims), self._now())
 
     async def ahold(
         self,
@@ -166,54 +159,59 @@ class BudgetManager:
         id: str | None = None,  # a hold's
     ) -> Hold:
         """Do what `hold` does, without blocking the event loop."""
-        import asyncio  # noqa: PLC0415  # not for those who have threads only
-
-        return await asyncio.to_thread(self.hold, user, amount, model=model, alias=alias, id=id)
+        hold = Hold(self._new_id() if id is None else id)
+        shortage = await self._store.ahold(hold.id, self._claims(user, amount, model, alias))
+        if shortage is not None:
+            raise shortage.error
+        return hold
 
     async def asettle(self, hold: Hold | str, amount: Amount) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        import asyncio  # noqa: PLC0415  # not for those who have threads only
-
-        await asyncio.to_thread(self.settle, hold, amount)
+        await self._store.asettle(hold.id if isinstance(hold, Hold) else hold, amount.used)
 
     async def arelease(self, hold: Hold | str) -> None:
         """Do what `release` does, without blocking the event loop."""
-        import asyncio  # noqa: PLC0415  # not for those who have threads only
+        await self.asettle(hold, _NOTHING)
 
-        await asyncio.to_thread(self.release, hold)
-
-    async def aleft(
-        self, user: UserId | Caller, *, model: str | None = None, alias: str | None = None
-    ) -> list[Left]:
+    async def aleft(self, user: UserId | Caller) -> list[Left]:
         """Do what `left` does, without blocking the event loop."""
-        import asyncio  # noqa: PLC0415  # not for those who have threads only
-
-        return await asyncio.to_thread(self.left, user, model=model, alias=alias)
+        claims = self._all(user)
+        return _left(claims, await self._store.abalances(claims), self._now())
 
     def _claims(
-        self, user: UserId | Caller, bounds: Fixed, model: str | None, alias: str | None
+        self, user: UserId | Caller, amount: Amount, model: str | None, alias: str | None
     ) -> Sequence[Claim]:
+        units = amount.units
         provider, _, name = (model or "").partition(":")
         return self._rules.claims(
-            caller_of(user, NOTHING),
-            bounds,
+            caller_of(user),
+            Fixed(units),
             alias=alias,
             provider=provider or None,
             model=name or None,
-            requests=bounds.most("requests"),
+            requests=units.requests,
         )
 
+    def _all(self, user: UserId | Caller) -> Sequence[Claim]:
+        return self._rules.claims(caller_of(user), _NO_AMOUNT, requests=0, all_models=True)
 
-def _left(claim: Claim, unit: Unit, used: Units, held: Units, now: datetime) -> Left:
-    def said(amount: int) -> Decimal | int:
-        return dollars(amount) if unit == "usd" else amount
 
-    return Left(
-        scope=claim.scope,
-        per=claim.per,
-        unit=unit,
-        limit=said(claim.limits[unit]),
-        used=said(used.get(unit)),
-        held=said(held.get(unit)),
-        resets=claim.window(now).ends,
-    )
+def _left(claims: Sequence[Claim], balances: Sequence[Balance], now: datetime) -> list[Left]:
+    return [
+        Left(
+            scope=claim.scope,
+            per=claim.per,
+            models=claim.models,
+            unit=unit,
+            limit=_said(limit, unit),
+            used=_said(balance.used.get(unit), unit),
+            held=_said(balance.held.get(unit), unit),
+            resets=claim.window(now).ends,
+        )
+        for claim, balance in zip(claims, balances, strict=True)
+        for unit, limit in claim.limits.items()
+    ]
+
+
+def _said(amount: int, unit: Unit) -> Decimal | int:
+    return dollars(amount) if unit == "usd" else amount

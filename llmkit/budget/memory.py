@@ -87,6 +87,18 @@ class MemoryBudgets:
             self._let_go(now)
             return [self._balance(claim, now) for claim in claims]
 
+    async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Do what `hold` does, which waits for nothing."""
+        return self.hold(hold_id, claims)
+
+    async def asettle(self, hold_id: str, used: Used) -> None:
+        """Do what `settle` does, which waits for nothing."""
+        self.settle(hold_id, used)
+
+    async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
+        """Do what `balances` does, which waits for nothing."""
+        return self.balances(claims)
+
     def _balance(self, claim: Claim, now: datetime) -> Balance:
         account = self._accounts.get((claim.key, claim.window(now).start))
         return Balance() if account is None else account.balance(now)

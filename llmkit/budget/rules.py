@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from llmkit.config.budgets import TAG, UNITS, Budget, limit
 from llmkit.config.functions import function_at
-from llmkit.errors import ConfigError, InvalidRequest
+from llmkit.errors import ConfigError
 from llmkit.policy.budgets.amounts import Unit, Units, nano_dollars
 from llmkit.policy.budgets.decide import Claim
 from llmkit.zones import zone_of
@@ -18,37 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from decimal import Decimal
 
+    from llmkit.budget.bounds import Bounds
     from llmkit.call import Caller
 
 # How long the name of an account may be, in characters; a database's column has to hold it, with the window's beginning.
 _LONGEST = 200
-
-
-class Bounds:
-    """What a call may use: at most, and in all likelihood. It is found out once, and only if a budget asks for it."""
-
-    def most(self, unit: Unit) -> int:
-        """Return the most that it can use.
-
-        Raises:
-            LLMKitError: nobody can say.
-        """
-        raise NotImplementedError
-
-    def likely(self, unit: Unit) -> int:
-        """Return what it is likely to use."""
-        return self.most(unit)
-
-
-class Fixed(Bounds):
-    """What somebody says that it uses."""
-
-    def __init__(self, amount: Units) -> None:
-        self._amount = amount
-
-    def most(self, unit: Unit) -> int:
-        """Return it."""
-        return self._amount.get(unit)
 
 
 class _Rule:
@@ -137,6 +111,7 @@ class Rules:
         provider: str | None = None,
         model: str | None = None,
         requests: int = 1,
+        all_models: bool = False,
     ) -> tuple[Claim, ...]:
         """Return what a call asks of the accounts that it is charged to.
 
@@ -147,6 +122,7 @@ class Rules:
             provider: whose model it calls.
             model: which one.
             requests: for how many calls it counts.
+            all_models: whether budgets of some models are asked, too, though it is not known which it calls.
 
         Raises:
             LLMKitError: it is not known what a limit is, or what the call may use.
@@ -154,7 +130,7 @@ class Rules:
         model_id = f"{provider}:{model}" if provider and model else None
         found: dict[str, _Asked] = {}
         for rule in self._rules:
-            if not rule.counts(alias, model_id):
+            if not (all_models or rule.counts(alias, model_id)):
                 continue
             accounts = list(_accounts(rule.budget.scope, caller, provider, model_id))
             limits = rule.limits(caller) if accounts else {}
@@ -193,6 +169,7 @@ class _Asked:
             ),
             limits=self._limits,
             zone=zone,
+            models=self._budget.models,
         )
 
 
@@ -237,20 +214,3 @@ def _key(prefix: str, account: str) -> str:
 
 def _whole(unit: Unit, number: Decimal | int) -> int:
     return nano_dollars(number) if unit == "usd" else int(number)
-
-
-def no_price(provider: str, model: str) -> ConfigError:
-    """Make the error for a dollar budget on a model whose price nobody knows."""
-    return ConfigError(
-        f"a budget is in dollars, but the price of {provider}:{model} is not known",
-        hint=f'Set it in US dollars per million tokens: {{"prices": {{"{provider}:{model}": {{"input": "1", "output": "2"}}}}}}; '
-        "0 if it is free.",
-    )
-
-
-def no_limit(model: str) -> InvalidRequest:
-    """Make the error for a request that nothing limits."""
-    return InvalidRequest(
-        f"a budget counts what {model} uses, but nothing limits this answer",
-        hint="Do not take max_tokens out with extra.",
-    )

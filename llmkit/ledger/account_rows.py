@@ -210,7 +210,7 @@ def end_holds(ask: Ask, settlements: Sequence[Settlement]) -> None:
 def left_open(ask: Ask, now: int) -> list[Settlement]:
     """Find the holds that nobody settles any more: their rows are open no more, or they have lapsed."""
     of_rows = (
-        f"SELECT h.id, u.status, u.cost_usd, u.price_version, u.input_tokens, u.output_tokens FROM {HOLD_TABLE} h"  # noqa: S608
+        f"SELECT h.id, u.status, u.http_status, u.cost_usd, u.price_version, u.input_tokens, u.output_tokens FROM {HOLD_TABLE} h"  # noqa: S608
         f" JOIN {TABLE} u ON u.call_id = h.call_id AND u.attempt = h.attempt WHERE h.used IS NULL AND u.status <> 'started'"
     )
     found = [
@@ -229,12 +229,21 @@ def forget(ask: Ask, now: int) -> None:
 
 
 def used_by(
-    status: str, cost: Any, version: str | None, put_in: int | None, put_out: int | None
+    status: str,
+    http_status: int | None,
+    cost: Any,
+    version: str | None,
+    put_in: int | None,
+    put_out: int | None,
 ) -> Used:
-    """Say what a row has used. What it does not know is charged as it was held; of what was not sent, nothing is but the request."""
+    """Say what a row has used. What it does not know is charged as it was held.
+
+    What was not sent, or was answered with an error's status, is not billed; it counts as a request all the same, unless it was refused.
+    """
     requests = 0 if status == "refused" else None
     usd = None if cost is None else nano_dollars(exact(cost))
-    if usd == 0 and version is None:
+    failed = http_status is not None and not 200 <= http_status < 300  # success, as HTTP counts it
+    if (usd == 0 and version is None) or (failed and usd is None):
         return Used(usd=0, tokens=0, requests=requests)
     tokens = None if put_in is None or put_out is None else put_in + put_out
     return Used(usd=usd, tokens=tokens, requests=requests)

@@ -232,6 +232,12 @@ def _holds(closing: Closing) -> bool:
 
 def _settlement(closing: Closing) -> Settlement:
     usage = closing.usage
-    figures = closing.cost, closing.price_version, usage.input_tokens, usage.output_tokens
-    used = rows.used_by(closing.status, *figures)
+    used = rows.used_by(
+        closing.status,
+        closing.http_status,
+        closing.cost,
+        closing.price_version,
+        usage.input_tokens,
+        usage.output_tokens,
+    )
     return Settlement(hold_id(closing), used, final=closing.status != "lost")

@@ -12,6 +12,7 @@ from llmkit.ledger.selection import EVERYTHING, Selection
 from llmkit.ledger.sums import Key, Sum
 
 if TYPE_CHECKING:
+    from llmkit.budget.base import BudgetStore
     from llmkit.ledger.repricing import Costed
     from llmkit.ledger.retention import Pruned
     from llmkit.policy.pricing import Priced
@@ -67,6 +68,10 @@ class Ledger(Protocol):
 
     async def aread(self, question: Callable[[Reader], T]) -> T:
         """Do what `read` does, without blocking the event loop."""
+
+    @property
+    def budgets(self) -> BudgetStore | None:
+        """Where budgets are kept, beside the rows; None if they are not."""
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Ask this, now and then and in a thread of the ledger's, what open rows have so far, and write it down."""

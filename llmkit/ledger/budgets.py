@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.account_rows import Settlement, Wanted
 from llmkit.ledger.accounts import Accounts
+from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.values import fit
 from llmkit.policy.budgets.accounts import Balance
@@ -20,11 +23,19 @@ from llmkit.policy.budgets.decide import Claim, Shortage
 _LONGEST_ID = 128
 
 
+async def in_thread(work: Callable[[], Any]) -> Any:
+    """Run a function in any thread."""
+    import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+    return await asyncio.to_thread(work)
+
+
 class TableBudgets:
     """Keeps budgets in the tables `llmkit_budget` and `llmkit_hold`; see `BudgetStore`. Threads share its connection, one after the other.
 
     Args:
         store: of the ledger, over a connection of its own.
+        from_async: runs a function in a thread that may use this store.
         lapse: after how many seconds a hold is let go that nobody has settled; the sweep does it.
         now: the date, for SQLite.
     """
@@ -33,10 +44,12 @@ class TableBudgets:
         self,
         store: Upkeep,
         *,
+        from_async: Callable[[Callable[[], Any]], Awaitable[Any]] = in_thread,
         lapse: float = 900.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
+        self._from_async = from_async
         self._lapse = lapse
         self._accounts = Accounts(now)
         self._locks: dict[int, threading.Lock] = {}  # a fork has its own
@@ -61,7 +74,24 @@ class TableBudgets:
         if not claims:
             return []
         with self._alone():
-            return self._store.ask(self._accounts.balances, claims)
+            try:
+                return self._store.ask(self._accounts.balances, claims)
+            except NoLedgerYet:  # nobody has used anything
+                return [Balance() for _ in claims]
+
+    async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Do what `hold` does, without blocking the event loop."""
+        shortage: Shortage | None = await self._from_async(partial(self.hold, hold_id, claims))
+        return shortage
+
+    async def asettle(self, hold_id: str, used: Used) -> None:
+        """Do what `settle` does, without blocking the event loop."""
+        await self._from_async(partial(self.settle, hold_id, used))
+
+    async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
+        """Do what `balances` does, without blocking the event loop."""
+        balances: list[Balance] = await self._from_async(partial(self.balances, claims))
+        return balances
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

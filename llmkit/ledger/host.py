@@ -16,6 +16,8 @@ from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected,
 if TYPE_CHECKING:
     from asyncio import Future
 
+    from llmkit.budget.base import BudgetStore
+
 logger = logging.getLogger("llmkit.ledger")
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ class HostLedger:
     Args:
         store: where the rows go, over the host's connection.
         from_async: runs a function in the thread in which the host's async code uses its connection.
+        budgets: where budgets are kept; None if the store keeps none.
         limit: how many closings may wait.
     """
 
@@ -44,10 +47,12 @@ class HostLedger:
         store: Store,
         *,
         from_async: Callable[[Work], Awaitable[None]],
+        budgets: BudgetStore | None = None,
         limit: int = 10_000,
     ) -> None:
         self._store = store
         self._from_async = from_async
+        self.budgets = budgets
         self._limit = limit
         self._lock = threading.RLock()  # a destructor may come within
         self._waiting: list[Closing] = []

@@ -22,6 +22,7 @@ from llmkit.usage import PLAIN, Usage
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.ledger.content import Contents
+    from llmkit.policy.budgets.decide import Claim
     from llmkit.policy.clocks import Clocks
     from llmkit.policy.plan import Try
     from llmkit.policy.pricing import Prices
@@ -67,9 +68,11 @@ class AttemptRecord:
         self._headers: Mapping[str, str] = {}
         self.sent = False
         self._is_runaway = False
+        self._holds = False
 
-    def opening(self) -> Opening:
-        """Return the row as it stands before bytes go out."""
+    def opening(self, claims: tuple[Claim, ...] = ()) -> Opening:
+        """Return the row as it stands before bytes go out, with what it asks of budgets."""
+        self._holds = bool(claims)
         return opening(
             self._call,
             attempt=self._attempt,
@@ -77,6 +80,7 @@ class AttemptRecord:
             model=self._model,
             at=self._started_at,
             input_tokens=self._prompt_tokens,
+            claims=claims,
         )
 
     def progress(self, decoder: Decoder | None, answer: Accumulator) -> Progress:
@@ -167,6 +171,7 @@ class AttemptRecord:
             finished_at=self._date(self._clock()),
             billing=billing,
             content=self._contents.of(self._call, answer) if self._contents else None,
+            held=self._holds,
         )
 
     def response(self, decoder: Decoder | None, answer: Accumulator) -> Response:
@@ -252,6 +257,7 @@ def opening(
     model: str | None,
     at: datetime,
     input_tokens: int | None = None,
+    claims: tuple[Claim, ...] = (),
 ) -> Opening:
     """Make the opening of a row."""
     return Opening(
@@ -268,6 +274,7 @@ def opening(
         streamed=call.streaming,
         started_at=at,
         input_tokens=input_tokens,
+        claims=claims,
     )
 
 

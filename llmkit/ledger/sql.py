@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
+from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.database import (
     connect_to_read,
@@ -60,7 +61,8 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
         ConfigError: the URL cannot be used.
     """
     store = SQLStore(database_url(database), worker=worker)
-    return LedgerWriter(store, reader=store)
+    budgets = TableBudgets(SQLStore(database_url(database), worker=worker))
+    return LedgerWriter(store, reader=store, budgets=budgets)
 
 
 def open_store(database: str) -> SQLStore:
@@ -82,6 +84,7 @@ def open_with_outbox(settings: LedgerConfig, *, worker: Callable[[], str]) -> Ou
     return with_outbox(
         SQLStore(url, worker=worker),
         SQLStore(url, worker=worker),
+        TableBudgets(SQLStore(url, worker=worker)),
         settings,
         database=f"{shown(url)} {url.query.get('host', '')}",
         file=file_of(url),

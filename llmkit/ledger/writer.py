@@ -24,6 +24,7 @@ from llmkit.ledger.run import ALIVE_EVERY, Run
 if TYPE_CHECKING:
     from asyncio import Future
 
+    from llmkit.budget.base import BudgetStore
     from llmkit.response import Status
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class LedgerWriter:
         is_busy: whether rows of this process are open, so that it has to say now and then that it lives.
         alive_every: how often it does, in seconds.
         reader: reads what is stored; None if this writer is not asked.
+        budgets: where budgets are kept; None if the store keeps none.
         keeps_late: whether whoever waited for a row that is late sees to it, and it is not closed as refused.
     """
 
@@ -70,6 +72,7 @@ class LedgerWriter:
         spill: Callable[[list[Entry]], None] | None = None,
         keeps_late: bool = False,
         reader: Reader | None = None,
+        budgets: BudgetStore | None = None,
         is_busy: Callable[[], bool] = lambda: False,
         progress: Callable[[], Sequence[Progress]] = tuple,
         alive_every: float = ALIVE_EVERY,
@@ -91,6 +94,7 @@ class LedgerWriter:
         self._spill = spill
         self._keeps_late = keeps_late
         self._reader = reader
+        self.budgets = budgets
         self._runs: dict[int, Run] = {}
         self._last_thread: threading.Thread | None = None
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llmkit.errors import ConnectionFailed, LLMKitError, ProviderError, ProviderTimeout
+from llmkit.errors import (
+    BudgetExceeded,
+    ConnectionFailed,
+    LLMKitError,
+    ProviderError,
+    ProviderTimeout,
+)
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.providers.base import Provider
 
@@ -79,6 +85,7 @@ class Plan:
         self._went_on_at_once = False
         self._now_trying = 0
         self._attempts = 0
+        self._refusals = 0
         self._silences = 0
         self._error: LLMKitError | None = None
 
@@ -119,6 +126,17 @@ class Plan:
         self._attempts -= 1
         self._error = self._error or error
 
+    def refused(self, error: BudgetExceeded) -> None:
+        """Take note that a budget has no room for an attempt on this route, which has a row that says so. Nothing was sent."""
+        del self._ready_at[self._now_trying]
+        self._refusals += 1
+        if self._error is None:
+            self._error = error
+        elif isinstance(self._error, ProviderError):
+            # What went wrong first says more than that it could not be tried again.
+            hint = f"It was not tried again: {error.message}."
+            self._error.hint = f"{self._error.hint} {hint}" if self._error.hint else hint
+
     def _was_stale(self, error: LLMKitError) -> bool:
         """Take note whether the kept connections to the route that was tried are too old to be used."""
         self._stale.discard(self._now_trying)
@@ -132,7 +150,7 @@ class Plan:
 
     def _may_go_on(self) -> bool:
         return (
-            self._attempts < self._retry.attempts
+            self._attempts - self._refusals < self._retry.attempts
             and bool(self._ready_at)
             and self._clock() < self.deadline
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 
 from llmkit.errors import (
     AuthenticationFailed,
+    BudgetExceeded,
+    BudgetUnavailable,
     ConfigError,
     InvalidRequest,
     LedgerUnavailable,
@@ -54,18 +57,25 @@ class Refusal(LLMKitError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as the browser sees it. `retry_after` is in seconds."""
+    """An error as the browser sees it. `retry_after` is in seconds; `resets_at` is when a budget has room again."""
 
     status: int
     type: str
     message: str
     hint: str | None = None
     retry_after: float | None = None
+    resets_at: datetime | None = None
 
     @property
     def body(self) -> bytes:
         """The JSON error body."""
-        error = {"type": self.type, "message": self.message, "hint": self.hint}
+        error: dict[str, object] = {
+            "type": self.type,
+            "message": self.message,
+            "hint": self.hint,
+        }
+        if self.resets_at is not None:
+            error["resets_at"] = self.resets_at
         return msgspec.json.encode({"error": error})
 
     @property
@@ -97,7 +107,10 @@ def problem_of(error: LLMKitError) -> Problem:
             log.warning("a call was refused: %s", error)
             message, hint = "too many calls at once", "Try again in a moment."
             return Problem(429, error.type, message, hint, error.retry_after)
-        case ConfigError() | LedgerUnavailable():
+        case BudgetExceeded():
+            log.info("a call was refused: %s", error)
+            return _used_up(error)
+        case ConfigError() | LedgerUnavailable() | BudgetUnavailable():
             log.error("a call could not be made: %s", error)
             return _operators(503, error)
         case AuthenticationFailed():
@@ -111,11 +124,34 @@ def problem_of(error: LLMKitError) -> Problem:
             return INTERNAL
 
 
-def unreadable(error: LedgerUnavailable) -> Problem:
+def unreadable(error: LedgerUnavailable | BudgetUnavailable) -> Problem:
     """Say that what calls cost cannot be read now; the log gets the reason."""
     log.error("the ledger could not be read: %s", error)
     return Problem(
         503, error.type, "this app cannot read its records now", "Try again in a moment."
+    )
+
+
+def _used_up(error: BudgetExceeded) -> Problem:
+    """Say that a budget has no room. How large it is may be nobody's business but the app's."""
+    if error.per in ("minute", "hour") and error.resets is not None:
+        return Problem(
+            429,
+            error.type,
+            f"there were too many calls in this {error.per}",
+            f"Try again after {error.resets:%H:%M:%S} UTC.",
+            error.retry_after,
+            resets_at=error.resets,
+        )
+    if error.resets is None:
+        hint = "Ask for less, or ask whoever runs this app for more."
+        return Problem(402, error.type, "this is more than may be used", hint)
+    return Problem(
+        402,
+        error.type,
+        f"what may be used in this {error.per} is used up",
+        f"There is more after {error.resets:%Y-%m-%d %H:%M} UTC.",
+        resets_at=error.resets,
     )
 
 

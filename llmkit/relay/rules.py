@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +20,9 @@ from llmkit.relay.answer import Answer
 from llmkit.relay.pages import PAGES, page
 from llmkit.relay.problem import Problem, Refusal, problem_of
 from llmkit.response import Response
+
+if TYPE_CHECKING:
+    from llmkit.budget.manager import Left
 
 User = UserId | Caller | Literal[False]
 Endpoint = Literal["page", "stream", "complete", "usage"]
@@ -231,16 +235,38 @@ def to_answer(reply: Response) -> Answer:
     return _json(body)
 
 
-def usage_answer(days: Report, today: str) -> Answer:
-    """Say to a user what their calls of this month come to.
+def usage_answer(days: Report, left: Sequence[Left], today: str) -> Answer:
+    """Say to a user what their calls of this month come to, and what is left of budgets that are theirs alone.
 
     Args:
         days: the calls of this month, by day.
+        left: of their budgets. What others share is not only theirs to know.
         today: the day that it is.
     """
     of_today = [group.sum for group in days.groups if group.key["day"] == today]
-    body = {"today": sum_values(total(of_today)), "month": sum_values(days.total)}
-    return _json(body)
+    return _json(
+        {
+            "today": sum_values(total(of_today)),
+            "month": sum_values(days.total),
+            "budgets": [_budget_values(each) for each in left if each.scope == "user"],
+        }
+    )
+
+
+def _budget_values(budget: Left) -> dict[str, object]:
+    def said(amount: Decimal | int) -> str | int:
+        return f"{amount:f}" if isinstance(amount, Decimal) else amount
+
+    return {
+        "per": budget.per,
+        "models": budget.models,
+        "unit": budget.unit,
+        "limit": said(budget.limit),
+        "used": said(budget.used),
+        "held": said(budget.held),
+        "left": said(budget.left),
+        "resets_at": budget.resets,
+    }
 
 
 def _json(body: object) -> Answer:

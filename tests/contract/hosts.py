@@ -23,6 +23,8 @@ from support.processes import environ
 from support.waits import wait_for
 
 HEARTBEAT = 1.0
+# Models of which each user has one call, and in which period.
+BUDGETED = {"one-an-hour": "hour", "one-a-month": "month"}
 DJANGO = {
     "DJANGO_SETTINGS_MODULE": "support.django_project.settings",
 }
@@ -138,9 +140,14 @@ def running(
         config = settings(
             emulator,
             ledger={} if name.startswith("django") else {"database": f"sqlite:///{database}"},
-            relay={"heartbeat": HEARTBEAT, "max_body": 100_000},
+            relay={"heartbeat": HEARTBEAT, "max_body": 100_000, "models": [*BUDGETED]},
             retry={"attempts": 1},
+            budgets=[
+                {"scope": "user", "per": per, "requests": 1, "models": [name]}
+                for name, per in BUDGETED.items()
+            ],
         )
+        config["models"] |= dict.fromkeys(BUDGETED, config["models"]["default"])
         config |= more
         listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         environ = _environ(config, database, databases)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -113,7 +114,7 @@ def test_a_user_sees_their_own_usage(host: Host) -> None:
     answer = httpx.get(url, headers=host.user, timeout=30)
     body = answer.json()
     assert answer.headers["cache-control"] == "no-store"
-    assert set(body) == {"today", "month"}
+    assert set(body) == {"today", "month", "budgets"}
     more = {name: Decimal(body["month"][name]) - Decimal(before[name]) for name in before}
     assert (more["calls"], more["attempts"], more["output_tokens"]) == (1, 1, 6)
     assert more["cost_usd"] > 0
@@ -123,6 +124,41 @@ def test_a_user_sees_their_own_usage(host: Host) -> None:
     assert httpx.get(url, timeout=30).status_code == 401
     refused = httpx.post(url, headers=host.user, json={}, timeout=30)
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "users"),
+    [("one-an-hour", 429, ("71", "72")), ("one-a-month", 402, ("73", "74"))],
+    ids=["hour", "month"],
+)
+def test_a_budget_is_used_up(host: Host, model: str, status: int, users: tuple[str, str]) -> None:
+    """Before anything is sent, with the time to come again; of whoever has used it, and of nobody else."""
+    user, other = ({"x-user": name} for name in users)
+    body = {**SAY_HI, "model": model}
+    for path, expected in (("stream", 200), ("complete", status), ("stream", status)):
+        answer = httpx.post(f"{host.url}/llm/{path}", json=body, headers=user, timeout=30)
+        assert answer.status_code == expected
+    error = answer.json()["error"]
+    assert (error["type"], answer.headers["content-type"]) == (
+        "budget_exceeded",
+        "application/json",
+    )
+    resets = datetime.fromisoformat(error["resets_at"])
+    assert resets > datetime.now(UTC)
+    if status == 429:
+        assert 1 <= int(answer.headers["retry-after"]) <= 3600
+    else:
+        assert (resets.day, "retry-after" in answer.headers) == (1, False)
+    assert len(host.emulator.requests) == 1
+    assert [row["status"] for row in host.rows()] == ["finished", "refused", "refused"]
+    usage = httpx.get(f"{host.url}/llm/usage", headers=user, timeout=30).json()
+    (budget,) = (each for each in usage["budgets"] if each["models"] == [model])
+    assert [budget[name] for name in ("unit", "limit", "used", "held", "left")] == [
+        *("requests", 1, 1, 0, 0),
+    ]
+    assert datetime.fromisoformat(budget["resets_at"]) == resets
+    url = f"{host.url}/llm/complete"
+    assert httpx.post(url, json=body, headers=other, timeout=30).status_code == 200
 
 
 def test_text_comes_exactly(host: Host) -> None:

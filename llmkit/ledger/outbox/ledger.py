@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
+from llmkit.budget.base import BudgetStore
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import Reader, Sink, Store
 from llmkit.ledger.entry import Entry, row_of
@@ -36,6 +37,7 @@ class OutboxLedger:
         store: where the rows go.
         spare: the same over a connection of its own, for the rows of the outbox: the first may hang.
         outbox: where they go meanwhile.
+        budgets: where budgets are kept; None if the store keeps none.
         refuses: whether a call whose row the store cannot take is refused rather than written to the outbox. Ends of calls that were
             made go there all the same.
         retry_every: how often a store that is away is tried, in seconds.
@@ -51,6 +53,7 @@ class OutboxLedger:
         spare: Store,
         outbox: Outbox,
         *,
+        budgets: BudgetStore | None = None,
         refuses: bool = False,
         retry_every: float = 1.0,
         scan_every: float = 60.0,
@@ -59,6 +62,7 @@ class OutboxLedger:
         silent: float = 180.0,
     ) -> None:
         self._refuses = refuses
+        self.budgets = budgets
         self._spare = spare
         self._outbox = outbox
         self._silent = silent

@@ -13,6 +13,7 @@ from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.store import Outbox
 
 if TYPE_CHECKING:
+    from llmkit.budget.base import BudgetStore
     from llmkit.config import LedgerConfig
     from llmkit.ledger.base import Store
 
@@ -24,6 +25,7 @@ _ELSEWHERE = "Set ledger.outbox to a folder that this app can write to and that 
 def with_outbox(
     store: Store,
     spare: Store,
+    budgets: BudgetStore | None,
     settings: LedgerConfig,
     *,
     database: str,
@@ -35,6 +37,7 @@ def with_outbox(
     Args:
         store: where the rows go.
         spare: the same, over a connection of its own.
+        budgets: where budgets are kept, if here.
         settings: those of the ledger.
         database: what tells its database from others, without a password.
         file: the database, if it is a file.
@@ -45,7 +48,8 @@ def with_outbox(
     for doubt in doubts(folder, file):
         logger.warning("%s", doubt)
     outbox = Outbox(folder, database=database, worker=worker)
-    return OutboxLedger(store, spare, outbox, refuses=settings.on_store_error == "refuse")
+    refuses = settings.on_store_error == "refuse"
+    return OutboxLedger(store, spare, outbox, budgets=budgets, refuses=refuses)
 
 
 def outbox_folder(settings: LedgerConfig, file: Path | None) -> Path:

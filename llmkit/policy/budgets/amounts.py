@@ -83,6 +83,16 @@ class Amount:
     requests: int = 1
 
     @property
+    def used(self) -> Used:
+        """The same as what was used.
+
+        Raises:
+            ValueError: one of them is no such number, or less than nothing.
+        """
+        units = self.units
+        return Used(usd=units.usd, tokens=units.tokens, requests=units.requests)
+
+    @property
     def units(self) -> Units:
         """The same as whole numbers.
 

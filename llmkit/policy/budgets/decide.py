@@ -24,6 +24,7 @@ class Claim:
         per: how long its windows are; `zone` is the time zone in which they begin, by its name.
         amount: what is to be held.
         limits: the limits of each unit that has one.
+        models: the models whose calls it counts; none is all.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Claim:
     amount: Units
     limits: Mapping[Unit, int]
     zone: str = "UTC"
+    models: tuple[str, ...] = ()
 
     def window(self, now: datetime) -> Window:
         """Return the window that a moment is in."""

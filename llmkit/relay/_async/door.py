@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.call import Caller
-from llmkit.errors import LedgerUnavailable, LLMKitError, StreamClosed
+from llmkit.errors import BudgetUnavailable, LedgerUnavailable, LLMKitError, StreamClosed
 from llmkit.policy.periods import start_of
 from llmkit.relay.answer import Answer
 from llmkit.relay.payload import parse
@@ -92,7 +92,7 @@ class AsyncDoor:
             return problem_of(error).answer
 
     async def usage(self, request: AsyncRequest) -> Answer:
-        """Return what the caller's own calls of today and of this month come to, or what is wrong."""
+        """Return what the caller's own calls of today and of this month come to, and what is left to them; or what is wrong."""
         if self._kit.ledger is None:
             return NOT_FOUND
         try:
@@ -105,8 +105,9 @@ class AsyncDoor:
             now = tracker.now()
             since = start_of("month", now, tracker.zone)
             days = await tracker.areport(by="day", since=since, where=where)
-            return usage_answer(days, str(now.astimezone(tracker.zone).date()))
-        except LedgerUnavailable as error:
+            left = await self._kit.budgets.aleft(caller) if self._kit.config.budgets else []
+            return usage_answer(days, left, str(now.astimezone(tracker.zone).date()))
+        except (LedgerUnavailable, BudgetUnavailable) as error:
             return unreadable(error).answer
         except LLMKitError as error:
             return problem_of(error).answer
