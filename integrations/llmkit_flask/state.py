@@ -107,12 +107,14 @@ def _host_ledger(config: Config) -> Ledger | None:
     settings = config.ledger
     if host is None or settings is False or settings.database != _database(current_app):
         return None
+    from llmkit.ledger.budgets import TableBudgets  # noqa: PLC0415
     from llmkit.ledger.database import is_in_memory  # noqa: PLC0415  # SQLAlchemy, which is there
     from llmkit.ledger.sql import EngineStore  # noqa: PLC0415
 
     if settings.connection == "own" and not is_in_memory(host.engine.url):
         return None
-    return HostLedger(EngineStore(host.engine, worker=WorkerName()), from_async=_in_thread)
+    store = EngineStore(host.engine, worker=WorkerName())
+    return HostLedger(store, from_async=_in_thread, budgets=TableBudgets(store))
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

@@ -19,15 +19,17 @@ import django
 
 django.setup()
 
+import pytest
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase
 from django.test.runner import DiscoverRunner
 
+from llmkit import Amount, BudgetExceeded, BudgetUnavailable
 from llmkit.testing import Behaviour, Emulator
-from llmkit_django import aget_client, get_client
+from llmkit_django import aget_client, get_client, get_kit
 from llmkit_django.conf import current
-from llmkit_django.models import UsageRecord
+from llmkit_django.models import BudgetAccount, BudgetHold, UsageRecord
 from support.kits import settings as llmkit_settings
 
 
@@ -40,8 +42,13 @@ class Calls(unittest.TestCase):
         """Point the project at the emulator, and see that no other test left a row."""
         config = llmkit_settings(EMULATOR)
         del config["ledger"]
+        config["models"]["twice-a-day"] = config["models"]["default"]
+        config["budgets"] = [
+            {"scope": "user", "per": "day", "requests": 2, "models": ["twice-a-day"]}
+        ]
         self.enterContext(self.settings(LLMKIT=config))  # type: ignore[attr-defined]
         assert UsageRecord.objects.count() == 0
+        assert BudgetAccount.objects.count() == BudgetHold.objects.count() == 0
 
     def statuses(self) -> list[str]:
         """Return those of all rows."""
@@ -57,6 +64,28 @@ class Calls(unittest.TestCase):
         """The same in the event loop."""
         await aget_client().complete("Say hi")
         assert await sync_to_async(self.statuses)() == ["finished"]
+
+    def test_a_budget(self) -> None:
+        """It is what the test has used, and nothing more."""
+        for _ in range(2):
+            get_client().complete("Say hi", user=7, model="twice-a-day")
+        with pytest.raises(BudgetExceeded):
+            get_client().complete("Say hi", user=7, model="twice-a-day")
+        assert self.statuses() == ["finished", "finished", "refused"]
+        (left,) = get_kit().budgets.left(7)
+        assert (left.used, left.held, left.left) == (2, 0, 0)
+
+    async def test_a_budget_of_async_code(self) -> None:
+        """The same in the event loop."""
+        budgets = get_kit().budgets
+        hold = await budgets.ahold(7, Amount(), alias="twice-a-day")
+        await aget_client().complete("Say hi", user=7, model="twice-a-day")
+        with pytest.raises(BudgetExceeded):
+            await aget_client().complete("Say hi", user=7, model="twice-a-day")
+        await budgets.arelease(hold)
+        (left,) = await budgets.aleft(7)
+        assert (left.used, left.held) == (1, 0)
+        assert await sync_to_async(self.statuses)() == ["finished", "refused"]
 
     def test_inside_a_transaction_of_the_tests(self) -> None:
         """Whatever the code under test begins."""
@@ -80,9 +109,30 @@ class Calls(unittest.TestCase):
 class RolledBack(Calls, TestCase):
     """In a transaction that Django rolls back."""
 
+    def test_a_budget_inside_a_transaction(self) -> None:
+        """All is in the test's transaction anyway."""
+        with transaction.atomic():
+            get_client().complete("Say hi", model="twice-a-day")
+        assert self.statuses() == ["finished"]
+
 
 class Flushed(Calls, TransactionTestCase):
     """Without one: the tables are emptied afterwards."""
+
+    def test_a_budget_inside_a_transaction(self) -> None:
+        """On SQLite nobody can write but who is in it, so that the call is refused, with what to do; a server serves both."""
+        if connection.vendor == "sqlite":
+            with (
+                transaction.atomic(),
+                pytest.raises(BudgetUnavailable, match=r"Make it outside of atomic\(\)"),
+            ):
+                get_client().complete("Say hi", model="twice-a-day")
+            assert self.statuses() == ["refused"]
+        else:
+            with transaction.atomic():
+                get_client().complete("Say hi", model="twice-a-day")
+            assert self.statuses() == ["finished"]
+        assert BudgetHold.objects.count() == 0
 
 
 if __name__ == "__main__":
@@ -97,4 +147,4 @@ if __name__ == "__main__":
         result = unittest.TextTestRunner(verbosity=2).run(suite)
         runner.teardown_databases(databases)
         runner.teardown_test_environment()
-    sys.exit(0 if result.wasSuccessful() and result.testsRun == 8 else 1)
+    sys.exit(0 if result.wasSuccessful() and result.testsRun == 14 else 1)
