@@ -159,14 +159,14 @@ def read_accounts(
     return found
 
 
-def write_accounts(ask: Ask, changed: Mapping[Window, Account], now: datetime) -> None:
-    """Write accounts that are locked."""
-    for account in changed.values():
+def write_accounts(ask: Ask, changed: Mapping[str, tuple[Window, Account]], now: datetime) -> None:
+    """Write accounts that are locked, by their keys."""
+    for _, account in changed.values():
         if account.slides:
             account.forget(now)
     updates = ", ".join(f"{name} = excluded.{name}" for name in ("ends", *_COUNTED))
     for part in parts(sorted(changed)):
-        values = [value for window in part for value in _row(window, changed[window])]
+        values = [value for key in part for value in _row(*changed[key])]
         ask(
             Query(
                 f"INSERT INTO {BUDGET_TABLE} ({', '.join(_ACCOUNT)}) VALUES {_rows(part, _ACCOUNT)}"  # noqa: S608

@@ -127,7 +127,7 @@ class _Books:
 
     def __init__(self, accounts: dict[str, Account]) -> None:
         self._accounts = accounts
-        self.changed: dict[Window, Account] = {}
+        self.changed: dict[str, tuple[Window, Account]] = {}
 
     def account(self, window: Window) -> Account:
         """Return an account; a new one if there is none."""
@@ -169,7 +169,7 @@ class _Books:
 
     def _change(self, window: Window) -> Account:
         account = self.account(window)
-        self.changed[window] = account
+        self.changed[window.key] = window, account
         return account
 
 

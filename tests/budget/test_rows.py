@@ -10,7 +10,9 @@ import pytest
 
 from llmkit.errors import BudgetExceeded
 from llmkit.ledger.accounts import hold_id
+from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.row import Opening, unsent
+from llmkit.ledger.upkeep import Upkeep
 from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import NOTHING, Unit, Units
 from llmkit.policy.budgets.decide import Claim
@@ -30,8 +32,8 @@ def books(request: pytest.FixtureRequest) -> Budgets:
 
 
 def claim(limits: dict[Unit, int], *, key: str = "all") -> Claim:
-    """Make a claim on an account that never ends."""
-    return Claim(key=key, scope="all", per="ever", amount=TEN, limits=limits)
+    """Make a claim on an account of a month."""
+    return Claim(key=key, scope="all", per="month", amount=TEN, limits=limits)
 
 
 def asking(name: str, *claims: Claim) -> Opening:
@@ -40,8 +42,9 @@ def asking(name: str, *claims: Claim) -> Opening:
 
 
 def now_in(books: Budgets, asked: Claim) -> Balance:
-    """Read an account."""
-    (balance,) = books.store.balances([asked])
+    """Read an account, by the clock that counts for rows."""
+    assert isinstance(books.ledger, Upkeep)
+    (balance,) = TableBudgets(books.ledger).balances([asked])
     return balance
 
 
@@ -86,7 +89,7 @@ def test_what_has_no_room_is_refused_in_its_turn(books: Budgets) -> None:
         }
     error = refused["two", 1].error
     assert isinstance(error, BudgetExceeded)
-    assert (error.scope, error.per, error.unit, error.limit) == ("all", "ever", "requests", 1)
+    assert (error.scope, error.per, error.unit, error.limit) == ("all", "month", "requests", 1)
 
 
 def test_a_refusal_holds_though_there_is_room_by_now(books: Budgets) -> None:
