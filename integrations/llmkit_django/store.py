@@ -21,7 +21,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.accounts import Accounts, write_rows
+from llmkit.ledger.accounts import Accounts, once, write_rows
 from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
@@ -79,9 +79,8 @@ class DjangoStore(Upkeep):
         worker, now = self._worker(), self._clock()
         notes = bool(openings) and self._is_due(worker, now)
         has_holds = any(row.claims for row in openings) or any(row.held for row in closings)
-        refused = self._do(
-            partial(self._write, openings, closings, worker, notes, has_holds), locks=has_holds
-        )
+        write = partial(self._write, openings, closings, worker, notes, has_holds)
+        refused = once(lambda again: self._do(partial(write, again), locks=has_holds))
         if notes:
             self._noted = {worker: now}
         return refused
@@ -189,6 +188,7 @@ class DjangoStore(Upkeep):
         worker: str,
         notes: bool,  # noqa: FBT001
         has_holds: bool,  # noqa: FBT001
+        again: bool,  # noqa: FBT001
         connection: BaseDatabaseWrapper,
     ) -> Refusals:
         if notes:
@@ -197,7 +197,7 @@ class DjangoStore(Upkeep):
         insert, update = partial(_insert, connection, worker), partial(_update, connection)
         if has_holds:
             ask, dialect = partial(reports.ask, connection), reports.dialect_of(connection)
-            change = partial(self._accounts.change, ask, dialect)
+            change = partial(self._accounts.change, ask, dialect, again=again)
             return write_rows(change, openings, closings, insert=insert, update=update)
         insert(openings)
         update(closings)

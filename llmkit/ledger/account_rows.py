@@ -22,6 +22,8 @@ Ask = Callable[[Query], Sequence[Sequence[Any]]]
 
 UNUSED = Used(usd=0, tokens=0, requests=0)
 """What a hold comes to that is let go."""
+# What is written down of what was refused: it holds nothing.
+_REFUSED = "[]"
 # How many rows go into one statement: old versions of SQLite take no more than 999 parameters.
 _AT_ONCE = 80
 # How long the hold of a row that was lost is kept, whose end may come after all; and a window that is over. In seconds.
@@ -48,6 +50,10 @@ class Wanted:
     call_id: str | None = None
     attempt: int | None = None
     lapse: float | None = None
+
+
+class Repeated(Exception):
+    """What was to be held is written down already: another try was committed after all. Nothing of this one may be."""
 
 
 class Settlement(NamedTuple):
@@ -101,34 +107,47 @@ def clock(ask: Ask) -> datetime:
     return datetime.fromtimestamp(float(seconds), UTC)
 
 
-def holds(ask: Ask, dialect: Dialect, ids: Sequence[str]) -> dict[str, Hold]:
-    """Read holds, and lock them."""
-    found = {}
-    for part in parts(sorted(set(ids))):
-        sql = f"SELECT id, entries, used FROM {HOLD_TABLE} WHERE id IN ({_marks(part)}) ORDER BY id"  # noqa: S608  # nothing of it is foreign
-        for name, entries, used in ask(Query(f"{sql}{_locking(dialect)}", tuple(part))):
-            found[name] = Hold(_read_entries(entries), _read_used(used))
+def end_holds(ask: Ask, dialect: Dialect, settlements: Sequence[Settlement]) -> dict[str, Hold]:
+    """Forget holds that are settled; of those that may be corrected, write down what is charged.
+
+    Returns:
+        What they were.
+    """
+    final = sorted({settlement.id for settlement in settlements if settlement.final})
+    others = {settlement.id: settlement for settlement in settlements if not settlement.final}
+    found: dict[str, Hold] = {}
+    for part in parts(final):
+        which = f"FROM {HOLD_TABLE} WHERE id IN ({_marks(part)})"
+        if dialect.vendor == "postgresql":
+            found |= _read_holds(
+                ask(Query(f"DELETE {which} RETURNING id, entries, used", tuple(part)))
+            )
+        else:  # which has no RETURNING where it is old
+            found |= _read_holds(
+                ask(Query(f"SELECT id, entries, used {which}", tuple(part)))
+            )  # nothing of it is foreign
+            ask(Query(f"DELETE {which}", tuple(part)))
+    for part in parts(sorted(others)):
+        sql = f"SELECT id, entries, used FROM {HOLD_TABLE} WHERE id IN ({_marks(part)}) ORDER BY id"  # noqa: S608
+        found |= _read_holds(ask(Query(f"{sql}{_locking(dialect)}", tuple(part))))
+    for name in others.keys() & found.keys():
+        values = _used(others[name].used), name
+        ask(Query(f"UPDATE {HOLD_TABLE} SET used = %s WHERE id = %s", values))  # noqa: S608
     return found
 
 
-def known_already(ask: Ask, wanted: Sequence[Wanted]) -> tuple[set[str], set[str]]:
-    """Find what is held already, and what was refused: of a group that is tried again, for it may have been committed."""
+def _read_holds(found: Sequence[Sequence[Any]]) -> dict[str, Hold]:
+    return {name: Hold(_read_entries(entries), _read_used(used)) for name, entries, used in found}
+
+
+def decided(ask: Ask, ids: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Find what was held before, and what was refused: of a group that is tried again, for it may have been committed."""
     held: set[str] = set()
     refused: set[str] = set()
-    for part in parts(wanted):
-        rows = [each for each in part if each.call_id is not None]
-        sql = f"SELECT id, 1 FROM {HOLD_TABLE} WHERE id IN ({_marks(part)})"  # noqa: S608
-        values = [each.id for each in part]
-        if rows:
-            sql += f" UNION ALL SELECT call_id, attempt FROM {TABLE} WHERE status = 'refused' AND call_id IN ({_marks(rows)})"  # noqa: S608
-            values += (str(each.call_id) for each in rows)
-        by_row = {(each.call_id, each.attempt): each.id for each in rows}
-        ids = {each.id for each in part}
-        for name, attempt in ask(Query(sql, tuple(values))):
-            if name in ids:
-                held.add(name)
-            elif (name, attempt) in by_row:
-                refused.add(by_row[name, attempt])
+    for part in parts(ids):
+        sql = f"SELECT id, entries FROM {HOLD_TABLE} WHERE id IN ({_marks(part)})"  # noqa: S608
+        for name, entries in ask(Query(sql, tuple(part))):
+            (refused if entries == _REFUSED else held).add(name)
     return held, refused
 
 
@@ -176,35 +195,36 @@ def write_accounts(ask: Ask, changed: Mapping[str, tuple[Window, Account]], now:
         )
 
 
-def write_holds(ask: Ask, begun: Sequence[tuple[Wanted, Sequence[Entry]]], now: datetime) -> None:
-    """Write down what is held from now on."""
+def write_holds(
+    ask: Ask,
+    begun: Sequence[tuple[Wanted, Sequence[Entry]]],
+    refused: Sequence[Wanted],
+    now: datetime,
+) -> None:
+    """Write down what is held from now on, and what was refused.
+
+    Raises:
+        Repeated: some of it is written down already.
+    """
     at = int(now.timestamp())
-    for part in parts(begun):
+    rows: list[tuple[Wanted, str, str | None]] = [
+        *((wanted, _entries(entries), None) for wanted, entries in begun),
+        *((wanted, _REFUSED, _used(UNUSED)) for wanted in refused),
+    ]
+    for part in parts(rows):
         values: list[Any] = []
-        for wanted, entries in part:
+        for wanted, entries, used in part:
             lapses = None if wanted.lapse is None else at + int(wanted.lapse)
-            values += (
-                *(wanted.id, wanted.call_id, wanted.attempt, _entries(entries)),
-                *(None, at, lapses),
-            )
-        ask(
+            row = wanted.call_id, wanted.attempt
+            values += (wanted.id, *row, entries, used, at, lapses)
+        ((written,),) = ask(
             Query(
-                f"INSERT INTO {HOLD_TABLE} ({', '.join(_HOLD)}) VALUES {_rows(part, _HOLD)}",  # noqa: S608
+                f"INSERT INTO {HOLD_TABLE} ({', '.join(_HOLD)}) VALUES {_rows(part, _HOLD)} ON CONFLICT (id) DO NOTHING",  # noqa: S608
                 tuple(values),
             )
         )
-
-
-def end_holds(ask: Ask, settlements: Sequence[Settlement]) -> None:
-    """Forget holds that are settled; of those that may be corrected, write down what was charged."""
-    final = [settlement.id for settlement in settlements if settlement.final]
-    for part in parts(final):
-        ask(Query(f"DELETE FROM {HOLD_TABLE} WHERE id IN ({_marks(part)})", tuple(part)))  # noqa: S608
-    for settlement in settlements:
-        if not settlement.final:
-            used = settlement.used
-            said = _json([used.usd, used.tokens, used.requests])
-            ask(Query(f"UPDATE {HOLD_TABLE} SET used = %s WHERE id = %s", (said, settlement.id)))  # noqa: S608
+        if written != len(part):
+            raise Repeated
 
 
 def left_open(ask: Ask, now: int) -> list[Settlement]:
@@ -301,6 +321,10 @@ def _read_entries(said: str) -> list[Entry]:
         Entry(key, start, second, _units(held))
         for key, start, second, *held in msgspec.json.decode(said)
     ]
+
+
+def _used(used: Used) -> str:
+    return _json([used.usd, used.tokens, used.requests])
 
 
 def _read_used(said: str | None) -> Used | None:

@@ -6,12 +6,14 @@ first, then holds, then accounts, each in their order, so that no two wait for o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from llmkit.errors import BudgetExceeded
 from llmkit.ledger import account_rows as rows
-from llmkit.ledger.account_rows import Ask, Hold, Settlement, Wanted, Window
+from llmkit.ledger.account_rows import Ask, Hold, Repeated, Settlement, Wanted, Window
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.queries import Dialect
 from llmkit.ledger.row import Closing, Opening, Refusals, unsent
@@ -21,6 +23,8 @@ from llmkit.policy.budgets.decide import Claim, Shortage, decide, shortage
 
 # How many names of accounts are remembered that have a row.
 _KNOWN = 10_000
+# How often a server is asked what it is now, in seconds: in between this process's clock goes on from there.
+_CLOCK_EVERY = 1.0
 
 
 class Accounts:
@@ -28,10 +32,17 @@ class Accounts:
 
     Args:
         now: the date, for SQLite, which is on the same machine; a server's own clock counts there.
+        clock: gives the time in seconds.
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._now = now
+        self._time = clock
+        self._asked: tuple[float, datetime] | None = None
         self._known: set[str] = set()
 
     def change(
@@ -40,23 +51,29 @@ class Accounts:
         dialect: Dialect,
         settlements: Sequence[Settlement] = (),
         wanted: Sequence[Wanted] = (),
+        *,
+        again: bool = False,
     ) -> dict[str, Shortage]:
         """Settle holds, then hold what is wanted, in this order; what has no room in one of its accounts holds nothing.
-
-        Doing it again changes nothing.
 
         Args:
             ask: in a transaction, which has locked the database if it is SQLite.
             dialect: how the database is spoken to.
             settlements: what was used.
             wanted: what is to be held.
+            again: whether it may have been decided before, which holds then.
 
         Returns:
             By the id of what was wanted, why there is no room.
+
+        Raises:
+            Repeated: it was decided before. Doing it `again`, in another transaction, changes nothing.
         """
-        there = rows.holds(ask, dialect, [settlement.id for settlement in settlements])
-        held, refused = rows.known_already(ask, wanted)
-        wanted = [each for each in wanted if each.id not in held]
+        there = rows.end_holds(ask, dialect, settlements)
+        refused: set[str] = set()
+        if again:
+            held, refused = rows.decided(ask, [each.id for each in wanted])
+            wanted = [each for each in wanted if each.id not in held]
         if not there and not wanted:
             return {}
         moment = self._clock(ask, dialect)
@@ -80,8 +97,13 @@ class Accounts:
             else:
                 found[each.id] = why
         rows.write_accounts(ask, books.changed, moment)
-        rows.write_holds(ask, begun, moment)
-        rows.end_holds(ask, [settlement for settlement in settlements if settlement.id in there])
+        # Of rows alone: whoever asks by themselves may ask again when there is room.
+        new = [
+            each
+            for each in wanted
+            if each.id in found and each.id not in refused and each.call_id is not None
+        ]
+        rows.write_holds(ask, begun, new, moment)
         return found
 
     def balances(self, ask: Ask, dialect: Dialect, claims: Sequence[Claim]) -> list[Balance]:
@@ -99,7 +121,14 @@ class Accounts:
         rows.forget(ask, moment)
 
     def _clock(self, ask: Ask, dialect: Dialect) -> datetime:
-        return self._now() if dialect.vendor == "sqlite" else rows.clock(ask)
+        """Return the date; a server is asked once a second at most."""
+        if dialect.vendor == "sqlite":
+            return self._now()
+        if self._asked is None or self._time() - self._asked[0] > _CLOCK_EVERY:
+            date = rows.clock(ask)
+            self._asked = self._time(), date
+        at, date = self._asked
+        return date + timedelta(seconds=self._time() - at)
 
     def _lock(self, ask: Ask, dialect: Dialect, windows: Iterable[Window]) -> dict[str, Account]:
         """Read accounts that nobody else changes until the transaction ends."""
@@ -171,6 +200,21 @@ class _Books:
         account = self.account(window)
         self.changed[window.key] = window, account
         return account
+
+
+T = TypeVar("T")
+
+
+def once(work: Callable[[bool], T]) -> T:
+    """Do something in a transaction; if it was decided already, do it in another one that minds that.
+
+    Args:
+        work: what is done, and whether it may have been done before.
+    """
+    try:
+        return work(False)  # noqa: FBT003
+    except Repeated:
+        return work(True)  # noqa: FBT003
 
 
 def write_rows(

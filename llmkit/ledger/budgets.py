@@ -61,13 +61,13 @@ class TableBudgets:
             return None
         wanted = Wanted(id=name, claims=claims, lapse=self._lapse)
         with self._alone():
-            return self._store.change(self._accounts.change, (), [wanted]).get(name)
+            return self._change((), [wanted]).get(name)
 
     def settle(self, hold_id: str, used: Used) -> None:
         """Charge what was used; see `BudgetStore`."""
         settlement = Settlement(fit(hold_id, _LONGEST_ID), used, final=False)
         with self._alone():
-            self._store.change(self._accounts.change, [settlement])
+            self._change([settlement], ())
 
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have; see `BudgetStore`."""
@@ -92,6 +92,13 @@ class TableBudgets:
         """Do what `balances` does, without blocking the event loop."""
         balances: list[Balance] = await self._from_async(partial(self.balances, claims))
         return balances
+
+    def _change(
+        self, settlements: Sequence[Settlement], wanted: Sequence[Wanted]
+    ) -> dict[str, Shortage]:
+        # What is held under an id is held once.
+        change = partial(self._accounts.change, again=True)
+        return self._store.change(change, settlements, wanted)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

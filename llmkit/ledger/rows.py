@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Dialect
 
-from llmkit.ledger.accounts import Accounts, write_rows
+from llmkit.ledger.accounts import Accounts, once, write_rows
 from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.reading import ask, dialect_of
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
@@ -65,6 +65,19 @@ class RowWriter:
             RowRejected: one of the rows is at fault.
             SQLAlchemyError: the database is.
         """
+        return once(
+            lambda again: self._write(connection, openings, closings, alone=alone, again=again)
+        )
+
+    def _write(
+        self,
+        connection: Connection,
+        openings: Sequence[Opening],
+        closings: Sequence[Closing],
+        *,
+        alone: bool,
+        again: bool,
+    ) -> Refusals:
         with _errors_of_rows():
             refused: Refusals = {}
             notes_at = self._due() if openings else None
@@ -77,9 +90,8 @@ class RowWriter:
                     self._liveness.note(connection)
                 insert, update = partial(self._begin, connection), partial(self._close, connection)
                 if has_holds:
-                    change = partial(
-                        self._accounts.change, partial(ask, connection), dialect_of(connection)
-                    )
+                    run, dialect = partial(ask, connection), dialect_of(connection)
+                    change = partial(self._accounts.change, run, dialect, again=again)
                     refused = write_rows(change, openings, closings, insert=insert, update=update)
                 else:
                     insert(openings)

@@ -144,7 +144,7 @@ def test_processes_that_race_do_not_pass_a_limit(database: str, tmp_path: Path) 
     assert ((used, sent), held) == (in_the_books(database), 0)
     ((requests, holds),) = ask(
         database,
-        "SELECT SUM(used_requests), (SELECT COUNT(*) FROM llmkit_hold) FROM llmkit_budget"
+        "SELECT SUM(used_requests), (SELECT COUNT(*) FROM llmkit_hold WHERE used IS NULL) FROM llmkit_budget"
         " WHERE account <> 'all:ever='",
     )
     assert (requests, holds) == (sent, 0)

@@ -95,15 +95,15 @@ def test_what_has_no_room_is_refused_in_its_turn(books: Budgets) -> None:
 def test_a_refusal_holds_though_there_is_room_by_now(books: Budgets) -> None:
     """A group that is tried again because nobody knows whether it was committed finds what it found."""
     assert books.ledger is not None
-    ask = claim({"requests": 1})
-    assert set(books.ledger.write([asking("one", ask), asking("two", ask)], [])) == {("two", 1)}
-    books.ledger.write([], [unsent(asking("one", ask), "refused", 0.0)])
-    assert now_in(books, ask) == Balance()
-    assert set(books.ledger.write([asking("one", ask), asking("two", ask)], [])) == {
-        ("one", 1),
-        ("two", 1),
-    }
-    assert now_in(books, ask) == Balance()
+    ask = claim({"requests": 2})
+    books.ledger.write([asking("zero", ask)], [])
+    group = [asking("one", ask), asking("two", ask)]
+    assert set(books.ledger.write(group, [])) == {("two", 1)}
+    books.ledger.write([], [unsent(asking("zero", ask), "refused", 0.0)])
+    assert now_in(books, ask) == Balance(held=TEN)
+    for _ in range(2):
+        assert set(books.ledger.write([*group, asking("three", ask)], [])) == {("two", 1)}
+        assert now_in(books, ask) == Balance(held=TEN + TEN)
 
 
 def test_ends_make_room_for_the_same_group(books: Budgets) -> None:
