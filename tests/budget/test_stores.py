@@ -14,7 +14,7 @@ from llmkit.budget.memory import MemoryBudgets
 from llmkit.policy.budgets.amounts import NOTHING, UNITS, Unit, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import Per, window_at
-from support.budgets import Budgets, Clock
+from support.budgets import STORES, Budgets, Clock
 
 ONE = Units(requests=1)
 UNUSED = Used(usd=0, tokens=0, requests=0)
@@ -189,9 +189,10 @@ def test_random_operations(seed: int, budgets: Budgets) -> None:
         assert (balance.used, balance.held) == (charged, held)
 
 
-def test_threads_share_one(any_budgets: Budgets) -> None:
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "engine", "postgres"])
+def test_threads_share_one(kind: str, request: pytest.FixtureRequest) -> None:
     """Together they get as much as there is, and no more."""
-    store = any_budgets.store
+    store = STORES[kind](request).store
     granted: list[int] = []
 
     def work(thread: int) -> None:
