@@ -132,10 +132,10 @@ class Runtime:
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
         )
-        if self._rules and self.ledger is None:
+        if self._rules and (self.ledger is None or self.ledger.budgets is None):
             raise ConfigError(
-                "budgets are kept in the ledger's database, but ledger.database is not set",
-                hint='Set it, e.g. {"ledger": {"database": "sqlite:///llm.db"}}.',
+                "budgets are kept in the ledger's database, and there is none that keeps them",
+                hint='Set ledger.database, e.g. {"ledger": {"database": "sqlite:///llm.db"}}.',
             )
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))

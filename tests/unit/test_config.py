@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from llmkit import Config, ConfigError, Kit
+from llmkit.ledger.writer import LedgerWriter
+from support.memory_store import MemoryStore
 
 
 def test_defaults_are_those_of_the_readme() -> None:
@@ -220,3 +222,12 @@ def test_headers_are_trimmed() -> None:
     """White space at the ends, as a file or a shell leaves it, is no part of a header."""
     provider = Config.of({"providers": {"x": {"headers": {" X-A ": " b\n"}}}}).providers["x"]
     assert provider.headers == {"x-a": "b"}
+
+
+def test_budgets_need_a_database_that_keeps_them() -> None:
+    """Where nothing is recorded, or by a ledger that keeps none, a limit would not be enforced: it is refused at the start."""
+    settings = {"models": {"default": "openai:gpt-5-mini"}, "budgets": [DAILY]}
+    with pytest.raises(ConfigError, match="there is none that keeps them. Set ledger.database"):
+        Kit(settings)
+    with pytest.raises(ConfigError, match="there is none that keeps them. Set ledger.database"):
+        Kit(settings, ledger=LedgerWriter(MemoryStore()))
