@@ -32,6 +32,7 @@ class Kit:
         middleware: called around every call; the first one is the outermost.
         ledger: a ledger to use instead of the one in the settings. The kit closes it.
         http_client, async_http_client: httpx or httpx2 clients to use. You close them yourself. Their cookies are not sent.
+        from_async: runs a function of the app's, such as the limit of a budget, for async code; by default in any thread.
         clock, now, chance, new_id: where time, the date, random numbers and ids come from. Replace them in tests.
 
     Raises:
@@ -137,6 +138,7 @@ class Kit:
             time_zone=self.config.time_zone,
             now=self.runtime.now,
             new_id=self.runtime.new_id,
+            from_async=self.runtime.from_async,
         )
 
     @property

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 from llmkit.budget.bounds import OfRequest
 from llmkit.budget.rules import Rules
 from llmkit.concurrency import sigterm
+from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import function_at
@@ -90,6 +91,7 @@ class RuntimeOptions(TypedDict, total=False):
     now: Callable[[], datetime]
     chance: Callable[[], float]
     new_id: Callable[[], str]
+    from_async: FromAsync
 
 
 class Runtime:
@@ -108,11 +110,13 @@ class Runtime:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+        from_async: FromAsync = in_any_thread,
     ) -> None:
         self.config = Config.of(config)
         self.clock = clock
         self.now = now
         self.new_id = new_id
+        self.from_async = from_async
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.open_attempts: dict[OpenAttempt, Owner] = {}  # a fork copies those of its parent
@@ -219,6 +223,15 @@ class Runtime:
             model=route.model,
             requests=0 if call.trace.is_counted else 1,
         )
+
+    async def aclaims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:
+        """Do what `claims` does; functions of the app's run in a thread of theirs."""
+        if not self._rules.asks_the_app:
+            return self.claims(call, route, request)
+        claims: tuple[Claim, ...] = await self.from_async(
+            partial(self.claims, call, route, request)
+        )
+        return claims
 
     def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:
         """Make the row of a call that ends now without an attempt."""

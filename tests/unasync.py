@@ -29,6 +29,7 @@ NAMES = {
     "__anext__": "__next__",
     "_async": "_sync",
     "abegin": "begin",
+    "aclaims": "claims",
     "aclose": "close",
     "afinish": "finish",
     "aiter_raw": "iter_raw",

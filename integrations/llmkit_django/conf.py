@@ -18,6 +18,7 @@ from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.relay.rules import User
 from llmkit.tracebacks import forgetful
+from llmkit_django.connections import in_request_thread
 
 Permission = Callable[[HttpRequest], bool | Awaitable[bool]]
 GetUser = Callable[[HttpRequest], User | Awaitable[User]]
@@ -74,7 +75,9 @@ class Conf:
                     raise ConfigError(NOT_INSTALLED)
                 from llmkit_django.ledger import make_ledger  # noqa: PLC0415  # needs the app registry
 
-                self._kit = Kit(self.config, ledger=make_ledger(self.config))
+                self._kit = Kit(
+                    self.config, ledger=make_ledger(self.config), from_async=in_request_thread
+                )
             return self._kit
 
     def close(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from asgiref.sync import sync_to_async
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -25,6 +28,11 @@ def is_free(connection: BaseDatabaseWrapper) -> bool:
         and connection.vendor != "sqlite"
         and connection.get_autocommit()  # not so in a transaction
     )
+
+
+async def in_request_thread(work: Callable[[], Any]) -> Any:
+    """Run a function where the request's connections are."""
+    return await sync_to_async(work)()
 
 
 async def agive_back() -> None:

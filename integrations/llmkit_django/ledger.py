@@ -20,6 +20,7 @@ from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.worker import WorkerName
+from llmkit_django.connections import in_request_thread
 from llmkit_django.store import DjangoStore, database_file, identity, ledger_connection
 from llmkit_django.transactions import is_testing, transaction_of
 
@@ -56,9 +57,7 @@ class DjangoLedger:
         self._on_host = settings.connection == "host"
         self._own = _own(settings, worker)
         self._host = HostLedger(DjangoStore(worker, own=False), from_async=_from_async)
-        self.budgets = TableBudgets(
-            DjangoStore(worker, own=False), from_async=lambda work: sync_to_async(work)()
-        )
+        self.budgets = TableBudgets(DjangoStore(worker, own=False), from_async=in_request_thread)
         # Open rows in transactions of tests: whose thread a destructor runs in, nobody knows.
         self._in_tests: set[tuple[str, int]] = set()
 

@@ -80,7 +80,7 @@ class AsyncAttempt(AsyncSource):
     async def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
-        claims = runtime.claims(call, route, request)
+        claims = await runtime.aclaims(call, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.async_transport()
         await self._leases.acquire(AsyncPlace(runtime, call, route.provider.name))

@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit.budget.bounds import Fixed
 from llmkit.budget.memory import MemoryBudgets
 from llmkit.budget.rules import Rules
 from llmkit.call import Caller, UserId, caller_of
+from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.config.budgets import Budget
 from llmkit.errors import ConfigError
 from llmkit.policy.budgets.amounts import Amount, Unit, Units, dollars
@@ -71,6 +73,7 @@ class BudgetManager:
         time_zone: the name of the time zone in which days and months begin; by default UTC.
         now: the date, with a time zone, for what is kept in memory.
         new_id: makes the id of a hold.
+        from_async: runs a limit's function for async code; by default in any thread.
 
     Raises:
         ConfigError: a budget is wrong, or there is no such time zone.
@@ -84,6 +87,7 @@ class BudgetManager:
         time_zone: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+        from_async: FromAsync = in_any_thread,
     ) -> None:
         read = [each if isinstance(each, Budget) else Budget(**each) for each in budgets]
         try:
@@ -93,6 +97,7 @@ class BudgetManager:
         self._store = MemoryBudgets(now=now) if store is None else store
         self._now = now
         self._new_id = new_id
+        self._from_async = from_async
 
     def hold(
         self,
@@ -160,7 +165,8 @@ class BudgetManager:
     ) -> Hold:
         """Do what `hold` does, without blocking the event loop."""
         hold = Hold(self._new_id() if id is None else id)
-        shortage = await self._store.ahold(hold.id, self._claims(user, amount, model, alias))
+        ask = partial(self._claims, user, amount, model, alias)
+        shortage = await self._store.ahold(hold.id, await self._asked(ask))
         if shortage is not None:
             raise shortage.error
         return hold
@@ -175,8 +181,14 @@ class BudgetManager:
 
     async def aleft(self, user: UserId | Caller) -> list[Left]:
         """Do what `left` does, without blocking the event loop."""
-        claims = self._all(user)
+        claims = await self._asked(partial(self._all, user))
         return _left(claims, await self._store.abalances(claims), self._now())
+
+    async def _asked(self, ask: Callable[[], Sequence[Claim]]) -> Sequence[Claim]:
+        if not self._rules.asks_the_app:
+            return ask()
+        claims: Sequence[Claim] = await self._from_async(ask)
+        return claims
 
     def _claims(
         self, user: UserId | Caller, amount: Amount, model: str | None, alias: str | None

@@ -46,6 +46,11 @@ class _Rule:
                 _whole(unit, value) if is_number else function_at(value, f"{self.name}.{unit}")
             )
 
+    @property
+    def asks_the_app(self) -> bool:
+        """Whether a limit is a function."""
+        return any(callable(value) for value in self._limits.values())
+
     def counts(self, alias: str | None, model_id: str | None) -> bool:
         """Whether it counts calls of this model."""
         return not self.budget.models or any(
@@ -89,6 +94,9 @@ class Rules:
         budgets: those of the settings.
         time_zone: where days and months begin.
 
+    Attributes:
+        asks_the_app: whether a limit is a function, which may wait for something.
+
     Raises:
         ConfigError: the dotted path of a limit leads to no function.
     """
@@ -97,6 +105,7 @@ class Rules:
         zone_of(time_zone)
         self._zone = time_zone or "UTC"
         self._rules = [_Rule(budget, at) for at, budget in enumerate(budgets)]
+        self.asks_the_app = any(rule.asks_the_app for rule in self._rules)
 
     def __bool__(self) -> bool:
         """Whether there are any."""

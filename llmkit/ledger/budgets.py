@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
+from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.account_rows import Settlement, Wanted
 from llmkit.ledger.accounts import Accounts
@@ -21,13 +21,6 @@ from llmkit.policy.budgets.amounts import Used
 from llmkit.policy.budgets.decide import Claim, Shortage
 
 _LONGEST_ID = 128
-
-
-async def in_thread(work: Callable[[], Any]) -> Any:
-    """Run a function in any thread."""
-    import asyncio  # noqa: PLC0415  # not for those who have threads only
-
-    return await asyncio.to_thread(work)
 
 
 class TableBudgets:
@@ -44,7 +37,7 @@ class TableBudgets:
         self,
         store: Upkeep,
         *,
-        from_async: Callable[[Callable[[], Any]], Awaitable[Any]] = in_thread,
+        from_async: FromAsync = in_any_thread,
         lapse: float = 900.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -176,9 +177,11 @@ async def test_what_nothing_limits_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_a_limit_may_be_a_function(tmp_path: Path) -> None:
-    """Asked for each call, with its caller; None is no limit, an exception refuses, and so does what is no number."""
+    """Asked for each call, with its caller, and not in an event loop; None is no limit, an exception refuses, and so does no number."""
 
     def plan(caller: Caller) -> object:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
         return {"free": 1, "paid": None, "odd": "lots"}[caller.groups[0]]
 
     budget = {"scope": "user", "per": "month", "requests": plan}

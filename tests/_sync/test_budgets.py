@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,11 @@ def test_what_nothing_limits_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_limit_may_be_a_function(tmp_path: Path) -> None:
-    """Asked for each call, with its caller; None is no limit, an exception refuses, and so does what is no number."""
+    """Asked for each call, with its caller, and not in an event loop; None is no limit, an exception refuses, and so does no number."""
 
     def plan(caller: Caller) -> object:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
         return {"free": 1, "paid": None, "odd": "lots"}[caller.groups[0]]
 
     budget = {"scope": "user", "per": "month", "requests": plan}

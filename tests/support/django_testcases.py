@@ -21,16 +21,23 @@ django.setup()
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase
 from django.test.runner import DiscoverRunner
 
-from llmkit import Amount, BudgetExceeded, BudgetUnavailable
+from llmkit import Amount, BudgetExceeded, BudgetUnavailable, Caller
 from llmkit.testing import Behaviour, Emulator
 from llmkit_django import aget_client, get_client, get_kit
 from llmkit_django.conf import current
 from llmkit_django.models import BudgetAccount, BudgetHold, UsageRecord
 from support.kits import settings as llmkit_settings
+
+
+def plan(_: Caller) -> int:
+    """Say how many calls a day there are, after a look into the project's own tables."""
+    assert not get_user_model().objects.exists()
+    return 2
 
 
 class Calls(unittest.TestCase):
@@ -44,7 +51,7 @@ class Calls(unittest.TestCase):
         del config["ledger"]
         config["models"]["twice-a-day"] = config["models"]["default"]
         config["budgets"] = [
-            {"scope": "user", "per": "day", "requests": 2, "models": ["twice-a-day"]}
+            {"scope": "user", "per": "day", "requests": plan, "models": ["twice-a-day"]}
         ]
         self.enterContext(self.settings(LLMKIT=config))  # type: ignore[attr-defined]
         assert UsageRecord.objects.count() == 0
