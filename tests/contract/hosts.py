@@ -149,6 +149,8 @@ def running(
         )
         config["models"] |= dict.fromkeys(BUDGETED, config["models"]["default"])
         config |= more
+        if config["ledger"].get("connection") == "host":
+            del config["budgets"]  # which are not kept there
         listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         environ = _environ(config, database, databases)
         if name.startswith("django"):
