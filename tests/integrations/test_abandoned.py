@@ -92,7 +92,7 @@ async def test_tasks(tmp_path: Path, transport: str) -> None:
         await asyncio.to_thread(emulator.wait_for_connections, 0)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == tasks
-        assert sockets() == before
+        assert sockets() <= before  # those of other tests may be closed meanwhile
         assert threads() == others
     check(ended, tmp_path)
 
@@ -115,7 +115,7 @@ def test_threads(tmp_path: Path) -> None:
         assert not kit.runtime.open_attempts
         kit.close()
         emulator.wait_for_connections(0)
-        assert sockets() == before
+        assert sockets() <= before  # those of other tests may be closed meanwhile
         assert threads() == others
     check(ended, tmp_path)
 
