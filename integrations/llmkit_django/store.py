@@ -21,7 +21,7 @@ from django.db.transaction import atomic
 from django.utils import timezone
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.accounts import Accounts, once, write_rows
+from llmkit.ledger.accounts import Accounts, has_holds, once, write_rows
 from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
@@ -78,9 +78,9 @@ class DjangoStore(Upkeep):
         """Write rows in one transaction; see `Store.write`."""
         worker, now = self._worker(), self._clock()
         notes = bool(openings) and self._is_due(worker, now)
-        has_holds = any(row.claims for row in openings) or any(row.held for row in closings)
-        write = partial(self._write, openings, closings, worker, notes, has_holds)
-        refused = once(lambda again: self._do(partial(write, again), locks=has_holds))
+        holds = has_holds(openings, closings)
+        write = partial(self._write, openings, closings, worker, notes, holds)
+        refused = once(lambda again: self._do(partial(write, again), locks=holds))
         if notes:
             self._noted = {worker: now}
         return refused
@@ -187,7 +187,7 @@ class DjangoStore(Upkeep):
         closings: Sequence[Closing],
         worker: str,
         notes: bool,  # noqa: FBT001
-        has_holds: bool,  # noqa: FBT001
+        holds: bool,  # noqa: FBT001
         again: bool,  # noqa: FBT001
         connection: BaseDatabaseWrapper,
     ) -> Refusals:
@@ -195,7 +195,7 @@ class DjangoStore(Upkeep):
             # In the same transaction: a row whose process is not known to live could be swept up at once.
             liveness.note(connection, worker)
         insert, update = partial(_insert, connection, worker), partial(_update, connection)
-        if has_holds:
+        if holds:
             ask, dialect = partial(reports.ask, connection), reports.dialect_of(connection)
             change = partial(self._accounts.change, ask, dialect, again=again)
             return write_rows(change, openings, closings, insert=insert, update=update)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.policy.bound import Bound, bound_of
 from llmkit.policy.budgets.amounts import Unit, Units, nano_dollars
-from llmkit.policy.estimate import estimate_tokens
+from llmkit.policy.estimate import estimate_prompt
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -79,8 +79,7 @@ class OfRequest:
 
     def likely(self, unit: Unit) -> int:
         """Return what it is likely to use: the prompt by an estimate, and a quarter of the longest answer; see `Bounds`."""
-        said = "".join(message.text for message in self._call.messages)
-        put_in = estimate_tokens((self._call.system or "") + said)
+        put_in = estimate_prompt(self._call)
         return self._in(
             unit, min(put_in, self._bound.input_tokens), -(-self._most_output // _LIKELY)
         )

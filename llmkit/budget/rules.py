@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from llmkit.config.budgets import TAG, UNITS, Budget, limit
+from llmkit.config.budgets import TAG, Budget, limit
 from llmkit.config.functions import function_at
 from llmkit.errors import ConfigError
-from llmkit.policy.budgets.amounts import Unit, Units, nano_dollars
+from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars
 from llmkit.policy.budgets.decide import Claim
 from llmkit.zones import zone_of
 
@@ -37,7 +37,7 @@ class _Rule:
             mark = f"[{blake2s(names.encode(), digest_size=6).hexdigest()}]"
         self.prefix = f"{budget.scope}:{budget.per}{mark}="
         self._limits: dict[Unit, Any] = {}
-        for unit in cast("Sequence[Unit]", UNITS):
+        for unit in UNITS:
             value = getattr(budget, unit)
             if value is None:
                 continue

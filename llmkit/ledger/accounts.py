@@ -265,6 +265,11 @@ def write_rows(
     return refused
 
 
+def has_holds(openings: Iterable[Opening], closings: Iterable[Closing]) -> bool:
+    """Whether rows hold or settle anything."""
+    return any(row.claims for row in openings) or any(row.held for row in closings)
+
+
 def hold_id(row: Opening | Closing) -> str:
     """Return the id of what a row holds."""
     return f"{row.call_id}:{row.attempt}"

@@ -188,6 +188,12 @@ def set_up(connection: Connection) -> None:
     connection.commit()
 
 
+def lock(connection: Connection) -> None:
+    """Lock a SQLite database for the transaction that has just begun: one that has read before it writes would fail if another has written."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _switch_to_wal(connection: Connection) -> None:
     # Of two that switch a new file at once, SQLite tells one that it is busy without waiting.
     for wait in (*_WAL_WAITS, None):

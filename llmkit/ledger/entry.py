@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from llmkit.errors import BudgetExceeded, LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected
@@ -67,7 +67,7 @@ def to_retry(results: Written) -> list[Entry]:
     ]
 
 
-def may_be_taken_yet(error: Failure | None) -> bool:
+def may_be_taken_yet(error: Failure | None) -> TypeGuard[LedgerUnavailable]:
     """Whether a store that is back can take a row that failed so."""
     return isinstance(error, LedgerUnavailable) and not isinstance(error, RowRejected)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmkit.errors import AnswerTooLarge, ProviderError
 from llmkit.events import Finish
 from llmkit.ledger.row import Closing, Opening, Progress, reduced, status_of, unsent
-from llmkit.policy.estimate import estimate_tokens
+from llmkit.policy.estimate import estimate_prompt, estimate_tokens
 from llmkit.policy.pricing import UNSENT, Priced
 from llmkit.providers.head import rate_limits, request_id
 from llmkit.response import Accumulator, Response, Status
@@ -99,8 +99,7 @@ class AttemptRecord:
 
     @cached_property
     def _prompt_tokens(self) -> int:
-        said = "".join(message.text for message in self._call.messages)
-        return estimate_tokens((self._call.system or "") + said)
+        return estimate_prompt(self._call)
 
     def answered(self, status: int, headers: Mapping[str, str]) -> None:
         """Take note of the head of the answer."""

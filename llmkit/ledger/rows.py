@@ -9,7 +9,8 @@ from functools import partial
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Dialect
 
-from llmkit.ledger.accounts import Accounts, once, write_rows
+from llmkit.ledger.accounts import Accounts, has_holds, once, write_rows
+from llmkit.ledger.database import lock
 from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.reading import ask, dialect_of
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
@@ -81,15 +82,15 @@ class RowWriter:
         with _errors_of_rows():
             refused: Refusals = {}
             notes_at = self._due() if openings else None
-            has_holds = any(row.claims for row in openings) or any(row.held for row in closings)
+            holds = has_holds(openings, closings)
             with connection.begin():
-                if has_holds and alone:
+                if holds and alone:
                     lock(connection)
                 if notes_at is not None:
                     # In the same transaction: a row whose process is not known to live could be swept up at once.
                     self._liveness.note(connection)
                 insert, update = partial(self._begin, connection), partial(self._close, connection)
-                if has_holds:
+                if holds:
                     run, dialect = partial(ask, connection), dialect_of(connection)
                     change = partial(self._accounts.change, run, dialect, again=again)
                     refused = write_rows(change, openings, closings, insert=insert, update=update)
@@ -145,12 +146,6 @@ class RowWriter:
         now = self._clock()
         is_due = self._noted_at is None or now - self._noted_at >= self._alive_every
         return now if is_due else None
-
-
-def lock(connection: Connection) -> None:
-    """Lock a SQLite database for the transaction that has just begun: one that has read before it writes would fail if another has written."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_of_row(error: exc.DBAPIError) -> bool:

@@ -6,19 +6,21 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
+from llmkit.ledger.accounts import has_holds
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.database import (
     connect_to_read,
     database_url,
     file_of,
+    lock,
     new_engine,
     not_supported,
     set_up,
@@ -29,7 +31,7 @@ from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.reading import TableReader, ask, dialect_of
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals
-from llmkit.ledger.rows import RowWriter, lock
+from llmkit.ledger.rows import RowWriter
 from llmkit.ledger.run import ALIVE_EVERY
 from llmkit.ledger.upgrade import prepare
 from llmkit.ledger.upkeep import Upkeep
@@ -239,7 +241,7 @@ class EngineStore(TableReader, Upkeep):
                 if worker not in self._rows:
                     self._prepare(connection)
                     self._rows[worker] = RowWriter(self._dialect, worker)
-                with self._one_at_a_time:
+                with self._one_at_a_time if has_holds(openings, closings) else nullcontext():
                     return self._rows[worker].write(connection, openings, closings, alone=False)
         except exc.SQLAlchemyError as error:
             raise unavailable(error, self._engine.url) from _showable(error)

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateColumn
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.database import lock
 from llmkit.ledger.schema import metadata, usage
 
 _LOCK = 0x6C6C6D6B6974  # "llmkit"
@@ -31,9 +32,9 @@ def prepare(connection: Connection, *, alone: bool = True) -> None:
         if not list(_missing(connection)):
             return
     with connection.begin():
-        if alone and connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif alone:
+        if alone:
+            lock(connection)
+        if alone and connection.dialect.name != "sqlite":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         missing = list(_missing(connection))
         if missing and _is_djangos(connection):

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmkit.call import Call
 
 # Alphabets whose letters take three bytes in UTF-8: Indian, South-East Asian, Georgian, Ethiopic
 # and others.
 _ALPHABETS = re.compile("[\u0800-\u1fff]+")
+
+
+def estimate_prompt(call: Call) -> int:
+    """Estimate the tokens of what a call asks."""
+    said = "".join(message.text for message in call.messages)
+    return estimate_tokens((call.system or "") + said)
 
 
 def estimate_tokens(text: str) -> int:

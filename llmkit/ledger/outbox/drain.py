@@ -72,7 +72,7 @@ def drain(
                 ASIDE,
             )
         for _, error in write_group(store, [_entry(row) for row in sound]):
-            if isinstance(error, LedgerUnavailable) and may_be_taken_yet(error):
+            if may_be_taken_yet(error):
                 return error
             if error is not None:
                 logger.error("a row of the outbox could not be written: %s", error)

@@ -23,6 +23,7 @@ from llmkit.ledger.writer import LedgerWriter
 
 T = TypeVar("T")
 
+
 # How long a row is waited for before the store counts as away, in seconds; where calls are refused then, a little longer.
 PATIENCE = 0.8
 PATIENCE_BEFORE_REFUSAL = 5.0
@@ -259,12 +260,11 @@ class OutboxLedger:
                     raise
             else:
                 return
-        if opening.claims and closing is None:
-            with self._into_outbox(keeper, opening, error):
-                self._file.write(opening, unasked(opening))
-            raise no_budgets(error)
+        asks = bool(opening.claims) and closing is None
         with self._into_outbox(keeper, opening, error):
-            self._file.write(opening, closing)
+            self._file.write(opening, unasked(opening) if asks else closing)
+        if asks:
+            raise no_budgets(error)
 
     async def _aopen(self, opening: Opening, closing: Closing | None) -> None:
         keeper = self._keeper()
@@ -278,12 +278,11 @@ class OutboxLedger:
                     raise
             else:
                 return
-        if opening.claims and closing is None:
-            with self._into_outbox(keeper, opening, error):
-                await self._file.awrite(opening, unasked(opening))
-            raise no_budgets(error)
+        asks = bool(opening.claims) and closing is None
         with self._into_outbox(keeper, opening, error):
-            await self._file.awrite(opening, closing)
+            await self._file.awrite(opening, unasked(opening) if asks else closing)
+        if asks:
+            raise no_budgets(error)
 
     @contextmanager
     def _into_outbox(

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 
 Per = Literal["minute", "hour", "day", "month", "ever"]
-PERS: tuple[Per, ...] = ("minute", "hour", "day", "month", "ever")
 
 # The sliding minute is counted by seconds: the one that it is, and the sixty before it. With sixty counters a call at 0.9 s and one at
 # 60.4 s, which are less than a minute apart, would not be seen together.
