@@ -270,6 +270,7 @@ def test_the_status_waits_for_one_heartbeat_at_most(host: Host) -> None:
         while page.raw.count(b": \n\n") < 2:
             assert page.read()
         assert page.status == 200
+        host.emulator.wait_for_requests(1, 30)
         host.emulator.release(None)
         page.read_all()
         assert page.done
@@ -278,6 +279,7 @@ def test_the_status_waits_for_one_heartbeat_at_most(host: Host) -> None:
         while b": \n\n" not in page.raw:
             assert page.read()
         assert page.status == 200
+        host.emulator.wait_for_requests(2, 30)
         host.emulator.release(None)
         page.read_all()
     assert page.error is not None

@@ -82,6 +82,7 @@ def test_heartbeats_while_the_model_is_silent(emulator: Emulator) -> None:
         while page.raw.count(b": \n\n") < 3:
             page.read()
         assert page.events == []
+        emulator.wait_for_requests(1, 30)
         emulator.release(10)
         page.read_all()
     assert page.done

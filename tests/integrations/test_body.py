@@ -77,6 +77,7 @@ async def test_heartbeats() -> None:
         assert (await anext(body)).replace(
             b": \n\n", b""
         ) == b""  # one, or what a slow machine gathers
+        await asyncio.to_thread(emulator.wait_for_requests, 1, 30)
         emulator.release(10)
         assert b"[DONE]" in b"".join([part async for part in body])
         await kit.aclose()
