@@ -14,6 +14,7 @@ from llmkit.tracebacks import forgetful
 if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._sync.client import Client
+    from llmkit.budget.base import BudgetStore
     from llmkit.budget.manager import BudgetManager
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.base import Ledger
@@ -126,7 +127,9 @@ class Kit:
         """
         from llmkit.budget.manager import BudgetManager  # noqa: PLC0415  # for those who ask
 
-        store = None if self.ledger is None else self.ledger.budgets
+        store: BudgetStore | None = None if self.ledger is None else self.ledger.budgets
+        if self.runtime.budgets is not None:
+            store = self.runtime.budgets.store
         if store is None:
             raise ConfigError(
                 "budgets are kept in the ledger's database, and there is none",

@@ -12,24 +12,22 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
-from llmkit.budget.bounds import OfRequest
-from llmkit.budget.rules import Rules
+from llmkit.budget.budgets import Budgets
 from llmkit.concurrency import sigterm
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import function_at
-from llmkit.errors import ConfigError
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.policy.clocks import Clocks, Timeouts
-from llmkit.policy.plan import Plan, Route, Try
+from llmkit.policy.plan import Plan, Try
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
-from llmkit.providers.base import HTTPRequest, Provider
+from llmkit.providers.base import Provider
 from llmkit.tracebacks import place_of
 from llmkit.transport.connections import Connections
 
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
     from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.row import Closing, Opening, Progress
-    from llmkit.policy.budgets.decide import Claim
 
 
 log = logging.getLogger("llmkit.ledger")
@@ -124,7 +121,6 @@ class Runtime:
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
         self._chance = chance
-        self._rules = Rules(self.config.budgets, time_zone=self.config.time_zone)
         self._retry = RetryPolicy(**self.config.retry.model_dump())
         timeouts = self.config.timeouts
         self._stream_timeouts = Timeouts(**timeouts.model_dump())
@@ -136,11 +132,7 @@ class Runtime:
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
         )
-        if self._rules and (self.ledger is None or self.ledger.budgets is None):
-            raise ConfigError(
-                "budgets are kept in the ledger's database, and there is none that keeps them",
-                hint='Set ledger.database, e.g. {"ledger": {"database": "sqlite:///llm.db"}}.',
-            )
+        self.budgets = self._budgets()
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
@@ -206,33 +198,6 @@ class Runtime:
             contents=self._contents,
         )
 
-    def claims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:
-        """Say what an attempt asks of budgets.
-
-        Raises:
-            ConfigError: a limit cannot be asked, or the model has no price.
-            InvalidRequest: nothing limits the answer.
-        """
-        if not self._rules:
-            return ()
-        return self._rules.claims(
-            call.caller,
-            OfRequest(call, route, request, prices=self.prices, at=self.now()),
-            alias=call.model,
-            provider=route.provider.name,
-            model=route.model,
-            requests=0 if call.trace.is_counted else 1,
-        )
-
-    async def aclaims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:
-        """Do what `claims` does; functions of the app's run in a thread of theirs."""
-        if not self._rules.asks_the_app:
-            return self.claims(call, route, request)
-        claims: tuple[Claim, ...] = await self.from_async(
-            partial(self.claims, call, route, request)
-        )
-        return claims
-
     def unmade(self, call: Call, error: BaseException) -> tuple[Opening, Closing]:
         """Make the row of a call that ends now without an attempt."""
         return unmade(call, error, at=self.now(), contents=self._contents)
@@ -243,16 +208,37 @@ class Runtime:
             if owner.pid == os.getpid():
                 attempt.note_open_row()
 
+    def _budgets(self) -> Budgets | None:
+        """Make the budgets, if there are any.
+
+        Raises:
+            ConfigError: nothing keeps them.
+        """
+        if not self.config.budgets:
+            return None
+        return Budgets(
+            self.config,
+            ledger=self.ledger,
+            prices=self.prices,
+            now=self.now,
+            from_async=self.from_async,
+        )
+
     def flush(self, seconds: float) -> None:
-        """Wait until the rows that were handed in are written, for so long at most."""
+        """Wait until the rows that were handed in are written, and what they used is charged, for so long at most."""
+        until = self.clock() + seconds
         if self.ledger is not None:
             self.ledger.flush(seconds)
+        if self.budgets is not None:
+            self.budgets.flush(max(0.0, until - self.clock()))
 
     def close(self) -> None:
         """Write all waiting rows, then close the ledger and the connections of sync code."""
         self.connections.close()
         if self.ledger is not None:
             self.ledger.close()
+        if self.budgets is not None:
+            self.budgets.close()
 
     async def aclose(self) -> None:
         """Stop the streams of this event loop that are still open, close its connections, then do what `close` does."""
@@ -260,6 +246,8 @@ class Runtime:
 
         await _end_loop(self.open_attempts, self.tasks, asyncio.get_running_loop())
         await self.connections.aclose()
+        if self.budgets is not None:
+            await self.budgets.aclose()
         await asyncio.to_thread(self.close)
 
 

@@ -33,6 +33,8 @@ NAMES = {
     "aclose": "close",
     "afinish": "finish",
     "aiter_raw": "iter_raw",
+    "acharge": "charge",
+    "agrant": "grant",
     "aleft": "left",
     "aread": "read",
     "arecord": "record",

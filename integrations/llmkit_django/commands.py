@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
 
+from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.config import Config
 from llmkit.errors import LLMKitError
 from llmkit.ledger.base import Maintained
@@ -64,6 +65,7 @@ def _store(database: str | None) -> Maintained:
 def _sweep(config: Config, silent: float) -> int:
     ledger = make_ledger(config) or open_own(config, worker=WorkerName())
     assert ledger is not None  # noqa: S101  # it is one of the two
+    correct_after_sweeps(config, ledger)
     return ledger.sweep(silent)
 
 

@@ -9,13 +9,14 @@ from typing import NamedTuple, TypeVar
 
 from asgiref.sync import sync_to_async
 
+from llmkit.budget.allowance import Allowance
 from llmkit.config import Config, LedgerConfig
 from llmkit.errors import BudgetUnavailable
-from llmkit.ledger.base import Ledger, Reader
+from llmkit.ledger.base import AfterSweep, Ledger, Reader
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
-from llmkit.ledger.outbox.away import unasked
+from llmkit.ledger.outbox.away import asks, unasked
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.row import Closing, Opening, Progress
@@ -65,7 +66,7 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = self._way()
         if way.until is not None:
-            if opening.claims:
+            if asks(opening, None):
                 self._own.begin_later(opening, unasked(opening), until=way.until)
                 raise _in_transaction()
             self._own.begin_later(opening, until=way.until)
@@ -77,7 +78,7 @@ class DjangoLedger:
         """Write a row as `started`; see `Ledger`."""
         way = await self._async_way()
         if way.until is not None:
-            if opening.claims:
+            if asks(opening, None):
                 await self._own.abegin_later(opening, unasked(opening), until=way.until)
                 raise _in_transaction()
             await self._own.abegin_later(opening, until=way.until)
@@ -129,6 +130,14 @@ class DjangoLedger:
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Ask for what open rows have so far; see `Ledger`."""
         self._own.watch(progress)
+
+    def after_sweep(self, work: AfterSweep) -> None:
+        """Do something after rows were looked for; see `Ledger`."""
+        self._own.after_sweep(work)
+
+    def allow(self, allowance: Allowance) -> None:
+        """Let calls be made while budgets cannot be asked; see `Ledger`."""
+        self._own.allow(allowance)
 
     def sweep(self, silent: float | None = None) -> int:
         """Sweep up after processes that have died; see `OutboxLedger.sweep`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, current_app
 
 from llmkit import ledger
+from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
@@ -64,11 +65,16 @@ class State:
         """
         return Books(
             store=ledger.open_store(self.database),
-            sweep=lambda silent: self.own_ledger().sweep(silent),
+            sweep=self._sweep,
             prices=Prices(Routes(self.config).prices()),
             zone=zone_of(self.config.time_zone),
             is_terminal=is_terminal(),
         )
+
+    def _sweep(self, silent: float) -> int:
+        ledger = self.own_ledger()
+        correct_after_sweeps(self.config, ledger)
+        return ledger.sweep(silent)
 
     @property
     def database(self) -> str:

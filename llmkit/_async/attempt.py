@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._async.leases import AsyncConnection, AsyncEntry, AsyncLeases, AsyncPlace, AsyncRow
+from llmkit._async.leases import (
+    AsyncConnection,
+    AsyncEntry,
+    AsyncHold,
+    AsyncLeases,
+    AsyncPlace,
+    AsyncRow,
+)
 from llmkit._async.source import AsyncSource
 from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import (
@@ -24,6 +31,7 @@ from llmkit.transport.async_upstream import AsyncUpstream
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.ledger.row import Closing, Progress
+    from llmkit.policy.budgets.decide import Claim
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
     from llmkit.runtime import Runtime
@@ -80,10 +88,14 @@ class AsyncAttempt(AsyncSource):
     async def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
-        claims = await runtime.aclaims(call, route, request)
+        claims: tuple[Claim, ...] = ()
+        if runtime.budgets is not None:
+            claims = await runtime.budgets.aclaims(call, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.async_transport()
         await self._leases.acquire(AsyncPlace(runtime, call, route.provider.name))
+        if claims and runtime.budgets is not None and runtime.budgets.redis is not None:
+            await self._leases.acquire(AsyncHold(runtime, self._record, call, claims))
         if runtime.ledger is not None:
             self._row = AsyncRow(runtime.ledger, self._record, call, claims)
             await self._leases.acquire(self._row)

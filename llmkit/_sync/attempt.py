@@ -6,7 +6,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._sync.leases import Connection, Entry, Leases, Place, Row
+from llmkit._sync.leases import (
+    Connection,
+    Entry,
+    Hold,
+    Leases,
+    Place,
+    Row,
+)
 from llmkit._sync.source import Source
 from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import (
@@ -25,6 +32,7 @@ from llmkit.transport.upstream import Upstream
 if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.ledger.row import Closing, Progress
+    from llmkit.policy.budgets.decide import Claim
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
     from llmkit.runtime import Runtime
@@ -81,10 +89,14 @@ class Attempt(Source):
     def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         request = route.provider.build_request(call, route.model)
-        claims = runtime.claims(call, route, request)
+        claims: tuple[Claim, ...] = ()
+        if runtime.budgets is not None:
+            claims = runtime.budgets.claims(call, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.transport()
         self._leases.acquire(Place(runtime, call, route.provider.name))
+        if claims and runtime.budgets is not None and runtime.budgets.redis is not None:
+            self._leases.acquire(Hold(runtime, self._record, call, claims))
         if runtime.ledger is not None:
             self._row = Row(runtime.ledger, self._record, call, claims)
             self._leases.acquire(self._row)

@@ -9,7 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmkit.concurrency.threads import enter, owner, run_soon
-from llmkit.errors import LedgerUnavailable
+from llmkit.budget.settler import Charge
+from llmkit.errors import BudgetExceeded, BudgetUnavailable, LedgerUnavailable
+from llmkit.ledger.used import used_by
+from llmkit.policy.budgets.amounts import UNUSED
+from llmkit.policy.budgets.decide import Shortage
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -145,6 +149,83 @@ class Place(Lease):
         """Leave it."""
         self._limit.leave(self._provider)
         return True
+
+
+class Hold(Lease):
+    """What an attempt holds of budgets that are kept elsewhere than in the ledger's database."""
+
+    def __init__(
+        self, runtime: Runtime, record: AttemptRecord, call: Call, claims: tuple[Claim, ...]
+    ) -> None:
+        budgets = runtime.budgets
+        assert budgets is not None and budgets.redis is not None and budgets.settler is not None  # noqa: S101, PT018  # or it is not made
+        self._budgets = budgets.redis
+        self._settler = budgets.settler
+        self._allowance = budgets.allowance
+        self._ledger = runtime.ledger
+        self._record = record
+        self._trace = call.trace
+        self._claims = claims
+        self._unasked: tuple[Claim, ...] = ()
+        self._is_held = False
+
+    def acquire(self) -> None:
+        """Hold it; if there is no room, the attempt gets a row that says so.
+
+        Raises:
+            BudgetExceeded: there is no room.
+            BudgetUnavailable: the budgets cannot be asked.
+            LedgerUnavailable: the row of a refusal is not stored.
+        """
+        try:
+            # Of the same call: what it did not use is room for this one.
+            last = self._settler.waiting(self._record.last_hold_id)
+            if last is not None:
+                self._budgets.charge(last)
+            granted = self._budgets.grant(self._record.hold_id, self._claims)
+        except BudgetUnavailable:
+            if self._allowance is None or not self._allowance.take(self._claims):
+                self._settler.settle_soon(Charge(self._record.hold_id, UNUSED))
+                raise
+            granted, self._unasked = self._budgets.date, self._claims
+        except BaseException:
+            # Whoever was cancelled in the meantime does not know whether it is held.
+            self._settler.settle_soon(Charge(self._record.hold_id, UNUSED))
+            raise
+        else:
+            if self._allowance is not None:
+                self._allowance.renew()
+        if isinstance(granted, Shortage):
+            if self._ledger is not None:
+                self._trace.has_row = True
+                self._ledger.record(*self._record.refused(BudgetExceeded.type))
+            raise granted.error
+        self._record.granted_at = granted
+        self._trace.is_counted = True
+        self._is_held = True
+
+    def settle(self, ending: Ending) -> None:
+        """Charge what was used. Nobody waits for that."""
+        self.abandon(ending)
+
+    def try_release(self) -> bool:
+        """Say whether it is settled."""
+        return not self._is_held
+
+    def abandon(self, ending: Ending) -> None:
+        """Charge what was used."""
+        if self._is_held:
+            self._is_held = False
+            closing = ending.closing
+            self._settler.settle_soon(
+                Charge(
+                    self._record.hold_id,
+                    used_by(closing),
+                    final=closing.status != "lost",
+                    unasked=self._unasked,
+                    granted_at=self._record.granted_at,
+                )
+            )
 
 
 class Row(Lease):

@@ -2,12 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from llmkit.policy.budgets.accounts import Balance
-from llmkit.policy.budgets.amounts import Used
+from llmkit.budget.allowance import Allowance
+from llmkit.policy.budgets.accounts import Account, Balance, Entry
+from llmkit.policy.budgets.amounts import Units, Used
 from llmkit.policy.budgets.decide import Claim, Shortage
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that one window of an account has: what is used and held in it, and the holds that are open, by their ids."""
+
+    account: Account
+    holds: Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What is to be compared with a window of an account elsewhere.
+
+    Attributes:
+        used: what was charged in it.
+        held: what is held in it, by the ids of the holds.
+        settled: what was charged of holds that were asked for, by their ids. It is a part of what was used.
+    """
+
+    used: Units
+    held: Mapping[str, Entry]
+    settled: Mapping[str, Used]
+
+
+class Source(Protocol):
+    """Where budgets are kept for good: a store that has forgotten some fills them from there."""
+
+    def states(self, places: Sequence[tuple[str, int]]) -> list[State]:
+        """Read windows of accounts, by their keys and beginnings.
+
+        Raises:
+            BudgetUnavailable: they cannot be read.
+        """
+
+    def mirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:
+        """Write down what was held elsewhere, whether there is room or not.
+
+        Raises:
+            BudgetUnavailable: it cannot be written.
+        """
+
+    def settle(self, hold_id: str, used: Used) -> None:
+        """Charge what was used; see `BudgetStore`."""
+
+    def audit(self, place: tuple[str, int], hold_ids: Sequence[str]) -> Audit:
+        """Read a window of an account that does not change meanwhile, and what became of holds.
+
+        Raises:
+            BudgetUnavailable: it cannot be read.
+        """
+
+    async def astates(self, places: Sequence[tuple[str, int]]) -> list[State]:
+        """Do what `states` does, without blocking the event loop."""
+
+    async def amirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:
+        """Do what `mirror` does, without blocking the event loop."""
+
+    async def asettle(self, hold_id: str, used: Used) -> None:
+        """Do what `settle` does, without blocking the event loop."""
 
 
 class BudgetStore(Protocol):
@@ -44,3 +107,21 @@ class BudgetStore(Protocol):
         Raises:
             BudgetUnavailable: the store does not answer.
         """
+
+
+class KeptBudgets(BudgetStore, Source, Protocol):
+    """A store that keeps budgets for good."""
+
+
+class Books(Protocol):
+    """A ledger, as budgets need it."""
+
+    @property
+    def budgets(self) -> KeptBudgets | None:
+        """Where budgets are kept, beside the rows; None if they are not."""
+
+    def allow(self, allowance: Allowance) -> None:
+        """Let calls be made within this while the budgets that are kept here cannot be asked."""
+
+    def after_sweep(self, work: Callable[[Callable[[float], object]], object]) -> None:
+        """Do something after each time that rows of processes that have died were looked for. It is given what waits for so many seconds."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmkit.policy.budgets.accounts import Balance
 
 _NO_AMOUNT = Fixed(Units())
+_LONGEST_ID = 128
 _NOTHING = Amount(requests=0)
 
 
@@ -121,8 +122,9 @@ class BudgetManager:
             BudgetExceeded: there is no room.
             BudgetUnavailable: the store does not answer.
             ConfigError: a limit's function fails.
+            ValueError: the id is too long.
         """
-        hold = Hold(self._new_id() if id is None else id)
+        hold = self._new_hold(id)
         shortage = self._store.hold(hold.id, self._claims(user, amount, model, alias))
         if shortage is not None:
             raise shortage.error
@@ -164,7 +166,7 @@ class BudgetManager:
         id: str | None = None,  # a hold's
     ) -> Hold:
         """Do what `hold` does, without blocking the event loop."""
-        hold = Hold(self._new_id() if id is None else id)
+        hold = self._new_hold(id)
         ask = partial(self._claims, user, amount, model, alias)
         shortage = await self._store.ahold(hold.id, await self._asked(ask))
         if shortage is not None:
@@ -183,6 +185,11 @@ class BudgetManager:
         """Do what `left` does, without blocking the event loop."""
         claims = await self._asked(partial(self._all, user))
         return _left(claims, await self._store.abalances(claims), self._now())
+
+    def _new_hold(self, name: str | None) -> Hold:
+        if name is not None and len(name) > _LONGEST_ID:
+            raise ValueError(f"the id of a hold has at most {_LONGEST_ID} characters")
+        return Hold(self._new_id() if name is None else name)
 
     async def _asked(self, ask: Callable[[], Sequence[Claim]]) -> Sequence[Claim]:
         if not self._rules.asks_the_app:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from llmkit.policy.budgets.accounts import Account, Balance, Entry
-from llmkit.policy.budgets.amounts import Used
+from llmkit.policy.budgets.amounts import UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, decide
 
 # How many accounts there are before old ones are looked for.
@@ -110,7 +110,7 @@ class MemoryBudgets:
             if (now - hold.at).total_seconds() <= self._lapse:
                 break
             if hold.used is None:
-                self.settle(hold_id, _UNUSED)
+                self.settle(hold_id, UNUSED)
             del self._holds[hold_id]
         if len(self._accounts) < max(_MANY, 2 * self._left):
             return
@@ -119,6 +119,3 @@ class MemoryBudgets:
             if place not in held and account.is_over(now):
                 del self._accounts[place]
         self._left = len(self._accounts)
-
-
-_UNUSED = Used(usd=0, tokens=0, requests=0)

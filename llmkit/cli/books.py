@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from llmkit import ledger
+from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.config import Config, LedgerConfig
 from llmkit.config.functions import value_at
 from llmkit.ledger.clicked import click_command, is_terminal
@@ -34,9 +36,9 @@ _OUTBOX = click.Option(
 _SETTINGS = click.Option(
     ["--settings"],
     metavar="PATH",
-    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices.",
+    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices or their Redis.",
 )
-_EXTRA = {SWEEP.name: [_OUTBOX], REPRICE.name: [_SETTINGS]}
+_EXTRA = {SWEEP.name: [_OUTBOX, _SETTINGS], REPRICE.name: [_SETTINGS]}
 
 
 def _books(database: str, outbox: str | None = None, settings: str | None = None) -> Books:
@@ -44,11 +46,17 @@ def _books(database: str, outbox: str | None = None, settings: str | None = None
     own = LedgerConfig(database=database, outbox=outbox)
     return Books(
         store=ledger.open_store(database),
-        sweep=lambda silent: ledger.open_with_outbox(own, worker=WorkerName()).sweep(silent),
+        sweep=partial(_sweep, config, own),
         prices=Prices(Routes(config).prices()),
         zone=zone_of(config.time_zone),
         is_terminal=is_terminal(),
     )
+
+
+def _sweep(config: Config, own: LedgerConfig, silent: float) -> int:
+    books = ledger.open_with_outbox(own, worker=WorkerName())
+    correct_after_sweeps(config, books)
+    return books.sweep(silent)
 
 
 def _settings_at(path: str) -> Any:

@@ -14,14 +14,13 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
-    StrictBool,
     ValidationError,
     model_validator,
 )
 
-from llmkit.config.budgets import Budget
+from llmkit.config.budgets import AllowanceConfig, Budget
 from llmkit.config.errors import NOT_BUILT, explain, without_provider
-from llmkit.config.functions import function
+from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
 from llmkit.errors import ConfigError
 from llmkit.providers.fields import field_name, field_value
@@ -68,6 +67,13 @@ def _zone(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError('it has to be a URL such as "redis://localhost:6379/0"')
+    return value
+
+
+RedisURL = Annotated[str, AfterValidator(_redis_url)]
 BaseURL = Annotated[str, AfterValidator(_http_url)]
 ModelId = Annotated[str, AfterValidator(_model_id)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -160,34 +166,6 @@ class ConcurrencyConfig(Section):
     queue_timeout: Annotated[float, Field(ge=0)] = 5
 
 
-class LedgerConfig(Section):
-    """Where the calls are recorded. A call whose row cannot be written is not made.
-
-    While the database is away the rows go to the outbox, a file in the folder `outbox` (None: beside a SQLite file, else the system's
-    folder for the state of apps), and follow when it is back. With `on_store_error` "refuse" new calls are refused meanwhile.
-    If `database` is None, the app's own database is used; without a framework, nothing is recorded. `connection` says which
-    connection writes the rows: "own" is a connection of llmkit's, so that the app's rollback does not remove them; "host" is the
-    app's connection, in the app's transaction.
-    With `store_content` a row keeps the messages and the answer, after `redact`: a function, or its dotted path, that takes them as a
-    dict (system, messages, answer) and returns what is kept, or None for nothing.
-    """
-
-    database: Annotated[str | None, Field(repr=False)] = None
-    connection: Literal["own", "host"] = "own"
-    on_store_error: Literal["outbox", "refuse"] = "outbox"
-    outbox: Annotated[str, Field(min_length=1)] | None = None
-    store_content: StrictBool = False
-    redact: Annotated[Any, AfterValidator(function)] = None
-
-    @model_validator(mode="after")
-    def _redacts_what_is_kept(self) -> Self:
-        if self.redact is not None and not self.store_content:
-            raise ValueError(
-                "redact is set, but nothing is stored: set store_content to True, or remove redact"
-            )
-        return self
-
-
 class RelayConfig(Section):
     """What browsers may ask for, and how they are answered.
 
@@ -223,28 +201,40 @@ class Config(Section):
     timeouts: TimeoutConfig = TimeoutConfig()
     concurrency: ConcurrencyConfig = ConcurrencyConfig()
     transport: Literal["auto", "httpx", "aiohttp"] = "auto"
-    redis: Annotated[None, NOT_BUILT] = None
+    redis: Annotated[RedisURL | None, Field(repr=False)] = None
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
     cache: Annotated[None, NOT_BUILT] = None
     budgets: tuple[Budget, ...] = ()
-    on_store_error: Annotated[Literal["closed"], NOT_BUILT] = "closed"
+    on_store_error: AllowanceConfig | Literal["closed"] = "closed"
     prices: dict[ModelId, AnyPrice] = Field(default_factory=dict)
     time_zone: Annotated[str, AfterValidator(_zone)] | None = None
-    namespace: Annotated[Literal["llmkit"], NOT_BUILT] = "llmkit"
+    namespace: Annotated[str, Field(pattern=r"^[\w.:-]+$", max_length=64)] = "llmkit"
     relay: RelayConfig = RelayConfig()
     _place: Place | None = PrivateAttr(None)
     _is_set: bool = PrivateAttr(default=True)
 
     @model_validator(mode="after")
     def _budgets_have_a_place(self) -> Self:
-        if self.budgets and self.ledger is False:
+        if not self.budgets or self.redis is not None:
+            return self
+        if self.ledger is False:
             raise ValueError(
-                "budgets are kept in the ledger's database, but ledger is False: set ledger.database, or remove budgets"
+                "budgets are kept in the ledger's database, but ledger is False: set ledger.database, or redis, or remove budgets"
             )
-        if self.budgets and self.ledger is not False and self.ledger.connection == "host":
+        if self.ledger.connection == "host":
             raise ValueError(
-                'budgets have to be written apart from the app\'s transactions, but ledger.connection is "host": leave it at "own"'
+                'budgets have to be written apart from the app\'s transactions, but ledger.connection is "host": leave it at "own", or set redis'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _allows_what_budgets_count(self) -> Self:
+        if self.on_store_error != "closed":
+            for unit in self.on_store_error.most:
+                if all(getattr(budget, unit) is None for budget in self.budgets):
+                    raise ValueError(
+                        f"on_store_error limits {unit}, which none of your budgets counts: it would limit nothing"
+                    )
         return self
 
     @model_validator(mode="after")

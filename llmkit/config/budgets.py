@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
@@ -108,4 +110,31 @@ class Budget(Section):
     def _limits_something(self) -> Self:
         if all(getattr(self, unit) is None for unit in UNITS):
             raise ValueError(f"it has no limit: set one of {', '.join(UNITS)}")
+        return self
+
+
+def _amount(unit: str) -> BeforeValidator:
+    return BeforeValidator(partial(limit, unit))
+
+
+class AllowanceConfig(Section):
+    """What each process may use while budgets cannot be asked, from when their store goes away until it is back. It is charged later.
+
+    What is not named is not limited.
+    """
+
+    usd: Annotated[Decimal | None, _amount("usd")] = None
+    tokens: Annotated[int | None, _amount("tokens")] = None
+    requests: Annotated[int | None, _amount("requests")] = None
+
+    @property
+    def most(self) -> Mapping[str, Decimal | int]:
+        """What is named, by its unit."""
+        named = ((unit, getattr(self, unit)) for unit in UNITS)
+        return {unit: number for unit, number in named if number is not None}
+
+    @model_validator(mode="after")
+    def _allows_something(self) -> Self:
+        if not self.most:
+            raise ValueError(f"it allows any number of calls: set one of {', '.join(UNITS)}")
         return self

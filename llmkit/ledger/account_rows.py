@@ -11,17 +11,15 @@ import msgspec
 
 from llmkit.ledger.columns import BUDGET_COLUMNS, BUDGET_TABLE, HOLD_COLUMNS, HOLD_TABLE, TABLE
 from llmkit.ledger.queries import Dialect, Query
-from llmkit.ledger.values import exact
+from llmkit.ledger.used import used_of_row
 from llmkit.policy.budgets.accounts import Account, Entry
-from llmkit.policy.budgets.amounts import NOTHING, Units, Used, nano_dollars
+from llmkit.policy.budgets.amounts import NOTHING, UNUSED, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import SECONDS
 
 Ask = Callable[[Query], Sequence[Sequence[Any]]]
 """Runs a statement in a transaction that is open; returns its rows."""
 
-UNUSED = Used(usd=0, tokens=0, requests=0)
-"""What a hold comes to that is let go."""
 # What is written down of what was refused: it holds nothing.
 _REFUSED = "[]"
 # How many rows go into one statement: old versions of SQLite take no more than 999 parameters.
@@ -43,10 +41,12 @@ class Wanted:
         claims: what it asks of its accounts, at least one.
         call_id, attempt: the row of the ledger that it is for; None for one that is for none.
         lapse: after how many seconds it is let go if nobody settles it; None is never.
+        granted_at: when it was granted elsewhere: it is held whether there is room or not.
     """
 
     id: str
     claims: Sequence[Claim]
+    granted_at: datetime | None = None
     call_id: str | None = None
     attempt: int | None = None
     lapse: float | None = None
@@ -234,11 +234,41 @@ def left_open(ask: Ask, now: int) -> list[Settlement]:
         f" JOIN {TABLE} u ON u.call_id = h.call_id AND u.attempt = h.attempt WHERE h.used IS NULL AND u.status <> 'started'"
     )
     found = [
-        Settlement(name, used_by(status, *figures), final=status != "lost")
+        Settlement(name, used_of_row(status, *figures), final=status != "lost")
         for name, status, *figures in ask(Query(of_rows, ()))
     ]
     lapsed = f"SELECT id FROM {HOLD_TABLE} WHERE used IS NULL AND lapses_at < %s"  # noqa: S608
     return found + [Settlement(name, UNUSED) for (name,) in ask(Query(lapsed, (now,)))]
+
+
+def open_entries(ask: Ask) -> Iterator[tuple[str, Entry]]:
+    """Read all that is held now, with the ids of the holds."""
+    sql = f"SELECT id, entries FROM {HOLD_TABLE} WHERE used IS NULL"  # noqa: S608
+    for name, entries in ask(Query(sql, ())):
+        for entry in _read_entries(entries):
+            yield name, entry
+
+
+def charged(ask: Ask, ids: Sequence[str]) -> dict[str, Used]:
+    """Find which holds are settled, and what was charged for them."""
+    found: dict[str, Used] = {}
+    for part in parts(sorted(ids)):
+        sql = f"SELECT id, used FROM {HOLD_TABLE} WHERE id IN ({_marks(part)}) AND used IS NOT NULL AND entries <> %s"  # noqa: S608
+        for name, said in ask(Query(sql, (*part, _REFUSED))):
+            used = _read_used(said)
+            if used is not None:
+                found[name] = used
+    # Of one that is final there is the row of its call alone.
+    calls = {name.rpartition(":")[0] for name in ids if name not in found}
+    for part in parts(sorted(calls)):
+        sql = (
+            f"SELECT u.call_id, u.attempt, u.status, u.http_status, u.cost_usd, u.price_version, u.input_tokens, u.output_tokens"  # noqa: S608
+            f" FROM {TABLE} u LEFT JOIN {HOLD_TABLE} h ON h.call_id = u.call_id AND h.attempt = u.attempt"
+            f" WHERE u.call_id IN ({_marks(part)}) AND u.status <> 'started' AND h.id IS NULL"
+        )
+        for call_id, attempt, status, *figures in ask(Query(sql, tuple(part))):
+            found[f"{call_id}:{attempt}"] = used_of_row(status, *figures)
+    return {name: used for name, used in found.items() if name in set(ids)}
 
 
 def forget(ask: Ask, now: int) -> None:
@@ -246,27 +276,6 @@ def forget(ask: Ask, now: int) -> None:
     held = f"DELETE FROM {HOLD_TABLE} WHERE used IS NOT NULL AND held_at < %s"  # noqa: S608
     ask(Query(held, (now - _CORRECTED,)))
     ask(Query(f"DELETE FROM {BUDGET_TABLE} WHERE ends < %s", (now - _LOOKED_BACK,)))  # noqa: S608
-
-
-def used_by(
-    status: str,
-    http_status: int | None,
-    cost: Any,
-    version: str | None,
-    put_in: int | None,
-    put_out: int | None,
-) -> Used:
-    """Say what a row has used. What it does not know is charged as it was held.
-
-    What was not sent, or was answered with an error's status, is not billed; it counts as a request all the same, unless it was refused.
-    """
-    requests = 0 if status == "refused" else None
-    usd = None if cost is None else nano_dollars(exact(cost))
-    failed = http_status is not None and not 200 <= http_status < 300  # success, as HTTP counts it
-    if (usd == 0 and version is None) or (failed and usd is None):
-        return Used(usd=0, tokens=0, requests=requests)
-    tokens = None if put_in is None or put_out is None else put_in + put_out
-    return Used(usd=usd, tokens=tokens, requests=requests)
 
 
 def parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from llmkit.budget.base import Audit, State
 from llmkit.errors import BudgetExceeded
 from llmkit.ledger import account_rows as rows
 from llmkit.ledger.account_rows import Ask, Hold, Repeated, Settlement, Wanted, Window
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.queries import Dialect
 from llmkit.ledger.row import Closing, Opening, Refusals, unsent
+from llmkit.ledger.used import used_by
 from llmkit.policy.budgets.accounts import Account, Balance, Entry
-from llmkit.policy.budgets.amounts import Used
+from llmkit.policy.budgets.amounts import NOTHING, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, decide, shortage
 
 # How many names of accounts are remembered that have a row.
@@ -77,7 +79,10 @@ class Accounts:
         if not there and not wanted:
             return {}
         moment = self._clock(ask, dialect)
-        asked = [(each, [Window.of(claim, moment) for claim in each.claims]) for each in wanted]
+        asked = [
+            (each, [Window.of(claim, each.granted_at or moment) for claim in each.claims])
+            for each in wanted
+        ]
         windows = [window for _, of_claims in asked for window in of_claims]
         windows += (Window.at(entry) for hold in there.values() for entry in hold.entries)
         books = _Books(self._lock(ask, dialect, windows))
@@ -91,9 +96,12 @@ class Accounts:
         begun: list[tuple[Wanted, list[Entry]]] = []
         for each, of_claims in asked:
             places = list(zip(each.claims, of_claims, strict=True))
-            why = books.room_for(places, moment, again=each.id in refused)
+            at = each.granted_at or moment
+            why = None
+            if each.granted_at is None:
+                why = books.room_for(places, moment, again=each.id in refused)
             if why is None:
-                begun.append((each, books.hold(places, moment)))
+                begun.append((each, books.hold(places, at)))
             else:
                 found[each.id] = why
         rows.write_accounts(ask, books.changed, moment)
@@ -112,6 +120,37 @@ class Accounts:
         windows = [Window.of(claim, moment) for claim in claims]
         books = _Books(rows.read_accounts(ask, dialect, windows, lock=False))
         return [books.account(window).balance(moment) for window in windows]
+
+    def states(self, ask: Ask, dialect: Dialect, places: Sequence[tuple[str, int]]) -> list[State]:
+        """Read all that windows of accounts have, with their open holds. Nothing is locked."""
+        windows = [
+            Window(f"{key}@{start}", key, start, None, slides=False) for key, start in places
+        ]
+        accounts = rows.read_accounts(ask, dialect, windows, lock=False)
+        holds: dict[str, dict[str, Entry]] = {window.key: {} for window in windows}
+        for name, entry in rows.open_entries(ask):
+            of_window = holds.get(Window.at(entry).key)
+            if of_window is not None:
+                of_window[name] = entry
+        return [
+            State(accounts.get(window.key) or window.account(), holds[window.key])
+            for window in windows
+        ]
+
+    def audit(
+        self, ask: Ask, dialect: Dialect, place: tuple[str, int], hold_ids: Sequence[str]
+    ) -> Audit:
+        """Read a window of an account, locked, and what became of holds."""
+        key, start = place
+        window = Window(f"{key}@{start}", key, start, None, slides=False)
+        account = rows.read_accounts(ask, dialect, [window], lock=True).get(window.key)
+        used = (account or window.account()).used.get(0, NOTHING)
+        held = {
+            name: entry
+            for name, entry in rows.open_entries(ask)
+            if Window.at(entry).key == window.key
+        }
+        return Audit(used, held, rows.charged(ask, hold_ids))
 
     def sweep(self, ask: Ask, dialect: Dialect) -> None:
         """Settle the holds of rows that are open no more, and those that lapsed; forget what is old."""
@@ -252,6 +291,7 @@ def write_rows(
                 claims=opening.claims,
                 call_id=opening.call_id,
                 attempt=opening.attempt,
+                granted_at=opening.granted_at,
             )
             for name, opening in wanted.items()
         ],
@@ -280,13 +320,4 @@ def _holds(closing: Closing) -> bool:
 
 
 def _settlement(closing: Closing) -> Settlement:
-    usage = closing.usage
-    used = rows.used_by(
-        closing.status,
-        closing.http_status,
-        closing.cost,
-        closing.price_version,
-        usage.input_tokens,
-        usage.output_tokens,
-    )
-    return Settlement(hold_id(closing), used, final=closing.status != "lost")
+    return Settlement(hold_id(closing), used_by(closing), final=closing.status != "lost")

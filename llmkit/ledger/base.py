@@ -12,13 +12,18 @@ from llmkit.ledger.selection import EVERYTHING, Selection
 from llmkit.ledger.sums import Key, Sum
 
 if TYPE_CHECKING:
-    from llmkit.budget.base import BudgetStore
+    from llmkit.budget.allowance import Allowance
+    from llmkit.budget.base import KeptBudgets
     from llmkit.ledger.repricing import Costed
     from llmkit.ledger.retention import Pruned
     from llmkit.policy.pricing import Priced
 
 
 T = TypeVar("T")
+
+
+AfterSweep = Callable[[Callable[[float], object]], object]
+"""Is given what waits for so many seconds."""
 
 
 class Ledger(Protocol):
@@ -70,11 +75,17 @@ class Ledger(Protocol):
         """Do what `read` does, without blocking the event loop."""
 
     @property
-    def budgets(self) -> BudgetStore | None:
+    def budgets(self) -> KeptBudgets | None:
         """Where budgets are kept, beside the rows; None if they are not."""
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Ask this, now and then and in a thread of the ledger's, what open rows have so far, and write it down."""
+
+    def after_sweep(self, work: AfterSweep) -> None:
+        """Do something after each time that rows of processes that have died were looked for, in the thread that looked."""
+
+    def allow(self, allowance: Allowance) -> None:
+        """Let calls be made within this while the budgets that are kept here cannot be asked."""
 
     def flush(self, timeout: float) -> None:
         """Wait until all rows so far are written, for at most so many seconds."""

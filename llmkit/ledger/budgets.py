@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
+from llmkit.budget.base import Audit, State
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.account_rows import Settlement, Wanted
@@ -16,7 +17,7 @@ from llmkit.ledger.accounts import Accounts
 from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.values import fit
-from llmkit.policy.budgets.accounts import Balance
+from llmkit.policy.budgets.accounts import Account, Balance
 from llmkit.policy.budgets.amounts import Used
 from llmkit.policy.budgets.decide import Claim, Shortage
 
@@ -71,6 +72,35 @@ class TableBudgets:
                 return self._store.ask(self._accounts.balances, claims)
             except NoLedgerYet:  # nobody has used anything
                 return [Balance() for _ in claims]
+
+    def states(self, places: Sequence[tuple[str, int]]) -> list[State]:
+        """Read windows of accounts; see `Source`."""
+        with self._alone():
+            try:
+                return self._store.ask(self._accounts.states, places)
+            except NoLedgerYet:
+                return [State(Account(None, slides=False), {}) for _ in places]
+
+    def mirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:
+        """Write down what was held elsewhere; see `Source`."""
+        name = fit(hold_id, _LONGEST_ID)
+        wanted = Wanted(id=name, claims=claims, lapse=self._lapse, granted_at=granted_at)
+        with self._alone():
+            self._change((), [wanted])
+
+    def audit(self, place: tuple[str, int], hold_ids: Sequence[str]) -> Audit:
+        """Read a window of an account, and what became of holds; see `Source`."""
+        with self._alone():
+            return self._store.change(self._accounts.audit, place, hold_ids)
+
+    async def amirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:
+        """Do what `mirror` does, without blocking the event loop."""
+        await self._from_async(partial(self.mirror, hold_id, claims, granted_at))
+
+    async def astates(self, places: Sequence[tuple[str, int]]) -> list[State]:
+        """Do what `states` does, without blocking the event loop."""
+        states: list[State] = await self._from_async(partial(self.states, places))
+        return states
 
     async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Do what `hold` does, without blocking the event loop."""

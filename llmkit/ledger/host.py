@@ -10,13 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Reader, Store
+from llmkit.ledger.base import AfterSweep, Reader, Store
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected, lesser, unsent
 
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from llmkit.budget.base import BudgetStore
+    from llmkit.budget.allowance import Allowance
+    from llmkit.budget.base import KeptBudgets
 
 logger = logging.getLogger("llmkit.ledger")
 
@@ -47,7 +48,7 @@ class HostLedger:
         store: Store,
         *,
         from_async: Callable[[Work], Awaitable[None]],
-        budgets: BudgetStore | None = None,
+        budgets: KeptBudgets | None = None,
         limit: int = 10_000,
     ) -> None:
         self._store = store
@@ -129,6 +130,12 @@ class HostLedger:
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Do nothing: a row is written where its call is made, and no thread of the ledger's uses the host's connection."""
+
+    def after_sweep(self, work: AfterSweep) -> None:
+        """Do nothing: this ledger does not look for such rows."""
+
+    def allow(self, allowance: Allowance) -> None:
+        """Do nothing: what a call asks of budgets here is asked, or the call is refused."""
 
     def flush(self, timeout: float) -> None:
         """Do nothing: what waits, waits for the host's thread."""

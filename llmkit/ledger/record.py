@@ -39,6 +39,7 @@ class AttemptRecord:
         contents: makes what the row keeps of the messages and the answer; None if it keeps nothing.
 
     Attributes:
+        granted_at: when budgets elsewhere than in the ledger's database have granted what it asks.
         sent: whether its request may have reached the provider. What was not sent costs nothing.
     """
 
@@ -69,6 +70,7 @@ class AttemptRecord:
         self.sent = False
         self._is_runaway = False
         self._holds = False
+        self.granted_at: datetime | None = None
 
     def opening(self, claims: tuple[Claim, ...] = ()) -> Opening:
         """Return the row as it stands before bytes go out, with what it asks of budgets."""
@@ -81,7 +83,23 @@ class AttemptRecord:
             at=self._started_at,
             input_tokens=self._prompt_tokens,
             claims=claims,
+            granted_at=self.granted_at,
         )
+
+    def refused(self, error_type: str) -> tuple[Opening, Closing]:
+        """Return the row of an attempt that a budget has refused."""
+        row = self.opening()
+        return row, unsent(row, "refused", 0.0, error_type=error_type)
+
+    @property
+    def hold_id(self) -> str:
+        """The id of what it holds of budgets."""
+        return f"{self._call.call_id}:{self._attempt}"
+
+    @property
+    def last_hold_id(self) -> str:
+        """The id of what the attempt before it held."""
+        return f"{self._call.call_id}:{self._attempt - 1}"
 
     def progress(self, decoder: Decoder | None, answer: Accumulator) -> Progress:
         """Return what the row holds so far, in case that nobody sees its end."""
@@ -257,6 +275,7 @@ def opening(
     at: datetime,
     input_tokens: int | None = None,
     claims: tuple[Claim, ...] = (),
+    granted_at: datetime | None = None,
 ) -> Opening:
     """Make the opening of a row."""
     return Opening(
@@ -274,6 +293,7 @@ def opening(
         started_at=at,
         input_tokens=input_tokens,
         claims=claims,
+        granted_at=granted_at,
     )
 
 

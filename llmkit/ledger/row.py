@@ -25,7 +25,8 @@ class Opening:
 
     `alias` is what the caller asked for ("default" or "anthropic:claude-sonnet-4-5"); `started_at`
     has a time zone; `input_tokens` are estimated, None if they are not known. `worker` is the process that makes the call, None is the one
-    that writes the row. `claims` are what it asks of budgets, which is held when the row is written, or the row is `refused`.
+    that writes the row. `claims` are what it asks of budgets, which is held when the row is written, or the row is `refused`;
+    with `granted_at` it was granted elsewhere, then, and is held whether there is room or not.
     """
 
     call_id: str
@@ -43,6 +44,7 @@ class Opening:
     input_tokens: int | None = None
     worker: str | None = field(default=None, compare=False)  # the same row, whoever writes it
     claims: tuple[Claim, ...] = field(default=(), compare=False)
+    granted_at: datetime | None = field(default=None, compare=False)
 
     @property
     def input_source(self) -> Source:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Reader, Sink
+from llmkit.ledger.base import AfterSweep, Reader, Sink
 from llmkit.ledger.entry import Entry, settle
 from llmkit.ledger.row import Closing, Opening, Progress, unsent
 from llmkit.ledger.run import ALIVE_EVERY, Run
@@ -24,7 +24,8 @@ from llmkit.ledger.run import ALIVE_EVERY, Run
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from llmkit.budget.base import BudgetStore
+    from llmkit.budget.allowance import Allowance
+    from llmkit.budget.base import KeptBudgets
     from llmkit.response import Status
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class LedgerWriter:
         spill: Callable[[list[Entry]], None] | None = None,
         keeps_late: bool = False,
         reader: Reader | None = None,
-        budgets: BudgetStore | None = None,
+        budgets: KeptBudgets | None = None,
         is_busy: Callable[[], bool] = lambda: False,
         progress: Callable[[], Sequence[Progress]] = tuple,
         alive_every: float = ALIVE_EVERY,
@@ -172,6 +173,12 @@ class LedgerWriter:
 
     def watch(self, progress: Callable[[], Sequence[Progress]]) -> None:
         """Do nothing: what is asked for is given when the writer is made."""
+
+    def after_sweep(self, work: AfterSweep) -> None:
+        """Do nothing: this ledger does not look for such rows."""
+
+    def allow(self, allowance: Allowance) -> None:
+        """Do nothing: what a call asks of budgets here is asked, or the call is refused."""
 
     def read(self, question: Callable[[Reader], T]) -> T:
         """Ask something of what is stored; see `Ledger`."""

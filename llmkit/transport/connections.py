@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from llmkit.concurrency.loops import PerLoop
     from llmkit.transport.base import AsyncTransport, Transport
-    from llmkit.transport.loops import LoopTransports
 
 
 class Connections:
@@ -61,10 +61,10 @@ class Connections:
         here = self._here()
         with here.lock:  # loops run in several threads
             if here.loops is None:
-                from llmkit.transport.loops import LoopTransports  # noqa: PLC0415  # asyncio
+                from llmkit.concurrency.loops import PerLoop  # noqa: PLC0415  # asyncio
 
                 make = partial(_for_loop, self._choice, self._async_http_client, self._beginning)
-                here.loops = LoopTransports(make, self._ending)
+                here.loops = PerLoop(make, self._ending)
         return here.loops.get()
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class _Open:
         self.lock = threading.Lock()
         self.threads: Transport | None = None
         self.close_threads: Callable[[], object] | None = None
-        self.loops: LoopTransports | None = None
+        self.loops: PerLoop[AsyncTransport] | None = None
 
 
 def _for_loop(

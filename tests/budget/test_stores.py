@@ -189,7 +189,7 @@ def test_random_operations(seed: int, budgets: Budgets) -> None:
         assert (balance.used, balance.held) == (charged, held)
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite", "engine", "postgres"])
+@pytest.mark.parametrize("kind", ["memory", "sqlite", "engine", "postgres", "redis-6.2", "redis"])
 def test_threads_share_one(kind: str, request: pytest.FixtureRequest) -> None:
     """Together they get as much as there is, and no more."""
     store = STORES[kind](request).store

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from llmkit import LedgerUnavailable
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.testing import Behaviour, Emulator
 from support.kits import ASYNC_TRANSPORTS, make_kit
-from support.ledger import read
+from support.ledger import locked, read
 from support.waits import wait_for
 
 HELD = Behaviour(tokens=3, delay=0, hold_at=2)
@@ -28,18 +27,6 @@ def outage(request: pytest.FixtureRequest, database: str) -> Outage:
     from support.postgres import stopped  # needs psycopg
 
     return stopped
-
-
-@contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """Hold a SQLite file's write lock."""
-    other = sqlite3.connect(path, isolation_level=None)
-    try:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
-    finally:
-        other.close()
 
 
 @pytest.fixture
@@ -88,7 +75,7 @@ def test_where_calls_are_refused_meanwhile(database: str, outage: Outage, folder
         emulator.behaviour = Behaviour(tokens=1)
         books = kit.ledger
         assert isinstance(books, OutboxLedger)
-        wait_for(lambda: books._keeper().away, None)
+        wait_for(lambda: books._keepers.here.away, None)
         kit.client.complete("Say hi")
         kit.close()
     finished = [row for row in read(database) if row["status"] == "finished"]

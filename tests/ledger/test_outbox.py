@@ -107,7 +107,7 @@ def test_a_call_goes_on_while_the_store_is_away(
         made.down.down.clear()
         wait_for(lambda: list(tmp_path.iterdir()), [])
         assert (made.openings, made.closings) == (["call-1", "two"], ["call-1", "two"])
-        wait_for(lambda: made.ledger._keeper().away, None)
+        wait_for(lambda: made.ledger._keepers.here.away, None)
         made.ledger.begin(opening("three"))
         assert made.store.groups[-1] == ([opening("three")], [])
     assert "the ledger's database is back" in caplog.text
@@ -121,7 +121,7 @@ def test_a_closing_follows_its_opening(tmp_path: Path) -> None:
         made.ledger.begin(opening("within"))
         made.down.down.clear()
         made.spare.gate.clear()
-        made.ledger._keeper()._came_back()
+        made.ledger._keepers.here._came_back()
         assert made.spare.entered.acquire(timeout=30)
         made.ledger.finish(closing("before"))
         assert made.store.closings == [closing("before")]
@@ -139,7 +139,7 @@ def test_a_store_that_hangs_holds_up_no_call(
     with books(tmp_path, retry_every=60) as made:
         made.store.gate.clear()
         made.ledger.begin(opening("late"))
-        assert made.ledger._keeper().away is not None
+        assert made.ledger._keepers.here.away is not None
         made.ledger.finish(closing("late"))
         for number in range(20):
             made.ledger.begin(opening(f"call-{number}"))
@@ -230,7 +230,7 @@ def test_who_would_rather_not_call_is_refused(tmp_path: Path) -> None:
         made.ledger.record(opening("refused"), closing("refused", status="refused"))
         assert [row.call_id for row in made.waiting if row] == ["one", "refused", "refused"]
         made.down.down.clear()
-        wait_for(lambda: made.ledger._keeper().away, None)
+        wait_for(lambda: made.ledger._keepers.here.away, None)
         made.ledger.begin(opening("four"))
     assert (made.openings, made.closings) == (["one", "four", "refused"], ["one", "refused"])
 
@@ -260,7 +260,7 @@ def test_where_neither_takes_it_the_call_is_refused(tmp_path: Path) -> None:
         assert said.startswith(f"the server is gone, and the outbox {tmp_path / 'file'} cannot be")
         assert "Set ledger.outbox to a folder" in said
         made.down.down.clear()
-        wait_for(lambda: made.ledger._keeper().away, None)
+        wait_for(lambda: made.ledger._keepers.here.away, None)
         made.ledger.begin(opening("two"))
         assert made.openings == ["two"]
 
@@ -289,7 +289,7 @@ def test_a_row_at_fault_is_rejected_as_before(tmp_path: Path) -> None:
         made.store._fail = refuse
         with pytest.raises(RowRejected):
             made.ledger.begin(opening("bad"))
-        assert made.ledger._keeper().away is None
+        assert made.ledger._keepers.here.away is None
         made.ledger.begin(opening("good"))
         assert list(tmp_path.iterdir()) == []
 
@@ -417,9 +417,9 @@ def test_a_store_is_asked_whether_it_serves_again(tmp_path: Path) -> None:
         tried = made.down.tried
         for _ in range(5):
             assert tried.acquire(timeout=30)
-        assert made.ledger._keeper().away is not None
+        assert made.ledger._keepers.here.away is not None
         made.down.down.clear()
-        wait_for(lambda: made.ledger._keeper().away, None)
+        wait_for(lambda: made.ledger._keepers.here.away, None)
 
 
 def test_without_a_file_such_a_row_waits_in_memory(tmp_path: Path) -> None:

@@ -87,12 +87,29 @@ def django(_: pytest.FixtureRequest) -> Budgets:
     return _table(DjangoStore(lambda: "test", own=False))
 
 
+def _redis(version: str) -> Callable[[pytest.FixtureRequest], Budgets]:
+    def redis(request: pytest.FixtureRequest) -> Budgets:
+        """Keep them in Redis, whose own clock counts."""
+        pytest.importorskip("redis")
+        from llmkit.budget.redis import RedisBudgets
+        from llmkit.redis.room import RedisRoom
+        from support.redis_server import redis_url
+
+        room = RedisRoom(redis_url(version))
+        request.addfinalizer(room.close)
+        return Budgets(RedisBudgets(room, namespace=request.node.name), Clock())
+
+    return redis
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest], Budgets]] = {
     "memory": memory,
     "sqlite": sqlite,
     "engine": engine,
     "postgres": postgres,
     "django": django,
+    "redis-6.2": _redis("6.2"),
+    "redis": _redis("current"),
 }
 
 

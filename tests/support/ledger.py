@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -81,3 +82,15 @@ def read(database: str) -> list[dict[str, Any]]:
 def statuses(database: str) -> dict[str, str]:
     """Return the status of each call."""
     return {row["call_id"]: row["status"] for row in read(database)}
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Hold a SQLite file's write lock."""
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()

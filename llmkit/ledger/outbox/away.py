@@ -6,6 +6,11 @@ from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.row import Closing, Opening, RowRejected, unsent
 
 
+def asks(opening: Opening, closing: Closing | None) -> bool:
+    """Whether a row asks budgets in the ledger's database for room."""
+    return bool(opening.claims) and opening.granted_at is None and closing is None
+
+
 def unasked(opening: Opening) -> Closing:
     """Make the end of a call that was not made because its budgets could not be asked. What its row may hold all the same is let go."""
     return unsent(opening, "refused", 0.0, error_type=BudgetUnavailable.type)

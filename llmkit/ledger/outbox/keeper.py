@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Store
+from llmkit.ledger.base import AfterSweep, Store
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.held import LOOK_EVERY
 from llmkit.ledger.outbox.drain import drain, drain_abandoned
@@ -32,6 +32,7 @@ class Keeper:
         scan_every: how often files of processes that have ended are looked for, in seconds.
         sweep_every: how often rows of processes that have died are looked for, over all hosts, in seconds.
         silent: after how many seconds a process counts as dead.
+        after_sweep: what is done after they were looked for.
         clock: gives the time in seconds.
 
     Attributes:
@@ -48,6 +49,7 @@ class Keeper:
         scan_every: float,
         sweep_every: float,
         silent: float,
+        after_sweep: Sequence[AfterSweep] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class Keeper:
         self._waits: list[Callable[[], bool]] = []
         self._sweep_every = sweep_every
         self._silent = silent
+        self._after_sweep = after_sweep
         self._try_at = self._scan_at = clock()
         self._sweep_at = (
             clock() + silent
@@ -204,7 +207,14 @@ class Keeper:
         else:
             if lost:
                 logger.warning("%d rows of processes that have ended are marked as lost", lost)
+            if lost is not None:
+                for work in self._after_sweep:
+                    work(self._pause)
         self._store.close()
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, seconds)
 
     def _drain(self) -> None:
         """Bring what is in this process's file into the store."""

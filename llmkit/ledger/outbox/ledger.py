@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from llmkit.budget.base import BudgetStore
+from llmkit.budget.allowance import Allowance
+from llmkit.budget.base import KeptBudgets
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.base import Reader, Sink, Store
+from llmkit.ledger.base import AfterSweep, Reader, Sink, Store
 from llmkit.ledger.entry import Entry, row_of
-from llmkit.ledger.outbox.away import neither, no_budgets, unasked
+from llmkit.ledger.outbox.away import asks, no_budgets, unasked
 from llmkit.ledger.outbox.drain import drain_abandoned
 from llmkit.ledger.outbox.keeper import Keeper
+from llmkit.ledger.outbox.keepers import Keepers, into_outbox
 from llmkit.ledger.outbox.store import Outbox
 from llmkit.ledger.row import Closing, Opening, Progress, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY
@@ -54,7 +55,7 @@ class OutboxLedger:
         spare: Store,
         outbox: Outbox,
         *,
-        budgets: BudgetStore | None = None,
+        budgets: KeptBudgets | None = None,
         refuses: bool = False,
         retry_every: float = 1.0,
         scan_every: float = 60.0,
@@ -67,15 +68,20 @@ class OutboxLedger:
         self._spare = spare
         self._outbox = outbox
         self._silent = silent
-        self._new_keeper = partial(
-            Keeper,
-            spare,
-            outbox,
-            refuses=refuses,
-            retry_every=retry_every,
-            scan_every=scan_every,
-            sweep_every=sweep_every,
-            silent=silent,
+        self._after_sweep: list[AfterSweep] = []
+        self._allowance: Allowance | None = None
+        keepers = self._keepers = Keepers(
+            partial(
+                Keeper,
+                spare,
+                outbox,
+                refuses=refuses,
+                retry_every=retry_every,
+                scan_every=scan_every,
+                sweep_every=sweep_every,
+                silent=silent,
+                after_sweep=self._after_sweep,
+            )
         )
         self._writer = LedgerWriter(
             store,
@@ -83,22 +89,21 @@ class OutboxLedger:
             finish_timeout=PATIENCE,
             spill=self._keep,
             keeps_late=not refuses,
-            is_busy=self._is_busy,
+            is_busy=lambda: keepers.is_busy,
             progress=self._progress,
             alive_every=alive_every,
         )
         self._file = LedgerWriter(outbox)
-        self._keepers: dict[int, Keeper] = {}
         self._sources: list[Callable[[], Sequence[Progress]]] = []
 
     def begin(self, opening: Opening) -> None:
         """Write a row as `started`; see `Ledger`."""
-        with self._as_open(opening):
+        with self._keepers.as_open(opening):
             self._open(opening, None)
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
-        with self._as_open(opening):
+        with self._keepers.as_open(opening):
             await self._aopen(opening, None)
 
     def record(self, opening: Opening, closing: Closing) -> None:
@@ -122,11 +127,11 @@ class OutboxLedger:
         Raises:
             LedgerUnavailable: neither the outbox nor the memory takes it.
         """
-        keeper = self._keeper()
+        keeper = self._keepers.here
         keeper.wait_for(until)
-        with self._as_open(opening, closing):
+        with self._keepers.as_open(opening, closing):
             try:
-                with self._into_outbox(keeper, opening, None):
+                with into_outbox(keeper, opening, None):
                     self._file.write(opening, closing)
             except LedgerUnavailable:  # then it waits in memory
                 self._writer.begin_later(opening, closing, until=until)
@@ -135,18 +140,18 @@ class OutboxLedger:
         self, opening: Opening, closing: Closing | None = None, *, until: Callable[[], bool]
     ) -> None:
         """Do what `begin_later` does, without blocking the event loop."""
-        keeper = self._keeper()
+        keeper = self._keepers.here
         keeper.wait_for(until)
-        with self._as_open(opening, closing):
+        with self._keepers.as_open(opening, closing):
             try:
-                with self._into_outbox(keeper, opening, None):
+                with into_outbox(keeper, opening, None):
                     await self._file.awrite(opening, closing)
             except LedgerUnavailable:
                 self._writer.begin_later(opening, closing, until=until)
 
     def finish(self, closing: Closing) -> None:
         """Close a row; see `Ledger`."""
-        keeper = self._keeper()
+        keeper = self._keepers.here
         keeper.open_rows.discard(row_of(closing))
         if keeper.away is None and not keeper.holds(closing):
             try:
@@ -160,7 +165,7 @@ class OutboxLedger:
 
     async def afinish(self, closing: Closing) -> None:
         """Do what `finish` does, without blocking the event loop."""
-        keeper = self._keeper()
+        keeper = self._keepers.here
         keeper.open_rows.discard(row_of(closing))
         if keeper.away is None and not keeper.holds(closing):
             try:
@@ -174,7 +179,7 @@ class OutboxLedger:
 
     def finish_soon(self, closing: Closing) -> None:
         """Hand in a closing; see `Ledger`."""
-        keeper = self._keeper()
+        keeper = self._keepers.here
         keeper.open_rows.discard(row_of(closing))
         if keeper.away is None and not keeper.holds(closing):
             self._writer.finish_soon(closing)
@@ -195,6 +200,14 @@ class OutboxLedger:
         """Ask for what open rows have so far; see `Ledger`."""
         self._sources.append(progress)
 
+    def after_sweep(self, work: AfterSweep) -> None:
+        """Do something after rows were looked for; see `Ledger`."""
+        self._after_sweep.append(work)
+
+    def allow(self, allowance: Allowance) -> None:
+        """Let calls be made while budgets cannot be asked; see `Ledger`."""
+        self._allowance = allowance
+
     def sweep(self, silent: float | None = None) -> int:
         """Write what processes that have died left in the outbox, and mark their open rows as lost. This thread does it, now.
 
@@ -212,12 +225,14 @@ class OutboxLedger:
             raise error
         lost = self._spare.sweep(silent=self._silent if silent is None else silent)
         self._spare.close()
+        for work in self._after_sweep:
+            work(time.sleep)
         return lost or 0
 
     def flush(self, timeout: float) -> None:
         """Wait until what was handed in is written, or in the outbox while the store is away; see `Ledger`."""
         until = time.monotonic() + timeout
-        keeper = self._keeper()
+        keeper = self._keepers.here
         if keeper.away is None:
             # The rest of the time is for the outbox.
             error = self._writer.flushed(min(PATIENCE, timeout * 0.8))
@@ -231,25 +246,11 @@ class OutboxLedger:
         until = time.monotonic() + timeout
         self._writer.close(timeout)
         self._file.flush(max(1.0, until - time.monotonic()))
-        keeper = self._keepers.pop(os.getpid(), None)
-        if keeper is not None:
-            keeper.stop(max(1.0, until - time.monotonic()))
+        self._keepers.stop(max(1.0, until - time.monotonic()))
         self._file.close()
 
-    @contextmanager
-    def _as_open(self, opening: Opening, closing: Closing | None = None) -> Iterator[None]:
-        """Count a row as open before the ledger's thread sees it, or that would go to sleep; not if it is not written."""
-        rows, key = self._keeper().open_rows, row_of(opening)
-        if closing is None:
-            rows.add(key)
-        try:
-            yield
-        except BaseException:
-            rows.discard(key)
-            raise
-
     def _open(self, opening: Opening, closing: Closing | None) -> None:
-        keeper = self._keeper()
+        keeper = self._keepers.here
         error = self._away(keeper, closing)
         if error is None:
             try:
@@ -259,15 +260,17 @@ class OutboxLedger:
                 if self._refuses_row(closing):
                     raise
             else:
+                if self._allowance is not None and asks(opening, closing):
+                    self._allowance.renew()
                 return
-        asks = bool(opening.claims) and closing is None
-        with self._into_outbox(keeper, opening, error):
-            self._file.write(opening, unasked(opening) if asks else closing)
-        if asks:
+        opening, is_refused = self._unasked(opening, closing)
+        with into_outbox(keeper, opening, error):
+            self._file.write(opening, unasked(opening) if is_refused else closing)
+        if is_refused:
             raise no_budgets(error)
 
     async def _aopen(self, opening: Opening, closing: Closing | None) -> None:
-        keeper = self._keeper()
+        keeper = self._keepers.here
         error = self._away(keeper, closing)
         if error is None:
             try:
@@ -277,33 +280,25 @@ class OutboxLedger:
                 if self._refuses_row(closing):
                     raise
             else:
+                if self._allowance is not None and asks(opening, closing):
+                    self._allowance.renew()
                 return
-        asks = bool(opening.claims) and closing is None
-        with self._into_outbox(keeper, opening, error):
-            await self._file.awrite(opening, unasked(opening) if asks else closing)
-        if asks:
+        opening, is_refused = self._unasked(opening, closing)
+        with into_outbox(keeper, opening, error):
+            await self._file.awrite(opening, unasked(opening) if is_refused else closing)
+        if is_refused:
             raise no_budgets(error)
 
-    @contextmanager
-    def _into_outbox(
-        self, keeper: Keeper, opening: Opening, error: LedgerUnavailable | None
-    ) -> Iterator[None]:
-        """Let the keeper know of a row that the block puts into the outbox; say both reasons if that does not take it either."""
-        keeper.expect(opening)
-        try:
-            yield
-        except LedgerUnavailable as failure:
-            keeper.forget([opening])
-            raise neither(error, failure) from failure
-        keeper.look()
-
-    def _is_busy(self) -> bool:
-        # Not _keeper(): a thread that hung until after the ledger was closed must not begin again.
-        keeper = self._keepers.get(os.getpid())
-        return keeper is not None and bool(keeper.open_rows)
+    def _unasked(self, opening: Opening, closing: Closing | None) -> tuple[Opening, bool]:
+        """Say whether a call is refused because its budgets cannot be asked. If it is not, its row says that it is allowed."""
+        if not asks(opening, closing):
+            return opening, False
+        if self._allowance is None or not self._allowance.take(opening.claims):
+            return opening, True
+        return replace(opening, granted_at=opening.started_at), False
 
     def _progress(self) -> list[Progress]:
-        if self._keeper().away is not None:
+        if self._keepers.here.away is not None:
             return []  # they are in the outbox, which has room for rows alone
         return [row for ask in self._sources for row in ask()]
 
@@ -322,14 +317,6 @@ class OutboxLedger:
         """Whether the store has to take a row: that of a call which is not made yet, where the app has asked for it."""
         return self._refuses and closing is None
 
-    def _keeper(self) -> Keeper:
-        pid = os.getpid()
-        found = self._keepers.get(pid)
-        if found is None:
-            found = self._keepers.setdefault(pid, self._new_keeper())
-            found.start()
-        return found
-
     def _failed(self, keeper: Keeper, error: LedgerUnavailable) -> LedgerUnavailable:
         """Take note that the store did not take a row.
 
@@ -344,7 +331,7 @@ class OutboxLedger:
 
     def _keep(self, entries: list[Entry]) -> None:
         """Put into the outbox what nobody waits for."""
-        keeper = self._keeper()
+        keeper = self._keepers.here
         kept = [entry for entry in entries if not entry.is_flush]
         for entry in kept:
             if entry.opening is not None and entry.closing is None:

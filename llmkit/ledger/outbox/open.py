@@ -13,7 +13,7 @@ from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.store import Outbox
 
 if TYPE_CHECKING:
-    from llmkit.budget.base import BudgetStore
+    from llmkit.budget.base import KeptBudgets
     from llmkit.config import LedgerConfig
     from llmkit.ledger.base import Store
 
@@ -25,7 +25,7 @@ _ELSEWHERE = "Set ledger.outbox to a folder that this app can write to and that 
 def with_outbox(
     store: Store,
     spare: Store,
-    budgets: BudgetStore | None,
+    budgets: KeptBudgets | None,
     settings: LedgerConfig,
     *,
     database: str,

@@ -60,8 +60,16 @@ class Outbox:
             RowRejected: one of the rows is at fault.
             LedgerUnavailable: the file cannot be written.
         """
-        # Whoever brings them into the ledger's database may be another process, and this one dead. No budget is asked by then.
-        named = [replace(row, worker=row.worker or self._worker(), claims=()) for row in openings]
+        # Whoever brings them into the ledger's database may be another process, and this one dead. No budget is asked by then: what was not
+        # granted is not held.
+        named = [
+            replace(
+                row,
+                worker=row.worker or self._worker(),
+                claims=row.claims if row.granted_at is not None else (),
+            )
+            for row in openings
+        ]
         lines = self._lines(named, closings)
         file = self.file
         has_content = any(closing.content is not None for closing in closings)

@@ -68,6 +68,10 @@ class Used:
         )
 
 
+UNUSED = Used(usd=0, tokens=0, requests=0)
+"""What a hold comes to that is let go."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
     """How much a call may use, or has used.

@@ -1,0 +1,174 @@
+"""The budgets of a process: what its calls ask of them, and where they are kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from llmkit.budget.allowance import Allowance
+from llmkit.budget.bounds import OfRequest
+from llmkit.budget.rules import Rules
+from llmkit.errors import BudgetUnavailable, ConfigError
+
+if TYPE_CHECKING:
+    from llmkit.budget.base import Books, BudgetStore, KeptBudgets
+    from llmkit.budget.redis import RedisBudgets
+    from llmkit.budget.settler import Settler
+    from llmkit.call import Call
+    from llmkit.concurrency.host_threads import FromAsync
+    from llmkit.config import Config
+    from llmkit.policy.budgets.decide import Claim
+    from llmkit.policy.plan import Route
+    from llmkit.policy.pricing import Prices
+    from llmkit.providers.base import HTTPRequest
+
+log = logging.getLogger("llmkit.budget")
+
+# How long is waited at the end for what is still to be charged in Redis, in seconds.
+_SETTLED_WITHIN = 1.0
+
+
+class Budgets:
+    """Asks budgets for calls, and holds what decides them.
+
+    Args:
+        config: the settings.
+        ledger: the ledger, which may keep them.
+        prices: by which calls are billed.
+        now: the date, with a time zone.
+        from_async: runs a function of the app's for async code.
+
+    Attributes:
+        store: where they are decided.
+        redis: the same, if that is not in the ledger's database; None if it is.
+        settler: charges in Redis what was used.
+        allowance: what calls may use while their store does not answer; None if they are refused.
+
+    Raises:
+        ConfigError: nothing keeps them, or a setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ledger: Books | None,
+        prices: Prices,
+        now: Callable[[], datetime],
+        from_async: FromAsync,
+    ) -> None:
+        self._rules = Rules(config.budgets, time_zone=config.time_zone)
+        self._prices = prices
+        self._now = now
+        self._from_async = from_async
+        kept = None if ledger is None else ledger.budgets
+        self.redis = _in_redis(config, kept)
+        self.settler: Settler | None = None
+        store: BudgetStore | None = kept
+        if self.redis is not None:
+            from llmkit.budget.settler import Settler  # noqa: PLC0415
+
+            on_back = partial(self._correct, kept)
+            self.settler = Settler(self.redis, on_back=on_back)
+            store = self.redis
+            _correct_after_sweeps(self.redis, ledger)
+        if store is None:
+            raise ConfigError(
+                "budgets are kept in the ledger's database, and there is none that keeps them",
+                hint='Set ledger.database, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, or redis.',
+            )
+        self.store = store
+        self.allowance = Allowance.of(config)
+        if self.allowance is not None and ledger is not None:
+            ledger.allow(self.allowance)
+
+    def claims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:
+        """Say what an attempt asks of budgets.
+
+        Raises:
+            ConfigError: a limit cannot be asked, or the model has no price.
+            InvalidRequest: nothing limits the answer.
+        """
+        return self._rules.claims(
+            call.caller,
+            OfRequest(call, route, request, prices=self._prices, at=self._now()),
+            alias=call.model,
+            provider=route.provider.name,
+            model=route.model,
+            requests=0 if call.trace.is_counted else 1,
+        )
+
+    async def aclaims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:
+        """Do what `claims` does; functions of the app's run in a thread of theirs."""
+        ask = partial(self.claims, call, route, request)
+        if not self._rules.asks_the_app:
+            return ask()
+        claims: tuple[Claim, ...] = await self._from_async(ask)
+        return claims
+
+    def _correct(self, kept: KeptBudgets | None) -> None:
+        if self.redis is not None and kept is not None:
+            _reconcile(self.redis, kept, time.sleep)
+
+    def flush(self, seconds: float) -> None:
+        """Wait until what was used is charged, for so long at most."""
+        if self.settler is not None:
+            self.settler.flush(seconds)
+
+    def close(self) -> None:
+        """Charge what was used, and close the connections of threads."""
+        if self.settler is not None:
+            self.settler.close(_SETTLED_WITHIN)
+        if self.redis is not None:
+            self.redis.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        if self.redis is not None:
+            await self.redis.aclose()
+
+
+def _in_redis(config: Config, kept: KeptBudgets | None) -> RedisBudgets | None:
+    """Make the budgets in Redis; None if the settings name none.
+
+    Raises:
+        ConfigError: its URL cannot be used.
+    """
+    if config.redis is None:
+        return None
+    from llmkit.budget.redis import RedisBudgets  # noqa: PLC0415  # optional
+    from llmkit.redis.room import RedisRoom  # noqa: PLC0415
+
+    lapse = config.concurrency.queue_timeout + config.timeouts.total + 60
+    return RedisBudgets(
+        RedisRoom(config.redis), source=kept, namespace=config.namespace, lapse=lapse
+    )
+
+
+def correct_after_sweeps(config: Config, ledger: Books) -> None:
+    """Have Redis corrected to the ledger each time this has looked for rows of processes that have died.
+
+    Raises:
+        ConfigError: the URL of Redis cannot be used.
+    """
+    redis = _in_redis(config, ledger.budgets) if config.budgets else None
+    if redis is not None:
+        _correct_after_sweeps(redis, ledger)
+
+
+def _correct_after_sweeps(redis: RedisBudgets, ledger: Books | None) -> None:
+    if ledger is not None and ledger.budgets is not None:
+        ledger.after_sweep(partial(_reconcile, redis, ledger.budgets))
+
+
+def _reconcile(redis: RedisBudgets, kept: KeptBudgets, pause: Callable[[float], object]) -> None:
+    from llmkit.budget.reconcile import reconcile  # noqa: PLC0415  # with Redis alone
+
+    try:
+        reconcile(redis, kept, pause)
+    except BudgetUnavailable as error:
+        log.warning("the budgets in Redis could not be compared with the ledger: %s", error)

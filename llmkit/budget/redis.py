@@ -1,0 +1,275 @@
+"""Budgets in Redis: one script over all accounts of a call, by Redis' own clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from llmkit.budget.base import Source
+from llmkit.budget.script import Ask, Place, Words, balance, date, script
+from llmkit.budget.settler import Charge
+from llmkit.errors import BudgetUnavailable
+from llmkit.policy.budgets.accounts import Balance
+from llmkit.policy.budgets.amounts import UNITS, UNUSED, Used
+from llmkit.policy.budgets.decide import Claim, Shortage, shortage
+from llmkit.redis.room import Patience, RedisRoom, RedisUnavailable
+
+T = TypeVar("T")
+
+# How often a window is looked for by Redis' clock.
+_TRIES = 3
+
+
+class _Kept(NamedTuple):
+    """What is asked where budgets are kept for good."""
+
+    ask: Callable[[Source], Any]
+    aask: Callable[[Source], Awaitable[Any]]
+
+
+Steps = Generator[Ask | _Kept, Any, T]
+"""What is asked, one after the other, by threads and by event loops."""
+
+
+class RedisBudgets:
+    """Keeps budgets in Redis; see `BudgetStore`.
+
+    What is held by itself, without a row of the ledger, is written down where budgets are kept for good, too; of calls their rows do that.
+
+    Args:
+        room: which Redis.
+        source: where budgets are kept for good; None if Redis has all there is.
+        namespace: what its keys begin with.
+        lapse: after how many seconds a hold is let go that nobody has settled.
+        now: the date, until Redis has said its own.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        room: RedisRoom,
+        *,
+        source: Source | None = None,
+        namespace: str = "llmkit",
+        lapse: float = 900.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._room = room
+        self._source = source
+        self.words = Words(namespace, lapse=lapse, fills=source is not None)
+        self._now = now
+        self._clock = clock
+        self._ahead = timedelta()
+
+    def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Hold amounts in all accounts, or in none; see `BudgetStore`."""
+        return self._run(self._hold(hold_id, claims))
+
+    def settle(self, hold_id: str, used: Used) -> None:
+        """Charge what was used; see `BudgetStore`."""
+        self._run(self._settle(hold_id, used))
+
+    def balances(self, claims: Sequence[Claim]) -> list[Balance]:
+        """Return what the accounts have; see `BudgetStore`."""
+        return self._run(self._balances(claims))
+
+    async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Do what `hold` does, without blocking the event loop."""
+        return await self._arun(self._hold(hold_id, claims))
+
+    async def asettle(self, hold_id: str, used: Used) -> None:
+        """Do what `settle` does, without blocking the event loop."""
+        await self._arun(self._settle(hold_id, used))
+
+    async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
+        """Do what `balances` does, without blocking the event loop."""
+        return await self._arun(self._balances(claims))
+
+    def grant(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | datetime:
+        """Hold what a call asks; return when it was held, by Redis' clock, or why it was not.
+
+        Raises:
+            BudgetUnavailable: Redis does not answer.
+        """
+        return self._run(self._grant(hold_id, claims))
+
+    async def agrant(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | datetime:
+        """Do what `grant` does, without blocking the event loop."""
+        return await self._arun(self._grant(hold_id, claims))
+
+    def charge(self, charge: Charge) -> None:
+        """Charge what a call has used. What is not final may be corrected for a day.
+
+        Raises:
+            BudgetUnavailable: Redis does not answer.
+        """
+        self._run(self._charge(charge))
+
+    async def acharge(self, charge: Charge) -> None:
+        """Do what `charge` does, without blocking the event loop."""
+        await self._arun(self._charge(charge))
+
+    def ask(self, ask: Ask) -> Any:
+        """Ask the script.
+
+        Raises:
+            BudgetUnavailable: Redis does not answer.
+        """
+        return self._run(_one(ask))
+
+    @property
+    def date(self) -> datetime:
+        """The date by Redis' clock, as far as it is known."""
+        return self._now() + self._ahead
+
+    def close(self) -> None:
+        """Close the connections of threads."""
+        self._room.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._room.aclose()
+
+    def _run(self, steps: Steps[T]) -> T:
+        patience = Patience(self._clock)
+        try:
+            ask = next(steps)
+            while True:
+                try:
+                    answer = self._answer(ask, patience)
+                except BudgetUnavailable as error:
+                    ask = steps.throw(error)
+                else:
+                    ask = steps.send(answer)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+    async def _arun(self, steps: Steps[T]) -> T:
+        patience = Patience(self._clock)
+        try:
+            ask = next(steps)
+            while True:
+                try:
+                    answer = await self._aanswer(ask, patience)
+                except BudgetUnavailable as error:
+                    ask = steps.throw(error)
+                else:
+                    ask = steps.send(answer)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+    def _answer(self, ask: Ask | _Kept, patience: Patience) -> Any:
+        if isinstance(ask, _Kept):
+            return None if self._source is None else ask.ask(self._source)
+        try:
+            return self._room.run(script(), ask.keys, ask.args, patience)
+        except RedisUnavailable as error:
+            raise _unavailable(error) from error
+
+    async def _aanswer(self, ask: Ask | _Kept, patience: Patience) -> Any:
+        if isinstance(ask, _Kept):
+            return None if self._source is None else await ask.aask(self._source)
+        try:
+            return await self._room.arun(script(), ask.keys, ask.args, patience)
+        except RedisUnavailable as error:
+            raise _unavailable(error) from error
+
+    def _hold(self, hold_id: str, claims: Sequence[Claim]) -> Steps[Shortage | None]:
+        granted = yield from self._grant(hold_id, claims)
+        if isinstance(granted, Shortage):
+            return granted
+        if not claims:
+            return None
+        try:
+            yield _Kept(
+                lambda source: source.mirror(hold_id, claims, granted),
+                lambda source: source.amirror(hold_id, claims, granted),
+            )
+        except BudgetUnavailable:
+            yield from self._charge(Charge(hold_id, UNUSED))
+            raise
+        return None
+
+    def _settle(self, hold_id: str, used: Used) -> Steps[None]:
+        yield from self._charge(Charge(hold_id, used, final=False))
+        yield _Kept(
+            lambda source: source.settle(hold_id, used),
+            lambda source: source.asettle(hold_id, used),
+        )
+
+    def _charge(self, charge: Charge) -> Steps[None]:
+        if charge.unasked:
+            yield from self._grant(charge.hold_id, charge.unasked, granted_at=charge.granted_at)
+        yield self.words.settle(charge.hold_id, charge.used, final=charge.final)
+
+    def _grant(
+        self, hold_id: str, claims: Sequence[Claim], *, granted_at: datetime | None = None
+    ) -> Steps[Shortage | datetime]:
+        """Hold what is asked, if there is room; whether there is or not, if it was granted already."""
+        if not claims:
+            return self.date
+        for _ in range(_TRIES):
+            now = self.date
+            windows = [claim.window(granted_at or now) for claim in claims]
+            said, seconds, micros, *rest = yield self.words.hold(
+                hold_id, claims, windows, now, granted_at=granted_at
+            )
+            at = self._heard(seconds, micros)
+            if said == "held":
+                return at
+            if said == "full":
+                index, unit, sums, by_second = rest
+                return shortage(claims[index], balance(sums, by_second), UNITS[unit], at)
+            if said == "fill":
+                missing = [(claims[index], windows[index]) for index in rest[0]]
+                yield from self._fill(missing, at)
+                if granted_at is not None:
+                    return granted_at  # it is in what was filled, or will be found to be missing
+            # Or its clock is in another window than this one's: now that it is known, once more.
+        raise _forgotten()
+
+    def _fill(self, missing: Sequence[tuple[Claim, Any]], at: datetime) -> Steps[None]:
+        places = [Place(claim.key, window.start) for claim, window in missing]
+        states = yield _Kept(
+            lambda source: source.states(places), lambda source: source.astates(places)
+        )
+        for (claim, window), place, state in zip(missing, places, states, strict=True):
+            yield self.words.fill(place, window, state, at, slides=claim.slides)
+
+    def _balances(self, claims: Sequence[Claim]) -> Steps[list[Balance]]:
+        if not claims:
+            return []
+        for _ in range(_TRIES):
+            windows = [claim.window(self.date) for claim in claims]
+            said, seconds, micros, found = yield self.words.balances(claims, windows)
+            at = self._heard(seconds, micros)
+            if said == "balances":
+                return [balance(sums, by_second) for sums, by_second in found]
+            yield from self._fill([(claims[index], windows[index]) for index in found], at)
+        raise _forgotten()
+
+    def _heard(self, seconds: str, micros: str) -> datetime:
+        """Take note of Redis' clock; return what it is there."""
+        at = date(seconds, micros)
+        self._ahead = at - self._now()
+        return at
+
+
+def _one(ask: Ask) -> Steps[Any]:
+    return (yield ask)
+
+
+def _forgotten() -> BudgetUnavailable:
+    return BudgetUnavailable("Redis forgets budgets as they are filled, or its clock jumps")
+
+
+def _unavailable(error: RedisUnavailable) -> BudgetUnavailable:
+    return BudgetUnavailable(
+        f"the budgets cannot be asked: {error.message}",
+        hint="Check that Redis is running, and that its URL (redis) is right.",
+    )

@@ -1,0 +1,229 @@
+"""What the script of the budgets in Redis is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from llmkit.budget.base import State
+from llmkit.policy.budgets.accounts import Balance, Entry
+from llmkit.policy.budgets.amounts import Units, Used
+from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.windows import Window
+from llmkit.redis.room import Script
+
+# For how many seconds what was held can be settled after it was let go, and corrected after it was settled.
+CORRECTED = 24 * 3600
+# How long an account is kept after its window, in seconds; and that of a minute that slides, whose seconds count for one.
+_LOOKED_BACK = 2 * 24 * 3600
+_SLIDING = 3600
+
+
+@cache
+def script() -> Script:
+    """Read the script."""
+    return Script(files("llmkit.budget").joinpath("budgets.lua").read_text(encoding="utf-8"))
+
+
+class Ask(NamedTuple):
+    """What the script is asked."""
+
+    keys: list[str]
+    args: list[str]
+
+
+class Place(NamedTuple):
+    """A window of an account."""
+
+    key: str
+    start: int
+
+
+class Account(NamedTuple):
+    """What Redis has of an account.
+
+    Attributes:
+        used: what was charged.
+        held: what is held now, by the ids of the holds.
+        done: what was charged lately, by these.
+    """
+
+    used: Units
+    held: Mapping[str, Units]
+    done: Mapping[str, Units]
+
+
+class Words:
+    """Says what the script is asked.
+
+    Args:
+        namespace: what all keys begin with. They are in one slot, so that one script may change them in a cluster.
+        lapse: after how many seconds a hold is let go that nobody has settled.
+        fills: whether an account that is not there is filled from elsewhere.
+    """
+
+    def __init__(self, namespace: str, *, lapse: float, fills: bool) -> None:
+        self._prefix = f"{{{namespace}:budget}}:"
+        self._lapse = int(lapse)
+        self._fills = "1" if fills else "0"
+
+    def hold(
+        self,
+        hold_id: str,
+        claims: Sequence[Claim],
+        windows: Sequence[Window],
+        now: datetime,
+        *,
+        granted_at: datetime | None,
+    ) -> Ask:
+        """Ask to hold amounts; whether there is room or not, if they are granted already."""
+        keys = [self._hold(hold_id)]
+        forced = "" if granted_at is None else str(int(granted_at.timestamp()))
+        head = ["hold", hold_id, self._prefix, str(self._lapse), str(CORRECTED), self._fills]
+        args = [*head, forced, str(len(claims))]
+        for claim, window in zip(claims, windows, strict=True):
+            keys += self.account(Place(claim.key, window.start))
+            args += _claim(claim, window, now)
+        return Ask(keys, args)
+
+    def settle(self, hold_id: str, used: Used, *, final: bool) -> Ask:
+        """Ask to charge what was used."""
+        args = ["settle", hold_id, *_said(used), "0" if final else str(CORRECTED)]
+        return Ask([self._hold(hold_id)], args)
+
+    def fill(
+        self, place: Place, window: Window, state: State, now: datetime, *, slides: bool
+    ) -> Ask:
+        """Ask to fill an account."""
+        args = ["fill", _kept(window, now, slides=slides), self._prefix]
+        args += (str(self._lapse + CORRECTED), "1" if slides else "0")
+        fields: list[str] = []
+        for kind, counters in (("u", state.account.used), ("h", state.account.held)):
+            for second, units in counters.items():
+                at = f"{second}:" if second else ""
+                for unit, amount in zip("utr", _three(units), strict=True):
+                    fields += (f"{at}{kind}{unit}", str(amount))
+        args += (str(len(fields) // 2), *fields, *self._held(state.holds, now))
+        return Ask(self.account(place), args)
+
+    def balances(self, claims: Sequence[Claim], windows: Sequence[Window]) -> Ask:
+        """Ask what accounts have."""
+        both = list(zip(claims, windows, strict=True))
+        keys = [self.account(Place(claim.key, window.start))[0] for claim, window in both]
+        slides = ["1" if claim.slides else "0" for claim in claims]
+        return Ask(keys, ["balances", self._fills, *slides])
+
+    def dirty(self, most: int) -> Ask:
+        """Ask in which accounts something was held. What is named is asked for once."""
+        return Ask([f"{self._prefix}dirty"], ["dirty", str(most)])
+
+    def mark(self, keys: Sequence[str]) -> Ask:
+        """Say that something was held in accounts, by their keys."""
+        return Ask([f"{self._prefix}dirty"], ["mark", *keys])
+
+    def state(self, place: Place) -> Ask:
+        """Ask for all that an account has."""
+        return Ask(self.account(place), ["state", self._prefix])
+
+    def correct(
+        self,
+        place: Place,
+        more: Units,
+        settled: Mapping[str, Used],
+        holds: Mapping[str, Entry],
+        now: datetime,
+    ) -> Ask:
+        """Ask to charge something in addition, to settle holds in this account alone, and to hold what is not known there."""
+        args = ["correct", self._prefix, *map(str, _three(more)), str(self._lapse + CORRECTED)]
+        args.append(str(len(settled)))
+        for name, used in settled.items():
+            args += (name, *_said(used))
+        return Ask(self.account(place), [*args, *self._held(holds, now)])
+
+    def account(self, place: Place) -> list[str]:
+        """Name the keys of an account."""
+        key = f"{self._prefix}account:{place.key}@{place.start}"
+        return [key, f"{key}:holds"]
+
+    def place(self, key: str) -> Place:
+        """Say which account has a key."""
+        name, _, start = key.removeprefix(f"{self._prefix}account:").rpartition("@")
+        return Place(name, int(start))
+
+    def _hold(self, hold_id: str) -> str:
+        return f"{self._prefix}hold:{hold_id}"
+
+    def _held(self, holds: Mapping[str, Entry], now: datetime) -> list[str]:
+        lapses = int(now.timestamp()) + self._lapse
+        said: list[str] = []
+        for name, entry in holds.items():
+            said += (name, " ".join(map(str, (entry.second, *_three(entry.held), lapses))))
+        return said
+
+
+def balance(sums: Sequence[str], seconds: Sequence[Sequence[str]]) -> Balance:
+    """Read what an account has."""
+    used, held = _units(sums[:3]), _units(sums[3:])
+    by_second = {
+        int(second): _units(counters[:3]) + _units(counters[3:]) for second, *counters in seconds
+    }
+    return Balance(used=used, held=held, by_second=by_second)
+
+
+def account(used: Sequence[str | None], held: Sequence[str], done: Sequence[str]) -> Account:
+    """Read all that an account has."""
+    return Account(
+        _units([each or "0" for each in used]),
+        {name: _units(said.split()[1:4]) for name, said in _pairs(held)},
+        {
+            name: _units(said.split()[2:5])
+            for name, said in _pairs(done)
+            if said.startswith("s")  # and not corrected to be held again
+        },
+    )
+
+
+def date(seconds: str, micros: str) -> datetime:
+    """Read Redis' clock."""
+    return datetime.fromtimestamp(int(seconds), UTC) + timedelta(microseconds=int(micros))
+
+
+def _claim(claim: Claim, window: Window, now: datetime) -> list[str]:
+    limits = (claim.limits.get("usd"), claim.limits.get("tokens"), claim.limits.get("requests"))
+    return [
+        str(window.start),
+        "" if window.ends is None else str(int(window.ends.timestamp())),
+        "1" if claim.slides else "0",
+        *map(str, _three(claim.amount)),
+        *("" if limit is None else str(limit) for limit in limits),
+        _kept(window, now, slides=claim.slides),
+    ]
+
+
+def _kept(window: Window, now: datetime, *, slides: bool) -> str:
+    """Say for how many seconds an account is kept; nothing is for ever."""
+    if slides:
+        return str(_SLIDING)
+    if window.ends is None:
+        return ""
+    return str(int((window.ends - now).total_seconds()) + _LOOKED_BACK)
+
+
+def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _three(units: Units) -> tuple[int, int, int]:
+    return units.usd, units.tokens, units.requests
+
+
+def _said(used: Used) -> list[str]:
+    return ["" if each is None else str(each) for each in (used.usd, used.tokens, used.requests)]
+
+
+def _units(three: Sequence[Any]) -> Units:
+    usd, tokens, requests = map(int, three)
+    return Units(usd=usd, tokens=tokens, requests=requests)

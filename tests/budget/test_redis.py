@@ -1,0 +1,364 @@
+"""Budgets in Redis, over those in the ledger's database: whatever Redis forgets or misses, it is what the ledger says in the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit.budget.reconcile import reconcile
+from llmkit.budget.script import Place
+from llmkit.budget.settler import Charge
+from llmkit.errors import BudgetUnavailable
+from llmkit.ledger.budgets import TableBudgets
+from llmkit.ledger.database import database_url
+from llmkit.ledger.sql import SQLStore
+from llmkit.policy.budgets.accounts import Balance
+from llmkit.policy.budgets.amounts import UNUSED, Units, Used
+from llmkit.policy.budgets.decide import Claim, Shortage
+from support.redis_server import any_redis_url, let_lapse
+
+redis = pytest.importorskip("redis")
+
+from llmkit.budget.redis import RedisBudgets  # noqa: E402
+from llmkit.redis.room import RedisRoom  # noqa: E402
+
+SEEDS = int(os.environ.get("LLMKIT_TEST_SEEDS", "20"))
+EVER = Claim(
+    key="all:ever=",
+    scope="all",
+    per="ever",
+    amount=Units(usd=30, tokens=20, requests=1),
+    limits={"usd": 100},
+)
+MONTH = Claim(
+    key="user:month=7",
+    scope="user",
+    per="month",
+    amount=Units(usd=30, tokens=20, requests=1),
+    limits={"requests": 90},
+)
+MINUTE = Claim(
+    key="user:minute=7",
+    scope="user",
+    per="minute",
+    amount=Units(requests=1),
+    limits={"requests": 90},
+)
+BOTH = [EVER, MONTH]
+
+
+@dataclass
+class Books:
+    """Budgets in Redis and in a database, and Redis itself."""
+
+    kept: TableBudgets
+    budgets: RedisBudgets
+    redis: Any
+    pauses: list[float] = field(default_factory=list)
+
+    def begin(self, name: str, *claims: Claim) -> bool:
+        """Hold for a call; its row is written, too."""
+        granted = self.budgets.grant(name, claims or BOTH)
+        if isinstance(granted, Shortage):
+            return False
+        self.kept.mirror(name, claims or BOTH, granted)
+        return True
+
+    def reconcile(self) -> int:
+        """Correct Redis."""
+        return reconcile(self.budgets, self.kept, self.pauses.append)
+
+    def forget(self, *names: str) -> None:
+        """Let Redis lose keys."""
+        self.redis.delete(*names)
+
+    def keys(self, claim: Claim) -> list[str]:
+        """Name the keys of an account."""
+        start = claim.window(self.budgets.date).start
+        return self.budgets.words.account(Place(claim.key, start))
+
+    def let_lapse(self, claim: Claim) -> None:
+        """Let go of what nobody has settled by now, as the next hold after half a minute does."""
+        let_lapse(self.redis, *self.keys(claim))
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """Return both, empty."""
+    url = any_redis_url()
+    room = RedisRoom(url)
+    with (
+        closing(
+            SQLStore(database_url(f"sqlite:///{tmp_path / 'ledger.db'}"), worker="test")
+        ) as store,
+        closing(redis.Redis.from_url(url, decode_responses=True)) as client,
+        closing(room),
+    ):
+        kept = TableBudgets(store)
+        yield Books(kept, RedisBudgets(room, source=kept, namespace=tmp_path.name), client)
+
+
+def both(books: Books, *claims: Claim) -> tuple[list[Balance], list[Balance]]:
+    """Return what Redis has, and what the database has."""
+    return books.budgets.balances(claims or BOTH), books.kept.balances(claims or BOTH)
+
+
+def used(usd: int) -> Used:
+    """Return what a call has used."""
+    return Used(usd=usd, tokens=usd + 1)
+
+
+def test_what_is_held_by_hand_is_kept_in_both(books: Books) -> None:
+    """And what is settled, and corrected."""
+    assert books.budgets.hold("a", BOTH) is None
+    here, there = both(books)
+    assert here == there
+    assert here[0].held == EVER.amount
+    books.budgets.settle("a", used(5))
+    books.budgets.settle("a", used(7))
+    here, there = both(books)
+    assert here == there
+    assert here[0] == Balance(used=Units(usd=7, tokens=8, requests=1))
+
+
+def test_what_is_held_by_hand_is_let_go_where_it_cannot_be_kept(books: Books) -> None:
+    """A hold that the database does not know would be lost with Redis."""
+
+    class Away(TableBudgets):
+        def mirror(self, *_: Any) -> None:
+            raise BudgetUnavailable("away")
+
+    books.budgets._source = Away(books.kept._store)
+    with pytest.raises(BudgetUnavailable, match="away"):
+        books.budgets.hold("a", BOTH)
+    assert books.budgets.balances(BOTH) == [Balance(), Balance()]
+
+
+def test_redis_that_was_emptied_is_filled(books: Books) -> None:
+    """With what was used and what is held, before anything is granted; what was held before is settled as before."""
+    assert books.begin("a")
+    books.budgets.settle("a", used(45))
+    assert books.begin("b")
+    books.redis.flushall()
+    assert books.budgets.balances([EVER])[0].used.usd == 45
+    books.redis.flushall()
+    assert not books.begin("c")  # 45 used, 30 held, 30 asked
+    books.budgets.settle("b", used(10))
+    here, there = both(books)
+    assert here == there
+    assert here[0] == Balance(used=Units(usd=55, tokens=57, requests=2))
+
+
+@pytest.mark.parametrize("lost", ["account", "holds", "hold", "dirty"])
+def test_redis_that_has_lost_a_part(books: Books, lost: str) -> None:
+    """As one does that has to make room: it is right again after the next comparison, whatever it was."""
+    assert books.begin("a")
+    assert books.begin("b")
+    account, holds = books.keys(EVER)
+    prefix = account.partition("account:")[0]
+    books.forget(
+        {"account": account, "holds": holds, "hold": f"{prefix}hold:a", "dirty": f"{prefix}dirty"}[
+            lost
+        ]
+    )
+    books.budgets.settle("a", used(10))
+    assert books.begin("c")
+    books.reconcile()
+    assert both(books)[0] == both(books)[1]
+    for name in "bc":
+        books.budgets.settle(name, used(10))
+    books.reconcile()
+    here, there = both(books)
+    assert here == there
+    assert here[0] == Balance(used=Units(usd=30, tokens=33, requests=3))
+
+
+def test_a_hold_that_nobody_settles_is_let_go(books: Books) -> None:
+    """There is room again; one that comes late is charged all the same."""
+    assert books.begin("a")
+    assert books.begin("b")
+    assert books.begin("c")
+    assert not books.begin("d")
+    books.let_lapse(EVER)
+    assert books.begin("d")
+    books.budgets.settle("a", used(50))
+    assert books.budgets.balances([EVER])[0].used.usd == 50
+    books.budgets.settle("a", used(20))
+    assert books.budgets.balances([EVER])[0].used.usd == 20
+
+
+def test_what_a_dead_process_held_is_settled_by_its_row(books: Books) -> None:
+    """The sweep has charged it in the database; Redis follows, also if it had let go already."""
+    assert books.begin("a")
+    assert books.begin("b")
+    for name in "ab":
+        books.kept.settle(name, used(20))
+    books.let_lapse(MONTH)
+    assert books.begin("c", MONTH)
+    assert books.reconcile() == 2
+    here, there = both(books)
+    assert here == there
+    assert here[0] == Balance(used=Units(usd=40, tokens=42, requests=2))
+    # It was alive after all, and says what it has used.
+    books.budgets.settle("a", used(30))
+    books.reconcile()
+    here, there = both(books)
+    assert here == there
+    assert here[0].used.usd == 50
+
+
+def test_what_is_on_its_way_is_no_difference(books: Books) -> None:
+    """A row that is written a moment after Redis has granted it, and one that is closed a moment later, change nothing."""
+    granted = books.budgets.grant("a", BOTH)
+    assert isinstance(granted, datetime)
+    assert books.reconcile() == 0
+    books.kept.mirror("a", BOTH, granted)
+    books.budgets.charge(Charge("a", used(10)))
+    assert books.reconcile() == 0
+    books.kept.settle("a", used(10))
+    assert books.reconcile() == 0
+    here, there = both(books)
+    assert here == there
+    assert not books.pauses
+
+
+def test_what_differs_at_one_moment_alone_is_left(books: Books) -> None:
+    """It is looked at twice, a second apart."""
+    assert books.begin("a")
+    books.kept.settle("a", used(10))
+
+    def meanwhile(seconds: float) -> None:
+        assert seconds > 0
+        books.budgets.charge(Charge("a", used(10)))
+
+    assert reconcile(books.budgets, books.kept, meanwhile) == 0
+    assert both(books)[0] == both(books)[1]
+
+
+def test_accounts_that_are_compared_are_those_in_which_something_was_held(books: Books) -> None:
+    """Since the last time; where something is held still, they are compared the next time, too."""
+    account, _ = books.keys(EVER)
+    dirty = f"{account.partition('account:')[0]}dirty"
+    assert books.begin("a", EVER, MINUTE)
+    assert books.redis.smembers(dirty) == {account}  # what slides corrects itself
+    books.reconcile()
+    assert books.redis.smembers(dirty) == {account}
+    books.budgets.settle("a", used(1))
+    books.reconcile()
+    assert not books.redis.exists(dirty)
+
+
+def test_accounts_are_compared_the_next_time_where_it_fails(books: Books) -> None:
+    """None is forgotten."""
+
+    class Away(TableBudgets):
+        def audit(self, *_: Any) -> Any:
+            raise BudgetUnavailable("away")
+
+    assert books.begin("a")
+    books.budgets.settle("a", used(1))
+    with pytest.raises(BudgetUnavailable):
+        reconcile(books.budgets, Away(books.kept._store), books.pauses.append)
+    account, _ = books.keys(EVER)
+    books.redis.hincrby(account, "uu", 5)
+    assert books.reconcile() == 1
+    assert both(books)[0] == both(books)[1]
+
+
+class Life:
+    """Calls, and everything that Redis can miss, in any order."""
+
+    def __init__(self, books: Books, chance: random.Random) -> None:
+        self._books = books
+        self._chance = chance
+        self._names = iter(f"n{number}" for number in itertools.count())
+        self._running: list[str] = []
+        self.roomy = [dataclasses.replace(each, limits={"usd": 10**9}) for each in BOTH]
+
+    def begin(self) -> None:
+        """Begin a call, which is charged to both budgets or to one."""
+        name = next(self._names)
+        assert self._books.begin(name, *self._chance.choice([self.roomy, self.roomy[:1]]))
+        self._running.append(name)
+
+    def begin_and_die(self) -> None:
+        """Begin a call, whose process is killed before its row is written."""
+        self._books.budgets.grant(next(self._names), self.roomy)
+
+    def end(self) -> None:
+        """End a call."""
+        if self._running:
+            name = self._running.pop(self._chance.randrange(len(self._running)))
+            amount = used(self._chance.randrange(50))
+            final = self._chance.random() < 0.8
+            self._books.budgets.charge(Charge(name, amount, final=final))
+            self._books.kept.settle(name, amount)
+
+    def die(self) -> None:
+        """Kill the process of a call; the sweep settles it."""
+        if self._running:
+            self._books.kept.settle(self._running.pop(), used(self._chance.randrange(50)))
+
+    def empty(self) -> None:
+        """Empty Redis."""
+        self._books.redis.flushall()
+
+    def lose(self) -> None:
+        """Let Redis lose one of its keys."""
+        prefix = self._books.keys(EVER)[0].partition("account:")[0]
+        names = [name for name in self._books.redis.scan_iter() if name.startswith(prefix)]
+        if names:
+            self._books.forget(self._chance.choice(sorted(names)))
+
+    def lapse(self) -> None:
+        """Let go of all that is held in an account."""
+        self._books.let_lapse(self._chance.choice(BOTH))
+
+    def reconcile(self) -> None:
+        """Correct Redis."""
+        self._books.reconcile()
+
+    def end_all(self) -> None:
+        """End all calls, and let go of what nobody will end."""
+        while self._running:
+            self.end()
+        for claim in BOTH:
+            self._books.let_lapse(claim)
+        self._books.begin("last", *self.roomy)
+        self._books.budgets.charge(Charge("last", UNUSED))
+        self._books.kept.settle("last", UNUSED)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_happens_redis_is_what_the_ledger_says(books: Books, seed: int) -> None:
+    """In the end, and nothing is held."""
+    chance = random.Random(seed)
+    life = Life(books, chance)
+    usual = [life.begin, life.end] * 3
+    for _ in range(40):
+        chance.choice(
+            [
+                *usual,
+                life.begin_and_die,
+                life.die,
+                life.empty,
+                life.lose,
+                life.lapse,
+                life.reconcile,
+            ]
+        )()
+    life.end_all()
+    books.reconcile()
+    here, there = both(books)
+    assert here == there
+    assert [each.held for each in here] == [Units(), Units()]
