@@ -67,9 +67,14 @@ def _zone(value: str) -> str:
     return value
 
 
+_REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+
+
 def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError('it has to be a URL such as "redis://localhost:6379/0"')
+    if not value.startswith(_REDIS):
+        raise ValueError(
+            'it has to be a URL such as "redis://localhost:6379/0", or "redis+cluster://..." for a cluster'
+        )
     return value
 
 

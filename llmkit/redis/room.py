@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from llmkit.concurrency.loops import PerLoop
 
+    _Client = redis.Redis | redis.RedisCluster
+    _AsyncClient = redis.asyncio.Redis | redis.asyncio.RedisCluster
+
 log = logging.getLogger("llmkit.redis")
 
 # How long one call may wait for Redis in all, in seconds; and for a connection, and for one answer over it.
@@ -27,6 +30,7 @@ _CONNECT = 0.1
 _ANSWER = 0.12
 # How long nobody asks a Redis that has failed, in seconds.
 _REST = 1.0
+_CLUSTER = "+cluster"
 
 
 class RedisUnavailable(LLMKitError):
@@ -71,7 +75,7 @@ class RedisRoom:
     """What a process has of one Redis: clients for its threads and for each of its event loops, and the memory of a failure.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`, as redis-py takes them.
+        url: `redis://`, `rediss://` or `unix://`, as redis-py takes them; `redis+cluster://` or `rediss+cluster://` for a cluster.
         clock: gives the time in seconds.
 
     Raises:
@@ -84,11 +88,11 @@ class RedisRoom:
             import redis  # noqa: PLC0415  # optional
         except ImportError as error:
             raise MissingExtra("redis", "redis") from error
-        self._url = url
+        self._address = _Address(url)
         self._clock = clock
         self._here: dict[int, _Here] = {}  # a fork has its own
         try:
-            redis.Redis.from_url(url).close()
+            redis.Redis.from_url(self._address.url).close()
         except (ValueError, TypeError) as error:
             raise ConfigError(
                 f"the URL of Redis cannot be used ({type(error).__name__})",
@@ -105,18 +109,22 @@ class RedisRoom:
         """
         here = self._open()
         here.check(self._clock(), patience)
-        from redis.exceptions import NoScriptError, RedisError  # noqa: PLC0415  # optional
+        from redis.exceptions import (  # noqa: PLC0415  # optional
+            NoScriptError,
+            RedisClusterException,
+            RedisError,
+        )
 
-        client = here.threads(self._url)
         try:
             try:
                 with patience.spent():
+                    client = here.threads(self._address, self._clock, patience)
                     return client.evalsha(script.sha, len(keys), *keys, *args)
             except NoScriptError:
                 here.check(self._clock(), patience)
                 with patience.spent():
                     return client.eval(script.text, len(keys), *keys, *args)
-        except (RedisError, OSError) as error:
+        except (RedisError, RedisClusterException, OSError) as error:
             raise here.failed(error, self._clock()) from error
 
     async def arun(
@@ -127,9 +135,13 @@ class RedisRoom:
 
         here = self._open()
         here.check(self._clock(), patience)
-        from redis.exceptions import NoScriptError, RedisError  # noqa: PLC0415  # optional
+        from redis.exceptions import (  # noqa: PLC0415  # optional
+            NoScriptError,
+            RedisClusterException,
+            RedisError,
+        )
 
-        client = here.loops(self._url).get()
+        client = here.loops(self._address).get()
         try:
             with patience.spent():
                 async with asyncio.timeout(patience.left):
@@ -137,7 +149,7 @@ class RedisRoom:
                         return await client.evalsha(script.sha, len(keys), *keys, *args)
                     except NoScriptError:
                         return await client.eval(script.text, len(keys), *keys, *args)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             raise here.failed(error, self._clock()) from error
 
     def close(self) -> None:
@@ -157,28 +169,64 @@ class RedisRoom:
         return self._here.get(pid) or self._here.setdefault(pid, _Here())
 
 
+class _Address:
+    """Where Redis is, as redis-py takes it.
+
+    Args:
+        url: with "+cluster" after its scheme for one of the nodes of a cluster.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme, mark, rest = url.partition("://")
+        self.is_cluster = scheme.endswith(_CLUSTER)
+        self.url = f"{scheme.removesuffix(_CLUSTER)}{mark}{rest}"
+
+    def options(self, retry: Any) -> dict[str, Any]:
+        """Return how a client waits."""
+        # Where a node does not answer, a client asks the others which one has taken its place: all that is to be within the patience.
+        part = 0.5 if self.is_cluster else 1.0
+        return {
+            "decode_responses": True,
+            "socket_connect_timeout": _CONNECT * part,
+            "socket_timeout": _ANSWER * part,
+            # A second try would wait as long again; a connection that has died is told from one that serves before it is used.
+            "retry": retry,
+        }
+
+
 class _Here:
     """What one process has."""
 
     def __init__(self) -> None:
-        self.client: redis.Redis | None = None
-        self.of_loops: PerLoop[redis.asyncio.Redis] | None = None
+        self.client: _Client | None = None
+        self.of_loops: PerLoop[_AsyncClient] | None = None
         self._lock = threading.Lock()
         self._rests_until = 0.0
         self._error: str = ""
 
-    def threads(self, url: str) -> redis.Redis:
-        """Return the client of the threads."""
+    def threads(self, address: _Address, clock: Callable[[], float], patience: Patience) -> _Client:
+        """Return the client of the threads. That of a cluster asks for its nodes when it is made: one thread does, the others wait.
+
+        Raises:
+            RedisUnavailable: none of them answers.
+        """
         with self._lock:
             if self.client is None:
+                self.check(clock(), patience)
                 import redis  # noqa: PLC0415  # optional
                 from redis.backoff import NoBackoff  # noqa: PLC0415
+                from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415
                 from redis.retry import Retry  # noqa: PLC0415
 
-                self.client = redis.Redis.from_url(url, **_options(Retry(NoBackoff(), 0)))
+                new = redis.RedisCluster if address.is_cluster else redis.Redis
+                options = address.options(Retry(NoBackoff(), 0))
+                try:
+                    self.client = new.from_url(address.url, **options)
+                except (RedisError, RedisClusterException, OSError) as error:
+                    raise self.failed(error, clock()) from error
             return self.client
 
-    def loops(self, url: str) -> PerLoop[redis.asyncio.Redis]:
+    def loops(self, address: _Address) -> PerLoop[_AsyncClient]:
         """Return the clients of the event loops."""
         with self._lock:
             if self.of_loops is None:
@@ -188,8 +236,9 @@ class _Here:
 
                 from llmkit.concurrency.loops import PerLoop  # noqa: PLC0415  # asyncio
 
-                options = _options(Retry(NoBackoff(), 0))
-                self.of_loops = PerLoop(lambda: redis.asyncio.Redis.from_url(url, **options))
+                new = redis.asyncio.RedisCluster if address.is_cluster else redis.asyncio.Redis
+                options = address.options(Retry(NoBackoff(), 0))
+                self.of_loops = PerLoop(lambda: new.from_url(address.url, **options))
             return self.of_loops
 
     def check(self, now: float, patience: Patience) -> None:
@@ -211,13 +260,3 @@ class _Here:
         self._rests_until = now + _REST
         self._error = said
         return RedisUnavailable(f"Redis does not serve ({said})")
-
-
-def _options(retry: Any) -> dict[str, Any]:
-    return {
-        "decode_responses": True,
-        "socket_connect_timeout": _CONNECT,
-        "socket_timeout": _ANSWER,
-        # A second try would wait as long again; a connection that has died is told from one that serves before it is used.
-        "retry": retry,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from llmkit import BudgetExceeded, BudgetUnavailable, Kit
 from llmkit.errors import ConfigError
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
-from support.redis_server import RedisServer, any_redis
+from support.redis_server import RedisCluster, RedisServer, any_redis
 from support.rows import rows
 from support.waits import wait_for
 
@@ -50,7 +51,9 @@ def kit(server: RedisServer, emulator: Emulator, tmp_path: Path) -> Iterator[Kit
         yield kit
 
 
-def new_kit(server: RedisServer, emulator: Emulator, folder: Path, **more: Any) -> Kit:
+def new_kit(
+    server: RedisServer | RedisCluster, emulator: Emulator, folder: Path, **more: Any
+) -> Kit:
     """Make one."""
     ledger = {"database": f"sqlite:///{folder / 'ledger.db'}"}
     return make_kit(emulator, **{"ledger": ledger, "budgets": BUDGETS, "redis": server.url, **more})
@@ -293,6 +296,38 @@ def test_calls_within_the_allowance_are_made_while_the_database_is_away(
         calls_again(kit)
         wait_for(lambda: used(kit), 4)
     assert sorted(row["status"] for row in rows(tmp_path))[:4] == ["finished"] * 4
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("colour", ["threads", "event loop"])
+async def test_a_cluster_one_of_whose_nodes_dies(
+    emulator: Emulator, tmp_path: Path, colour: str
+) -> None:
+    """Calls are refused until its replica has taken over; what that did not have yet is in the ledger."""
+    with closing(RedisCluster(any_redis(), "{llmkit:budget}:")) as cluster:
+        kit = new_kit(cluster, emulator, tmp_path)
+
+        async def is_made() -> bool:
+            try:
+                if colour == "threads":
+                    await asyncio.to_thread(kit.client.complete, "Say hi", user=7)
+                else:
+                    await kit.async_client.complete("Say hi", user=7)
+            except BudgetUnavailable:
+                return False
+            return True
+
+        async def make_one() -> None:
+            while not await is_made():
+                await asyncio.sleep(0.05)
+
+        for _ in range(3):
+            await make_one()
+        cluster.master.kill()
+        assert not await is_made()
+        await asyncio.wait_for(make_one(), 60)
+        await asyncio.to_thread(wait_for, lambda: used(kit), 4)
+        await kit.aclose()
 
 
 @pytest.mark.parametrize(

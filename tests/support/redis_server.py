@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -35,7 +36,7 @@ class RedisServer:
     def __init__(self, version: str, *options: str, port: int = 0) -> None:
         self._program = _program(version)
         self._options = options
-        self._port = port
+        self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="llmkit-redis-"))
         self._socket = self.folder / "redis.sock"
         self.url = f"redis://127.0.0.1:{port}/0" if port else f"unix://{self._socket}"
@@ -45,7 +46,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it, empty."""
         self._socket.unlink(missing_ok=True)
-        command = [str(self._program), "--port", str(self._port), "--unixsocket", str(self._socket)]
+        command = [str(self._program), "--port", str(self.port), "--unixsocket", str(self._socket)]
         command += ["--save", "", "--dir", str(self.folder), *self._options]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until = time.monotonic() + 30
@@ -81,6 +82,81 @@ def let_lapse(client: Any, account: str, holds: str) -> None:
     for name, said in client.hgetall(holds).items():
         client.hset(holds, name, f"{said.rpartition(' ')[0]} 1")
     client.hset(account, "clean", 0)
+
+
+class RedisCluster:
+    """Three masters and a replica of the one that has a slot, on 127.0.0.1.
+
+    Args:
+        version: which; see `WHEELS`.
+        key: what is in this slot.
+    """
+
+    def __init__(self, version: str, key: str) -> None:
+        from redis import Redis
+        from redis.crc import key_slot
+
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500")
+        self.nodes = [RedisServer(version, *options, port=port) for port in _free_ports(4)]
+        clients = [Redis.from_url(node.url, decode_responses=True) for node in self.nodes]
+        self.url = self.nodes[0].url.replace("redis://", "redis+cluster://")
+        for client, slots in zip(
+            clients, (range(5461), range(5461, 10923), range(10923, 16384)), strict=False
+        ):
+            client.execute_command("CLUSTER ADDSLOTS", *slots)
+        for node in self.nodes[1:]:
+            clients[0].execute_command("CLUSTER MEET", "127.0.0.1", str(node.port))
+        slot = key_slot(key.encode())
+        self.master = self.nodes[0 if slot < 5461 else 1 if slot < 10923 else 2]
+        master = clients[self.nodes.index(self.master)]
+        name = str(master.execute_command("CLUSTER MYID"))
+        until = time.monotonic() + 60
+        while name not in str(clients[3].execute_command("CLUSTER NODES")):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        clients[3].execute_command("CLUSTER REPLICATE", name)
+        while not all(map(_is_ready, clients)) or "master_link_status:up" not in _info(clients[3]):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        for client in clients:
+            client.close()
+
+    def close(self) -> None:
+        """Kill all nodes."""
+        for node in self.nodes:
+            node.close()
+
+
+def _is_ready(client: Any) -> bool:
+    return "cluster_state:ok" in _text(client.execute_command("CLUSTER INFO"))
+
+
+def _info(client: Any) -> str:
+    return "".join(f"{key}:{value} " for key, value in client.info("replication").items())
+
+
+def _text(said: Any) -> str:
+    return (
+        "".join(f"{key}:{value} " for key, value in said.items())
+        if isinstance(said, dict)
+        else str(said)
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Find ports whose ten thousandth next, which the nodes talk over, is free, too."""
+    found: list[int] = []
+    for port in random.sample(range(20000, 45000), 5000):
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError("no port is free")
 
 
 @contextmanager
