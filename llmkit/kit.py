@@ -139,6 +139,7 @@ class Kit:
             self.config.budgets,
             store=store,
             time_zone=self.config.time_zone,
+            by_tenant=self.config.partition == "tenant",
             now=self.runtime.now,
             new_id=self.runtime.new_id,
             from_async=self.runtime.from_async,

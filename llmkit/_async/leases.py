@@ -184,12 +184,12 @@ class AsyncHold(AsyncLease):
             granted = await self._budgets.agrant(self._record.hold_id, self._claims)
         except BudgetUnavailable:
             if self._allowance is None or not self._allowance.take(self._claims):
-                self._settler.settle_soon(Charge(self._record.hold_id, UNUSED))
+                self._settler.settle_soon(self._unused)
                 raise
             granted, self._unasked = self._budgets.date, self._claims
         except BaseException:
             # Whoever was cancelled in the meantime does not know whether it is held.
-            self._settler.settle_soon(Charge(self._record.hold_id, UNUSED))
+            self._settler.settle_soon(self._unused)
             raise
         else:
             if self._allowance is not None:
@@ -202,6 +202,10 @@ class AsyncHold(AsyncLease):
         self._record.granted_at = granted
         self._trace.is_counted = True
         self._is_held = True
+
+    @property
+    def _unused(self) -> Charge:
+        return Charge(self._record.hold_id, UNUSED, partition=self._claims[0].partition)
 
     async def settle(self, ending: Ending) -> None:
         """Charge what was used. Nobody waits for that."""
@@ -223,6 +227,7 @@ class AsyncHold(AsyncLease):
                     final=closing.status != "lost",
                     unasked=self._unasked,
                     granted_at=self._record.granted_at,
+                    partition=self._claims[0].partition,
                 )
             )
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.concurrency.threads import enter, owner, run_soon
 from llmkit.budget.settler import Charge
+from llmkit.concurrency.threads import enter, owner, run_soon
 from llmkit.errors import BudgetExceeded, BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.used import used_by
 from llmkit.policy.budgets.amounts import UNUSED
@@ -185,12 +185,12 @@ class Hold(Lease):
             granted = self._budgets.grant(self._record.hold_id, self._claims)
         except BudgetUnavailable:
             if self._allowance is None or not self._allowance.take(self._claims):
-                self._settler.settle_soon(Charge(self._record.hold_id, UNUSED))
+                self._settler.settle_soon(self._unused)
                 raise
             granted, self._unasked = self._budgets.date, self._claims
         except BaseException:
             # Whoever was cancelled in the meantime does not know whether it is held.
-            self._settler.settle_soon(Charge(self._record.hold_id, UNUSED))
+            self._settler.settle_soon(self._unused)
             raise
         else:
             if self._allowance is not None:
@@ -203,6 +203,10 @@ class Hold(Lease):
         self._record.granted_at = granted
         self._trace.is_counted = True
         self._is_held = True
+
+    @property
+    def _unused(self) -> Charge:
+        return Charge(self._record.hold_id, UNUSED, partition=self._claims[0].partition)
 
     def settle(self, ending: Ending) -> None:
         """Charge what was used. Nobody waits for that."""
@@ -224,6 +228,7 @@ class Hold(Lease):
                     final=closing.status != "lost",
                     unasked=self._unasked,
                     granted_at=self._record.granted_at,
+                    partition=self._claims[0].partition,
                 )
             )
 

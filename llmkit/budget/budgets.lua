@@ -276,6 +276,22 @@ local function mark()
   return {"marked"}
 end
 
+local function parts()
+  -- KEYS: the set of the parts that have accounts.
+  return {"parts", redis.call("SMEMBERS", KEYS[1])}
+end
+
+local function point()
+  -- KEYS: says which part has a hold. 2: which, 3: for how many seconds.
+  redis.call("SET", KEYS[1], ARGV[2], "EX", ARGV[3])
+  return {"pointed"}
+end
+
+local function where()
+  -- KEYS: the same.
+  return {"where", redis.call("GET", KEYS[1])}
+end
+
 local function state()
   -- KEYS: the two of an account. 2: what all keys begin with. What holds say is held is what is held.
   local account, holds, prefix = KEYS[1], KEYS[2], ARGV[2]
@@ -344,6 +360,7 @@ local function correct()
 end
 
 local todo = {
-  hold = hold, settle = settle, fill = fill, balances = balances, dirty = dirty, mark = mark, state = state, correct = correct
+  hold = hold, settle = settle, fill = fill, balances = balances, dirty = dirty, mark = mark, state = state, correct = correct,
+  parts = parts, point = point, where = where
 }
 return todo[ARGV[1]]()

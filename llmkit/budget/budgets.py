@@ -61,7 +61,9 @@ class Budgets:
         now: Callable[[], datetime],
         from_async: FromAsync,
     ) -> None:
-        self._rules = Rules(config.budgets, time_zone=config.time_zone)
+        self._rules = Rules(
+            config.budgets, time_zone=config.time_zone, by_tenant=config.partition == "tenant"
+        )
         self._prices = prices
         self._now = now
         self._from_async = from_async
@@ -145,7 +147,11 @@ def _in_redis(config: Config, kept: KeptBudgets | None) -> RedisBudgets | None:
 
     lapse = config.concurrency.queue_timeout + config.timeouts.total + 60
     return RedisBudgets(
-        RedisRoom(config.redis), source=kept, namespace=config.namespace, lapse=lapse
+        RedisRoom(config.redis),
+        source=kept,
+        namespace=config.namespace,
+        lapse=lapse,
+        is_parted=config.partition is not None,
     )
 
 

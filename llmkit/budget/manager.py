@@ -72,6 +72,7 @@ class BudgetManager:
         budgets: `llmkit.Budget`s, or dicts as in the settings.
         store: where they are kept; by default in the memory of this process.
         time_zone: the name of the time zone in which days and months begin; by default UTC.
+        by_tenant: whether each tenant's are in a part of the store of their own.
         now: the date, with a time zone, for what is kept in memory.
         new_id: makes the id of a hold.
         from_async: runs a limit's function for async code; by default in any thread.
@@ -86,13 +87,14 @@ class BudgetManager:
         *,
         store: BudgetStore | None = None,
         time_zone: str | None = None,
+        by_tenant: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
         from_async: FromAsync = in_any_thread,
     ) -> None:
         read = [each if isinstance(each, Budget) else Budget(**each) for each in budgets]
         try:
-            self._rules = Rules(read, time_zone=time_zone)
+            self._rules = Rules(read, time_zone=time_zone, by_tenant=by_tenant)
         except ValueError as error:
             raise ConfigError(f"time_zone: {error}") from None
         self._store = MemoryBudgets(now=now) if store is None else store

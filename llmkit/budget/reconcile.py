@@ -66,12 +66,21 @@ def reconcile(redis: RedisBudgets, source: Source, pause: Callable[[float], obje
     Raises:
         BudgetUnavailable: one of them does not answer. What was not compared yet is compared the next time.
     """
+    corrected = sum(_correct_part(redis, source, pause, partition) for partition in redis.parts())
+    if corrected:
+        log.warning("%d budgets in Redis were not what the ledger says; they are now", corrected)
+    return corrected
+
+
+def _correct_part(
+    redis: RedisBudgets, source: Source, pause: Callable[[float], object], partition: str
+) -> int:
     corrected = 0
     again: set[str] = set()
     try:
-        while names := set(redis.ask(redis.words.dirty(_AT_ONCE))[1]) - again:
+        while names := set(redis.ask(redis.words.dirty(partition, _AT_ONCE))[1]) - again:
             again |= names  # or what is refused here is forgotten
-            places = {name: redis.words.place(name) for name in names}
+            places = {name: redis.words.place(name, partition) for name in names}
             before = {name: _compare(redis, source, place) for name, place in places.items()}
             suspects = {name: found for name, found in before.items() if found.differs}
             if suspects:
@@ -84,9 +93,7 @@ def reconcile(redis: RedisBudgets, source: Source, pause: Callable[[float], obje
             again -= {name for name, found in before.items() if found.is_quiet}
     finally:
         if again:
-            redis.ask(redis.words.mark(sorted(again)))
-    if corrected:
-        log.warning("%d budgets in Redis were not what the ledger says; they are now", corrected)
+            redis.ask(redis.words.mark(partition, sorted(again)))
     return corrected
 
 
@@ -94,7 +101,7 @@ def _compare(redis: RedisBudgets, source: Source, place: Place) -> Difference:
     found = _read(redis, place)
     if found is None:
         return Difference()
-    audit = source.audit(place, [*found.held, *found.done])
+    audit = source.audit(place[:2], [*found.held, *found.done])
     expected = audit.used
     unsettled = {name: audit.settled[name] for name in found.held if name in audit.settled}
     for name, used in unsettled.items():

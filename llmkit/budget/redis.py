@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from llmkit.budget.base import Source
-from llmkit.budget.script import Ask, Place, Words, balance, date, script
+from llmkit.budget.script import Ask, Words, balance, date, place_of, script
 from llmkit.budget.settler import Charge
 from llmkit.errors import BudgetUnavailable
 from llmkit.policy.budgets.accounts import Balance
@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 # How often a window is looked for by Redis' clock.
 _TRIES = 3
+# How often a process says which parts of a cluster it uses, in seconds: Redis may have forgotten it.
+_NOTED = 600.0
 
 
 class _Kept(NamedTuple):
@@ -43,6 +45,7 @@ class RedisBudgets:
         source: where budgets are kept for good; None if Redis has all there is.
         namespace: what its keys begin with.
         lapse: after how many seconds a hold is let go that nobody has settled.
+        is_parted: whether claims say which part of a cluster has them.
         now: the date, until Redis has said its own.
         clock: gives the time in seconds.
     """
@@ -54,15 +57,18 @@ class RedisBudgets:
         source: Source | None = None,
         namespace: str = "llmkit",
         lapse: float = 900.0,
+        is_parted: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._room = room
         self._source = source
+        self._is_parted = is_parted
         self.words = Words(namespace, lapse=lapse, fills=source is not None)
         self._now = now
         self._clock = clock
         self._ahead = timedelta()
+        self._noted: dict[str, float] = {}
 
     def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Hold amounts in all accounts, or in none; see `BudgetStore`."""
@@ -119,6 +125,17 @@ class RedisBudgets:
             BudgetUnavailable: Redis does not answer.
         """
         return self._run(_one(ask))
+
+    def parts(self) -> list[str]:
+        """Say which parts of a cluster have accounts.
+
+        Raises:
+            BudgetUnavailable: Redis does not answer.
+        """
+        if not self._is_parted:
+            return [""]
+        _, found = self.ask(self.words.parts())
+        return list(found)
 
     @property
     def date(self) -> datetime:
@@ -185,18 +202,25 @@ class RedisBudgets:
             return granted
         if not claims:
             return None
+        partition = claims[0].partition
         try:
+            if self._is_parted:
+                yield self.words.point(hold_id, partition)
             yield _Kept(
                 lambda source: source.mirror(hold_id, claims, granted),
                 lambda source: source.amirror(hold_id, claims, granted),
             )
         except BudgetUnavailable:
-            yield from self._charge(Charge(hold_id, UNUSED))
+            yield from self._charge(Charge(hold_id, UNUSED, partition=partition))
             raise
         return None
 
     def _settle(self, hold_id: str, used: Used) -> Steps[None]:
-        yield from self._charge(Charge(hold_id, used, final=False))
+        partition: str | None = ""
+        if self._is_parted:
+            _, partition = yield self.words.where(hold_id)
+        if partition is not None:
+            yield from self._charge(Charge(hold_id, used, final=False, partition=partition))
         yield _Kept(
             lambda source: source.settle(hold_id, used),
             lambda source: source.asettle(hold_id, used),
@@ -205,7 +229,9 @@ class RedisBudgets:
     def _charge(self, charge: Charge) -> Steps[None]:
         if charge.unasked:
             yield from self._grant(charge.hold_id, charge.unasked, granted_at=charge.granted_at)
-        yield self.words.settle(charge.hold_id, charge.used, final=charge.final)
+        yield self.words.settle(
+            charge.hold_id, charge.used, final=charge.final, partition=charge.partition
+        )
 
     def _grant(
         self, hold_id: str, claims: Sequence[Claim], *, granted_at: datetime | None = None
@@ -213,6 +239,9 @@ class RedisBudgets:
         """Hold what is asked, if there is room; whether there is or not, if it was granted already."""
         if not claims:
             return self.date
+        partition = claims[0].partition
+        if self._is_parted and self._noted.get(partition, -_NOTED) <= self._clock() - _NOTED:
+            yield from self._note(partition)
         for _ in range(_TRIES):
             now = self.date
             windows = [claim.window(granted_at or now) for claim in claims]
@@ -234,12 +263,20 @@ class RedisBudgets:
         raise _forgotten()
 
     def _fill(self, missing: Sequence[tuple[Claim, Any]], at: datetime) -> Steps[None]:
-        places = [Place(claim.key, window.start) for claim, window in missing]
+        places = [place_of(claim, window) for claim, window in missing]
+        names = [place[:2] for place in places]
         states = yield _Kept(
-            lambda source: source.states(places), lambda source: source.astates(places)
+            lambda source: source.states(names), lambda source: source.astates(names)
         )
+        if self._is_parted:
+            yield from self._note(places[0].partition)
         for (claim, window), place, state in zip(missing, places, states, strict=True):
             yield self.words.fill(place, window, state, at, slides=claim.slides)
+
+    def _note(self, partition: str) -> Steps[None]:
+        """Say that a part has accounts, in a slot of another part perhaps."""
+        yield self.words.note_part(partition)
+        self._noted[partition] = self._clock()
 
     def _balances(self, claims: Sequence[Claim]) -> Steps[list[Balance]]:
         if not claims:

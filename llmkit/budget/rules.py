@@ -93,6 +93,7 @@ class Rules:
     Args:
         budgets: those of the settings.
         time_zone: where days and months begin.
+        by_tenant: whether each tenant's are in a part of a cluster of their own.
 
     Attributes:
         asks_the_app: whether a limit is a function, which may wait for something.
@@ -101,9 +102,12 @@ class Rules:
         ConfigError: the dotted path of a limit leads to no function.
     """
 
-    def __init__(self, budgets: Sequence[Budget], *, time_zone: str | None = None) -> None:
+    def __init__(
+        self, budgets: Sequence[Budget], *, time_zone: str | None = None, by_tenant: bool = False
+    ) -> None:
         zone_of(time_zone)
         self._zone = time_zone or "UTC"
+        self._by_tenant = by_tenant
         self._rules = [_Rule(budget, at) for at, budget in enumerate(budgets)]
         self.asks_the_app = any(rule.asks_the_app for rule in self._rules)
 
@@ -147,7 +151,11 @@ class Rules:
                 for account in accounts:
                     asked = found.setdefault(_key(rule.prefix, account), _Asked(rule.budget))
                     asked.add(rule.budget, limits)
-        return tuple(asked.claim(key, bounds, requests, self._zone) for key, asked in found.items())
+        partition = _part(caller.tenant or "") if self._by_tenant else ""
+        return tuple(
+            asked.claim(key, bounds, requests, zone=self._zone, partition=partition)
+            for key, asked in found.items()
+        )
 
 
 class _Asked:
@@ -164,7 +172,7 @@ class _Asked:
         for unit, number in limits.items():
             self._limits[unit] = min(number, self._limits.get(unit, number))
 
-    def claim(self, key: str, bounds: Bounds, requests: int, zone: str) -> Claim:
+    def claim(self, key: str, bounds: Bounds, requests: int, *, zone: str, partition: str) -> Claim:
         """Make the claim."""
         ask = bounds.most if self._holds_bound else bounds.likely
         return Claim(
@@ -179,6 +187,7 @@ class _Asked:
             limits=self._limits,
             zone=zone,
             models=self._budget.models,
+            partition=partition,
         )
 
 

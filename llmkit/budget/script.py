@@ -36,10 +36,11 @@ class Ask(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A window of an account."""
+    """A window of an account, and which part of a cluster has it."""
 
     key: str
     start: int
+    partition: str = ""
 
 
 class Account(NamedTuple):
@@ -60,13 +61,13 @@ class Words:
     """Says what the script is asked.
 
     Args:
-        namespace: what all keys begin with. They are in one slot, so that one script may change them in a cluster.
+        namespace: what all keys begin with. Those of a part are in one slot, so that one script may change them in a cluster.
         lapse: after how many seconds a hold is let go that nobody has settled.
         fills: whether an account that is not there is filled from elsewhere.
     """
 
     def __init__(self, namespace: str, *, lapse: float, fills: bool) -> None:
-        self._prefix = f"{{{namespace}:budget}}:"
+        self._namespace = namespace
         self._lapse = int(lapse)
         self._fills = "1" if fills else "0"
 
@@ -80,25 +81,41 @@ class Words:
         granted_at: datetime | None,
     ) -> Ask:
         """Ask to hold amounts; whether there is room or not, if they are granted already."""
-        keys = [self._hold(hold_id)]
+        partition = claims[0].partition
+        keys = [self._hold(hold_id, partition)]
         forced = "" if granted_at is None else str(int(granted_at.timestamp()))
-        head = ["hold", hold_id, self._prefix, str(self._lapse), str(CORRECTED), self._fills]
+        head = [
+            "hold",
+            hold_id,
+            self._prefix(partition),
+            str(self._lapse),
+            str(CORRECTED),
+            self._fills,
+        ]
         args = [*head, forced, str(len(claims))]
         for claim, window in zip(claims, windows, strict=True):
-            keys += self.account(Place(claim.key, window.start))
+            keys += self.account(place_of(claim, window))
             args += _claim(claim, window, now)
         return Ask(keys, args)
 
-    def settle(self, hold_id: str, used: Used, *, final: bool) -> Ask:
+    def settle(self, hold_id: str, used: Used, *, final: bool, partition: str) -> Ask:
         """Ask to charge what was used."""
         args = ["settle", hold_id, *_said(used), "0" if final else str(CORRECTED)]
-        return Ask([self._hold(hold_id)], args)
+        return Ask([self._hold(hold_id, partition)], args)
+
+    def point(self, hold_id: str, partition: str) -> Ask:
+        """Say which part has a hold."""
+        return Ask([self._pointer(hold_id)], ["point", partition, str(self._lapse + CORRECTED)])
+
+    def where(self, hold_id: str) -> Ask:
+        """Ask which part has a hold."""
+        return Ask([self._pointer(hold_id)], ["where"])
 
     def fill(
         self, place: Place, window: Window, state: State, now: datetime, *, slides: bool
     ) -> Ask:
         """Ask to fill an account."""
-        args = ["fill", _kept(window, now, slides=slides), self._prefix]
+        args = ["fill", _kept(window, now, slides=slides), self._prefix(place.partition)]
         args += (str(self._lapse + CORRECTED), "1" if slides else "0")
         fields: list[str] = []
         for kind, counters in (("u", state.account.used), ("h", state.account.held)):
@@ -112,21 +129,29 @@ class Words:
     def balances(self, claims: Sequence[Claim], windows: Sequence[Window]) -> Ask:
         """Ask what accounts have."""
         both = list(zip(claims, windows, strict=True))
-        keys = [self.account(Place(claim.key, window.start))[0] for claim, window in both]
+        keys = [self.account(place_of(claim, window))[0] for claim, window in both]
         slides = ["1" if claim.slides else "0" for claim in claims]
         return Ask(keys, ["balances", self._fills, *slides])
 
-    def dirty(self, most: int) -> Ask:
-        """Ask in which accounts something was held. What is named is asked for once."""
-        return Ask([f"{self._prefix}dirty"], ["dirty", str(most)])
+    def note_part(self, partition: str) -> Ask:
+        """Say that a part has accounts."""
+        return Ask([f"{self._prefix('')}parts"], ["mark", partition])
 
-    def mark(self, keys: Sequence[str]) -> Ask:
+    def parts(self) -> Ask:
+        """Ask which parts have accounts."""
+        return Ask([f"{self._prefix('')}parts"], ["parts"])
+
+    def dirty(self, partition: str, most: int) -> Ask:
+        """Ask in which accounts of a part something was held. What is named is asked for once."""
+        return Ask([f"{self._prefix(partition)}dirty"], ["dirty", str(most)])
+
+    def mark(self, partition: str, keys: Sequence[str]) -> Ask:
         """Say that something was held in accounts, by their keys."""
-        return Ask([f"{self._prefix}dirty"], ["mark", *keys])
+        return Ask([f"{self._prefix(partition)}dirty"], ["mark", *keys])
 
     def state(self, place: Place) -> Ask:
         """Ask for all that an account has."""
-        return Ask(self.account(place), ["state", self._prefix])
+        return Ask(self.account(place), ["state", self._prefix(place.partition)])
 
     def correct(
         self,
@@ -137,7 +162,8 @@ class Words:
         now: datetime,
     ) -> Ask:
         """Ask to charge something in addition, to settle holds in this account alone, and to hold what is not known there."""
-        args = ["correct", self._prefix, *map(str, _three(more)), str(self._lapse + CORRECTED)]
+        prefix = self._prefix(place.partition)
+        args = ["correct", prefix, *map(str, _three(more)), str(self._lapse + CORRECTED)]
         args.append(str(len(settled)))
         for name, used in settled.items():
             args += (name, *_said(used))
@@ -145,16 +171,23 @@ class Words:
 
     def account(self, place: Place) -> list[str]:
         """Name the keys of an account."""
-        key = f"{self._prefix}account:{place.key}@{place.start}"
+        key = f"{self._prefix(place.partition)}account:{place.key}@{place.start}"
         return [key, f"{key}:holds"]
 
-    def place(self, key: str) -> Place:
-        """Say which account has a key."""
-        name, _, start = key.removeprefix(f"{self._prefix}account:").rpartition("@")
-        return Place(name, int(start))
+    def place(self, key: str, partition: str = "") -> Place:
+        """Say which account of a part has a key."""
+        name, _, start = key.removeprefix(f"{self._prefix(partition)}account:").rpartition("@")
+        return Place(name, int(start), partition)
 
-    def _hold(self, hold_id: str) -> str:
-        return f"{self._prefix}hold:{hold_id}"
+    def _prefix(self, partition: str) -> str:
+        part = f":{partition}" if partition else ""
+        return f"{{{self._namespace}:budget{part}}}:"
+
+    def _hold(self, hold_id: str, partition: str) -> str:
+        return f"{self._prefix(partition)}hold:{hold_id}"
+
+    def _pointer(self, hold_id: str) -> str:
+        return f"{{{self._namespace}:budget:{hold_id}}}:where"
 
     def _held(self, holds: Mapping[str, Entry], now: datetime) -> list[str]:
         lapses = int(now.timestamp()) + self._lapse
@@ -162,6 +195,11 @@ class Words:
         for name, entry in holds.items():
             said += (name, " ".join(map(str, (entry.second, *_three(entry.held), lapses))))
         return said
+
+
+def place_of(claim: Claim, window: Window) -> Place:
+    """Say where a claim is charged."""
+    return Place(claim.key, window.start, claim.partition)
 
 
 def balance(sums: Sequence[str], seconds: Sequence[Sequence[str]]) -> Balance:

@@ -36,6 +36,7 @@ class Charge(NamedTuple):
         final: whether it may not be corrected.
         unasked: what would have been held.
         granted_at: when.
+        partition: which part of a cluster has it.
     """
 
     hold_id: str
@@ -43,6 +44,7 @@ class Charge(NamedTuple):
     final: bool = True
     unasked: tuple[Claim, ...] = ()
     granted_at: datetime | None = None
+    partition: str = ""
 
 
 class Settler:

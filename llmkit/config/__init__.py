@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -19,72 +17,25 @@ from pydantic import (
 )
 
 from llmkit.config.budgets import AllowanceConfig, Budget
-from llmkit.config.errors import NOT_BUILT, explain, without_provider
+from llmkit.config.errors import NOT_BUILT, explain
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
+from llmkit.config.values import (
+    BaseURL,
+    Count,
+    Dollars,
+    FieldName,
+    FieldValue,
+    ModelId,
+    Origin,
+    RedisURL,
+    Seconds,
+    TimeZone,
+    as_list,
+)
 from llmkit.errors import ConfigError
-from llmkit.providers.fields import field_name, field_value
 from llmkit.providers.vendors import WireName
 from llmkit.tracebacks import forgetful
-from llmkit.zones import zone_of
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Dollars = Annotated[Decimal, Field(ge=0)]
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("a base URL has to start with http:// or https://")
-    return value
-
-
-def _model_id(value: str) -> str:
-    provider, colon, model = value.partition(":")
-    if not (provider and colon and model):
-        raise ValueError(without_provider(value))
-    return value
-
-
-def _origin(value: str) -> str:
-    value = value.strip().lower()
-    try:
-        parts = urlsplit(value)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
-        raise ValueError('an origin has to be a scheme and a host, such as "https://app.example"')
-    return value
-
-
-def _zone(value: str) -> str:
-    zone_of(value)
-    return value
-
-
-_REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
-
-
-def _redis_url(value: str) -> str:
-    if not value.startswith(_REDIS):
-        raise ValueError(
-            'it has to be a URL such as "redis://localhost:6379/0", or "redis+cluster://..." for a cluster'
-        )
-    return value
-
-
-RedisURL = Annotated[str, AfterValidator(_redis_url)]
-BaseURL = Annotated[str, AfterValidator(_http_url)]
-ModelId = Annotated[str, AfterValidator(_model_id)]
-Origin = Annotated[str, AfterValidator(_origin)]
-FieldName = Annotated[str, AfterValidator(field_name)]
-FieldValue = Annotated[str, AfterValidator(field_value)]
-
 
 EXAMPLE = '{"models": {"default": "anthropic:claude-sonnet-4-5"}}'
 
@@ -187,7 +138,7 @@ class RelayConfig(Section):
     on_disconnect: Annotated[Literal["cancel"], NOT_BUILT] = "cancel"
     heartbeat: Seconds = 15
     anonymous: bool = False
-    allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(_listed)] = ()
+    allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(as_list)] = ()
 
 
 class Config(Section):
@@ -199,7 +150,7 @@ class Config(Section):
 
     providers: dict[str, ProviderConfig] = Field(default_factory=dict)
     models: dict[
-        str, Annotated[tuple[ModelId, ...], BeforeValidator(_listed), Field(min_length=1)]
+        str, Annotated[tuple[ModelId, ...], BeforeValidator(as_list), Field(min_length=1)]
     ] = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     retry: RetryConfig = RetryConfig()
@@ -212,7 +163,8 @@ class Config(Section):
     budgets: tuple[Budget, ...] = ()
     on_store_error: AllowanceConfig | Literal["closed"] = "closed"
     prices: dict[ModelId, AnyPrice] = Field(default_factory=dict)
-    time_zone: Annotated[str, AfterValidator(_zone)] | None = None
+    time_zone: TimeZone | None = None
+    partition: Literal["tenant"] | None = None
     namespace: Annotated[str, Field(pattern=r"^[\w.:-]+$", max_length=64)] = "llmkit"
     relay: RelayConfig = RelayConfig()
     _place: Place | None = PrivateAttr(None)
@@ -230,6 +182,20 @@ class Config(Section):
             raise ValueError(
                 'budgets have to be written apart from the app\'s transactions, but ledger.connection is "host": leave it at "own", or set redis'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _is_parted_by_what_has_parts(self) -> Self:
+        if self.partition is None:
+            return self
+        if self.redis is None:
+            raise ValueError("partition spreads budgets over a Redis Cluster, but redis is not set")
+        for budget in self.budgets:
+            if budget.scope not in ("user", "tenant"):
+                raise ValueError(
+                    f'partition is "tenant", but a budget has the scope {budget.scope!r}, which tenants share:'
+                    " remove partition, or that budget"
+                )
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import BudgetExceeded, BudgetUnavailable, Kit
+from llmkit import Amount, BudgetExceeded, BudgetUnavailable, Caller, Kit
 from llmkit.errors import ConfigError
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
@@ -344,3 +344,33 @@ def test_an_allowance_that_is_none(emulator: Emulator, allowed: Any, said: str) 
     """It is said what is right."""
     with pytest.raises(ConfigError, match=said):
         make_kit(emulator, budgets=BUDGETS, redis="redis://localhost", on_store_error=allowed)
+
+
+def test_a_partition_needs_redis_and_budgets_of_tenants(emulator: Emulator) -> None:
+    """It is said what is right."""
+    with pytest.raises(ConfigError, match="partition spreads budgets .* redis is not set"):
+        make_kit(emulator, partition="tenant")
+    with pytest.raises(ConfigError, match="a budget has the scope 'all', which tenants share"):
+        make_kit(emulator, budgets=BUDGETS, redis="redis://localhost", partition="tenant")
+
+
+def test_tenants_in_parts_of_their_own(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Each has its budgets, by calls and by hand, and what is settled is charged to the right one."""
+    budgets = [{"scope": "tenant", "per": "ever", "requests": 2}]
+    more = {"budgets": budgets, "partition": "tenant"}
+    with closing(new_kit(server, emulator, tmp_path, **more)) as kit:
+        for tenant in ("acme", "{b}"):
+            kit.client.complete("Say hi", user=Caller(tenant=tenant))
+            hold = kit.budgets.hold(Caller(tenant=tenant), Amount(requests=1))
+            with pytest.raises(BudgetExceeded):
+                kit.client.complete("Say hi", user=Caller(tenant=tenant))
+            kit.budgets.release(hold.id)
+            kit.client.complete("Say hi", user=Caller(tenant=tenant))
+        kit.runtime.flush(30)
+        found = [kit.budgets.left(Caller(tenant=name))[0].used for name in ("acme", "{b}", "c")]
+        assert found == [2, 2, 0]
+        with client(server) as asked:
+            tags = {key.partition("}:")[0] for key in asked.scan_iter(match="*account*")}
+        assert len(tags) == 3

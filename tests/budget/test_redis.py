@@ -64,15 +64,30 @@ class Books:
     kept: TableBudgets
     budgets: RedisBudgets
     redis: Any
+    part: str
     pauses: list[float] = field(default_factory=list)
 
     def begin(self, name: str, *claims: Claim) -> bool:
         """Hold for a call; its row is written, too."""
-        granted = self.budgets.grant(name, claims or BOTH)
+        asked = self.parted(*(claims or BOTH))
+        granted = self.budgets.grant(name, asked)
         if isinstance(granted, Shortage):
             return False
-        self.kept.mirror(name, claims or BOTH, granted)
+        self.kept.mirror(name, asked, granted)
         return True
+
+    def parted(self, *claims: Claim) -> list[Claim]:
+        """Say which part the accounts are in."""
+        return [dataclasses.replace(claim, partition=self.part) for claim in claims]
+
+    def charge(self, name: str, used: Used, *, final: bool = True) -> None:
+        """Charge in Redis what a call has used."""
+        self.budgets.charge(Charge(name, used, final=final, partition=self.part))
+
+    def end(self, name: str, used: Used) -> None:
+        """Charge what a call has used, in both."""
+        self.charge(name, used, final=False)
+        self.kept.settle(name, used)
 
     def reconcile(self) -> int:
         """Correct Redis."""
@@ -85,16 +100,16 @@ class Books:
     def keys(self, claim: Claim) -> list[str]:
         """Name the keys of an account."""
         start = claim.window(self.budgets.date).start
-        return self.budgets.words.account(Place(claim.key, start))
+        return self.budgets.words.account(Place(claim.key, start, self.part))
 
     def let_lapse(self, claim: Claim) -> None:
         """Let go of what nobody has settled by now, as the next hold after half a minute does."""
         let_lapse(self.redis, *self.keys(claim))
 
 
-@pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    """Return both, empty."""
+@pytest.fixture(params=["whole", "parted"])
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+    """Return both, empty; whether each tenant's budgets are in a part of a cluster or not."""
     url = any_redis_url()
     room = RedisRoom(url)
     with (
@@ -105,12 +120,16 @@ def books(tmp_path: Path) -> Iterator[Books]:
         closing(room),
     ):
         kept = TableBudgets(store)
-        yield Books(kept, RedisBudgets(room, source=kept, namespace=tmp_path.name), client)
+        is_parted = request.param == "parted"
+        parted = RedisBudgets(room, source=kept, namespace=tmp_path.name, is_parted=is_parted)
+        yield Books(kept, parted, client, "acme" if is_parted else "")
 
 
 def both(books: Books, *claims: Claim) -> tuple[list[Balance], list[Balance]]:
     """Return what Redis has, and what the database has."""
-    return books.budgets.balances(claims or BOTH), books.kept.balances(claims or BOTH)
+    return books.budgets.balances(books.parted(*(claims or BOTH))), books.kept.balances(
+        claims or BOTH
+    )
 
 
 def used(usd: int) -> Used:
@@ -120,12 +139,13 @@ def used(usd: int) -> Used:
 
 def test_what_is_held_by_hand_is_kept_in_both(books: Books) -> None:
     """And what is settled, and corrected."""
-    assert books.budgets.hold("a", BOTH) is None
+    assert books.budgets.hold("a", books.parted(*BOTH)) is None
     here, there = both(books)
     assert here == there
     assert here[0].held == EVER.amount
     books.budgets.settle("a", used(5))
     books.budgets.settle("a", used(7))
+    books.budgets.settle("of nobody", used(7))
     here, there = both(books)
     assert here == there
     assert here[0] == Balance(used=Units(usd=7, tokens=8, requests=1))
@@ -140,20 +160,20 @@ def test_what_is_held_by_hand_is_let_go_where_it_cannot_be_kept(books: Books) ->
 
     books.budgets._source = Away(books.kept._store)
     with pytest.raises(BudgetUnavailable, match="away"):
-        books.budgets.hold("a", BOTH)
-    assert books.budgets.balances(BOTH) == [Balance(), Balance()]
+        books.budgets.hold("a", books.parted(*BOTH))
+    assert books.budgets.balances(books.parted(*BOTH)) == [Balance(), Balance()]
 
 
 def test_redis_that_was_emptied_is_filled(books: Books) -> None:
     """With what was used and what is held, before anything is granted; what was held before is settled as before."""
     assert books.begin("a")
-    books.budgets.settle("a", used(45))
+    books.end("a", used(45))
     assert books.begin("b")
     books.redis.flushall()
-    assert books.budgets.balances([EVER])[0].used.usd == 45
+    assert books.budgets.balances(books.parted(EVER))[0].used.usd == 45
     books.redis.flushall()
     assert not books.begin("c")  # 45 used, 30 held, 30 asked
-    books.budgets.settle("b", used(10))
+    books.end("b", used(10))
     here, there = both(books)
     assert here == there
     assert here[0] == Balance(used=Units(usd=55, tokens=57, requests=2))
@@ -171,7 +191,7 @@ def test_redis_that_has_lost_a_part(books: Books, lost: str) -> None:
             lost
         ]
     )
-    books.budgets.settle("a", used(10))
+    books.end("a", used(10))
     assert books.begin("c")
     books.reconcile()
     assert both(books)[0] == both(books)[1]
@@ -191,10 +211,10 @@ def test_a_hold_that_nobody_settles_is_let_go(books: Books) -> None:
     assert not books.begin("d")
     books.let_lapse(EVER)
     assert books.begin("d")
-    books.budgets.settle("a", used(50))
-    assert books.budgets.balances([EVER])[0].used.usd == 50
-    books.budgets.settle("a", used(20))
-    assert books.budgets.balances([EVER])[0].used.usd == 20
+    books.end("a", used(50))
+    assert books.budgets.balances(books.parted(EVER))[0].used.usd == 50
+    books.end("a", used(20))
+    assert books.budgets.balances(books.parted(EVER))[0].used.usd == 20
 
 
 def test_what_a_dead_process_held_is_settled_by_its_row(books: Books) -> None:
@@ -210,7 +230,7 @@ def test_what_a_dead_process_held_is_settled_by_its_row(books: Books) -> None:
     assert here == there
     assert here[0] == Balance(used=Units(usd=40, tokens=42, requests=2))
     # It was alive after all, and says what it has used.
-    books.budgets.settle("a", used(30))
+    books.end("a", used(30))
     books.reconcile()
     here, there = both(books)
     assert here == there
@@ -219,11 +239,11 @@ def test_what_a_dead_process_held_is_settled_by_its_row(books: Books) -> None:
 
 def test_what_is_on_its_way_is_no_difference(books: Books) -> None:
     """A row that is written a moment after Redis has granted it, and one that is closed a moment later, change nothing."""
-    granted = books.budgets.grant("a", BOTH)
+    granted = books.budgets.grant("a", books.parted(*BOTH))
     assert isinstance(granted, datetime)
     assert books.reconcile() == 0
     books.kept.mirror("a", BOTH, granted)
-    books.budgets.charge(Charge("a", used(10)))
+    books.charge("a", used(10))
     assert books.reconcile() == 0
     books.kept.settle("a", used(10))
     assert books.reconcile() == 0
@@ -239,7 +259,7 @@ def test_what_differs_at_one_moment_alone_is_left(books: Books) -> None:
 
     def meanwhile(seconds: float) -> None:
         assert seconds > 0
-        books.budgets.charge(Charge("a", used(10)))
+        books.charge("a", used(10))
 
     assert reconcile(books.budgets, books.kept, meanwhile) == 0
     assert both(books)[0] == both(books)[1]
@@ -253,9 +273,26 @@ def test_accounts_that_are_compared_are_those_in_which_something_was_held(books:
     assert books.redis.smembers(dirty) == {account}  # what slides corrects itself
     books.reconcile()
     assert books.redis.smembers(dirty) == {account}
-    books.budgets.settle("a", used(1))
+    books.end("a", used(1))
     books.reconcile()
     assert not books.redis.exists(dirty)
+
+
+def test_parts_that_redis_has_forgotten(tmp_path: Path) -> None:
+    """Each process says now and then which it uses, so that all are compared."""
+    now = [1000.0]
+    url = any_redis_url()
+    with closing(RedisRoom(url)) as room, closing(redis.Redis.from_url(url)) as client:
+        budgets = RedisBudgets(room, namespace=tmp_path.name, is_parted=True, clock=lambda: now[0])
+        asked = [dataclasses.replace(EVER, partition="acme", limits={"usd": 10**9})]
+        budgets.grant("a", asked)
+        assert budgets.parts() == ["acme"]
+        client.flushall()
+        budgets.grant("b", asked)
+        assert budgets.parts() == []
+        now[0] += 601
+        budgets.grant("c", asked)
+        assert budgets.parts() == ["acme"]
 
 
 def test_accounts_are_compared_the_next_time_where_it_fails(books: Books) -> None:
@@ -266,7 +303,7 @@ def test_accounts_are_compared_the_next_time_where_it_fails(books: Books) -> Non
             raise BudgetUnavailable("away")
 
     assert books.begin("a")
-    books.budgets.settle("a", used(1))
+    books.end("a", used(1))
     with pytest.raises(BudgetUnavailable):
         reconcile(books.budgets, Away(books.kept._store), books.pauses.append)
     account, _ = books.keys(EVER)
@@ -293,7 +330,7 @@ class Life:
 
     def begin_and_die(self) -> None:
         """Begin a call, whose process is killed before its row is written."""
-        self._books.budgets.grant(next(self._names), self.roomy)
+        self._books.budgets.grant(next(self._names), self._books.parted(*self.roomy))
 
     def end(self) -> None:
         """End a call."""
@@ -301,7 +338,7 @@ class Life:
             name = self._running.pop(self._chance.randrange(len(self._running)))
             amount = used(self._chance.randrange(50))
             final = self._chance.random() < 0.8
-            self._books.budgets.charge(Charge(name, amount, final=final))
+            self._books.charge(name, amount, final=final)
             self._books.kept.settle(name, amount)
 
     def die(self) -> None:
@@ -316,7 +353,8 @@ class Life:
     def lose(self) -> None:
         """Let Redis lose one of its keys."""
         prefix = self._books.keys(EVER)[0].partition("account:")[0]
-        names = [name for name in self._books.redis.scan_iter() if name.startswith(prefix)]
+        found = self._books.redis.scan_iter()
+        names = [name for name in found if name.startswith(prefix) and not name.endswith("}:parts")]
         if names:
             self._books.forget(self._chance.choice(sorted(names)))
 
@@ -335,7 +373,7 @@ class Life:
         for claim in BOTH:
             self._books.let_lapse(claim)
         self._books.begin("last", *self.roomy)
-        self._books.budgets.charge(Charge("last", UNUSED))
+        self._books.charge("last", UNUSED)
         self._books.kept.settle("last", UNUSED)
 
 

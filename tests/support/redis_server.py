@@ -81,7 +81,8 @@ def let_lapse(client: Any, account: str, holds: str) -> None:
     """Let all that is held in an account be let go at the next hold, as if nobody had settled it in time."""
     for name, said in client.hgetall(holds).items():
         client.hset(holds, name, f"{said.rpartition(' ')[0]} 1")
-    client.hset(account, "clean", 0)
+    if client.exists(account):
+        client.hset(account, "clean", 0)
 
 
 class RedisCluster:

@@ -25,6 +25,7 @@ class Claim:
         amount: what is to be held.
         limits: the limits of each unit that has one.
         models: the models whose calls it counts; none is all.
+        partition: which part of a cluster has it.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Claim:
     limits: Mapping[Unit, int]
     zone: str = "UTC"
     models: tuple[str, ...] = ()
+    partition: str = ""
 
     def window(self, now: datetime) -> Window:
         """Return the window that a moment is in."""
