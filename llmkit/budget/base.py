@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from llmkit.budget.allowance import Allowance
 from llmkit.policy.budgets.accounts import Account, Balance, Entry
 from llmkit.policy.budgets.amounts import Units, Used
 from llmkit.policy.budgets.decide import Claim, Shortage
+
+
+class Place(NamedTuple):
+    """A window of an account, by its beginning, and which part of a cluster has it."""
+
+    key: str
+    start: int
+    partition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +47,8 @@ class Audit:
 class Source(Protocol):
     """Where budgets are kept for good: a store that has forgotten some fills them from there."""
 
-    def states(self, places: Sequence[tuple[str, int]]) -> list[State]:
-        """Read windows of accounts, by their keys and beginnings.
+    def states(self, places: Sequence[Place]) -> list[State]:
+        """Read windows of accounts.
 
         Raises:
             BudgetUnavailable: they cannot be read.
@@ -56,14 +64,14 @@ class Source(Protocol):
     def settle(self, hold_id: str, used: Used) -> None:
         """Charge what was used; see `BudgetStore`."""
 
-    def audit(self, place: tuple[str, int], hold_ids: Sequence[str]) -> Audit:
+    def audit(self, place: Place, hold_ids: Sequence[str]) -> Audit:
         """Read a window of an account that does not change meanwhile, and what became of holds.
 
         Raises:
             BudgetUnavailable: it cannot be read.
         """
 
-    async def astates(self, places: Sequence[tuple[str, int]]) -> list[State]:
+    async def astates(self, places: Sequence[Place]) -> list[State]:
         """Do what `states` does, without blocking the event loop."""
 
     async def amirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:

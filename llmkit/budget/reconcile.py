@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from llmkit.budget.base import Source
+from llmkit.budget.base import Place, Source
 from llmkit.budget.redis import RedisBudgets
-from llmkit.budget.script import Account, Place, account
+from llmkit.budget.script import Account, account
 from llmkit.policy.budgets.accounts import Entry
 from llmkit.policy.budgets.amounts import NOTHING, Units, Used
 
@@ -101,7 +101,7 @@ def _compare(redis: RedisBudgets, source: Source, place: Place) -> Difference:
     found = _read(redis, place)
     if found is None:
         return Difference()
-    audit = source.audit(place[:2], [*found.held, *found.done])
+    audit = source.audit(place, [*found.held, *found.done])
     expected = audit.used
     unsettled = {name: audit.settled[name] for name in found.held if name in audit.settled}
     for name, used in unsettled.items():

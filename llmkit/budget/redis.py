@@ -264,9 +264,8 @@ class RedisBudgets:
 
     def _fill(self, missing: Sequence[tuple[Claim, Any]], at: datetime) -> Steps[None]:
         places = [place_of(claim, window) for claim, window in missing]
-        names = [place[:2] for place in places]
         states = yield _Kept(
-            lambda source: source.states(names), lambda source: source.astates(names)
+            lambda source: source.states(places), lambda source: source.astates(places)
         )
         if self._is_parted:
             yield from self._note(places[0].partition)

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from llmkit.budget.base import State
+from llmkit.budget.base import Place, State
 from llmkit.policy.budgets.accounts import Balance, Entry
 from llmkit.policy.budgets.amounts import Units, Used
 from llmkit.policy.budgets.decide import Claim
@@ -33,14 +33,6 @@ class Ask(NamedTuple):
 
     keys: list[str]
     args: list[str]
-
-
-class Place(NamedTuple):
-    """A window of an account, and which part of a cluster has it."""
-
-    key: str
-    start: int
-    partition: str = ""
 
 
 class Account(NamedTuple):

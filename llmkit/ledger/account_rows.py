@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from llmkit.budget.base import Place
 from llmkit.ledger.columns import BUDGET_COLUMNS, BUDGET_TABLE, HOLD_COLUMNS, HOLD_TABLE, TABLE
 from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.used import used_of_row
@@ -86,6 +87,11 @@ class Window(NamedTuple):
         """Return the one that something is held in."""
         key = f"{entry.key}@{entry.start}"
         return cls(key, entry.key, entry.start, None, entry.second != 0)
+
+    @classmethod
+    def of_place(cls, place: Place) -> Window:
+        """Return the one that is asked for by its beginning."""
+        return cls(f"{place.key}@{place.start}", place.key, place.start, None, slides=False)
 
     def account(self) -> Account:
         """Make its account, with nothing in it."""

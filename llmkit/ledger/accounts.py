@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from llmkit.budget.base import Audit, State
+from llmkit.budget.base import Audit, Place, State
 from llmkit.errors import BudgetExceeded
 from llmkit.ledger import account_rows as rows
 from llmkit.ledger.account_rows import Ask, Hold, Repeated, Settlement, Wanted, Window
@@ -121,11 +121,9 @@ class Accounts:
         books = _Books(rows.read_accounts(ask, dialect, windows, lock=False))
         return [books.account(window).balance(moment) for window in windows]
 
-    def states(self, ask: Ask, dialect: Dialect, places: Sequence[tuple[str, int]]) -> list[State]:
+    def states(self, ask: Ask, dialect: Dialect, places: Sequence[Place]) -> list[State]:
         """Read all that windows of accounts have, with their open holds. Nothing is locked."""
-        windows = [
-            Window(f"{key}@{start}", key, start, None, slides=False) for key, start in places
-        ]
+        windows = [Window.of_place(place) for place in places]
         accounts = rows.read_accounts(ask, dialect, windows, lock=False)
         holds: dict[str, dict[str, Entry]] = {window.key: {} for window in windows}
         for name, entry in rows.open_entries(ask):
@@ -137,12 +135,9 @@ class Accounts:
             for window in windows
         ]
 
-    def audit(
-        self, ask: Ask, dialect: Dialect, place: tuple[str, int], hold_ids: Sequence[str]
-    ) -> Audit:
+    def audit(self, ask: Ask, dialect: Dialect, place: Place, hold_ids: Sequence[str]) -> Audit:
         """Read a window of an account, locked, and what became of holds."""
-        key, start = place
-        window = Window(f"{key}@{start}", key, start, None, slides=False)
+        window = Window.of_place(place)
         account = rows.read_accounts(ask, dialect, [window], lock=True).get(window.key)
         used = (account or window.account()).used.get(0, NOTHING)
         held = {

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
-from llmkit.budget.base import Audit, State
+from llmkit.budget.base import Audit, Place, State
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.account_rows import Settlement, Wanted
@@ -73,7 +73,7 @@ class TableBudgets:
             except NoLedgerYet:  # nobody has used anything
                 return [Balance() for _ in claims]
 
-    def states(self, places: Sequence[tuple[str, int]]) -> list[State]:
+    def states(self, places: Sequence[Place]) -> list[State]:
         """Read windows of accounts; see `Source`."""
         with self._alone():
             try:
@@ -88,7 +88,7 @@ class TableBudgets:
         with self._alone():
             self._change((), [wanted])
 
-    def audit(self, place: tuple[str, int], hold_ids: Sequence[str]) -> Audit:
+    def audit(self, place: Place, hold_ids: Sequence[str]) -> Audit:
         """Read a window of an account, and what became of holds; see `Source`."""
         with self._alone():
             return self._store.change(self._accounts.audit, place, hold_ids)
@@ -97,7 +97,7 @@ class TableBudgets:
         """Do what `mirror` does, without blocking the event loop."""
         await self._from_async(partial(self.mirror, hold_id, claims, granted_at))
 
-    async def astates(self, places: Sequence[tuple[str, int]]) -> list[State]:
+    async def astates(self, places: Sequence[Place]) -> list[State]:
         """Do what `states` does, without blocking the event loop."""
         states: list[State] = await self._from_async(partial(self.states, places))
         return states

@@ -28,9 +28,12 @@ log = logging.getLogger("llmkit.redis")
 PATIENCE = 0.25
 _CONNECT = 0.1
 _ANSWER = 0.12
+# By how much a timer may be late before the event loop counts as busy, in seconds; and the least that is awaited.
+_LATE = 0.02
 # How long nobody asks a Redis that has failed, in seconds.
 _REST = 1.0
 _CLUSTER = "+cluster"
+_NO_LIMITS = {"socket_connect_timeout": None, "socket_timeout": None}
 
 
 class RedisUnavailable(LLMKitError):
@@ -55,11 +58,13 @@ class Patience:
 
     Attributes:
         left: how many seconds.
+        was_late: whether what was awaited last came, or timed out, later than it could have: the event loop was busy.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.left = PATIENCE
+        self.was_late = False
 
     @contextmanager
     def spent(self) -> Iterator[None]:
@@ -69,6 +74,18 @@ class Patience:
             yield
         finally:
             self.left -= self._clock() - began
+
+    @contextmanager
+    def awaited(self) -> Iterator[float]:
+        """Say how long something may be awaited, and count that; not the time in which the event loop did something else."""
+        began, left = self._clock(), self.left
+        try:
+            yield left
+        finally:
+            waited = self._clock() - began
+            self.was_late = waited > left + _LATE
+            if not self.was_late:
+                self.left -= waited
 
 
 class RedisRoom:
@@ -134,7 +151,7 @@ class RedisRoom:
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
         here = self._open()
-        here.check(self._clock(), patience)
+        here.check(self._clock(), patience, _LATE)
         from redis.exceptions import (  # noqa: PLC0415  # optional
             NoScriptError,
             RedisClusterException,
@@ -143,12 +160,19 @@ class RedisRoom:
 
         client = here.loops(self._address).get()
         try:
-            with patience.spent():
-                async with asyncio.timeout(patience.left):
-                    try:
-                        return await client.evalsha(script.sha, len(keys), *keys, *args)
-                    except NoScriptError:
-                        return await client.eval(script.text, len(keys), *keys, *args)
+            for again in (True, False):
+                try:
+                    with patience.awaited() as left:
+                        async with asyncio.timeout(left):
+                            try:
+                                return await client.evalsha(script.sha, len(keys), *keys, *args)
+                            except NoScriptError:
+                                return await client.eval(script.text, len(keys), *keys, *args)
+                except TimeoutError:
+                    # An event loop that was busy for so long has not heard an answer that may have been there. What a script does, it
+                    # does once for each hold.
+                    if not (again and patience.was_late):
+                        raise
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             raise here.failed(error, self._clock()) from error
 
@@ -237,19 +261,20 @@ class _Here:
                 from llmkit.concurrency.loops import PerLoop  # noqa: PLC0415  # asyncio
 
                 new = redis.asyncio.RedisCluster if address.is_cluster else redis.asyncio.Redis
-                options = address.options(Retry(NoBackoff(), 0))
+                # Whoever asks waits no longer than their patience.
+                options = address.options(Retry(NoBackoff(), 0)) | _NO_LIMITS
                 self.of_loops = PerLoop(lambda: new.from_url(address.url, **options))
             return self.of_loops
 
-    def check(self, now: float, patience: Patience) -> None:
-        """See that Redis may be asked.
+    def check(self, now: float, patience: Patience, least: float = _ANSWER) -> None:
+        """See that Redis may be asked, if that takes no longer than the least that has to be left, in seconds.
 
         Raises:
             RedisUnavailable: it has failed a moment ago, or all time is spent.
         """
         if now < self._rests_until:
             raise RedisUnavailable(f"Redis failed a moment ago ({self._error})")
-        if patience.left < _ANSWER:
+        if patience.left < least:
             raise RedisUnavailable("Redis is too slow")
 
     def failed(self, error: BaseException, now: float) -> RedisUnavailable:

@@ -294,7 +294,7 @@ def correct(place: Place) -> None:
             for key in client.scan_iter(match="*:account:*:holds"):
                 account = key.removesuffix(":holds")
                 let_lapse(client, account, key)
-                name, start = budgets.words.place(account)
+                name, start, _ = budgets.words.place(account)
                 per = name.split(":")[1].partition("=")[0]
                 asked = Claim(key=name, scope="all", per=per, amount=Units(), limits={})
                 assert asked.window(budgets.date).start == start

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from llmkit.budget.base import Place
 from llmkit.budget.reconcile import reconcile
-from llmkit.budget.script import Place
 from llmkit.budget.settler import Charge
 from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.budgets import TableBudgets

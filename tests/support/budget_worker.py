@@ -6,11 +6,11 @@ import asyncio
 import json
 import sys
 
-from llmkit import BudgetExceeded, Kit
+from llmkit import BudgetExceeded, BudgetUnavailable, Kit
 
 
 async def main(settings: str, calls: int) -> None:
-    """Make the calls. Those that a budget has no room for are not counted."""
+    """Make the calls. Those that are refused are not counted: for want of room, or because a busy machine answers too late."""
     kit = Kit(json.loads(settings))
     gate = asyncio.Semaphore(10)
     made = 0
@@ -20,7 +20,7 @@ async def main(settings: str, calls: int) -> None:
         async with gate:
             try:
                 await kit.async_client.complete("Say hi", user=number % 5, max_tokens=50)
-            except BudgetExceeded:
+            except (BudgetExceeded, BudgetUnavailable):
                 return
             made += 1
 
