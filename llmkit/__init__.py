@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llmkit._sync.client import Client
     from llmkit._sync.stream import Stream, StreamManager
     from llmkit.budget.manager import BudgetManager
+    from llmkit.budget.warnings import BudgetWarning
     from llmkit.call import Call, Caller
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.config import Config
@@ -69,6 +70,7 @@ _HOMES = {
     "BudgetExceeded": "llmkit.errors",
     "BudgetManager": "llmkit.budget.manager",
     "BudgetUnavailable": "llmkit.errors",
+    "BudgetWarning": "llmkit.budget.warnings",
     "Call": "llmkit.call",
     "CallNext": "llmkit.middleware",
     "Caller": "llmkit.call",
@@ -126,6 +128,7 @@ __all__ = [
     "BudgetExceeded",
     "BudgetManager",
     "BudgetUnavailable",
+    "BudgetWarning",
     "Call",
     "CallNext",
     "Caller",

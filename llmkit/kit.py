@@ -34,6 +34,9 @@ class Kit:
         ledger: a ledger to use instead of the one in the settings. The kit closes it.
         http_client, async_http_client: httpx or httpx2 clients to use. You close them yourself. Their cookies are not sent.
         from_async: runs a function of the app's, such as the limit of a budget, for async code; by default in any thread.
+        on_budget_warning: called with a `BudgetWarning` when a budget with `warn_at` is nearly used, in a thread of llmkit's; beside the
+            setting of this name.
+        within: makes what such functions of the app's run within, such as its context.
         clock, now, chance, new_id: where time, the date, random numbers and ids come from. Replace them in tests.
 
     Raises:

@@ -8,6 +8,7 @@ import random
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from llmkit.budget.warnings import BudgetWarning
     from llmkit.call import Call
     from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
@@ -89,6 +91,8 @@ class RuntimeOptions(TypedDict, total=False):
     chance: Callable[[], float]
     new_id: Callable[[], str]
     from_async: FromAsync
+    on_budget_warning: Callable[[BudgetWarning], object] | None
+    within: Callable[[], AbstractContextManager[object]]
 
 
 class Runtime:
@@ -108,6 +112,8 @@ class Runtime:
         chance: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
         from_async: FromAsync = in_any_thread,
+        on_budget_warning: Callable[[BudgetWarning], object] | None = None,
+        within: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.config = Config.of(config)
         self.clock = clock
@@ -132,7 +138,9 @@ class Runtime:
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
         )
-        self.budgets = self._budgets()
+        hook = function_at(self.config.on_budget_warning, "on_budget_warning")
+        hooks = [each for each in (hook, on_budget_warning) if each]
+        self.budgets = self._budgets(hooks, within)
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
@@ -208,8 +216,12 @@ class Runtime:
             if owner.pid == os.getpid():
                 attempt.note_open_row()
 
-    def _budgets(self) -> Budgets | None:
-        """Make the budgets, if there are any.
+    def _budgets(
+        self,
+        hooks: Sequence[Callable[[BudgetWarning], object]],
+        within: Callable[[], AbstractContextManager[object]],
+    ) -> Budgets | None:
+        """Make the budgets, if there are any. The hooks are told of those that are nearly used.
 
         Raises:
             ConfigError: nothing keeps them.
@@ -222,6 +234,8 @@ class Runtime:
             prices=self.prices,
             now=self.now,
             from_async=self.from_async,
+            hooks=hooks,
+            within=within,
         )
 
     def flush(self, seconds: float) -> None:

@@ -18,7 +18,8 @@ from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.relay.rules import User
 from llmkit.tracebacks import forgetful
-from llmkit_django.connections import in_request_thread
+from llmkit_django.connections import closing_connections, in_request_thread
+from llmkit_django.signals import tell_receivers
 
 Permission = Callable[[HttpRequest], bool | Awaitable[bool]]
 GetUser = Callable[[HttpRequest], User | Awaitable[User]]
@@ -76,7 +77,11 @@ class Conf:
                 from llmkit_django.ledger import make_ledger  # noqa: PLC0415  # needs the app registry
 
                 self._kit = Kit(
-                    self.config, ledger=make_ledger(self.config), from_async=in_request_thread
+                    self.config,
+                    ledger=make_ledger(self.config),
+                    from_async=in_request_thread,
+                    on_budget_warning=tell_receivers,
+                    within=closing_connections,
                 )
             return self._kit
 

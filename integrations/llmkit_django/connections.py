@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -38,3 +39,13 @@ async def in_request_thread(work: Callable[[], Any]) -> Any:
 async def agive_back() -> None:
     """Do what `give_back` does, in the thread in which the request's connections are."""
     await sync_to_async(give_back)()
+
+
+@contextmanager
+def closing_connections() -> Iterator[None]:
+    """Close what the app's own code has opened within, in a thread of llmkit's: no request ends there."""
+    try:
+        yield
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()

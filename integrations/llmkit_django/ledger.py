@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from asgiref.sync import sync_to_async
 
 from llmkit.budget.allowance import Allowance
+from llmkit.budget.bell import Bell
 from llmkit.config import Config, LedgerConfig
 from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.base import AfterSweep, Ledger, Reader
@@ -54,11 +55,12 @@ class DjangoLedger:
     """
 
     def __init__(self, settings: LedgerConfig) -> None:
-        worker = WorkerName()
+        worker, bell = WorkerName(), Bell()
         self._on_host = settings.connection == "host"
-        self._own = _own(settings, worker)
-        self._host = HostLedger(DjangoStore(worker, own=False), from_async=_from_async)
-        self.budgets = TableBudgets(DjangoStore(worker, own=False), from_async=in_request_thread)
+        self._own = _own(settings, worker, bell)
+        self._host = HostLedger(DjangoStore(worker, own=False, bell=bell), from_async=_from_async)
+        store = DjangoStore(worker, own=False)
+        self.budgets = TableBudgets(store, from_async=in_request_thread, bell=bell)
         # Open rows in transactions of tests: whose thread a destructor runs in, nobody knows.
         self._in_tests: set[tuple[str, int]] = set()
 
@@ -194,12 +196,12 @@ def _in_transaction() -> BudgetUnavailable:
     )
 
 
-def _own(settings: LedgerConfig, worker: Callable[[], str]) -> OutboxLedger:
+def _own(settings: LedgerConfig, worker: Callable[[], str], bell: Bell) -> OutboxLedger:
     """Make the ledger over connections of its threads."""
     connection = ledger_connection()
     return with_outbox(
-        DjangoStore(worker, own=True),
-        DjangoStore(worker, own=True),
+        DjangoStore(worker, own=True, bell=bell),
+        DjangoStore(worker, own=True, bell=bell),
         None,  # over the host's connections
         settings,
         database=identity(connection),

@@ -20,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import atomic
 from django.utils import timezone
 
+from llmkit.budget.bell import Bell
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.accounts import Accounts, has_holds, once, write_rows
 from llmkit.ledger.columns import HOSTS
@@ -66,13 +67,14 @@ class DjangoStore(Upkeep):
         own: bool,
         alive_every: float = ALIVE_EVERY,
         clock: Callable[[], float] = time.monotonic,
+        bell: Bell | None = None,
     ) -> None:
         self._worker = worker if own else lambda: f"{HOSTS}{worker()}"
         self._own = own
         self._alive_every = alive_every
         self._clock = clock
         self._noted: dict[str, float] = {}
-        self._accounts = Accounts()
+        self._accounts = Accounts(bell=bell)
 
     def write(self, openings: Sequence[Opening], closings: Sequence[Closing]) -> Refusals:
         """Write rows in one transaction; see `Store.write`."""
@@ -175,7 +177,7 @@ class DjangoStore(Upkeep):
         locks: bool,
     ) -> T:
         alone = _locked(connection, of_all=not self._own) if locks else nullcontext()
-        with alone, atomic(using=connection.alias):
+        with self._accounts.telling(), alone, atomic(using=connection.alias):
             if self._own and connection.vendor == "postgresql":
                 with connection.cursor() as cursor:
                     cursor.execute(_POSTGRES_LIMITS)

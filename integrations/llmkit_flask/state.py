@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
 from llmkit import ledger
+from llmkit.budget.bell import Bell
 from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
@@ -25,8 +27,10 @@ from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
 from llmkit.zones import zone_of
 from llmkit_flask.cli import llmkit_commands
+from llmkit_flask.signals import budget_warning
 
 if TYPE_CHECKING:
+    from llmkit.budget.warnings import BudgetWarning
     from llmkit.ledger.outbox.ledger import OutboxLedger
 
 KEY = "llmkit"
@@ -54,7 +58,13 @@ class State:
         with self._lock:
             if self._kit is None:
                 config = self._settings()
-                self._kit = Kit(config, ledger=_host_ledger(config))
+                app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented
+                self._kit = Kit(
+                    config,
+                    ledger=_host_ledger(config),
+                    on_budget_warning=partial(_tell_receivers, app),
+                    within=app.app_context,
+                )
             return self._kit
 
     def books(self) -> Books:
@@ -119,8 +129,13 @@ def _host_ledger(config: Config) -> Ledger | None:
 
     if settings.connection == "own" and not is_in_memory(host.engine.url):
         return None
-    store = EngineStore(host.engine, worker=WorkerName())
-    return HostLedger(store, from_async=_in_thread, budgets=TableBudgets(store))
+    bell = Bell()
+    store = EngineStore(host.engine, worker=WorkerName(), bell=bell)
+    return HostLedger(store, from_async=_in_thread, budgets=TableBudgets(store, bell=bell))
+
+
+def _tell_receivers(app: Flask, warning: BudgetWarning) -> None:
+    budget_warning.send(app, warning=warning)
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

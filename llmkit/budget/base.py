@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from llmkit.budget.allowance import Allowance
+from llmkit.budget.bell import Bell
 from llmkit.policy.budgets.accounts import Account, Balance, Entry
 from llmkit.policy.budgets.amounts import Units, Used
 from llmkit.policy.budgets.decide import Claim, Shortage
@@ -83,6 +84,10 @@ class Source(Protocol):
 
 class BudgetStore(Protocol):
     """Keeps budgets. Threads may share one; a store of several processes decides for all of them together."""
+
+    @property
+    def bell(self) -> Bell:
+        """What is told of limits that come near: by this store or, where budgets are kept for good, by the ledger's."""
 
     def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Hold amounts in all accounts, or in none if one of them has no room; return why. A hold that is there already changes nothing.

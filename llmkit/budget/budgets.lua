@@ -46,8 +46,8 @@ end
 
 local function read(said)
   -- What became of a hold in an account.
-  local state, second, u, t, r = string.match(said, "^(%a) (%d+) (%d+) (%d+) (%d+)")
-  return state, second, {u, t, r}
+  local state, second, u, t, r, marks = string.match(said, "^(%a) (%d+) (%d+) (%d+) (%d+) ?(%S*)")
+  return state, second, {u, t, r}, marks
 end
 
 local function place_of(hold, account)
@@ -123,7 +123,8 @@ local function hold()
   -- KEYS: the hold, then two for each account.
   -- 2: id, 3: what all keys begin with, 4: after how many seconds it lapses, 5: for how many more it is remembered,
   -- 6: whether an account that is not there has to be filled first, 7: whether it is held where there is no room, too, 8: how many accounts;
-  -- of each ten: start and end of its window, whether it slides, three amounts, three limits ("" is none), how long it is kept.
+  -- of each eleven: start and end of its window, whether it slides, three amounts, three limits ("" is none), how long it is kept, and the
+  -- marks at which somebody is to be told, "<unit>:<amount>:<limit>" with commas in between.
   local id, prefix, lapse, known, fills, forced, count =
     ARGV[2], ARGV[3], number(ARGV[4]), ARGV[5], ARGV[6] == "1", ARGV[7] ~= "", number(ARGV[8])
   local missing = {}
@@ -131,7 +132,7 @@ local function hold()
     return {"held", time[1], time[2]}
   end
   for at = 1, count do
-    local base = 8 + (at - 1) * 10
+    local base = 8 + (at - 1) * 11
     local start, ends, slides = ARGV[base + 1], ARGV[base + 2], ARGV[base + 3] == "1"
     if not forced and not slides and (now < tonumber(start) or (ends ~= "" and now >= tonumber(ends))) then
       return {"clock", time[1], time[2]}
@@ -144,7 +145,7 @@ local function hold()
     return {"fill", time[1], time[2], missing}
   end
   for at = 1, count do
-    local base = 8 + (at - 1) * 10
+    local base = 8 + (at - 1) * 11
     local account, slides = KEYS[2 * at], ARGV[base + 3] == "1"
     clean(account, KEYS[2 * at + 1], prefix)
     local sums, seconds = balance(account, slides)
@@ -159,11 +160,11 @@ local function hold()
     end
   end
   for at = 1, count do
-    local base = 8 + (at - 1) * 10
+    local base = 8 + (at - 1) * 11
     local account, holds, slides = KEYS[2 * at], KEYS[2 * at + 1], ARGV[base + 3] == "1"
     local second = slides and (forced and ARGV[7] or time[1]) or "0"
     local amounts = {ARGV[base + 4], ARGV[base + 5], ARGV[base + 6]}
-    redis.call("RPUSH", KEYS[1], account, holds, table.concat({"h", second, amounts[1], amounts[2], amounts[3]}, " "))
+    redis.call("RPUSH", KEYS[1], account, holds, table.concat({"h", second, amounts[1], amounts[2], amounts[3], ARGV[base + 11]}, " "))
     add(account, second, "h", amounts, "")
     redis.call("HSETNX", account, "clean", now + 30)
     redis.call("HSET", holds, id, table.concat({second, amounts[1], amounts[2], amounts[3], now + lapse}, " "))
@@ -194,25 +195,38 @@ local function charge(account, holds, id, state, second, before, asked)
   return table.concat({"s", second, used[1], used[2], used[3]}, " ")
 end
 
+local function reached(account, slides, marks, found)
+  -- Of each unit it is told once in a window that so much is used; where that slides, once in so many seconds.
+  for unit, at, limit in string.gmatch(marks, "(%d):(%d+):(%d+)") do
+    local sums = balance(account, slides)
+    local used, told = sums[tonumber(unit) + 1], number(redis.call("HGET", account, "told" .. unit))
+    if tonumber(used) >= tonumber(at) and (told == 0 or (slides and now - told >= WINDOW)) then
+      redis.call("HSET", account, "told" .. unit, time[1])
+      table.insert(found, {account, unit, at, limit, used})
+    end
+  end
+end
+
 local function settle()
   -- KEYS: the hold.
   -- 2: id, 3 to 5: what was used ("" is what was held), 6: for how many seconds it may be corrected.
-  local id = ARGV[2]
+  local id, found = ARGV[2], {}
   local said = redis.call("LRANGE", KEYS[1], 0, -1)
   for at = 1, #said, 3 do
     local account, holds = said[at], said[at + 1]
-    local state, second, before = read(said[at + 2])
+    local state, second, before, marks = read(said[at + 2])
     -- Of what is held no more, though nobody has settled it, Redis has lost a part: that it was charged is known elsewhere.
     local is_there = state ~= "h" or redis.call("HEXISTS", holds, id) == 1
     if is_there and redis.call("EXISTS", account) == 1 then
       local became = charge(account, holds, id, state, second, before, {ARGV[3], ARGV[4], ARGV[5]})
-      redis.call("LSET", KEYS[1], at + 1, became)
+      redis.call("LSET", KEYS[1], at + 1, became .. " " .. marks)
+      reached(account, second ~= "0", marks, found)
     end
   end
   if #said > 0 then
     redis.call("EXPIRE", KEYS[1], math.max(number(ARGV[6]), 2 * LATELY))
   end
-  return {"settled"}
+  return {"settled", found}
 end
 
 local function fill()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.budget.allowance import Allowance
+from llmkit.budget.bell import Bell
 from llmkit.budget.bounds import OfRequest
 from llmkit.budget.rules import Rules
+from llmkit.budget.warnings import Warner
 from llmkit.errors import BudgetUnavailable, ConfigError
 
 if TYPE_CHECKING:
@@ -41,11 +44,14 @@ class Budgets:
         prices: by which calls are billed.
         now: the date, with a time zone.
         from_async: runs a function of the app's for async code.
+        hooks: are called with a `BudgetWarning` when a limit comes near.
+        within: what the app's own code runs within, in a thread of llmkit's.
 
     Attributes:
         store: where they are decided.
         redis: the same, if that is not in the ledger's database; None if it is.
         settler: charges in Redis what was used.
+        warner: calls the hooks; None if nobody wants to be told.
         allowance: what calls may use while their store does not answer; None if they are refused.
 
     Raises:
@@ -60,6 +66,8 @@ class Budgets:
         prices: Prices,
         now: Callable[[], datetime],
         from_async: FromAsync,
+        hooks: Sequence[Callable[[Any], object]] = (),
+        within: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._rules = Rules(
             config.budgets, time_zone=config.time_zone, by_tenant=config.partition == "tenant"
@@ -84,6 +92,11 @@ class Budgets:
                 hint='Set ledger.database, e.g. {"ledger": {"database": "sqlite:///llm.db"}}, or redis.',
             )
         self.store = store
+        self.warner: Warner | None = None
+        if self._rules.warn and hooks:
+            self.warner = Warner(self._rules.warning, hooks, within=within)
+            bell = kept.bell if kept is not None else self.redis.bell if self.redis else Bell()
+            self.warner.listen_to(bell)
         self.allowance = Allowance.of(config)
         if self.allowance is not None and ledger is not None:
             ledger.allow(self.allowance)
@@ -117,14 +130,18 @@ class Budgets:
             _reconcile(self.redis, kept, time.sleep)
 
     def flush(self, seconds: float) -> None:
-        """Wait until what was used is charged, for so long at most."""
+        """Wait until what was used is charged, and whoever wants to know it is told, for so long at most each."""
         if self.settler is not None:
             self.settler.flush(seconds)
+        if self.warner is not None:
+            self.warner.flush(seconds)
 
     def close(self) -> None:
         """Charge what was used, and close the connections of threads."""
         if self.settler is not None:
             self.settler.close(_SETTLED_WITHIN)
+        if self.warner is not None:
+            self.warner.close(_SETTLED_WITHIN)
         if self.redis is not None:
             self.redis.close()
 

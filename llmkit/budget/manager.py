@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from llmkit.budget.bounds import Fixed
 from llmkit.budget.memory import MemoryBudgets
 from llmkit.budget.rules import Rules
+from llmkit.budget.warnings import BudgetWarning, Warner
 from llmkit.call import Caller, UserId, caller_of
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.config.budgets import Budget
 from llmkit.errors import ConfigError
-from llmkit.policy.budgets.amounts import Amount, Unit, Units, dollars
+from llmkit.policy.budgets.amounts import Amount, Unit, Units, said
 from llmkit.policy.budgets.decide import Claim
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class BudgetManager:
         time_zone: the name of the time zone in which days and months begin; by default UTC.
         by_tenant: whether each tenant's are in a part of the store of their own.
         now: the date, with a time zone, for what is kept in memory.
+        on_budget_warning: called with a `BudgetWarning` when a budget with `warn_at` is nearly used, once in its period, in a thread of
+            its own.
         new_id: makes the id of a hold.
         from_async: runs a limit's function for async code; by default in any thread.
 
@@ -89,6 +92,7 @@ class BudgetManager:
         time_zone: str | None = None,
         by_tenant: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_budget_warning: Callable[[BudgetWarning], object] | None = None,
         new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
         from_async: FromAsync = in_any_thread,
     ) -> None:
@@ -98,6 +102,9 @@ class BudgetManager:
         except ValueError as error:
             raise ConfigError(f"time_zone: {error}") from None
         self._store = MemoryBudgets(now=now) if store is None else store
+        if on_budget_warning is not None and self._rules.warn:
+            self._warner = Warner(self._rules.warning, [on_budget_warning])
+            self._warner.listen_to(self._store.bell)
         self._now = now
         self._new_id = new_id
         self._from_async = from_async
@@ -224,15 +231,11 @@ def _left(claims: Sequence[Claim], balances: Sequence[Balance], now: datetime) -
             per=claim.per,
             models=claim.models,
             unit=unit,
-            limit=_said(limit, unit),
-            used=_said(balance.used.get(unit), unit),
-            held=_said(balance.held.get(unit), unit),
+            limit=said(limit, unit),
+            used=said(balance.used.get(unit), unit),
+            held=said(balance.held.get(unit), unit),
             resets=claim.window(now).ends,
         )
         for claim, balance in zip(claims, balances, strict=True)
         for unit, limit in claim.limits.items()
     ]
-
-
-def _said(amount: int, unit: Unit) -> Decimal | int:
-    return dollars(amount) if unit == "usd" else amount

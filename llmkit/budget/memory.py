@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from llmkit.policy.budgets.accounts import Account, Balance, Entry
+from llmkit.budget.bell import Bell
+from llmkit.policy.budgets.accounts import Account, Balance, Crossing, Entry
 from llmkit.policy.budgets.amounts import UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, decide
 
@@ -30,6 +31,7 @@ class MemoryBudgets:
     Args:
         lapse: after how many seconds a hold that nobody has settled is let go.
         now: the date, with a time zone.
+        bell: is told of limits that come near.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class MemoryBudgets:
         *,
         lapse: float = 900.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        bell: Bell | None = None,
     ) -> None:
         self._lapse = lapse
         self._now = now
+        self.bell = bell or Bell()
         self._lock = threading.RLock()  # a destructor may come within
         self._accounts: dict[tuple[str, int], Account] = {}
         self._holds: dict[str, _Hold] = {}
@@ -73,12 +77,17 @@ class MemoryBudgets:
             hold = self._holds.get(hold_id)
             if hold is None:
                 return
+            crossings: list[Crossing] = []
             for entry in hold.entries:
                 account = self._accounts.get((entry.key, entry.start))
                 if account is not None:
                     before = None if hold.used is None else hold.used.or_held(entry.held)
                     account.charge(entry, used.or_held(entry.held), before=before)
+                    if self.bell.is_heard:
+                        crossings += account.crossings(entry, self._now())
             hold.used = used
+            if crossings:
+                self.bell.ring(crossings)
 
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have now; see `BudgetStore`."""

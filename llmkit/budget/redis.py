@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from llmkit.budget.base import Source
+from llmkit.budget.bell import Bell
 from llmkit.budget.script import Ask, Words, balance, date, place_of, script
 from llmkit.budget.settler import Charge
 from llmkit.errors import BudgetUnavailable
@@ -48,6 +49,9 @@ class RedisBudgets:
         is_parted: whether claims say which part of a cluster has them.
         now: the date, until Redis has said its own.
         clock: gives the time in seconds.
+
+    Attributes:
+        bell: is told of limits that come near, where Redis has all there is; else the store for good tells of them.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class RedisBudgets:
         self.words = Words(namespace, lapse=lapse, fills=source is not None)
         self._now = now
         self._clock = clock
+        self.bell = Bell()
         self._ahead = timedelta()
         self._noted: dict[str, float] = {}
 
@@ -229,9 +234,13 @@ class RedisBudgets:
     def _charge(self, charge: Charge) -> Steps[None]:
         if charge.unasked:
             yield from self._grant(charge.hold_id, charge.unasked, granted_at=charge.granted_at)
-        yield self.words.settle(
+        _, found = yield self.words.settle(
             charge.hold_id, charge.used, final=charge.final, partition=charge.partition
         )
+        if found:
+            self.bell.ring(
+                [self.words.crossing(*each, partition=charge.partition) for each in found]
+            )
 
     def _grant(
         self, hold_id: str, claims: Sequence[Claim], *, granted_at: datetime | None = None

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from hashlib import blake2s
+from math import ceil
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
+from llmkit.budget.warnings import BudgetWarning
 from llmkit.config.budgets import TAG, Budget, limit
 from llmkit.config.functions import function_at
 from llmkit.errors import ConfigError
-from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars
+from llmkit.policy.budgets.accounts import Crossing, Mark
+from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
 from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.windows import window_at
 from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from decimal import Decimal
 
     from llmkit.budget.bounds import Bounds
     from llmkit.call import Caller
@@ -115,6 +120,32 @@ class Rules:
         """Whether there are any."""
         return bool(self._rules)
 
+    @property
+    def warn(self) -> bool:
+        """Whether somebody wants to be told when one is nearly used."""
+        return any(rule.budget.warn_at is not None for rule in self._rules)
+
+    def warning(self, crossing: Crossing) -> BudgetWarning:
+        """Say of which budget, and of whose, so much is used."""
+        key, unit = crossing.key, crossing.mark.unit
+        found = [rule for rule in self._rules if key.startswith(_quoted(rule.prefix))]
+        budget = max(found, key=lambda rule: len(rule.prefix)).budget
+        account = key.removeprefix(_quoted(max((rule.prefix for rule in found), key=len)))
+        *tenant, name = account.split("/") if budget.scope == "user" else [account]
+        is_known = len(key) < _LONGEST
+        began = datetime.fromtimestamp(crossing.start, UTC)
+        return BudgetWarning(
+            scope=budget.scope,
+            per=budget.per,
+            models=budget.models,
+            unit=unit,
+            used=said(crossing.used, unit),
+            limit=said(crossing.mark.limit, unit),
+            name=unquote(name) if is_known else None,
+            tenant=unquote(tenant[0]) if tenant and is_known else None,
+            resets=window_at(budget.per, began, zone_of(self._zone)).ends,
+        )
+
     def claims(
         self,
         caller: Caller,
@@ -165,12 +196,16 @@ class _Asked:
         self._budget = budget
         self._limits: dict[Unit, int] = {}
         self._holds_bound = False
+        self._marks: dict[Unit, Mark] = {}
 
     def add(self, budget: Budget, limits: Mapping[Unit, int]) -> None:
         """Take note of one more budget."""
         self._holds_bound = self._holds_bound or budget.hold == "bound"
         for unit, number in limits.items():
             self._limits[unit] = min(number, self._limits.get(unit, number))
+            if budget.warn_at is not None and number:
+                mark = Mark(unit, ceil(number * Decimal(str(budget.warn_at))), number)
+                self._marks[unit] = min(mark, self._marks.get(unit, mark))
 
     def claim(self, key: str, bounds: Bounds, requests: int, *, zone: str, partition: str) -> Claim:
         """Make the claim."""
@@ -188,6 +223,7 @@ class _Asked:
             zone=zone,
             models=self._budget.models,
             partition=partition,
+            marks=tuple(self._marks.values()),
         )
 
 
@@ -223,11 +259,15 @@ def _part(text: str) -> str:
 
 
 def _key(prefix: str, account: str) -> str:
-    key = f"{quote(prefix, safe=':=[]_-.')}{account}"
+    key = f"{_quoted(prefix)}{account}"
     if len(key) <= _LONGEST:
         return key
     mark = blake2s(key.encode(), digest_size=16).hexdigest()
     return f"{key[: _LONGEST - len(mark) - 1]}~{mark}"
+
+
+def _quoted(prefix: str) -> str:
+    return quote(prefix, safe=":=[]_-.")
 
 
 def _whole(unit: Unit, number: Decimal | int) -> int:

@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from llmkit.budget.base import Place, State
-from llmkit.policy.budgets.accounts import Balance, Entry
-from llmkit.policy.budgets.amounts import Units, Used
+from llmkit.policy.budgets.accounts import Balance, Crossing, Entry, Mark
+from llmkit.policy.budgets.amounts import UNITS, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import Window
 from llmkit.redis.room import Script
@@ -85,9 +85,10 @@ class Words:
             self._fills,
         ]
         args = [*head, forced, str(len(claims))]
+        is_told = self._fills == "0"  # else whoever fills it tells
         for claim, window in zip(claims, windows, strict=True):
             keys += self.account(place_of(claim, window))
-            args += _claim(claim, window, now)
+            args += (*_claim(claim, window, now), _marks(claim) if is_told else "")
         return Ask(keys, args)
 
     def settle(self, hold_id: str, used: Used, *, final: bool, partition: str) -> Ask:
@@ -117,6 +118,14 @@ class Words:
                     fields += (f"{at}{kind}{unit}", str(amount))
         args += (str(len(fields) // 2), *fields, *self._held(state.holds, now))
         return Ask(self.account(place), args)
+
+    def crossing(
+        self, account: str, unit: str, at: str, limit: str, used: str, *, partition: str
+    ) -> Crossing:
+        """Read which mark an account has reached."""
+        place = self.place(account, partition)
+        mark = Mark(UNITS[int(unit)], int(at), int(limit))
+        return Crossing(place.key, place.start, mark, int(used))
 
     def balances(self, claims: Sequence[Claim], windows: Sequence[Window]) -> Ask:
         """Ask what accounts have."""
@@ -231,6 +240,10 @@ def _claim(claim: Claim, window: Window, now: datetime) -> list[str]:
         *("" if limit is None else str(limit) for limit in limits),
         _kept(window, now, slides=claim.slides),
     ]
+
+
+def _marks(claim: Claim) -> str:
+    return ",".join(f"{UNITS.index(mark.unit)}:{mark.at}:{mark.limit}" for mark in claim.marks)
 
 
 def _kept(window: Window, now: datetime, *, slides: bool) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -18,6 +19,7 @@ from pydantic import (
 
 from llmkit.config.budgets import AllowanceConfig, Budget
 from llmkit.config.errors import NOT_BUILT, explain
+from llmkit.config.functions import function
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
 from llmkit.config.values import (
@@ -161,6 +163,7 @@ class Config(Section):
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
     cache: Annotated[None, NOT_BUILT] = None
     budgets: tuple[Budget, ...] = ()
+    on_budget_warning: Annotated[Any, AfterValidator(function)] = None
     on_store_error: AllowanceConfig | Literal["closed"] = "closed"
     prices: dict[ModelId, AnyPrice] = Field(default_factory=dict)
     time_zone: TimeZone | None = None

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from llmkit.config.errors import NOT_BUILT, explain
+from llmkit.config.errors import explain
 from llmkit.config.functions import function
 from llmkit.config.sections import Section
 from llmkit.errors import ConfigError
@@ -86,6 +86,7 @@ class Budget(Section):
         models: the aliases or `provider:model` ids of the calls that it counts; by default all.
         hold: what is set aside for a call until its cost is known: the most that it can be ("bound"), or what is likely ("estimate"), so
             that more calls fit in at the same time, and the limit may be passed by the difference.
+        warn_at: the part of a limit, such as 0.8, at which `on_budget_warning` is called, once in a period.
 
     Raises:
         ConfigError: it is not as it should be.
@@ -97,7 +98,7 @@ class Budget(Section):
     tokens: Annotated[Any, _limit("tokens")] = None
     requests: Annotated[Any, _limit("requests")] = None
     models: tuple[str, ...] = ()
-    warn_at: Annotated[None, NOT_BUILT] = None
+    warn_at: Annotated[float, Field(gt=0, le=1)] | None = None
     hold: Literal["bound", "estimate"] = "bound"
 
     def __init__(self, **values: Any) -> None:

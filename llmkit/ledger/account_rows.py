@@ -13,7 +13,7 @@ from llmkit.budget.base import Place
 from llmkit.ledger.columns import BUDGET_COLUMNS, BUDGET_TABLE, HOLD_COLUMNS, HOLD_TABLE, TABLE
 from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.used import used_of_row
-from llmkit.policy.budgets.accounts import Account, Entry
+from llmkit.policy.budgets.accounts import Account, Entry, Mark
 from llmkit.policy.budgets.amounts import NOTHING, UNUSED, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import SECONDS
@@ -28,7 +28,7 @@ _AT_ONCE = 80
 # How long the hold of a row that was lost is kept, whose end may come after all; and a window that is over. In seconds.
 _CORRECTED = 24 * 3600
 _LOOKED_BACK = 35 * 24 * 3600
-_ACCOUNT = tuple(column.name for column in BUDGET_COLUMNS if column.name != "warned")
+_ACCOUNT = tuple(column.name for column in BUDGET_COLUMNS)
 _COUNTED = _ACCOUNT[4:]
 _HOLD = tuple(column.name for column in HOLD_COLUMNS)
 
@@ -179,8 +179,10 @@ def read_accounts(
             f"SELECT key, ends, {', '.join(_COUNTED)} FROM {BUDGET_TABLE} WHERE key IN ({_marks(part)})"  # noqa: S608
             f" ORDER BY key{_locking(dialect) if lock else ''}"
         )
-        for key, ends, *counted, seconds in ask(Query(sql, tuple(window.key for window in part))):
-            found[key] = _read_account(ends, counted, seconds)
+        for key, ends, *counted, seconds, told in ask(
+            Query(sql, tuple(window.key for window in part))
+        ):
+            found[key] = _read_account(ends, counted, seconds, told)
     return found
 
 
@@ -294,7 +296,8 @@ def _row(window: Window, account: Account) -> tuple[Any, ...]:
     ends = window.ends if account.ends is None else int(account.ends.timestamp())
     if not account.slides:
         used, held = account.used.get(0, NOTHING), account.held.get(0, NOTHING)
-        return (window.key, window.name, window.starts, ends, *_three(used), *_three(held), None)
+        row = window.key, window.name, window.starts, ends
+        return (*row, *_three(used), *_three(held), None, account.told or None)
     by_second = {
         second: (account.used.get(second, NOTHING), account.held.get(second, NOTHING))
         for second in sorted({*account.used, *account.held})
@@ -304,15 +307,18 @@ def _row(window: Window, account: Account) -> tuple[Any, ...]:
         [second, *_three(used), *_three(held)] for second, (used, held) in by_second.items()
     ]
     totals = [sum(row[place] for row in counters) for place in range(1, 7)]
-    return (window.key, window.name, window.starts, ends, *totals, _json(counters))
+    row = window.key, window.name, window.starts, ends
+    return (*row, *totals, _json(counters), account.told or None)
 
 
-def _read_account(ends: int | None, counted: Sequence[int], seconds: str | None) -> Account:
+def _read_account(
+    ends: int | None, counted: Sequence[int], seconds: str | None, told: int | None
+) -> Account:
     if seconds is None:
         until = None if ends is None else datetime.fromtimestamp(ends, UTC)
         used, held = _units(counted[:3]), _units(counted[3:])
-        return Account(until, slides=False, used={0: used}, held={0: held})
-    found = Account(None, slides=True)
+        return Account(until, slides=False, used={0: used}, held={0: held}, told=told or 0)
+    found = Account(None, slides=True, told=told or 0)
     for second, *counters in msgspec.json.decode(seconds):
         found.used[second], found.held[second] = _units(counters[:3]), _units(counters[3:])
     return found
@@ -328,13 +334,23 @@ def _units(three: Sequence[int]) -> Units:
 
 
 def _entries(entries: Sequence[Entry]) -> str:
-    return _json([[each.key, each.start, each.second, *_three(each.held)] for each in entries])
+    said = []
+    for each in entries:
+        marks = [each.marks] if each.marks else []
+        said.append([each.key, each.start, each.second, *_three(each.held), *marks])
+    return _json(said)
 
 
 def _read_entries(said: str) -> list[Entry]:
     return [
-        Entry(key, start, second, _units(held))
-        for key, start, second, *held in msgspec.json.decode(said)
+        Entry(
+            key,
+            start,
+            second,
+            _units(rest[:3]),
+            tuple(Mark(*mark) for marks in rest[3:] for mark in marks),
+        )
+        for key, start, second, *rest in msgspec.json.decode(said)
     ]
 
 

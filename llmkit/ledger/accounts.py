@@ -6,12 +6,15 @@ first, then holds, then accounts, each in their order, so that no two wait for o
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from llmkit.budget.base import Audit, Place, State
+from llmkit.budget.bell import Bell
 from llmkit.errors import BudgetExceeded
 from llmkit.ledger import account_rows as rows
 from llmkit.ledger.account_rows import Ask, Hold, Repeated, Settlement, Wanted, Window
@@ -19,7 +22,7 @@ from llmkit.ledger.entry import row_of
 from llmkit.ledger.queries import Dialect
 from llmkit.ledger.row import Closing, Opening, Refusals, unsent
 from llmkit.ledger.used import used_by
-from llmkit.policy.budgets.accounts import Account, Balance, Entry
+from llmkit.policy.budgets.accounts import Account, Balance, Crossing, Entry
 from llmkit.policy.budgets.amounts import NOTHING, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, decide, shortage
 
@@ -35,17 +38,30 @@ class Accounts:
     Args:
         now: the date, for SQLite, which is on the same machine; a server's own clock counts there.
         clock: gives the time in seconds.
+        bell: is told of limits that come near.
     """
 
     def __init__(
         self,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
+        bell: Bell | None = None,
     ) -> None:
         self._now = now
+        self.bell = bell or Bell()
+        self._crossings = threading.local()
         self._time = clock
         self._asked: tuple[float, datetime] | None = None
         self._known: set[str] = set()
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell of what is found within, a transaction of this thread's, if that ends well."""
+        self._crossings.found = []
+        yield
+        found, self._crossings.found = self._crossings.found, []
+        if found:
+            self.bell.ring(found)
 
     def change(
         self,
@@ -89,9 +105,15 @@ class Accounts:
         if any(window.slides for window in windows):
             # The seconds count from when a call can begin, and waiting for the lock may have taken some.
             moment = max(moment, self._clock(ask, dialect))
+        crossings: list[Crossing] = []
         for settlement in settlements:
             if settlement.id in there:
-                books.settle(there[settlement.id], settlement.used)
+                hold = there[settlement.id]
+                books.settle(hold, settlement.used)
+                if self.bell.is_heard:
+                    crossings += books.crossings(hold, moment)
+        if crossings:
+            self._crossings.found += crossings
         found: dict[str, Shortage] = {}
         begun: list[tuple[Wanted, list[Entry]]] = []
         for each, of_claims in asked:
@@ -205,6 +227,11 @@ class _Books:
             before = None if hold.used is None else hold.used.or_held(entry.held)
             self._change(Window.at(entry)).charge(entry, used.or_held(entry.held), before=before)
         hold.used = used
+
+    def crossings(self, hold: Hold, now: datetime) -> Iterator[Crossing]:
+        """Find the marks that accounts have reached by what was charged for a hold."""
+        for entry in hold.entries:
+            yield from self.account(Window.at(entry)).crossings(entry, now)
 
     def room_for(self, places: _Places, now: datetime, *, again: bool) -> Shortage | None:
         """Say why there is no room for what is asked; None if there is.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from llmkit.budget.base import Audit, Place, State
+from llmkit.budget.bell import Bell
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.account_rows import Settlement, Wanted
@@ -32,6 +33,7 @@ class TableBudgets:
         from_async: runs a function in a thread that may use this store.
         lapse: after how many seconds a hold is let go that nobody has settled; the sweep does it.
         now: the date, for SQLite.
+        bell: is told of limits that come near; that of the ledger's stores.
     """
 
     def __init__(
@@ -41,11 +43,12 @@ class TableBudgets:
         from_async: FromAsync = in_any_thread,
         lapse: float = 900.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        bell: Bell | None = None,
     ) -> None:
         self._store = store
         self._from_async = from_async
         self._lapse = lapse
-        self._accounts = Accounts(now)
+        self._accounts = Accounts(now, bell=bell)
         self._locks: dict[int, threading.Lock] = {}  # a fork has its own
 
     def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
@@ -121,7 +124,13 @@ class TableBudgets:
     ) -> dict[str, Shortage]:
         # What is held under an id is held once.
         change = partial(self._accounts.change, again=True)
-        return self._store.change(change, settlements, wanted)
+        with self._accounts.telling():
+            return self._store.change(change, settlements, wanted)
+
+    @property
+    def bell(self) -> Bell:
+        """What is told of limits that come near."""
+        return self._accounts.bell
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from functools import partial
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Dialect
 
+from llmkit.budget.bell import Bell
 from llmkit.ledger.accounts import Accounts, has_holds, once, write_rows
 from llmkit.ledger.database import lock
 from llmkit.ledger.liveness import Liveness
@@ -32,12 +33,13 @@ class RowWriter:
         worker: str,
         clock: Callable[[], float] | None = None,
         alive_every: float = ALIVE_EVERY,
+        bell: Bell | None = None,
     ) -> None:
         self._insert: Statement[Opening] = opening_statement(dialect, worker)
         self._update: Statement[Closing] = closing_statement(dialect)
         self._note: Statement[Progress] = progress_statement(dialect)
         self._liveness = Liveness(worker)
-        self._accounts = Accounts()
+        self._accounts = Accounts(bell=bell)
         self._clock = clock
         self._alive_every = alive_every
         self._noted_at: float | None = None
@@ -83,7 +85,7 @@ class RowWriter:
             refused: Refusals = {}
             notes_at = self._due() if openings else None
             holds = has_holds(openings, closings)
-            with connection.begin():
+            with self._accounts.telling(), connection.begin():
                 if holds and alone:
                     lock(connection)
                 if notes_at is not None:
@@ -132,7 +134,7 @@ class RowWriter:
         Raises:
             SQLAlchemyError: the database is at fault.
         """
-        with connection.begin():
+        with self._accounts.telling(), connection.begin():
             lock(connection)
             lost = self._liveness.sweep(connection, silent=silent, every=every)
             if lost is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
+from llmkit.budget.bell import Bell
 from llmkit.ledger.accounts import has_holds
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.columns import HOSTS
@@ -62,8 +63,9 @@ def open_ledger(database: str, *, worker: str | Callable[[], str]) -> LedgerWrit
     Raises:
         ConfigError: the URL cannot be used.
     """
-    store = SQLStore(database_url(database), worker=worker)
-    budgets = TableBudgets(SQLStore(database_url(database), worker=worker))
+    bell = Bell()
+    store = SQLStore(database_url(database), worker=worker, bell=bell)
+    budgets = TableBudgets(SQLStore(database_url(database), worker=worker), bell=bell)
     return LedgerWriter(store, reader=store, budgets=budgets)
 
 
@@ -82,11 +84,11 @@ def open_with_outbox(settings: LedgerConfig, *, worker: Callable[[], str]) -> Ou
     Raises:
         ConfigError: the URL of the database cannot be used.
     """
-    url = database_url(settings.database or "")
+    url, bell = database_url(settings.database or ""), Bell()
     return with_outbox(
-        SQLStore(url, worker=worker),
-        SQLStore(url, worker=worker),
-        TableBudgets(SQLStore(url, worker=worker)),
+        SQLStore(url, worker=worker, bell=bell),
+        SQLStore(url, worker=worker, bell=bell),
+        TableBudgets(SQLStore(url, worker=worker), bell=bell),
         settings,
         database=f"{shown(url)} {url.query.get('host', '')}",
         file=file_of(url),
@@ -105,6 +107,7 @@ class SQLStore(TableReader, Upkeep):
         worker: the name of this process, or what gives it; asked for each connection.
         alive_every: after how many seconds an opening notes again that this process lives.
         clock: gives the time in seconds.
+        bell: is told of limits of budgets that come near.
     """
 
     def __init__(
@@ -114,12 +117,14 @@ class SQLStore(TableReader, Upkeep):
         worker: str | Callable[[], str],
         alive_every: float = ALIVE_EVERY,
         clock: Callable[[], float] = time.monotonic,
+        bell: Bell | None = None,
     ) -> None:
         super().__init__(url, partial(connect_to_read, url))
         self.engine = new_engine(url)
         self._worker = worker
         self._alive_every = alive_every
         self._clock = clock
+        self._bell = bell
         self._connection: Connection | None = None
         self._pid = 0
         self._rows: RowWriter
@@ -199,7 +204,9 @@ class SQLStore(TableReader, Upkeep):
                 connection.close()
             raise unavailable(error, self._url) from error
         worker = self._worker if isinstance(self._worker, str) else self._worker()
-        self._rows = RowWriter(connection.dialect, worker, self._clock, self._alive_every)
+        self._rows = RowWriter(
+            connection.dialect, worker, self._clock, self._alive_every, self._bell
+        )
         self._connection = connection
         return connection
 
@@ -213,18 +220,22 @@ class EngineStore(TableReader, Upkeep):
     Args:
         engine: the host's, of SQLite or PostgreSQL.
         worker: gives the name of this process.
+        bell: is told of limits of budgets that come near.
 
     Raises:
         ConfigError: the database is of another kind.
     """
 
-    def __init__(self, engine: Engine, *, worker: Callable[[], str]) -> None:
+    def __init__(
+        self, engine: Engine, *, worker: Callable[[], str], bell: Bell | None = None
+    ) -> None:
         # The parameters are a tuple, whatever the host's driver would rather have.
         styles = {"sqlite": "qmark", "postgresql": "format"}
         if engine.dialect.name not in styles:
             raise not_supported(engine.dialect.name)
         super().__init__(engine.url, engine.connect)
         self._engine = engine
+        self._bell = bell
         self._worker = worker
         dialect: Any = type(engine.dialect)
         self._dialect: Dialect = dialect(paramstyle=styles[engine.dialect.name])
@@ -240,7 +251,7 @@ class EngineStore(TableReader, Upkeep):
             with self._engine.connect() as connection:
                 if worker not in self._rows:
                     self._prepare(connection)
-                    self._rows[worker] = RowWriter(self._dialect, worker)
+                    self._rows[worker] = RowWriter(self._dialect, worker, bell=self._bell)
                 with self._one_at_a_time if has_holds(openings, closings) else nullcontext():
                     return self._rows[worker].write(connection, openings, closings, alone=False)
         except exc.SQLAlchemyError as error:

@@ -23,7 +23,7 @@ from django.test import AsyncClient, Client, TestCase
 from django.test.utils import override_script_prefix
 from django.urls import reverse
 
-from llmkit import Caller, ConfigError, Kit
+from llmkit import BudgetWarning, Caller, ConfigError, Kit
 from llmkit.ledger.columns import (
     COLUMNS,
     DECIMAL_DIGITS,
@@ -39,6 +39,7 @@ from llmkit.usage import Usage
 from llmkit_django import conf, get_client, get_kit
 from llmkit_django.admin_list import add_up
 from llmkit_django.models import UsageRecord, Worker
+from llmkit_django.signals import budget_warning
 from llmkit_django.store import DjangoStore
 from llmkit_django.views import LLMKitView
 from support.browser import SAY_HI
@@ -859,3 +860,26 @@ def test_checks_of_the_rest(project: Any, monkeypatch: pytest.MonkeyPatch) -> No
         assert ("llmkit.W007" in said()) is warned
     connection.cursor().execute("ALTER TABLE llmkit_usage RENAME TO gone")
     assert "llmkit.W006" in said(databases=["default"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_budget_that_is_nearly_used_is_a_signal(project: Any, client: Client) -> None:
+    """Its receivers may ask the database, as may the function of the settings; what one of them raises is logged."""
+    told: list[Any] = []
+
+    def hook(warning: BudgetWarning) -> None:
+        told.append((get_user_model().objects.count(), warning.name))
+
+    def receiver(sender: type, warning: BudgetWarning, **_: Any) -> None:
+        told.append((sender, get_user_model().objects.count(), warning.used))
+        raise ValueError
+
+    budget = {"scope": "user", "per": "day", "requests": 2, "warn_at": 0.5}
+    change(project, budgets=[budget], on_budget_warning=hook)
+    budget_warning.connect(receiver)
+    try:
+        assert post(client).status_code == 200
+        get_kit().runtime.flush(30)
+    finally:
+        budget_warning.disconnect(receiver)
+    assert told == [(0, "7"), (BudgetWarning, 0, 1)]

@@ -22,12 +22,20 @@ from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import make_url
 
-from llmkit import Caller, ConfigError
+from llmkit import BudgetWarning, Caller, ConfigError
 from llmkit.ledger.database import database_url
 from llmkit.ledger.sql import SQLStore
 from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour, Emulator
-from llmkit_flask import LLMKit, get_client, get_kit, llmkit_blueprint, state, stream_response
+from llmkit_flask import (
+    LLMKit,
+    budget_warning,
+    get_client,
+    get_kit,
+    llmkit_blueprint,
+    state,
+    stream_response,
+)
 from support.browser import SAY_HI
 from support.kits import settings
 from support.ledger import opening
@@ -554,3 +562,23 @@ def test_a_database_in_memory(emulator: Emulator, ledger: dict[str, Any]) -> Non
         assert list(found) == ["finished", "finished"]
         data.session.remove()
         data.engine.dispose()
+
+
+def test_a_budget_that_is_nearly_used_is_a_signal(emulator: Emulator, tmp_path: Path) -> None:
+    """Its receivers run in the app's context, as does the function of the settings."""
+    told: list[Any] = []
+
+    def hook(warning: BudgetWarning) -> None:
+        told.append((flask.current_app.name, warning.name))
+
+    def receiver(sender: Flask, warning: BudgetWarning) -> None:
+        told.append((flask.current_app.name, sender is app, warning.used))
+
+    budget = {"scope": "user", "per": "day", "requests": 2, "warn_at": 0.5}
+    config = settings(emulator, ledger={"database": database(tmp_path)}, budgets=[budget])
+    app = make_app({**config, "on_budget_warning": hook})
+    with budget_warning.connected_to(receiver, app):
+        app.test_client().post("/llm/complete", json=SAY_HI)
+        with app.app_context():
+            get_kit().runtime.flush(30)
+    assert told == [(app.name, "7"), (app.name, True, 1)]

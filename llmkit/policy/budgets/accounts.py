@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
-from llmkit.policy.budgets.amounts import NOTHING, Units
+from llmkit.policy.budgets.amounts import NOTHING, UNITS, Unit, Units
 from llmkit.policy.budgets.windows import SECONDS
 
 
@@ -24,6 +25,23 @@ class Balance:
     by_second: Mapping[int, Units] = field(default_factory=dict)
 
 
+class Mark(NamedTuple):
+    """An amount at which somebody is to be told: so much of a limit is used. Dollars are billionths."""
+
+    unit: Unit
+    at: int
+    limit: int
+
+
+class Crossing(NamedTuple):
+    """A mark that an account has reached in one of its windows, which began then, in seconds since 1970."""
+
+    key: str
+    start: int
+    mark: Mark
+    used: int
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An amount that is held in an account. What is used instead is charged there, too, wherever the clock is by then.
@@ -31,12 +49,14 @@ class Entry:
     Attributes:
         key, start: which account, and which of its windows.
         second: of a minute that slides, when it was held, in seconds since 1970; 0 elsewhere.
+        marks: when somebody is to be told of what is used there.
     """
 
     key: str
     start: int
     second: int
     held: Units
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(slots=True)
@@ -47,12 +67,14 @@ class Account:
         ends: when nobody asks for it any more, if its seconds do not say so.
         slides: whether it is a minute that slides.
         used, held: by the second in which it was held; where the window does not slide all is in 0.
+        told: of which units somebody was told, one bit for each; where the window slides, when, in seconds since 1970.
     """
 
     ends: datetime | None
     slides: bool
     used: dict[int, Units] = field(default_factory=dict)
     held: dict[int, Units] = field(default_factory=dict)
+    told: int = 0
 
     def hold(self, entry: Entry) -> None:
         """Hold an amount."""
@@ -64,6 +86,20 @@ class Account:
             self.held[entry.second] = self.held.get(entry.second, NOTHING) - entry.held
         more = used - (before or NOTHING)
         self.used[entry.second] = self.used.get(entry.second, NOTHING) + more
+
+    def crossings(self, entry: Entry, now: datetime) -> list[Crossing]:
+        """Take note of the marks that were reached, each once in a window; return those that were not known to be."""
+        if not entry.marks or (self.slides and int(now.timestamp()) - self.told < SECONDS):
+            return []
+        used = self.balance(now).used
+        found = []
+        for mark in entry.marks:
+            bit = 1 << UNITS.index(mark.unit)
+            if used.get(mark.unit) < mark.at or (not self.slides and self.told & bit):
+                continue
+            self.told = int(now.timestamp()) if self.slides else self.told | bit
+            found.append(Crossing(entry.key, entry.start, mark, used.get(mark.unit)))
+        return found
 
     def balance(self, now: datetime) -> Balance:
         """Say what it has; seconds that no longer count are forgotten."""

@@ -51,6 +51,11 @@ class Units:
 NOTHING = Units()
 
 
+def said(amount: int, unit: Unit) -> Decimal | int:
+    """Return an amount as people write it: dollars as dollars."""
+    return dollars(amount) if unit == "usd" else amount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
     """What was used in the end. What is not known is None: there what was held counts."""

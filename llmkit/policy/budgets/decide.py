@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from llmkit.errors import BudgetExceeded
-from llmkit.policy.budgets.accounts import Balance, Entry
-from llmkit.policy.budgets.amounts import UNITS, Unit, Units, dollars
+from llmkit.policy.budgets.accounts import Balance, Entry, Mark
+from llmkit.policy.budgets.amounts import UNITS, Unit, Units, said
 from llmkit.policy.budgets.windows import SECONDS, Per, Window, window_at
 from llmkit.zones import zone_of
 
@@ -26,6 +25,7 @@ class Claim:
         limits: the limits of each unit that has one.
         models: the models whose calls it counts; none is all.
         partition: which part of a cluster has it.
+        marks: when somebody is to be told of what is used.
     """
 
     key: str
@@ -36,6 +36,7 @@ class Claim:
     zone: str = "UTC"
     models: tuple[str, ...] = ()
     partition: str = ""
+    marks: tuple[Mark, ...] = ()
 
     def window(self, now: datetime) -> Window:
         """Return the window that a moment is in."""
@@ -48,7 +49,8 @@ class Claim:
 
     def entry(self, now: datetime, start: int) -> Entry:
         """Make what is held in the window that begins then."""
-        return Entry(self.key, start, int(now.timestamp()) if self.slides else 0, self.amount)
+        second = int(now.timestamp()) if self.slides else 0
+        return Entry(self.key, start, second, self.amount, self.marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +76,13 @@ class Shortage:
     @property
     def error(self) -> BudgetExceeded:
         """The error to raise."""
-
-        def said(amount: int) -> Decimal | int:
-            return dollars(amount) if self.unit == "usd" else amount
-
         return BudgetExceeded(
             scope=self.claim.scope,
             per=self.claim.per,
             unit=self.unit,
-            limit=said(self.limit),
-            used=said(self.used),
-            held=said(self.held),
+            limit=said(self.limit, self.unit),
+            used=said(self.used, self.unit),
+            held=said(self.held, self.unit),
             resets=self.resets,
             retry_after=self.wait,
         )
