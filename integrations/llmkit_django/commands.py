@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
 
 from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.config import Config
 from llmkit.errors import LLMKitError
-from llmkit.ledger.base import Maintained
+from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.commands import Books, Command, Option
 from llmkit.ledger.own import open_own
 from llmkit.ledger.worker import WorkerName
@@ -20,6 +20,9 @@ from llmkit.zones import zone_of
 from llmkit_django.conf import current
 from llmkit_django.ledger import make_ledger
 from llmkit_django.store import DjangoStore
+
+if TYPE_CHECKING:
+    from llmkit.ledger.sql import SQLStore
 
 
 class LedgerCommand(BaseCommand):
@@ -45,8 +48,11 @@ def _books(*, is_terminal: bool) -> Books:
     config = current().config
     if config.ledger is False:
         raise CommandError('This project does not record its calls: LLMKIT["ledger"] is False.')
+    store = _store(config.ledger.database)
     return Books(
-        store=_store(config.ledger.database),
+        store=store,
+        budgets=TableBudgets(store),
+        config=config,
         sweep=lambda silent: _sweep(config, silent),
         prices=Prices(Routes(config).prices()),
         zone=zone_of(config.time_zone),
@@ -54,7 +60,7 @@ def _books(*, is_terminal: bool) -> Books:
     )
 
 
-def _store(database: str | None) -> Maintained:
+def _store(database: str | None) -> DjangoStore | SQLStore:
     if database is None:
         return DjangoStore(WorkerName(), own=False)
     from llmkit.ledger import open_store  # noqa: PLC0415  # needs SQLAlchemy

@@ -17,6 +17,7 @@ from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
+from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.clicked import is_terminal
 from llmkit.ledger.commands import Books
 from llmkit.ledger.host import HostLedger
@@ -75,6 +76,8 @@ class State:
         """
         return Books(
             store=ledger.open_store(self.database),
+            budgets=TableBudgets(ledger.open_store(self.database)),
+            config=self.config,
             sweep=self._sweep,
             prices=Prices(Routes(self.config).prices()),
             zone=zone_of(self.config.time_zone),
@@ -123,7 +126,6 @@ def _host_ledger(config: Config) -> Ledger | None:
     settings = config.ledger
     if host is None or settings is False or settings.database != _database(current_app):
         return None
-    from llmkit.ledger.budgets import TableBudgets  # noqa: PLC0415
     from llmkit.ledger.database import is_in_memory  # noqa: PLC0415  # SQLAlchemy, which is there
     from llmkit.ledger.sql import EngineStore  # noqa: PLC0415
 

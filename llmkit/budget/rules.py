@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2s
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote
 
 from llmkit.budget.warnings import BudgetWarning
@@ -17,7 +19,7 @@ from llmkit.errors import ConfigError
 from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
 from llmkit.policy.budgets.decide import Claim
-from llmkit.policy.budgets.windows import window_at
+from llmkit.policy.budgets.windows import Per, window_at
 from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 # How long the name of an account may be, in characters; a database's column has to hold it, with the window's beginning.
 _LONGEST = 200
+_NAME = re.compile(r"(.+?):(minute|hour|day|month|ever)(?:\[\w+\])?=(.*)", re.DOTALL)
 
 
 class _Rule:
@@ -50,6 +53,13 @@ class _Rule:
             self._limits[unit] = (
                 _whole(unit, value) if is_number else function_at(value, f"{self.name}.{unit}")
             )
+
+    @property
+    def known_limits(self) -> Mapping[Unit, int | None]:
+        """The limits that are numbers; None for those that a function gives."""
+        return {
+            unit: value if isinstance(value, int) else None for unit, value in self._limits.items()
+        }
 
     @property
     def asks_the_app(self) -> bool:
@@ -92,6 +102,24 @@ class _Rule:
         return None if number is None else _whole(unit, number)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose account it is.
+
+    Attributes:
+        scope, per, models: which budget, as the settings have it.
+        limits: of it; None where a function gives it. Empty if the budget is not known.
+        name, tenant: as in `BudgetWarning`.
+    """
+
+    scope: str
+    per: Per
+    models: tuple[str, ...] = ()
+    limits: Mapping[Unit, int | None]
+    name: str | None
+    tenant: str | None
+
+
 class Rules:
     """All budgets of an app.
 
@@ -125,25 +153,44 @@ class Rules:
         """Whether somebody wants to be told when one is nearly used."""
         return any(rule.budget.warn_at is not None for rule in self._rules)
 
+    def owner(self, key: str) -> Owner:
+        """Say which budget an account is of, and whose it is."""
+        found = [rule for rule in self._rules if key.startswith(_quoted(rule.prefix))]
+        if not found:
+            return _owner_by_name(key)
+        rule = max(found, key=lambda rule: len(rule.prefix))
+        limits: dict[Unit, int | None] = {}
+        for each in found:
+            if each.prefix == rule.prefix:
+                for unit, number in each.known_limits.items():
+                    least = limits.get(unit, number)
+                    limits[unit] = None
+                    if number is not None and least is not None:
+                        limits[unit] = min(number, least)
+        account = key.removeprefix(_quoted(rule.prefix))
+        budget = rule.budget
+        return _owner(
+            budget.scope,
+            budget.per,
+            budget.models,
+            limits,
+            account if len(key) < _LONGEST else None,
+        )
+
     def warning(self, crossing: Crossing) -> BudgetWarning:
         """Say of which budget, and of whose, so much is used."""
-        key, unit = crossing.key, crossing.mark.unit
-        found = [rule for rule in self._rules if key.startswith(_quoted(rule.prefix))]
-        budget = max(found, key=lambda rule: len(rule.prefix)).budget
-        account = key.removeprefix(_quoted(max((rule.prefix for rule in found), key=len)))
-        *tenant, name = account.split("/") if budget.scope == "user" else [account]
-        is_known = len(key) < _LONGEST
+        unit, owner = crossing.mark.unit, self.owner(crossing.key)
         began = datetime.fromtimestamp(crossing.start, UTC)
         return BudgetWarning(
-            scope=budget.scope,
-            per=budget.per,
-            models=budget.models,
+            scope=owner.scope,
+            per=owner.per,
+            models=owner.models,
             unit=unit,
             used=said(crossing.used, unit),
             limit=said(crossing.mark.limit, unit),
-            name=unquote(name) if is_known else None,
-            tenant=unquote(tenant[0]) if tenant and is_known else None,
-            resets=window_at(budget.per, began, zone_of(self._zone)).ends,
+            name=owner.name,
+            tenant=owner.tenant,
+            resets=window_at(owner.per, began, zone_of(self._zone)).ends,
         )
 
     def claims(
@@ -264,6 +311,37 @@ def _key(prefix: str, account: str) -> str:
         return key
     mark = blake2s(key.encode(), digest_size=16).hexdigest()
     return f"{key[: _LONGEST - len(mark) - 1]}~{mark}"
+
+
+def _owner(
+    scope: str,
+    per: Per,
+    models: tuple[str, ...],
+    limits: Mapping[Unit, int | None],
+    account: str | None,
+) -> Owner:
+    name, tenant = account, None
+    if account is not None and scope == "user" and "/" in account:
+        tenant, _, name = account.partition("/")
+    return Owner(
+        scope=scope,
+        per=per,
+        models=models,
+        limits=limits,
+        name=None if name is None else unquote(name),
+        tenant=None if tenant is None else unquote(tenant),
+    )
+
+
+def _owner_by_name(key: str) -> Owner:
+    """Read what the name of an account alone says: its budget is not among these."""
+    found = _NAME.fullmatch(key)
+    if found is None:
+        return _owner(key, "ever", (), {}, "")
+    scope, per, account = found.groups()
+    return _owner(
+        unquote(scope), cast("Per", per), (), {}, account if len(key) < _LONGEST else None
+    )
 
 
 def _quoted(prefix: str) -> str:

@@ -14,8 +14,9 @@ from llmkit import ledger
 from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.config import Config, LedgerConfig
 from llmkit.config.functions import value_at
+from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.clicked import click_command, is_terminal
-from llmkit.ledger.commands import COMMANDS, REPRICE, SWEEP, Books
+from llmkit.ledger.commands import BUDGETS, COMMANDS, REPRICE, SWEEP, Books
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
@@ -36,9 +37,9 @@ _OUTBOX = click.Option(
 _SETTINGS = click.Option(
     ["--settings"],
     metavar="PATH",
-    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices or their Redis.",
+    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices, budgets or Redis.",
 )
-_EXTRA = {SWEEP.name: [_OUTBOX, _SETTINGS], REPRICE.name: [_SETTINGS]}
+_EXTRA = {SWEEP.name: [_OUTBOX, _SETTINGS], REPRICE.name: [_SETTINGS], BUDGETS.name: [_SETTINGS]}
 
 
 def _books(database: str, outbox: str | None = None, settings: str | None = None) -> Books:
@@ -46,6 +47,8 @@ def _books(database: str, outbox: str | None = None, settings: str | None = None
     own = LedgerConfig(database=database, outbox=outbox)
     return Books(
         store=ledger.open_store(database),
+        budgets=TableBudgets(ledger.open_store(database)),
+        config=config,
         sweep=partial(_sweep, config, own),
         prices=Prices(Routes(config).prices()),
         zone=zone_of(config.time_zone),

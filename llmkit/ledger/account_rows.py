@@ -186,6 +186,18 @@ def read_accounts(
     return found
 
 
+def current(ask: Ask, now: datetime) -> dict[tuple[str, int], Account]:
+    """Read the accounts whose windows are not over, by their names and beginnings."""
+    sql = (
+        f"SELECT account, starts, ends, {', '.join(_COUNTED)} FROM {BUDGET_TABLE}"  # noqa: S608
+        " WHERE ends IS NULL OR ends > %s ORDER BY account, starts"
+    )
+    return {
+        (name, start): _read_account(ends, counted, seconds, told)
+        for name, start, ends, *counted, seconds, told in ask(Query(sql, (int(now.timestamp()),)))
+    }
+
+
 def write_accounts(ask: Ask, changed: Mapping[str, tuple[Window, Account]], now: datetime) -> None:
     """Write accounts that are locked, by their keys."""
     for _, account in changed.values():

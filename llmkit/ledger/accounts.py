@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from llmkit.budget.base import Audit, Place, State
 from llmkit.budget.bell import Bell
@@ -30,6 +30,14 @@ from llmkit.policy.budgets.decide import Claim, Shortage, decide, shortage
 _KNOWN = 10_000
 # How often a server is asked what it is now, in seconds: in between this process's clock goes on from there.
 _CLOCK_EVERY = 1.0
+
+
+class Current(NamedTuple):
+    """What an account has in its window of now, and when that ends."""
+
+    key: str
+    balance: Balance
+    ends: datetime | None
 
 
 class Accounts:
@@ -142,6 +150,14 @@ class Accounts:
         windows = [Window.of(claim, moment) for claim in claims]
         books = _Books(rows.read_accounts(ask, dialect, windows, lock=False))
         return [books.account(window).balance(moment) for window in windows]
+
+    def current(self, ask: Ask, dialect: Dialect) -> list[Current]:
+        """Read what all accounts have in their windows of now. Nothing is locked."""
+        moment = self._clock(ask, dialect)
+        return [
+            Current(name, account.balance(moment), account.ends)
+            for (name, _), account in rows.current(ask, moment).items()
+        ]
 
     def states(self, ask: Ask, dialect: Dialect, places: Sequence[Place]) -> list[State]:
         """Read all that windows of accounts have, with their open holds. Nothing is locked."""

@@ -14,7 +14,7 @@ from llmkit.budget.bell import Bell
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.account_rows import Settlement, Wanted
-from llmkit.ledger.accounts import Accounts
+from llmkit.ledger.accounts import Accounts, Current
 from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.values import fit
@@ -75,6 +75,18 @@ class TableBudgets:
                 return self._store.ask(self._accounts.balances, claims)
             except NoLedgerYet:  # nobody has used anything
                 return [Balance() for _ in claims]
+
+    def current(self) -> list[Current]:
+        """Return what all accounts have in their windows of now.
+
+        Raises:
+            BudgetUnavailable: the store does not answer.
+        """
+        with self._alone():
+            try:
+                return self._store.ask(self._accounts.current)
+            except NoLedgerYet:
+                return []
 
     def states(self, places: Sequence[Place]) -> list[State]:
         """Read windows of accounts; see `Source`."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
+from llmkit.call import Caller
 from llmkit.ledger import text
 from llmkit.ledger.base import Maintained, NoLedgerYet
+from llmkit.ledger.budget_report import of_all, of_caller
 from llmkit.ledger.repricing import reprice
 from llmkit.ledger.retention import prune
 from llmkit.ledger.selection import FIELDS, TAG, Selection, dimensions
@@ -20,6 +22,8 @@ from llmkit.policy.periods import ago, moment_of
 from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
+    from llmkit.config import Config
+    from llmkit.ledger.budgets import TableBudgets
     from llmkit.policy.pricing import Prices
 
 # What every database takes for a number, and every clock for seconds.
@@ -36,6 +40,8 @@ class Books:
     Attributes:
         store: where its rows are.
         sweep: marks rows of dead processes as lost, and says how many.
+        budgets: what they have, in the same database.
+        config: the settings of the app; of one that is not known, none.
         prices: of the app.
         zone: where its days begin.
         is_terminal: whether a person reads what is printed.
@@ -44,6 +50,8 @@ class Books:
 
     store: Maintained
     sweep: Callable[[float], int]
+    budgets: TableBudgets
+    config: Config
     prices: Prices
     zone: tzinfo = UTC
     is_terminal: bool = False
@@ -200,6 +208,23 @@ def _reprice(books: Books, given: Given) -> str:
     return text.repriced(found, dry_run=dry_run)
 
 
+def _budgets(books: Books, given: Given) -> str:
+    config, user, tenant = books.config, given["user"], given["tenant"]
+    if user is None and tenant is None:
+        lines = of_all(books.budgets, config.budgets, time_zone=config.time_zone)
+    else:
+        if not config.budgets:
+            raise ValueError(
+                "the app has no budgets, or its settings are not known: name them with --settings"
+            )
+        caller = Caller(user=user, tenant=tenant)
+        lines = of_caller(books.budgets, config.budgets, caller, time_zone=config.time_zone)
+    if given["json"]:
+        return text.budgets_as_json(lines)
+    table = text.budgets_as_table(lines, rich=books.is_terminal)
+    return table if lines else f"{table}\nNo budget was used in its period of now."
+
+
 _SINCE = Option(
     name="--since", metavar="WHEN", help="Calls from then on: a date, a date and time, or 7d, 12h."
 )
@@ -238,6 +263,16 @@ USAGE = Command(
         Option(name="--csv", help="Print CSV; rows with all columns."),
     ),
 )
+BUDGETS = Command(
+    name="budgets",
+    help="Show what is used of budgets in their periods of now, or what those of a user have left.",
+    run=_budgets,
+    options=(
+        Option(name="--user", metavar="ID", help="Only what counts calls of this user."),
+        Option(name="--tenant", metavar="ID", help="Of this tenant, or of the user in it."),
+        Option(name="--json", help="Print JSON."),
+    ),
+)
 SWEEP = Command(
     name="sweep",
     help="Mark the open rows of processes that have died as lost, and write what they left in the outbox. "
@@ -273,4 +308,4 @@ REPRICE = Command(
     run=_reprice,
     options=(_SINCE, _DRY_RUN),
 )
-COMMANDS = (USAGE, SWEEP, PRUNE, REPRICE)
+COMMANDS = (USAGE, BUDGETS, SWEEP, PRUNE, REPRICE)

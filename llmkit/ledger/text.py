@@ -6,17 +6,32 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from llmkit.ledger.budget_report import BudgetLine
 from llmkit.ledger.columns import COLUMNS
 from llmkit.ledger.repricing import Repriced
 from llmkit.ledger.sums import Report, Sum
 
 _ROW = ("time (UTC)", "user", "model", "status", "in", "out", "cost", "first", "total")
+_BUDGETS = ("budget", "of", "unit", "used", "held", "limit", "left", "resets (UTC)")
 _SUMS = ("calls", "attempts", "in", "out", "cost")
-_FIGURES = {"calls", "attempts", "in", "out", "cost", "first", "total"}
+_FIGURES = {
+    "calls",
+    "attempts",
+    "in",
+    "out",
+    "cost",
+    "first",
+    "total",
+    "used",
+    "held",
+    "limit",
+    "left",
+}
 _SUM_FIELDS = ("calls", "attempts", "input_tokens", "output_tokens", "cost_usd", "unpriced")
 _WIDEST = 40
 # What a spreadsheet takes for a formula.
@@ -59,6 +74,35 @@ def report_as_table(report: Report, *, rich: bool = False) -> str:
         for group in report.groups
     ]
     return f"{_table((*report.by, *_SUMS), rows, rich=rich)}\n{summary(report.total)}"
+
+
+def budgets_as_json(lines: Sequence[BudgetLine]) -> str:
+    """Write what budgets have left as a JSON list of objects."""
+    return _json([{**asdict(line), "left": line.left} for line in lines])
+
+
+def budgets_as_table(lines: Sequence[BudgetLine], *, rich: bool = False) -> str:
+    """Write what budgets have left as a table."""
+    return _table(_BUDGETS, [_budget_cells(line) for line in lines], rich=rich)
+
+
+def _budget_cells(line: BudgetLine) -> tuple[str, ...]:
+    models = f" ({', '.join(line.models)})" if line.models else ""
+    of = (
+        "-" if not line.name else line.name if line.tenant is None else f"{line.tenant}/{line.name}"
+    )
+    amounts = (line.used, line.held, line.limit, line.left)
+    return (
+        _word(f"{line.scope} per {line.per}{models}"),
+        _word(of),
+        line.unit,
+        *("-" if amount is None else _amount(amount) for amount in amounts),
+        "-" if line.resets is None else f"{line.resets:%Y-%m-%d %H:%M}",
+    )
+
+
+def _amount(amount: Decimal | int) -> str:
+    return money(amount) if isinstance(amount, Decimal) else str(amount)
 
 
 def sum_values(one: Sum) -> dict[str, Any]:

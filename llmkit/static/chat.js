@@ -190,9 +190,8 @@ function note(text) {
 
 function fail(error, turn, bubble) {
   const box = document.getElementById("failure").content.cloneNode(true).firstElementChild;
-  const wait = error.retryAfter ? `Please wait ${Math.ceil(error.retryAfter)} s.` : "";
   box.querySelector(".message").textContent = sentence(error.message);
-  box.querySelector(".hint").textContent = [sentence(error.hint), wait].filter(Boolean).join(" ");
+  box.querySelector(".hint").textContent = advice(error);
   box.querySelector(".retry").addEventListener("click", () => {
     if (running) return;
     box.remove();
@@ -208,6 +207,18 @@ function fail(error, turn, bubble) {
     login.hidden = false;
   }
   messages.append(box);
+}
+
+/** Say what to do, and how long to wait; when a budget has room again by the clock of whoever reads it. */
+function advice({ hint, retryAfter, resetsAt }) {
+  const resets = resetsAt ? new Date(resetsAt) : null;
+  if (resets && !Number.isNaN(resets.getTime())) {
+    const today = resets.toDateString() === new Date().toDateString();
+    const style = today ? { timeStyle: "medium" } : { dateStyle: "long", timeStyle: "short" };
+    return `Try again after ${resets.toLocaleString(undefined, style)}.`;
+  }
+  const wait = retryAfter ? `Please wait ${Math.ceil(retryAfter)} s.` : "";
+  return [sentence(hint), wait].filter(Boolean).join(" ");
 }
 
 /** Say where to log in, and that this page is where to go then. */

@@ -6,9 +6,10 @@
  */
 
 /**
- * What went wrong. `retryAfter` is in seconds; `status` is the HTTP status, if the failure was an HTTP error.
+ * What went wrong. `retryAfter` is in seconds; `status` is the HTTP status, if the failure was an HTTP error; `resetsAt` says when a
+ * budget that is used up has room again, as `new Date` reads it.
  *
- * @typedef {{type: string, message: string, hint: ?string, status: ?number, retryAfter: ?number}} Problem
+ * @typedef {{type: string, message: string, hint: ?string, status: ?number, retryAfter: ?number, resetsAt: ?string}} Problem
  */
 
 /**
@@ -131,15 +132,15 @@ const UNREADABLE = {
 
 /** A problem on its way out. */
 class Failure extends Error {
-  constructor({ type, message, hint = null, status = null, retryAfter = null }) {
+  constructor({ type, message, hint = null, status = null, retryAfter = null, resets_at: resetsAt = null }) {
     super(message);
     this.name = "LLMKitError";
-    Object.assign(this, { type, hint, status, retryAfter });
+    Object.assign(this, { type, hint, status, retryAfter, resetsAt });
   }
 
   get problem() {
-    const { type, message, hint, status, retryAfter } = this;
-    return { type, message, hint, status, retryAfter };
+    const { type, message, hint, status, retryAfter, resetsAt } = this;
+    return { type, message, hint, status, retryAfter, resetsAt };
   }
 }
 

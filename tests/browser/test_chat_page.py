@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from llmkit.relay.problem import Problem
 from support.scripted_host import PATIENCE, Exchange, ScriptedHost
 
 if TYPE_CHECKING:
@@ -214,6 +216,26 @@ def test_refusal_is_shown_and_can_be_tried_again(chat: Page, host: ScriptedHost)
     expect(newest(chat)).to_have_text("2")
     expect(failure).to_have_count(0)
     assert chat.locator("[data-role]").all_text_contents() == ["one", "1", "two", "2"]
+
+
+def test_a_budget_that_is_used_up(chat: Page, host: ScriptedHost) -> None:
+    """It is said when there is room again, by the reader's own clock."""
+    asked = ask(chat, host, "Hi")
+    at = datetime(2037, 5, 17, 22, 30, tzinfo=UTC)
+    problem = Problem(
+        402, "budget_exceeded", "what may be used in this month is used up", "x", resets_at=at
+    )
+    asked.start(402, {"content-type": "application/json"})
+    asked.send(problem.body)
+    asked.end()
+    failure = chat.locator(".failure")
+    expect(failure.locator(".message")).to_have_text("What may be used in this month is used up.")
+    shown = chat.evaluate(
+        "(at) => new Date(at).toLocaleString(undefined, { dateStyle: 'long', timeStyle: 'short' })",
+        at.isoformat(),
+    )
+    assert "2037" in shown
+    expect(failure.locator(".hint")).to_have_text(f"Try again after {shown}.")
 
 
 LOGIN = (

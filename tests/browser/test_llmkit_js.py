@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,6 +157,7 @@ def test_tells_of_an_error_in_the_stream(blank: Page) -> None:
         "hint": "Try again.",
         "status": None,
         "retryAfter": None,
+        "resetsAt": None,
     }
     assert got["told"] == [["text", "Hal"], ["error", error]]
     assert got["result"] == {"text": "Hal", "stopped": False, "error": error, "id": "s1:2"}
@@ -195,9 +197,18 @@ def test_tells_of_a_refusal(blank: Page) -> None:
                 "hint": "Try again.",
                 "status": 429,
                 "retryAfter": 7,
+                "resetsAt": None,
             },
         ]
     ]
+
+
+def test_tells_when_a_budget_has_room_again(blank: Page) -> None:
+    """As a date that JavaScript reads."""
+    at = datetime(2026, 12, 1, 5, tzinfo=UTC)
+    problem = Problem(402, "budget_exceeded", "it is used up", "Wait.", resets_at=at)
+    got = replay(blank, problem.body, {"status": 402, "headers": problem.answer.headers})
+    assert datetime.fromisoformat(got["result"]["error"]["resetsAt"]) == at
 
 
 @pytest.mark.parametrize(
