@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -9,14 +10,33 @@ from django.http import HttpRequest
 from django.utils.timezone import template_localtime
 from django.utils.translation import gettext_lazy as _
 
+from llmkit.budget.rules import Owner, Rules
 from llmkit.ledger.text import money
+from llmkit.policy.budgets.amounts import Unit, dollars
 from llmkit_django.admin_list import CallList, name_callers
-from llmkit_django.models import UsageRecord
+from llmkit_django.conf import current
+from llmkit_django.models import BudgetAccount, UsageRecord
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Lets rows be looked at; they cannot be added, changed or deleted here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no: a row can be looked at."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no."""
+        return False
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(admin.ModelAdmin):
-    """Shows the rows, and the total cost of those listed. Rows cannot be added, changed or deleted here."""
+class UsageRecordAdmin(ReadOnlyAdmin):
+    """Shows the rows, and the total cost of those listed."""
 
     class Media:
         """What makes room for the columns."""
@@ -73,14 +93,94 @@ class UsageRecordAdmin(admin.ModelAdmin):
             name_callers([row], request, self.admin_site)
         return row
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Say no."""
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no: a row can be looked at."""
-        return False
+@admin.register(BudgetAccount)
+class BudgetAccountAdmin(ReadOnlyAdmin):
+    """Shows what is used of each budget, in its period of now and in those before."""
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no."""
-        return False
+    class Media:
+        """What makes room for the columns."""
+
+        css: ClassVar = {"all": ["llmkit_django/admin.css"]}
+
+    list_display = ("budget", "whose", "begins", "dollars", "tokens", "requests", "held")
+    list_display_links = ("budget", "whose")
+    search_fields = ("account",)
+    ordering = ("-ends", "account")
+    show_full_result_count = False  # it would count the whole table at each look
+    fields = ("budget", "whose", "begins", "over", "dollars", "tokens", "requests", "held")
+    readonly_fields: ClassVar = fields
+
+    @admin.display(description=_("budget"), ordering="account")
+    def budget(self, row: BudgetAccount) -> str:
+        """Say which one it is, as the settings have it."""
+        owner = _owner(row)
+        models = f" ({', '.join(owner.models)})" if owner.models else ""
+        return f"{owner.scope} per {owner.per}{models}"
+
+    @admin.display(description=_("of"))
+    def whose(self, row: BudgetAccount) -> str | None:
+        """Say whose it is."""
+        owner = _owner(row)
+        return owner.name if owner.tenant is None else f"{owner.tenant}/{owner.name}"
+
+    @admin.display(description=_("period"), ordering="starts")
+    def begins(self, row: BudgetAccount) -> str | None:
+        """Say when its period began."""
+        return _moment(row.starts)
+
+    @admin.display(description=_("ends"), ordering="ends")
+    def over(self, row: BudgetAccount) -> str | None:
+        """Say when its period ends."""
+        return _moment(row.ends)
+
+    @admin.display(description=_("cost"), ordering="used_usd")
+    def dollars(self, row: BudgetAccount) -> str:
+        """Say how much was spent, and of how much."""
+        return _of(row, "usd", row.used_usd)
+
+    @admin.display(description=_("tokens"), ordering="used_tokens")
+    def tokens(self, row: BudgetAccount) -> str:
+        """Say how many tokens were used, and of how many."""
+        return _of(row, "tokens", row.used_tokens)
+
+    @admin.display(description=_("calls"), ordering="used_requests")
+    def requests(self, row: BudgetAccount) -> str:
+        """Say how many calls were made, and of how many."""
+        return _of(row, "requests", row.used_requests)
+
+    @admin.display(description=_("held"))
+    def held(self, row: BudgetAccount) -> str:
+        """Say what is set aside for calls that are running."""
+        held = [
+            money(dollars(row.held_usd)) if row.held_usd else "",
+            f"{row.held_tokens} tokens" if row.held_tokens else "",
+            f"{row.held_requests} calls" if row.held_requests else "",
+        ]
+        return ", ".join(filter(None, held)) or "-"
+
+
+def _owner(row: BudgetAccount) -> Owner:
+    """Say whose it is; each row asks once."""
+    owner: Owner | None = getattr(row, "owner", None)
+    if owner is None:
+        owner = row.owner = Rules(current().config.budgets).owner(str(row.account))
+    return owner
+
+
+def _of(row: BudgetAccount, unit: Unit, used: int) -> str:
+    limits = _owner(row).limits
+    if not used and limits.get(unit) is None:
+        return "-"
+    most = limits.get(unit)
+    return _said(used, unit) if most is None else f"{_said(used, unit)} / {_said(most, unit)}"
+
+
+def _said(amount: int, unit: Unit) -> str:
+    return money(dollars(amount)) if unit == "usd" else str(amount)
+
+
+def _moment(seconds: int | None) -> str | None:
+    if not seconds:
+        return None
+    return f"{template_localtime(datetime.fromtimestamp(seconds, UTC)):%Y-%m-%d %H:%M}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, UserManager
 from django.db.models import QuerySet
@@ -16,9 +17,10 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from llmkit_django.admin_list import CallList
-from llmkit_django.models import UsageRecord
+from llmkit_django.models import BudgetAccount, UsageRecord
 
 LIST = "/admin/llmkit/usagerecord/"
+BUDGET_LIST = "/admin/llmkit/budgetaccount/"
 
 
 def call(number: int, **more: Any) -> UsageRecord:
@@ -175,3 +177,57 @@ def test_a_full_page_takes_as_many_queries_as_one_row(
         call(number, user=user, user_key=str(user.pk)).save()
     with django_assert_num_queries(9):
         assert b"user-49" in admin_client.get(LIST).content
+
+
+BUDGETS = [
+    {"scope": "user", "per": "month", "usd": 5, "requests": 100},
+    {"scope": "all", "per": "day", "tokens": 1000, "models": ["default"]},
+]
+
+
+def account(key: str, **more: int) -> None:
+    """Make what is used of a budget."""
+    units = ("usd", "tokens", "requests")
+    nothing = {f"{kind}_{unit}": 0 for kind in ("used", "held") for unit in units}
+    BudgetAccount(key=f"{key}@1", account=key, starts=1, **{**nothing, **more}).save()
+
+
+def test_what_is_used_of_budgets(admin_client: Client, settings: Any) -> None:
+    """Which one, whose, how much of how much; of one that the settings have no more what its name says."""
+    settings.LLMKIT = {"models": {"default": "anthropic:claude-haiku-4-5"}, "budgets": BUDGETS}
+    settings.TIME_ZONE = "Asia/Tokyo"
+    account(
+        "user:month=acme/7", used_usd=1_250_000_000, used_requests=3, held_requests=1, ends=2**31
+    )
+    account("tenant:hour=<b>", used_tokens=70)
+    page = admin_client.get(BUDGET_LIST).content.decode().partition("<tbody")[2]
+    for said in (
+        ">user per month<",
+        ">acme/7<",
+        ">$1.250000 / $5.000000<",
+        ">3 / 100<",
+        ">1 calls<",
+        ">tenant per hour<",
+        ">&lt;b&gt;<",
+        ">70<",
+        ">1970-01-01 09:00<",
+    ):
+        assert said in page
+    row = admin_client.get(f"{BUDGET_LIST}{quote('user:month=acme/7@1')}/change/").content.decode()
+    assert "2038-01-19" in row
+
+
+@pytest.mark.django_db
+def test_budgets_can_only_be_looked_at(client: Client) -> None:
+    """By those who may see them."""
+    account("all:ever=", used_usd=1)
+    clerk = get_user_model().objects.create_user("clerk", is_staff=True)
+    client.force_login(clerk)
+    assert client.get(BUDGET_LIST).status_code == 403
+    clerk.user_permissions.add(Permission.objects.get(codename="view_budgetaccount"))
+    assert client.get(BUDGET_LIST).status_code == 200
+    page = f"{BUDGET_LIST}{quote('all:ever=@1')}/"
+    assert client.get(f"{BUDGET_LIST}add/").status_code == 403
+    assert client.post(f"{page}change/", {"used_usd": 0}).status_code == 403
+    assert client.post(f"{page}delete/", {"post": "yes"}).status_code == 403
+    assert BudgetAccount.objects.get().used_usd == 1
