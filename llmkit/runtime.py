@@ -93,6 +93,7 @@ class RuntimeOptions(TypedDict, total=False):
     from_async: FromAsync
     on_budget_warning: Callable[[BudgetWarning], object] | None
     within: Callable[[], AbstractContextManager[object]]
+    at_once: Callable[[], bool]
 
 
 class Runtime:
@@ -114,6 +115,7 @@ class Runtime:
         from_async: FromAsync = in_any_thread,
         on_budget_warning: Callable[[BudgetWarning], object] | None = None,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
+        at_once: Callable[[], bool] = lambda: False,
     ) -> None:
         self.config = Config.of(config)
         self.clock = clock
@@ -140,7 +142,7 @@ class Runtime:
         )
         hook = function_at(self.config.on_budget_warning, "on_budget_warning")
         hooks = [each for each in (hook, on_budget_warning) if each]
-        self.budgets = self._budgets(hooks, within)
+        self.budgets = self._budgets(hooks, within, at_once)
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
@@ -220,6 +222,7 @@ class Runtime:
         self,
         hooks: Sequence[Callable[[BudgetWarning], object]],
         within: Callable[[], AbstractContextManager[object]],
+        at_once: Callable[[], bool],
     ) -> Budgets | None:
         """Make the budgets, if there are any. The hooks are told of those that are nearly used.
 
@@ -236,6 +239,7 @@ class Runtime:
             from_async=self.from_async,
             hooks=hooks,
             within=within,
+            at_once=at_once,
         )
 
     def flush(self, seconds: float) -> None:

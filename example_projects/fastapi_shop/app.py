@@ -73,6 +73,8 @@ def create_app(database: str, llmkit: dict[str, Any] | None = None) -> FastAPI:
         LLMKitMiddleware,
         config={
             "models": {"default": "anthropic:claude-haiku-4-5"},
+            # In no minute may a customer ask more often than this.
+            "budgets": [{"scope": "user", "per": "minute", "requests": 10}],
             "ledger": {"database": database},
             **(llmkit or {}),
         },

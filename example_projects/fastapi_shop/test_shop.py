@@ -41,6 +41,18 @@ def test_a_customer_asks(app: FastAPI, emulator: Emulator) -> None:
     assert [tuple(row) for row in rows] == [("1", "finished")]
 
 
+def test_a_customer_asks_too_often(app: FastAPI, emulator: Emulator) -> None:
+    """The eleventh question within a minute is refused, with the time to wait; another customer's is not."""
+    with TestClient(app) as browser:
+        browser.post("/login", data={"name": "Ann"})
+        answers = [browser.post("/products/1/ask", json=QUESTION) for _ in range(11)]
+        assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+        assert 0 < int(answers[-1].headers["retry-after"]) <= 61
+        assert len(emulator.requests) == 10
+        browser.post("/login", data={"name": "Ben"})
+        assert browser.post("/products/1/ask", json=QUESTION).status_code == 200
+
+
 def test_strangers_do_not(app: FastAPI, emulator: Emulator) -> None:
     """The shop's own login stands before the model, and llmkit's routes ask it too."""
     with TestClient(app) as browser:

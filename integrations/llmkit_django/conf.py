@@ -74,7 +74,10 @@ class Conf:
             if self._kit is None:
                 if not apps.is_installed("llmkit_django"):
                     raise ConfigError(NOT_INSTALLED)
-                from llmkit_django.ledger import make_ledger  # noqa: PLC0415  # needs the app registry
+                from llmkit_django.ledger import (  # noqa: PLC0415  # needs the app registry
+                    in_transaction_of_test,
+                    make_ledger,
+                )
 
                 self._kit = Kit(
                     self.config,
@@ -82,6 +85,7 @@ class Conf:
                     from_async=in_request_thread,
                     on_budget_warning=tell_receivers,
                     within=closing_connections,
+                    at_once=in_transaction_of_test,
                 )
             return self._kit
 

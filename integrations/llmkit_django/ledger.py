@@ -39,6 +39,11 @@ def make_ledger(config: Config) -> DjangoLedger | None:
     return DjangoLedger(ledger)
 
 
+def in_transaction_of_test() -> bool:
+    """Whether this thread is in a test that Django rolls back: no other thread sees its data."""
+    return transaction_of(ledger_connection()) == "test"
+
+
 class _Way(NamedTuple):
     """How a row is written: by which ledger, and when it may be; None is at once."""
 

@@ -45,7 +45,7 @@ class Budgets:
         now: the date, with a time zone.
         from_async: runs a function of the app's for async code.
         hooks: are called with a `BudgetWarning` when a limit comes near.
-        within: what the app's own code runs within, in a thread of llmkit's.
+        within, at_once: how they are called; see `Warner`.
 
     Attributes:
         store: where they are decided.
@@ -68,6 +68,7 @@ class Budgets:
         from_async: FromAsync,
         hooks: Sequence[Callable[[Any], object]] = (),
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
+        at_once: Callable[[], bool] = lambda: False,
     ) -> None:
         self._rules = Rules(
             config.budgets, time_zone=config.time_zone, by_tenant=config.partition == "tenant"
@@ -94,7 +95,7 @@ class Budgets:
         self.store = store
         self.warner: Warner | None = None
         if self._rules.warn and hooks:
-            self.warner = Warner(self._rules.warning, hooks, within=within)
+            self.warner = Warner(self._rules.warning, hooks, within=within, at_once=at_once)
             bell = kept.bell if kept is not None else self.redis.bell if self.redis else Bell()
             self.warner.listen_to(bell)
         self.allowance = Allowance.of(config)

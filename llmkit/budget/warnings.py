@@ -52,6 +52,7 @@ class Warner:
         read: makes a warning out of what has happened in an account.
         hooks: what is called with it. What they raise is logged.
         within: what the app's own code runs within, in a thread of llmkit's.
+        at_once: whether they are called by whoever tells of it, because no other thread would see what this one does.
     """
 
     def __init__(
@@ -60,16 +61,21 @@ class Warner:
         hooks: Sequence[Callable[[Any], object]],
         *,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
+        at_once: Callable[[], bool] = lambda: False,
     ) -> None:
         self._read = read
         self._hooks = hooks
         self._within = within
+        self._at_once = at_once
         self._later = Later(self._tell, name="llmkit-warnings", log=log)
 
     def tell_soon(self, crossings: Sequence[Crossing]) -> None:
         """Call the hooks, without waiting."""
         for crossing in crossings:
-            self._later.put(crossing)
+            if self._at_once():
+                self._call(self._read(crossing))
+            else:
+                self._later.put(crossing)
 
     def listen_to(self, bell: Bell) -> None:
         """Be told by a bell as long as somebody keeps this: threads of the ledger have the bell, and are not to keep an app alive."""
@@ -91,10 +97,12 @@ class Warner:
         self._later.close(timeout)
 
     def _tell(self, crossing: Crossing) -> None:
-        warning = self._read(crossing)
+        with self._within():
+            self._call(self._read(crossing))
+
+    def _call(self, warning: BudgetWarning) -> None:
         for hook in self._hooks:
             try:
-                with self._within():
-                    hook(warning)
+                hook(warning)
             except Exception as error:  # noqa: BLE001  # the app's own, whose message may quote what it likes
                 log.error("on_budget_warning failed: %s", place_of(error))  # noqa: TRY400

@@ -14,6 +14,8 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 LOGIN_REDIRECT_URL = "/"
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+HELPDESK_MAIL = "helpdesk@example.org"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -25,7 +27,12 @@ INSTALLED_APPS = [
     "tickets",
     "llmkit_django",  # added for llmkit
 ]
-LLMKIT = {"models": {"default": "anthropic:claude-haiku-4-5"}}  # added for llmkit
+LLMKIT = {  # added for llmkit
+    "models": {"default": "anthropic:claude-haiku-4-5"},
+    # Each agent may spend so much a month, in US dollars.
+    "budgets": [{"scope": "user", "per": "month", "usd": 20, "warn_at": 0.8}],
+    "on_budget_warning": "tickets.budgets.mail_the_helpdesk",
+}
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

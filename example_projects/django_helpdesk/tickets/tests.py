@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core import mail
 from django.test import TestCase
 from django.urls import reverse
 from llmkit.testing import Behaviour, Emulator
@@ -37,6 +39,28 @@ class Drafts(TestCase):
         row = UsageRecord.objects.get()
         self.assertEqual((row.user, row.status), (self.agent, "finished"))
         self.assertEqual(row.tags, {"ticket": str(self.ticket.pk)})
+
+    def test_a_month_that_is_used_up(self) -> None:
+        """Who has spent what they may gets no more drafts; those who run the helpdesk have had a mail, and others go on."""
+        budget = {"scope": "user", "per": "month", "usd": "0.025", "warn_at": 0.8}
+        more = {"budgets": [budget], "on_budget_warning": "tickets.budgets.mail_the_helpdesk"}
+        self.enterContext(self.settings(LLMKIT={**settings.LLMKIT, **more}))
+        self.emulator.behaviour = Behaviour(
+            usage={"input_tokens": 100, "output_tokens": 4000}, delay=0
+        )
+        self.client.force_login(self.agent)
+        answers = [
+            self.client.post(self.url, "{}", content_type="application/json") for _ in range(2)
+        ]
+        said = [answer.getvalue() for answer in answers]
+        self.assertEqual([answer.status_code for answer in answers], [200, 402])
+        self.assertIn(b"what may be used in this month is used up", said[1])
+        self.assertEqual(
+            [message.body for message in mail.outbox], ["agent has used $0.02 of $0.02."]
+        )
+        self.client.force_login(get_user_model().objects.create_user("other"))
+        answer = self.client.post(self.url, "{}", content_type="application/json")
+        self.assertIn(b"data: [DONE]", answer.getvalue())
 
     def test_strangers_get_none(self) -> None:
         """The helpdesk's own login stands before the model."""
