@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("llmkit.budget")
 
-# How long is waited at the end for what is still to be charged in Redis, in seconds.
-_SETTLED_WITHIN = 1.0
+# How long is waited at the end for what is still to be charged in Redis, and for hooks, in seconds.
+_SETTLED_WITHIN = 5.0
 
 
 class Budgets:

@@ -69,8 +69,8 @@ class Settler:
         self._later.flush(timeout)
 
     def close(self, timeout: float) -> None:
-        """Do the same, and end the thread. What is not charged by then is what the ledger has and the store has not."""
-        self._later.close(timeout)
+        """Do the same, and end the thread; a store that does not serve is not waited for. What is not charged is what the ledger has."""
+        self._later.close(0.0 if self._was_away else timeout)
 
     def _charge(self, charge: Charge) -> float | None:
         try:
