@@ -131,6 +131,11 @@ class TableBudgets:
         balances: list[Balance] = await self._from_async(partial(self.balances, claims))
         return balances
 
+    def close(self) -> None:
+        """Close the connection; it is made again when it is needed."""
+        with self._alone():
+            self._store.close()
+
     def _change(
         self, settlements: Sequence[Settlement], wanted: Sequence[Wanted]
     ) -> dict[str, Shortage]:

@@ -6,6 +6,7 @@ A command line asks for the options, says them by name, and prints what comes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -211,14 +212,16 @@ def _reprice(books: Books, given: Given) -> str:
 def _budgets(books: Books, given: Given) -> str:
     config, user, tenant = books.config, given["user"], given["tenant"]
     if user is None and tenant is None:
-        lines = of_all(books.budgets, config.budgets, time_zone=config.time_zone)
+        with closing(books.budgets):
+            lines = of_all(books.budgets, config.budgets, time_zone=config.time_zone)
     else:
         if not config.budgets:
             raise ValueError(
                 "the app has no budgets, or its settings are not known: name them with --settings"
             )
         caller = Caller(user=user, tenant=tenant)
-        lines = of_caller(books.budgets, config.budgets, caller, time_zone=config.time_zone)
+        with closing(books.budgets):
+            lines = of_caller(books.budgets, config.budgets, caller, time_zone=config.time_zone)
     if given["json"]:
         return text.budgets_as_json(lines)
     table = text.budgets_as_table(lines, rich=books.is_terminal)

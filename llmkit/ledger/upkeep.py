@@ -36,6 +36,10 @@ class Upkeep(ABC):
             LedgerUnavailable: the database is at fault.
         """
 
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection; it is made again when it is needed."""
+
     def count_old(self, before: datetime, *, content_only: bool) -> int:
         """Count rows; see `Maintained.count_old`."""
         return self.ask(retention.count_old, before, content_only=content_only)
