@@ -125,6 +125,9 @@ class BudgetStore(Protocol):
 class KeptBudgets(BudgetStore, Source, Protocol):
     """A store that keeps budgets for good."""
 
+    def close(self) -> None:
+        """Close its connection; it is made again when it is needed."""
+
 
 class Books(Protocol):
     """A ledger, as budgets need it."""

@@ -76,15 +76,14 @@ class Budgets:
         self._prices = prices
         self._now = now
         self._from_async = from_async
-        kept = None if ledger is None else ledger.budgets
+        kept = self._kept = None if ledger is None else ledger.budgets
         self.redis = _in_redis(config, kept)
         self.settler: Settler | None = None
         store: BudgetStore | None = kept
         if self.redis is not None:
             from llmkit.budget.settler import Settler  # noqa: PLC0415
 
-            on_back = partial(self._correct, kept)
-            self.settler = Settler(self.redis, on_back=on_back)
+            self.settler = Settler(self.redis, on_back=self._correct)
             store = self.redis
             _correct_after_sweeps(self.redis, ledger)
         if store is None:
@@ -126,9 +125,9 @@ class Budgets:
         claims: tuple[Claim, ...] = await self._from_async(ask)
         return claims
 
-    def _correct(self, kept: KeptBudgets | None) -> None:
-        if self.redis is not None and kept is not None:
-            _reconcile(self.redis, kept, time.sleep)
+    def _correct(self) -> None:
+        if self.redis is not None and self._kept is not None:
+            _reconcile(self.redis, self._kept, time.sleep)
 
     def flush(self, seconds: float) -> None:
         """Wait until what was used is charged, and whoever wants to know it is told, for so long at most each."""
@@ -145,6 +144,8 @@ class Budgets:
             self.warner.close(_SETTLED_WITHIN)
         if self.redis is not None:
             self.redis.close()
+        if self._kept is not None:
+            self._kept.close()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
