@@ -150,7 +150,7 @@ def test_random_operations(seed: int, budgets: Budgets) -> None:
     """Used and held are what is charged and what is open, at each step; no account grants above its limit."""
     clock, store, chance = budgets.clock, budgets.store, random.Random(seed)
     model: dict[str, _Held] = {}
-    for number in range(2000 if isinstance(store, MemoryBudgets) else 300):
+    for number in range(10_000 if isinstance(store, MemoryBudgets) else 300):
         clock.now += timedelta(seconds=chance.choice((0, 0.3, 1, 20, 700)) * chance.random())
         if chance.random() < 0.6 or not model:
             amount = Units(
