@@ -35,12 +35,12 @@ class Audit:
     """What is to be compared with a window of an account elsewhere.
 
     Attributes:
-        used: what was charged in it.
+        used: what was charged in it; None if it is not known here at all.
         held: what is held in it, by the ids of the holds.
         settled: what was charged of holds that were asked for, by their ids. It is a part of what was used.
     """
 
-    used: Units
+    used: Units | None
     held: Mapping[str, Entry]
     settled: Mapping[str, Used]
 

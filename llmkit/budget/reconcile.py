@@ -102,6 +102,9 @@ def _compare(redis: RedisBudgets, source: Source, place: Place) -> Difference:
     if found is None:
         return Difference()
     audit = source.audit(place, [*found.held, *found.done])
+    if audit.used is None:
+        # Its first row is on its way, or this is another database than the app's: what was used is not to be forgotten.
+        return Difference(is_quiet=not found.held and found.used == NOTHING)
     expected = audit.used
     unsettled = {name: audit.settled[name] for name in found.held if name in audit.settled}
     for name, used in unsettled.items():

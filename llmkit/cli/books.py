@@ -14,6 +14,7 @@ from llmkit import ledger
 from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.config import Config, LedgerConfig
 from llmkit.config.functions import value_at
+from llmkit.errors import ConfigError
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.clicked import click_command, is_terminal
 from llmkit.ledger.commands import BUDGETS, COMMANDS, REPRICE, SWEEP, Books
@@ -27,9 +28,7 @@ DEMO_DATABASE = "sqlite:///llmkit-demo.db"
 _DATABASE = click.Option(
     ["--database"],
     metavar="URL",
-    default=lambda: os.environ.get("LLMKIT_DATABASE") or DEMO_DATABASE,
-    show_default=f"LLMKIT_DATABASE, else {DEMO_DATABASE}",
-    help="URL of the ledger's database.",
+    help=f"URL of the ledger's database. By default that of the --settings, else LLMKIT_DATABASE, else {DEMO_DATABASE}.",
 )
 _OUTBOX = click.Option(
     ["--outbox"], metavar="FOLDER", help="Folder of the outbox, if the app's settings name one."
@@ -42,18 +41,40 @@ _SETTINGS = click.Option(
 _EXTRA = {SWEEP.name: [_OUTBOX, _SETTINGS], REPRICE.name: [_SETTINGS], BUDGETS.name: [_SETTINGS]}
 
 
-def _books(database: str, outbox: str | None = None, settings: str | None = None) -> Books:
+def _books(database: str | None, outbox: str | None = None, settings: str | None = None) -> Books:
     config = Config.of({} if settings is None else _settings_at(settings))
-    own = LedgerConfig(database=database, outbox=outbox)
+    url = database or _database(config, settings)
+    if outbox is None and config.ledger is not False:
+        outbox = config.ledger.outbox
+    own = LedgerConfig(database=url, outbox=outbox)
     return Books(
-        store=ledger.open_store(database),
-        budgets=TableBudgets(ledger.open_store(database)),
+        store=ledger.open_store(url),
+        budgets=TableBudgets(ledger.open_store(url)),
         config=config,
         sweep=partial(_sweep, config, own),
         prices=Prices(Routes(config).prices()),
         zone=zone_of(config.time_zone),
         is_terminal=is_terminal(),
     )
+
+
+def _database(config: Config, settings: str | None) -> str:
+    """Find the ledger where nobody names it.
+
+    Raises:
+        ConfigError: the settings leave it to their framework. Another database than the app's would be looked into, or compared with Redis.
+    """
+    if config.ledger is not False and config.ledger.database is not None:
+        return config.ledger.database
+    named = os.environ.get("LLMKIT_DATABASE")
+    if named:
+        return named
+    if settings is not None:
+        raise ConfigError(
+            f"{settings} does not say where the ledger's database is",
+            hint="Name it with --database or LLMKIT_DATABASE; or use manage.py or flask, which know.",
+        )
+    return DEMO_DATABASE
 
 
 def _sweep(config: Config, own: LedgerConfig, silent: float) -> int:

@@ -177,7 +177,7 @@ class Accounts:
         """Read a window of an account, locked, and what became of holds."""
         window = Window.of_place(place)
         account = rows.read_accounts(ask, dialect, [window], lock=True).get(window.key)
-        used = (account or window.account()).used.get(0, NOTHING)
+        used = None if account is None else account.used.get(0, NOTHING)
         held = {
             name: entry
             for name, entry in rows.open_entries(ask)

@@ -183,3 +183,24 @@ def test_in_django(settings: Any, emulator: Emulator, client: Client) -> None:
     settings.LLMKIT = {**config, "budgets": []}
     with pytest.raises(CommandError, match="the app has no budgets"):
         call_command("llmkit_budgets", "--user", "7")
+
+
+def test_the_database_of_the_settings(
+    used: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is where the settings say; another one that is named comes first; with settings that leave it open none is guessed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LLMKIT_DATABASE", raising=False)
+
+    def budgets(*more: str) -> Any:
+        command = ["budgets", "--settings", "budgeted_app.LLMKIT", "--json", *more]
+        return CliRunner().invoke(main, command)
+
+    assert len(json.loads(budgets().output)) > 1
+    assert json.loads(budgets("--database", f"sqlite:///{tmp_path}/other.db").output) == []
+    config = {**sys.modules["budgeted_app"].LLMKIT, "ledger": {}}
+    monkeypatch.setitem(sys.modules, "budgeted_app", SimpleNamespace(LLMKIT=config))
+    assert "does not say where the ledger's database is" in budgets().output
+    monkeypatch.setenv("LLMKIT_DATABASE", used)
+    assert len(json.loads(budgets().output)) > 1
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]

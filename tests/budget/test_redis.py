@@ -278,6 +278,16 @@ def test_accounts_that_are_compared_are_those_in_which_something_was_held(books:
     assert not books.redis.exists(dirty)
 
 
+def test_a_database_that_knows_nothing_of_a_budget(books: Books, tmp_path: Path) -> None:
+    """It is another one than the app's: what was used is not forgotten."""
+    assert books.begin("a")
+    books.end("a", used(40))
+    with closing(SQLStore(database_url(f"sqlite:///{tmp_path / 'other.db'}"), worker="x")) as other:
+        assert reconcile(books.budgets, TableBudgets(other), books.pauses.append) == 0
+    assert books.budgets.balances(books.parted(EVER))[0].used.usd == 40
+    assert books.reconcile() == 0
+
+
 def test_parts_that_redis_has_forgotten(tmp_path: Path) -> None:
     """Each process says now and then which it uses, so that all are compared."""
     now = [1000.0]
