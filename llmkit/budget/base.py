@@ -62,7 +62,7 @@ class Source(Protocol):
             BudgetUnavailable: it cannot be written.
         """
 
-    def settle(self, hold_id: str, used: Used) -> None:
+    def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used; see `BudgetStore`."""
 
     def audit(self, place: Place, hold_ids: Sequence[str]) -> Audit:
@@ -78,7 +78,7 @@ class Source(Protocol):
     async def amirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:
         """Do what `mirror` does, without blocking the event loop."""
 
-    async def asettle(self, hold_id: str, used: Used) -> None:
+    async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, without blocking the event loop."""
 
 
@@ -96,10 +96,10 @@ class BudgetStore(Protocol):
             BudgetUnavailable: the store does not answer.
         """
 
-    def settle(self, hold_id: str, used: Used) -> None:
+    def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used in place of what is held, in the windows in which it was held, wherever the clock is by now.
 
-        Settling again charges the difference. A hold that is not there is none to settle.
+        Settling `again` charges the difference, or changes nothing. A hold that is not there is none to settle.
 
         Raises:
             BudgetUnavailable: the store does not answer.
@@ -108,7 +108,7 @@ class BudgetStore(Protocol):
     async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Do what `hold` does, without blocking the event loop."""
 
-    async def asettle(self, hold_id: str, used: Used) -> None:
+    async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, without blocking the event loop."""
 
     async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:

@@ -209,7 +209,7 @@ end
 
 local function settle()
   -- KEYS: the hold.
-  -- 2: id, 3 to 5: what was used ("" is what was held), 6: for how many seconds it may be corrected.
+  -- 2: id, 3 to 5: what was used ("" is what was held), 6: for how many seconds it may be corrected, 7: whether it corrects what was charged.
   local id, found = ARGV[2], {}
   local said = redis.call("LRANGE", KEYS[1], 0, -1)
   for at = 1, #said, 3 do
@@ -217,7 +217,7 @@ local function settle()
     local state, second, before, marks = read(said[at + 2])
     -- Of what is held no more, though nobody has settled it, Redis has lost a part: that it was charged is known elsewhere.
     local is_there = state ~= "h" or redis.call("HEXISTS", holds, id) == 1
-    if is_there and redis.call("EXISTS", account) == 1 then
+    if is_there and (state == "h" or ARGV[7] == "1") and redis.call("EXISTS", account) == 1 then
       local became = charge(account, holds, id, state, second, before, {ARGV[3], ARGV[4], ARGV[5]})
       redis.call("LSET", KEYS[1], at + 1, became .. " " .. marks)
       reached(account, second ~= "0", marks, found)

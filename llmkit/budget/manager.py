@@ -145,15 +145,15 @@ class BudgetManager:
         Raises:
             BudgetUnavailable: the store does not answer.
         """
-        self._store.settle(hold.id if isinstance(hold, Hold) else hold, amount.used)
+        self._store.settle(_id(hold), amount.used)
 
     def release(self, hold: Hold | str) -> None:
-        """Give back what is held: nothing was used.
+        """Give back what is held: nothing was used. What is settled already stays so.
 
         Raises:
             BudgetUnavailable: the store does not answer.
         """
-        self.settle(hold, _NOTHING)
+        self._store.settle(_id(hold), _NOTHING.used, again=False)
 
     def left(self, user: UserId | Caller) -> list[Left]:
         """Say what a caller's budgets have left.
@@ -184,11 +184,11 @@ class BudgetManager:
 
     async def asettle(self, hold: Hold | str, amount: Amount) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._store.asettle(hold.id if isinstance(hold, Hold) else hold, amount.used)
+        await self._store.asettle(_id(hold), amount.used)
 
     async def arelease(self, hold: Hold | str) -> None:
         """Do what `release` does, without blocking the event loop."""
-        await self.asettle(hold, _NOTHING)
+        await self._store.asettle(_id(hold), _NOTHING.used, again=False)
 
     async def aleft(self, user: UserId | Caller) -> list[Left]:
         """Do what `left` does, without blocking the event loop."""
@@ -222,6 +222,10 @@ class BudgetManager:
 
     def _all(self, user: UserId | Caller) -> Sequence[Claim]:
         return self._rules.claims(caller_of(user), _NO_AMOUNT, requests=0, all_models=True)
+
+
+def _id(hold: Hold | str) -> str:
+    return hold.id if isinstance(hold, Hold) else hold
 
 
 def _left(claims: Sequence[Claim], balances: Sequence[Balance], now: datetime) -> list[Left]:

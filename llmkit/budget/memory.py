@@ -71,11 +71,11 @@ class MemoryBudgets:
             self._holds[hold_id] = _Hold(entries, now)
             return None
 
-    def settle(self, hold_id: str, used: Used) -> None:
+    def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used; see `BudgetStore`."""
         with self._lock:
             hold = self._holds.get(hold_id)
-            if hold is None:
+            if hold is None or (hold.used is not None and not again):
                 return
             crossings: list[Crossing] = []
             for entry in hold.entries:
@@ -100,9 +100,9 @@ class MemoryBudgets:
         """Do what `hold` does, which waits for nothing."""
         return self.hold(hold_id, claims)
 
-    async def asettle(self, hold_id: str, used: Used) -> None:
+    async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, which waits for nothing."""
-        self.settle(hold_id, used)
+        self.settle(hold_id, used, again=again)
 
     async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Do what `balances` does, which waits for nothing."""

@@ -79,9 +79,9 @@ class RedisBudgets:
         """Hold amounts in all accounts, or in none; see `BudgetStore`."""
         return self._run(self._hold(hold_id, claims))
 
-    def settle(self, hold_id: str, used: Used) -> None:
+    def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used; see `BudgetStore`."""
-        self._run(self._settle(hold_id, used))
+        self._run(self._settle(hold_id, used, again=again))
 
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have; see `BudgetStore`."""
@@ -91,9 +91,9 @@ class RedisBudgets:
         """Do what `hold` does, without blocking the event loop."""
         return await self._arun(self._hold(hold_id, claims))
 
-    async def asettle(self, hold_id: str, used: Used) -> None:
+    async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._arun(self._settle(hold_id, used))
+        await self._arun(self._settle(hold_id, used, again=again))
 
     async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Do what `balances` does, without blocking the event loop."""
@@ -220,22 +220,27 @@ class RedisBudgets:
             raise
         return None
 
-    def _settle(self, hold_id: str, used: Used) -> Steps[None]:
+    def _settle(self, hold_id: str, used: Used, *, again: bool) -> Steps[None]:
         partition: str | None = ""
         if self._is_parted:
             _, partition = yield self.words.where(hold_id)
         if partition is not None:
-            yield from self._charge(Charge(hold_id, used, final=False, partition=partition))
+            charge = Charge(hold_id, used, final=False, again=again, partition=partition)
+            yield from self._charge(charge)
         yield _Kept(
-            lambda source: source.settle(hold_id, used),
-            lambda source: source.asettle(hold_id, used),
+            lambda source: source.settle(hold_id, used, again=again),
+            lambda source: source.asettle(hold_id, used, again=again),
         )
 
     def _charge(self, charge: Charge) -> Steps[None]:
-        if charge.unasked:
-            yield from self._grant(charge.hold_id, charge.unasked, granted_at=charge.granted_at)
+        if charge.unasked and charge.granted_at is not None:
+            yield from self._catch_up(charge.hold_id, charge.unasked, charge.granted_at)
         _, found = yield self.words.settle(
-            charge.hold_id, charge.used, final=charge.final, partition=charge.partition
+            charge.hold_id,
+            charge.used,
+            final=charge.final,
+            again=charge.again,
+            partition=charge.partition,
         )
         if found:
             self.bell.ring(
@@ -266,10 +271,21 @@ class RedisBudgets:
             if said == "fill":
                 missing = [(claims[index], windows[index]) for index in rest[0]]
                 yield from self._fill(missing, at)
-                if granted_at is not None:
-                    return granted_at  # it is in what was filled, or will be found to be missing
             # Or its clock is in another window than this one's: now that it is known, once more.
         raise _forgotten()
+
+    def _catch_up(self, hold_id: str, claims: Sequence[Claim], at: datetime) -> Steps[None]:
+        """Hold what was allowed while Redis did not answer. Where it is written down elsewhere, Redis is compared with that instead."""
+        if self._source is None:
+            yield from self._grant(hold_id, claims, granted_at=at)
+        else:
+            names = [
+                self.words.account(place_of(claim, claim.window(at)))[0]
+                for claim in claims
+                if not claim.slides
+            ]
+            if names:
+                yield self.words.mark(claims[0].partition, names)
 
     def _fill(self, missing: Sequence[tuple[Claim, Any]], at: datetime) -> Steps[None]:
         places = [place_of(claim, window) for claim, window in missing]

@@ -27,6 +27,7 @@ class Charge(NamedTuple):
 
     Attributes:
         final: whether it may not be corrected.
+        again: whether it corrects what was charged before.
         unasked: what would have been held.
         granted_at: when.
         partition: which part of a cluster has it.
@@ -35,6 +36,7 @@ class Charge(NamedTuple):
     hold_id: str
     used: Used
     final: bool = True
+    again: bool = True
     unasked: tuple[Claim, ...] = ()
     granted_at: datetime | None = None
     partition: str = ""

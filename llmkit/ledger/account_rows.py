@@ -58,11 +58,12 @@ class Repeated(Exception):
 
 
 class Settlement(NamedTuple):
-    """What was used of a hold. One that is not `final` may be corrected later."""
+    """What was used of a hold. One that is not `final` may be corrected later, by one that comes `again`."""
 
     id: str
     used: Used
     final: bool = True
+    again: bool = True
 
 
 class Window(NamedTuple):
@@ -135,7 +136,10 @@ def end_holds(ask: Ask, dialect: Dialect, settlements: Sequence[Settlement]) -> 
             ask(Query(f"DELETE {which}", tuple(part)))
     for part in parts(sorted(others)):
         sql = f"SELECT id, entries, used FROM {HOLD_TABLE} WHERE id IN ({_marks(part)}) ORDER BY id"  # noqa: S608
-        found |= _read_holds(ask(Query(f"{sql}{_locking(dialect)}", tuple(part))))
+        read = _read_holds(ask(Query(f"{sql}{_locking(dialect)}", tuple(part))))
+        found |= {
+            name: hold for name, hold in read.items() if hold.used is None or others[name].again
+        }
     for name in others.keys() & found.keys():
         values = _used(others[name].used), name
         ask(Query(f"UPDATE {HOLD_TABLE} SET used = %s WHERE id = %s", values))  # noqa: S608

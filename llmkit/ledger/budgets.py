@@ -60,9 +60,10 @@ class TableBudgets:
         with self._alone():
             return self._change((), [wanted]).get(name)
 
-    def settle(self, hold_id: str, used: Used) -> None:
+    def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used; see `BudgetStore`."""
-        settlement = Settlement(fit(hold_id, _LONGEST_ID), used, final=False)
+        name = fit(hold_id, _LONGEST_ID)
+        settlement = Settlement(name, used, final=False, again=again)
         with self._alone():
             self._change([settlement], ())
 
@@ -122,9 +123,9 @@ class TableBudgets:
         shortage: Shortage | None = await self._from_async(partial(self.hold, hold_id, claims))
         return shortage
 
-    async def asettle(self, hold_id: str, used: Used) -> None:
+    async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._from_async(partial(self.settle, hold_id, used))
+        await self._from_async(partial(self.settle, hold_id, used, again=again))
 
     async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Do what `balances` does, without blocking the event loop."""

@@ -99,6 +99,21 @@ def test_all_or_none(any_budgets: Budgets) -> None:
     assert store.hold("two", [wide, narrow]) is None
 
 
+def test_what_is_settled_is_not_given_back(any_budgets: Budgets) -> None:
+    """Letting go of a hold in the end, settled or not, is safe."""
+    store = any_budgets.store
+    asks = claim({"tokens": 100}, amount=Units(tokens=80))
+    assert store.hold("one", [asks]) is None
+    store.settle("one", Used(tokens=60))
+    store.settle("one", UNUSED, again=False)
+    assert [(each.used.tokens, each.held.tokens) for each in store.balances([asks])] == [(60, 0)]
+    store.settle("one", Used(tokens=50))
+    assert store.balances([asks])[0].used.tokens == 50
+    assert store.hold("two", [replace(asks, amount=Units(tokens=30))]) is None
+    store.settle("two", UNUSED, again=False)
+    assert [(each.used.tokens, each.held.tokens) for each in store.balances([asks])] == [(50, 0)]
+
+
 def test_a_full_account_has_no_room_for_what_is_free(any_budgets: Budgets) -> None:
     """Nor has one whose limit is nothing, and none that asks for more than the limit is told to come again."""
     store = any_budgets.store
