@@ -178,7 +178,8 @@ class AsyncHold(AsyncLease):
         """
         try:
             # Of the same call: what it did not use is room for this one.
-            last = self._settler.waiting(self._record.last_hold_id)
+            last_id = self._record.last_hold_id
+            last = None if last_id is None else self._settler.waiting(last_id)
             if last is not None:
                 await self._budgets.acharge(last)
             granted = await self._budgets.agrant(self._record.hold_id, self._claims)

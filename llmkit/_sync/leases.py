@@ -179,7 +179,8 @@ class Hold(Lease):
         """
         try:
             # Of the same call: what it did not use is room for this one.
-            last = self._settler.waiting(self._record.last_hold_id)
+            last_id = self._record.last_hold_id
+            last = None if last_id is None else self._settler.waiting(last_id)
             if last is not None:
                 self._budgets.charge(last)
             granted = self._budgets.grant(self._record.hold_id, self._claims)

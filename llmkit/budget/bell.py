@@ -24,7 +24,12 @@ class Bell:
         """Let something be told. It must not wait."""
         self._listeners.append(listener)
 
+    def unlisten(self, listener: Listener) -> None:
+        """Tell it no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     def ring(self, crossings: Sequence[Crossing]) -> None:
         """Tell of them."""
-        for listener in self._listeners:
+        for listener in list(self._listeners):
             listener(crossings)

@@ -62,7 +62,8 @@ end
 
 local function clean(account, holds, prefix)
   -- Let go of what nobody has settled in time, now and then; of minutes forget the seconds that no longer count.
-  if number(redis.call("HGET", account, "clean")) > now then
+  local due = redis.call("HGET", account, "clean")
+  if not due or number(due) > now then
     return
   end
   local entries = redis.call("HGETALL", holds)
@@ -183,10 +184,10 @@ local function charge(account, holds, id, state, second, before, asked)
   for place = 1, 3 do
     used[place] = asked[place] == "" and before[place] or asked[place]
   end
+  add(account, second, "u", used, "")
   if state ~= "l" then
     add(account, second, state == "h" and "h" or "u", before, "-")
   end
-  add(account, second, "u", used, "")
   redis.call("HDEL", holds, id)
   if second == "0" then
     redis.call("ZADD", account .. ":done", now, id)
@@ -196,12 +197,15 @@ local function charge(account, holds, id, state, second, before, asked)
 end
 
 local function reached(account, slides, marks, found)
-  -- Of each unit it is told once in a window that so much is used; where that slides, once in so many seconds.
+  -- Of each unit it is told once in a window that so much is used; where that slides, of those that have reached it, once in so many seconds.
+  local last = redis.call("HGET", account, "told")
+  if slides and last and now - number(last) < WINDOW then
+    return
+  end
   for unit, at, limit in string.gmatch(marks, "(%d):(%d+):(%d+)") do
-    local sums = balance(account, slides)
-    local used, told = sums[tonumber(unit) + 1], number(redis.call("HGET", account, "told" .. unit))
-    if tonumber(used) >= tonumber(at) and (told == 0 or (slides and now - told >= WINDOW)) then
-      redis.call("HSET", account, "told" .. unit, time[1])
+    local used, field = balance(account, slides)[tonumber(unit) + 1], slides and "told" or "told" .. unit
+    if tonumber(used) >= tonumber(at) and (slides or redis.call("HEXISTS", account, field) == 0) then
+      redis.call("HSET", account, field, time[1])
       table.insert(found, {account, unit, at, limit, used})
     end
   end
@@ -209,7 +213,8 @@ end
 
 local function settle()
   -- KEYS: the hold.
-  -- 2: id, 3 to 5: what was used ("" is what was held), 6: for how many seconds it may be corrected, 7: whether it corrects what was charged.
+  -- 2: id, 3 to 5: what was used ("" is what was held), 6: for how many seconds it may be corrected, 7: whether it corrects what was charged,
+  -- 8: whether somebody hears of what is reached.
   local id, found = ARGV[2], {}
   local said = redis.call("LRANGE", KEYS[1], 0, -1)
   for at = 1, #said, 3 do
@@ -220,7 +225,9 @@ local function settle()
     if is_there and (state == "h" or ARGV[7] == "1") and redis.call("EXISTS", account) == 1 then
       local became = charge(account, holds, id, state, second, before, {ARGV[3], ARGV[4], ARGV[5]})
       redis.call("LSET", KEYS[1], at + 1, became .. " " .. marks)
-      reached(account, second ~= "0", marks, found)
+      if ARGV[8] == "1" then
+        reached(account, second ~= "0", marks, found)
+      end
     end
   end
   if #said > 0 then
@@ -279,9 +286,16 @@ local function balances()
   return {"balances", time[1], time[2], found}
 end
 
+local function forget()
+  -- KEYS: the hold. It may be asked for again.
+  redis.call("DEL", KEYS[1])
+  return {"forgotten"}
+end
+
 local function dirty()
   -- KEYS: the set of accounts in which something was held. 2: how many are wanted. They are in it no more.
-  return {"dirty", redis.call("SPOP", KEYS[1], ARGV[2])}
+  local size = redis.call("SCARD", KEYS[1])
+  return {"dirty", redis.call("SPOP", KEYS[1], ARGV[2]), size}
 end
 
 local function mark()
@@ -375,6 +389,6 @@ end
 
 local todo = {
   hold = hold, settle = settle, fill = fill, balances = balances, dirty = dirty, mark = mark, state = state, correct = correct,
-  parts = parts, point = point, where = where
+  forget = forget, parts = parts, point = point, where = where
 }
 return todo[ARGV[1]]()

@@ -73,11 +73,11 @@ class MemoryBudgets:
 
     def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used; see `BudgetStore`."""
+        crossings: list[Crossing] = []
         with self._lock:
             hold = self._holds.get(hold_id)
             if hold is None or (hold.used is not None and not again):
                 return
-            crossings: list[Crossing] = []
             for entry in hold.entries:
                 account = self._accounts.get((entry.key, entry.start))
                 if account is not None:
@@ -86,8 +86,8 @@ class MemoryBudgets:
                     if self.bell.is_heard:
                         crossings += account.crossings(entry, self._now())
             hold.used = used
-            if crossings:
-                self.bell.ring(crossings)
+        if crossings:
+            self.bell.ring(crossings)
 
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have now; see `BudgetStore`."""

@@ -75,10 +75,18 @@ def reconcile(redis: RedisBudgets, source: Source, pause: Callable[[float], obje
 def _correct_part(
     redis: RedisBudgets, source: Source, pause: Callable[[float], object], partition: str
 ) -> int:
-    corrected = 0
+    corrected, seen = 0, 0
+    most: int | None = None
     again: set[str] = set()
     try:
-        while names := set(redis.ask(redis.words.dirty(partition, _AT_ONCE))[1]) - again:
+        # What comes while this goes on is compared the next time: under load there is always something.
+        while most is None or seen < most:
+            _, found, size = redis.ask(redis.words.dirty(partition, _AT_ONCE))
+            most = size if most is None else most
+            seen += len(found)
+            names = set(found) - again
+            if not names:
+                break
             again |= names  # or what is refused here is forgotten
             places = {name: redis.words.place(name, partition) for name in names}
             before = {name: _compare(redis, source, place) for name, place in places.items()}
@@ -92,8 +100,9 @@ def _correct_part(
                     corrected += 1
             again -= {name for name, found in before.items() if found.is_quiet}
     finally:
-        if again:
-            redis.ask(redis.words.mark(partition, sorted(again)))
+        left = sorted(again)
+        for start in range(0, len(left), _AT_ONCE):
+            redis.ask(redis.words.mark(partition, left[start : start + _AT_ONCE]))
     return corrected
 
 

@@ -217,6 +217,7 @@ class RedisBudgets:
             )
         except BudgetUnavailable:
             yield from self._charge(Charge(hold_id, UNUSED, partition=partition))
+            yield self.words.forget(hold_id, partition)
             raise
         return None
 
@@ -240,6 +241,7 @@ class RedisBudgets:
             charge.used,
             final=charge.final,
             again=charge.again,
+            is_heard=self.bell.is_heard,
             partition=charge.partition,
         )
         if found:

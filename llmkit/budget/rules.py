@@ -20,6 +20,7 @@ from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import Per, window_at
+from llmkit.usage import EXACT
 from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
@@ -251,7 +252,11 @@ class _Asked:
         for unit, number in limits.items():
             self._limits[unit] = min(number, self._limits.get(unit, number))
             if budget.warn_at is not None and number:
-                mark = Mark(unit, ceil(number * Decimal(str(budget.warn_at))), number)
+                mark = Mark(
+                    unit,
+                    ceil(EXACT.multiply(Decimal(number), Decimal(str(budget.warn_at)))),
+                    number,
+                )
                 self._marks[unit] = min(mark, self._marks.get(unit, mark))
 
     def claim(self, key: str, bounds: Bounds, requests: int, *, zone: str, partition: str) -> Claim:

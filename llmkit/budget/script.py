@@ -91,11 +91,24 @@ class Words:
             args += (*_claim(claim, window, now), _marks(claim) if is_told else "")
         return Ask(keys, args)
 
-    def settle(self, hold_id: str, used: Used, *, final: bool, again: bool, partition: str) -> Ask:
+    def settle(
+        self,
+        hold_id: str,
+        used: Used,
+        *,
+        final: bool,
+        again: bool,
+        is_heard: bool,
+        partition: str,
+    ) -> Ask:
         """Ask to charge what was used."""
         args = ["settle", hold_id, *_said(used), "0" if final else str(CORRECTED)]
-        args.append("1" if again else "0")
+        args += ("1" if again else "0", "1" if is_heard else "0")
         return Ask([self._hold(hold_id, partition)], args)
+
+    def forget(self, hold_id: str, partition: str) -> Ask:
+        """Ask to know nothing of a hold."""
+        return Ask([self._hold(hold_id, partition)], ["forget"])
 
     def point(self, hold_id: str, partition: str) -> Ask:
         """Say which part has a hold."""

@@ -81,7 +81,7 @@ class Settler:
             log.debug("what a call has used is not charged yet: %s", error)
             self._was_away = True
             return _RETRY_EVERY
-        if self._was_away and self._later.waiting == [charge]:
+        if self._was_away and self._later.count == 1:
             self._was_away = False
             self._on_back()
         return None

@@ -73,7 +73,7 @@ class Warner:
         """Call the hooks, without waiting."""
         for crossing in crossings:
             if self._at_once():
-                self._call(self._read(crossing))
+                self._call(crossing)
             else:
                 self._later.put(crossing)
 
@@ -87,6 +87,7 @@ class Warner:
                 warner.tell_soon(crossings)
 
         bell.listen(told)
+        weakref.finalize(self, bell.unlisten, told).atexit = False
 
     def flush(self, timeout: float) -> None:
         """Wait until all were called, for at most so many seconds."""
@@ -98,9 +99,10 @@ class Warner:
 
     def _tell(self, crossing: Crossing) -> None:
         with self._within():
-            self._call(self._read(crossing))
+            self._call(crossing)
 
-    def _call(self, warning: BudgetWarning) -> None:
+    def _call(self, crossing: Crossing) -> None:
+        warning = self._read(crossing)
         for hook in self._hooks:
             try:
                 hook(warning)

@@ -62,6 +62,12 @@ class Later(Generic[T]):
         queue = self._queues.get(os.getpid())
         return [] if queue is None else [task.thing for task in queue.waiting()]
 
+    @property
+    def count(self) -> int:
+        """How much is not done yet."""
+        queue = self._queues.get(os.getpid())
+        return 0 if queue is None else queue.count
+
     def flush(self, timeout: float) -> None:
         """Wait until all is done, for at most so many seconds."""
         queue = self._queues.get(os.getpid())
@@ -113,6 +119,10 @@ class _Queue:
                     self._log.warning("%s: the process ends, one is left undone", self._name)
             self._changed.notify_all()
 
+    @property
+    def count(self) -> int:
+        return len(self._waiting)
+
     def waiting(self) -> list[_Task]:
         with self._changed:
             return list(self._waiting)
@@ -151,4 +161,7 @@ class _Queue:
                 self._waiting.popleft()
                 self._changed.notify_all()
                 return True
-            return not self._changed.wait_for(lambda: self._ended, again)
+            if self._changed.wait_for(lambda: self._ended, again):
+                self._thread = None
+                return False
+            return True

@@ -97,9 +97,9 @@ class AttemptRecord:
         return f"{self._call.call_id}:{self._attempt}"
 
     @property
-    def last_hold_id(self) -> str:
-        """The id of what the attempt before it held."""
-        return f"{self._call.call_id}:{self._attempt - 1}"
+    def last_hold_id(self) -> str | None:
+        """The id of what the attempt before it held; None if it is the first one."""
+        return f"{self._call.call_id}:{self._attempt - 1}" if self._attempt > 1 else None
 
     def progress(self, decoder: Decoder | None, answer: Accumulator) -> Progress:
         """Return what the row holds so far, in case that nobody sees its end."""

@@ -225,6 +225,7 @@ class _Here:
         self.client: _Client | None = None
         self.of_loops: PerLoop[_AsyncClient] | None = None
         self._lock = threading.Lock()
+        self._lock_of_loops = threading.Lock()  # no event loop waits for a thread that connects
         self._rests_until = 0.0
         self._error: str = ""
 
@@ -252,7 +253,7 @@ class _Here:
 
     def loops(self, address: _Address) -> PerLoop[_AsyncClient]:
         """Return the clients of the event loops."""
-        with self._lock:
+        with self._lock_of_loops:
             if self.of_loops is None:
                 import redis.asyncio  # noqa: PLC0415  # optional
                 from redis.asyncio.retry import Retry  # noqa: PLC0415

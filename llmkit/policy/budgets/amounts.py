@@ -11,6 +11,8 @@ from llmkit.usage import EXACT
 Unit = Literal["usd", "tokens", "requests"]
 UNITS: tuple[Unit, ...] = ("usd", "tokens", "requests")
 _NANO = 9
+# A billion dollars, or so many tokens: little enough to be added up in any database's integers.
+_MOST = 10**18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,8 @@ class Amount:
             raise ValueError(f"{self} has something that is no number") from None
         if min(found.usd, found.tokens, found.requests) < 0:
             raise ValueError(f"{self} has something that is less than nothing")
+        if max(found.usd, found.tokens, found.requests) >= _MOST:
+            raise ValueError(f"{self} has something that is more than anybody uses")
         return found
 
 
