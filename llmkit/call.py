@@ -67,6 +67,8 @@ class Caller:
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        if isinstance(self.groups, str):
+            raise TypeError('groups has to be a tuple of names, such as ("staff",), not one text')
         if type(self.user) is not str or not self.user:
             object.__setattr__(self, "user", user_id(self.user))
         if self.tenant is not None and (type(self.tenant) is not str or not self.tenant):

@@ -236,6 +236,7 @@ class Runtime:
             ledger=self.ledger,
             prices=self.prices,
             now=self.now,
+            clock=self.clock,
             from_async=self.from_async,
             hooks=hooks,
             within=within,

@@ -43,6 +43,7 @@ class Budgets:
         ledger: the ledger, which may keep them.
         prices: by which calls are billed.
         now: the date, with a time zone.
+        clock: gives the time in seconds.
         from_async: runs a function of the app's for async code.
         hooks: are called with a `BudgetWarning` when a limit comes near.
         within, at_once: how they are called; see `Warner`.
@@ -65,6 +66,7 @@ class Budgets:
         ledger: Books | None,
         prices: Prices,
         now: Callable[[], datetime],
+        clock: Callable[[], float],
         from_async: FromAsync,
         hooks: Sequence[Callable[[Any], object]] = (),
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -97,7 +99,7 @@ class Budgets:
             self.warner = Warner(self._rules.warning, hooks, within=within, at_once=at_once)
             bell = kept.bell if kept is not None else self.redis.bell if self.redis else Bell()
             self.warner.listen_to(bell)
-        self.allowance = Allowance.of(config)
+        self.allowance = Allowance.of(config, clock=clock)
         if self.allowance is not None and ledger is not None:
             ledger.allow(self.allowance)
 

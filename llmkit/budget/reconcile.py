@@ -68,7 +68,7 @@ def reconcile(redis: RedisBudgets, source: Source, pause: Callable[[float], obje
     """
     corrected = sum(_correct_part(redis, source, pause, partition) for partition in redis.parts())
     if corrected:
-        log.warning("%d budgets in Redis were not what the ledger says; they are now", corrected)
+        log.info("%d budgets in Redis were corrected to what the ledger says", corrected)
     return corrected
 
 

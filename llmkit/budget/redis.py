@@ -15,7 +15,7 @@ from llmkit.errors import BudgetUnavailable
 from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import UNITS, UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, shortage
-from llmkit.redis.room import Patience, RedisRoom, RedisUnavailable
+from llmkit.redis.room import Patience, RedisRoom, RedisUnavailable, ScriptFailed
 
 T = TypeVar("T")
 
@@ -190,7 +190,7 @@ class RedisBudgets:
             return None if self._source is None else ask.ask(self._source)
         try:
             return self._room.run(script(), ask.keys, ask.args, patience)
-        except RedisUnavailable as error:
+        except (RedisUnavailable, ScriptFailed) as error:
             raise _unavailable(error) from error
 
     async def _aanswer(self, ask: Ask | _Kept, patience: Patience) -> Any:
@@ -198,7 +198,7 @@ class RedisBudgets:
             return None if self._source is None else await ask.aask(self._source)
         try:
             return await self._room.arun(script(), ask.keys, ask.args, patience)
-        except RedisUnavailable as error:
+        except (RedisUnavailable, ScriptFailed) as error:
             raise _unavailable(error) from error
 
     def _hold(self, hold_id: str, claims: Sequence[Claim]) -> Steps[Shortage | None]:
@@ -331,7 +331,7 @@ def _forgotten() -> BudgetUnavailable:
     return BudgetUnavailable("Redis forgets budgets as they are filled, or its clock jumps")
 
 
-def _unavailable(error: RedisUnavailable) -> BudgetUnavailable:
+def _unavailable(error: RedisUnavailable | ScriptFailed) -> BudgetUnavailable:
     return BudgetUnavailable(
         f"the budgets cannot be asked: {error.message}",
         hint="Check that Redis is running, and that its URL (redis) is right.",

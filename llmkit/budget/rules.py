@@ -20,6 +20,7 @@ from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import Per, window_at
+from llmkit.tracebacks import place_of
 from llmkit.usage import EXACT
 from llmkit.zones import zone_of
 
@@ -91,7 +92,7 @@ class _Rule:
             answer = ask(caller)
         except Exception as error:
             raise ConfigError(
-                f"{self.name}.{unit} could not be asked: its function raised {type(error).__name__}",
+                f"{self.name}.{unit} could not be asked: its function raised {place_of(error)}",
                 hint="A call whose limit is not known is not made.",
             ) from error
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.concurrency.later import Later
 from llmkit.errors import BudgetUnavailable
+from llmkit.redis.room import ScriptFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,6 +79,9 @@ class Settler:
         try:
             self._store.charge(charge)
         except BudgetUnavailable as error:
+            if isinstance(error.__cause__, ScriptFailed):
+                log.error("what a call has used could not be charged: %s", error)  # noqa: TRY400
+                return None
             log.debug("what a call has used is not charged yet: %s", error)
             self._was_away = True
             return _RETRY_EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 # How long an idle thread waits before it ends, in seconds.
 _IDLE = 30.0
+# How long a process that ends waits, in seconds.
+_AT_EXIT = 2.0
 
 
 class Later(Generic[T]):
@@ -54,6 +57,7 @@ class Later(Generic[T]):
         if queue is None:
             queue = self._queues.setdefault(pid, _Queue(self._name, self._log, self._most))
             weakref.finalize(self, queue.end, 0.0).atexit = False
+            atexit.register(_finish, weakref.ref(queue))
         queue.put(_Task(do, thing))
 
     @property
@@ -81,6 +85,13 @@ class Later(Generic[T]):
         if queue is not None:
             queue.flush(timeout)
             queue.end(max(0.1, until - self._clock()))
+
+
+def _finish(reference: weakref.ref[_Queue]) -> None:
+    """Let a process that ends without closing anything do what waits."""
+    queue = reference()
+    if queue is not None:
+        queue.flush(_AT_EXIT)
 
 
 class _Task(NamedTuple):

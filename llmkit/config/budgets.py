@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 
 from llmkit.config.errors import explain
 from llmkit.config.functions import function
@@ -39,7 +39,7 @@ def limit(unit: str, value: object) -> Decimal | int | None:
     if value is None:
         return None
     kind = 'an amount in US dollars, such as 5 or "0.50"' if unit == "usd" else "a whole number"
-    wrong = ValueError(f"it has to be {kind}")
+    wrong = ValueError(f"it has to be {kind}, 0 or more")
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         raise wrong
     try:
@@ -53,6 +53,19 @@ def limit(unit: str, value: object) -> Decimal | int | None:
     if number != int(number):
         raise wrong
     return int(number)
+
+
+def _part(value: object) -> object:
+    """Read a part of a limit."""
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | Decimal)
+        or not 0 < value <= 1
+    ):
+        raise ValueError("it has to be a part of the limit, such as 0.8")
+    return value
 
 
 def _limit(unit: str) -> BeforeValidator:
@@ -98,7 +111,7 @@ class Budget(Section):
     tokens: Annotated[Any, _limit("tokens")] = None
     requests: Annotated[Any, _limit("requests")] = None
     models: tuple[str, ...] = ()
-    warn_at: Annotated[float, Field(gt=0, le=1)] | None = None
+    warn_at: Annotated[Any, BeforeValidator(_part)] = None
     hold: Literal["bound", "estimate"] = "bound"
 
     def __init__(self, **values: Any) -> None:

@@ -33,6 +33,8 @@ _LATE = 0.02
 # How long nobody asks a Redis that has failed, in seconds.
 _REST = 1.0
 _CLUSTER = "+cluster"
+# What Redis says of a script that fails by its keys or numbers.
+_OF_THE_ASK = ("WRONGTYPE", "not an integer", "would overflow", "out of range")
 _NO_LIMITS = {"socket_connect_timeout": None, "socket_timeout": None}
 
 
@@ -40,6 +42,12 @@ class RedisUnavailable(LLMKitError):
     """Redis does not answer, or refuses."""
 
     type = "redis_unavailable"
+
+
+class ScriptFailed(LLMKitError):
+    """A script failed by what it was asked. Redis serves."""
+
+    type = "redis_script_failed"
 
 
 class Script:
@@ -123,6 +131,7 @@ class RedisRoom:
 
         Raises:
             RedisUnavailable: Redis does not answer in time, or refuses.
+            ScriptFailed: the script fails, by a key of another type or a number that is too large.
         """
         here = self._open()
         here.check(self._clock(), patience)
@@ -136,13 +145,15 @@ class RedisRoom:
             try:
                 with patience.spent():
                     client = here.threads(self._address, self._clock, patience)
-                    return client.evalsha(script.sha, len(keys), *keys, *args)
+                    answer = client.evalsha(script.sha, len(keys), *keys, *args)
             except NoScriptError:
                 here.check(self._clock(), patience)
                 with patience.spent():
-                    return client.eval(script.text, len(keys), *keys, *args)
+                    answer = client.eval(script.text, len(keys), *keys, *args)
         except (RedisError, RedisClusterException, OSError) as error:
-            raise here.failed(error, self._clock()) from error
+            raise here.failure(error, self._clock()) from error
+        here.served()
+        return answer
 
     async def arun(
         self, script: Script, keys: Sequence[str], args: Sequence[Any], patience: Patience
@@ -165,16 +176,19 @@ class RedisRoom:
                     with patience.awaited() as left:
                         async with asyncio.timeout(left):
                             try:
-                                return await client.evalsha(script.sha, len(keys), *keys, *args)
+                                answer = await client.evalsha(script.sha, len(keys), *keys, *args)
                             except NoScriptError:
-                                return await client.eval(script.text, len(keys), *keys, *args)
+                                answer = await client.eval(script.text, len(keys), *keys, *args)
+                    break
                 except TimeoutError:
                     # An event loop that was busy for so long has not heard an answer that may have been there. What a script does, it
                     # does once for each hold.
                     if not (again and patience.was_late):
                         raise
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            raise here.failed(error, self._clock()) from error
+            raise here.failure(error, self._clock()) from error
+        here.served()
+        return answer
 
     def close(self) -> None:
         """Close the connections of the threads."""
@@ -227,6 +241,7 @@ class _Here:
         self._lock = threading.Lock()
         self._lock_of_loops = threading.Lock()  # no event loop waits for a thread that connects
         self._rests_until = 0.0
+        self._is_away = False
         self._error: str = ""
 
     def threads(self, address: _Address, clock: Callable[[], float], patience: Patience) -> _Client:
@@ -278,11 +293,28 @@ class _Here:
         if patience.left < least:
             raise RedisUnavailable("Redis is too slow")
 
+    def served(self) -> None:
+        """Take note that Redis has answered."""
+        if self._is_away:
+            self._is_away = False
+            log.warning("Redis serves again")
+
+    def failure(self, error: BaseException, now: float) -> LLMKitError:
+        """Tell a Redis that does not serve from something that cannot be done."""
+        from redis.exceptions import ResponseError  # noqa: PLC0415  # optional
+
+        said = str(error)
+        # Redis' own code stands first where the whole server has a reason, such as MISCONF; of these redis-py has classes, but for some.
+        if type(error) is ResponseError and any(word in said for word in _OF_THE_ASK):
+            return ScriptFailed(f"Redis cannot do what it is asked ({said.splitlines()[0][:200]})")
+        return self.failed(error, now)
+
     def failed(self, error: BaseException, now: float) -> RedisUnavailable:
         """Take note of a failure."""
         said = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else 'no answer'}"
-        if now >= self._rests_until:
+        if not self._is_away:
             log.warning("Redis does not serve: %s", said)
+        self._is_away = True
         self._rests_until = now + _REST
         self._error = said
         return RedisUnavailable(f"Redis does not serve ({said})")

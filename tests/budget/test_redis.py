@@ -9,15 +9,15 @@ import random
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmkit.budget.base import Place
-from llmkit.budget.reconcile import reconcile
-from llmkit.budget.settler import Charge
+from llmkit.budget.reconcile import Difference, reconcile
+from llmkit.budget.settler import Charge, Settler
 from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.database import database_url
@@ -276,6 +276,102 @@ def test_accounts_that_are_compared_are_those_in_which_something_was_held(books:
     books.end("a", used(1))
     books.reconcile()
     assert not books.redis.exists(dirty)
+
+
+def test_a_hold_that_could_not_be_kept_is_asked_for_anew(books: Books) -> None:
+    """With the same id: there may be no room any more."""
+
+    class Away(TableBudgets):
+        def mirror(self, *_: Any) -> None:
+            raise BudgetUnavailable("away")
+
+    books.budgets._source = Away(books.kept._store)
+    with pytest.raises(BudgetUnavailable, match="away"):
+        books.budgets.hold("a", books.parted(*BOTH))
+    books.budgets._source = books.kept
+    for name in "bcd":
+        books.budgets.hold(name, books.parted(*BOTH))
+    assert books.budgets.hold("a", books.parted(*BOTH)) is not None
+
+
+def test_what_is_kept_is_not_kept_for_ever(books: Books) -> None:
+    """Accounts go after their windows, holds after a day; a minute's after an hour."""
+    assert books.begin("a", MONTH, MINUTE)
+    for claim in (MONTH, MINUTE):
+        for key in books.keys(claim):
+            assert 0 < books.redis.ttl(key) < 40 * 24 * 3600
+    prefix = books.keys(MONTH)[0].partition("account:")[0]
+    assert 24 * 3600 < books.redis.ttl(f"{prefix}hold:a") < 26 * 3600
+    books.charge("a", used(1))
+    assert 0 < books.redis.ttl(f"{prefix}hold:a") <= 240
+    assert 0 < books.redis.ttl(f"{books.keys(MONTH)[0]}:done") <= 240
+
+
+def test_what_is_refused_leaves_nothing(books: Books) -> None:
+    """Or each user whose call has no room elsewhere would have keys for good."""
+    budgets = RedisBudgets(books.budgets._room, namespace=f"{books.budgets.words._namespace}-alone")
+    full = dataclasses.replace(EVER, limits={"usd": 1})
+    assert isinstance(budgets.grant("a", [MONTH, full]), Shortage)
+    assert list(books.redis.scan_iter(match=f"*{budgets.words._namespace}*")) == []
+
+
+def test_what_no_longer_counts_is_forgotten(books: Books) -> None:
+    """Seconds of a minute, and what was charged a while ago."""
+    assert books.begin("a", MONTH, MINUTE)
+    (minute, _), (month, _) = books.keys(MINUTE), books.keys(MONTH)
+    now = int(books.budgets.date.timestamp())
+    books.redis.hset(minute, f"{now - 100}:ur", 5)
+    books.redis.zadd(f"{month}:done", {"old": now - 1000, "new": now})
+    for account in (minute, month):
+        books.redis.hset(account, "clean", 0)
+    assert books.begin("b", MONTH, MINUTE)
+    assert not books.redis.hexists(minute, f"{now - 100}:ur")
+    assert books.redis.zrange(f"{month}:done", 0, -1) == ["new"]
+
+
+def test_redis_clock_picks_the_window(books: Books) -> None:
+    """Not that of the app, which may be off by a day."""
+    off = RedisBudgets(
+        books.budgets._room,
+        namespace=books.budgets.words._namespace,
+        now=lambda: datetime.now(UTC) - timedelta(days=40),
+    )
+    today = dataclasses.replace(MONTH, per="day")
+    granted = off.grant("a", [today])
+    assert isinstance(granted, datetime)
+    assert abs(granted - datetime.now(UTC)) < timedelta(hours=1)
+    start = today.window(granted).start
+    assert books.redis.exists(off.words.account(Place(today.key, start))[0])
+    assert off.balances([today])[0].held == today.amount
+
+
+def test_what_cannot_be_done_does_not_stop_the_rest(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key that somebody has made of another type is one call's fault, not that of Redis."""
+    prefix = books.keys(EVER)[0].partition("account:")[0]
+    books.redis.set(f"{prefix}hold:bad", "x")
+    settler = Settler(books.budgets)
+    assert books.begin("a")
+    settler.settle_soon(Charge("bad", used(1), partition=books.part))
+    settler.settle_soon(Charge("a", used(7), partition=books.part))
+    settler.close(30)
+    assert books.budgets.balances(books.parted(EVER))[0].used.usd == 7
+    assert "could not be charged" in caplog.text
+
+
+def test_many_accounts_are_marked_again(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in which something is held are compared the next time, too."""
+    prefix = books.keys(EVER)[0].partition("account:")[0]
+    names = [f"{prefix}account:user:ever={number}@0" for number in range(9000)]
+    for start in range(0, len(names), 1000):
+        books.redis.sadd(f"{prefix}dirty", *names[start : start + 1000])
+    busy = Difference(is_quiet=False)
+    monkeypatch.setattr("llmkit.budget.reconcile._compare", lambda *_: busy)
+    if books.part:
+        books.budgets.ask(books.budgets.words.note_part(books.part))
+    assert books.reconcile() == 0
+    assert books.redis.scard(f"{prefix}dirty") >= 9000
 
 
 def test_a_database_that_knows_nothing_of_a_budget(books: Books, tmp_path: Path) -> None:
