@@ -142,6 +142,10 @@ class DjangoLedger:
         """Do something after rows were looked for; see `Ledger`."""
         self._own.after_sweep(work)
 
+    def on_unwritten(self, work: Callable[[bool], bool]) -> None:
+        """Say whether rows wait outside of the database; see `Ledger`."""
+        self._own.on_unwritten(work)
+
     def allow(self, allowance: Allowance) -> None:
         """Let calls be made while budgets cannot be asked; see `Ledger`."""
         self._own.allow(allowance)

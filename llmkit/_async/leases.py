@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.budget.settler import Charge
+from llmkit.budget.settler import Charge, may_be_held
 from llmkit.concurrency.tasks import async_enter, async_owner, async_run_soon
 from llmkit.errors import BudgetExceeded, BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.used import used_by
@@ -183,9 +183,10 @@ class AsyncHold(AsyncLease):
             if last is not None:
                 await self._budgets.acharge(last)
             granted = await self._budgets.agrant(self._record.hold_id, self._claims)
-        except BudgetUnavailable:
+        except BudgetUnavailable as error:
             if self._allowance is None or not self._allowance.take(self._claims):
-                self._settler.settle_soon(self._unused)
+                if may_be_held(error):
+                    self._settler.settle_soon(self._unused)
                 raise
             granted, self._unasked = self._budgets.date, self._claims
         except BaseException:

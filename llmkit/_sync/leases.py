@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit.budget.settler import Charge
+from llmkit.budget.settler import Charge, may_be_held
 from llmkit.concurrency.threads import enter, owner, run_soon
 from llmkit.errors import BudgetExceeded, BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.used import used_by
@@ -184,9 +184,10 @@ class Hold(Lease):
             if last is not None:
                 self._budgets.charge(last)
             granted = self._budgets.grant(self._record.hold_id, self._claims)
-        except BudgetUnavailable:
+        except BudgetUnavailable as error:
             if self._allowance is None or not self._allowance.take(self._claims):
-                self._settler.settle_soon(self._unused)
+                if may_be_held(error):
+                    self._settler.settle_soon(self._unused)
                 raise
             granted, self._unasked = self._budgets.date, self._claims
         except BaseException:

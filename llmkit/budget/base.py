@@ -136,6 +136,9 @@ class Books(Protocol):
     def budgets(self) -> KeptBudgets | None:
         """Where budgets are kept, beside the rows; None if they are not."""
 
+    def on_unwritten(self, work: Callable[[bool], bool]) -> None:
+        """Say it to this when rows begin to wait outside of the database, and when none does. If it returns False it is said again."""
+
     def allow(self, allowance: Allowance) -> None:
         """Let calls be made within this while the budgets that are kept here cannot be asked."""
 

@@ -17,6 +17,8 @@ local LATELY = 120
 
 local time = redis.call("TIME")
 local now = tonumber(time[1])
+-- To the millionth of a second, as a text.
+local moment = string.format("%d.%06d", time[1], time[2])
 
 local function number(value)
   return tonumber(value) or 0
@@ -171,7 +173,7 @@ local function hold()
     redis.call("HSET", holds, id, table.concat({second, amounts[1], amounts[2], amounts[3], now + lapse}, " "))
     keep({account, holds}, ARGV[base + 10])
     if fills and not slides then
-      redis.call("SADD", prefix .. "dirty", account)
+      redis.call("ZADD", prefix .. "dirty", moment, account)
     end
   end
   redis.call("EXPIRE", KEYS[1], lapse + number(known))
@@ -265,7 +267,7 @@ local function fill()
   end
   keep({account, holds}, ARGV[2])
   if ARGV[5] == "0" then
-    redis.call("SADD", prefix .. "dirty", account)
+    redis.call("ZADD", prefix .. "dirty", moment, account)
   end
   return {"filled"}
 end
@@ -293,15 +295,46 @@ local function forget()
 end
 
 local function dirty()
-  -- KEYS: the set of accounts in which something was held. 2: how many are wanted. They are in it no more.
-  local size = redis.call("SCARD", KEYS[1])
-  return {"dirty", redis.call("SPOP", KEYS[1], ARGV[2]), size}
+  -- KEYS: the accounts in which something was held, by when it was last. 2: until when, "" is now; 3: how many to leave out, 4: how many
+  -- are wanted. With each it is said when.
+  local latest = ARGV[2] == "" and moment or ARGV[2]
+  return {"dirty", latest, redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", latest, "WITHSCORES", "LIMIT", ARGV[3], ARGV[4])}
+end
+
+local function clear()
+  -- KEYS: the same. From 2 on: accounts, and when something was held in them last. They are left out from now on, unless that has changed.
+  for at = 2, #ARGV, 2 do
+    local last = redis.call("ZSCORE", KEYS[1], ARGV[at])
+    if last and tonumber(last) == tonumber(ARGV[at + 1]) then
+      redis.call("ZREM", KEYS[1], ARGV[at])
+    end
+  end
+  return {"cleared"}
 end
 
 local function mark()
-  -- KEYS: as there. From 2 on: the accounts.
-  redis.call("SADD", KEYS[1], unpack(ARGV, 2))
+  -- KEYS: the same. From 2 on: accounts that are to be compared.
+  for at = 2, #ARGV do
+    redis.call("ZADD", KEYS[1], moment, ARGV[at])
+  end
   return {"marked"}
+end
+
+local function note_part()
+  -- KEYS: the set of the parts that have accounts. 2: one of them.
+  redis.call("SADD", KEYS[1], ARGV[2])
+  return {"noted"}
+end
+
+local function unwritten()
+  -- KEYS: the processes whose rows wait outside of the database, by when they have said so. 2: which, "" is none, 3: whether they do.
+  if ARGV[2] ~= "" and ARGV[3] == "1" then
+    redis.call("ZADD", KEYS[1], now, ARGV[2])
+  elseif ARGV[2] ~= "" then
+    redis.call("ZREM", KEYS[1], ARGV[2])
+  end
+  redis.call("ZREMRANGEBYSCORE", KEYS[1], "-inf", now - 86400)
+  return {"unwritten", redis.call("ZCARD", KEYS[1])}
 end
 
 local function parts()
@@ -388,7 +421,7 @@ local function correct()
 end
 
 local todo = {
-  hold = hold, settle = settle, fill = fill, balances = balances, dirty = dirty, mark = mark, state = state, correct = correct,
+  hold = hold, settle = settle, fill = fill, balances = balances, dirty = dirty, clear = clear, mark = mark, note_part = note_part, unwritten = unwritten, state = state, correct = correct,
   forget = forget, parts = parts, point = point, where = where
 }
 return todo[ARGV[1]]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -88,6 +89,8 @@ class Budgets:
             self.settler = Settler(self.redis, on_back=self._correct)
             store = self.redis
             _correct_after_sweeps(self.redis, ledger)
+            if ledger is not None:
+                ledger.on_unwritten(_Unwritten(self.redis))
         if store is None:
             raise ConfigError(
                 "budgets are kept in the ledger's database, and there is none that keeps them",
@@ -190,6 +193,27 @@ def correct_after_sweeps(config: Config, ledger: Books) -> None:
 def _correct_after_sweeps(redis: RedisBudgets, ledger: Books | None) -> None:
     if ledger is not None and ledger.budgets is not None:
         ledger.after_sweep(partial(_reconcile, redis, ledger.budgets))
+
+
+class _Unwritten:
+    """Notes in Redis whether rows of this process wait outside of the database."""
+
+    def __init__(self, redis: RedisBudgets) -> None:
+        self._redis = redis
+        self._name = os.urandom(8).hex()
+
+    def __call__(self, waits: bool) -> bool:  # noqa: FBT001
+        """Note it; say whether that was possible."""
+        return _note_unwritten(self._redis, f"{self._name}-{os.getpid()}", waits=waits)
+
+
+def _note_unwritten(redis: RedisBudgets, name: str, *, waits: bool) -> bool:
+    """Note in Redis whether rows of this process wait outside of the database: what they charge is not to be taken back meanwhile."""
+    try:
+        redis.ask(redis.words.unwritten(name, waits=waits))
+    except BudgetUnavailable:
+        return False
+    return True
 
 
 def _reconcile(redis: RedisBudgets, kept: KeptBudgets, pause: Callable[[float], object]) -> None:

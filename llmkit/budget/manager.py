@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _NO_AMOUNT = Fixed(Units())
 _LONGEST_ID = 128
+# Neither control characters nor halves of surrogate pairs, which a store would not take or take for another one.
+_ID = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{_LONGEST_ID}}}")
 _NOTHING = Amount(requests=0)
 
 
@@ -196,8 +199,12 @@ class BudgetManager:
         return _left(claims, await self._store.abalances(claims), self._now())
 
     def _new_hold(self, name: str | None) -> Hold:
-        if name is not None and len(name) > _LONGEST_ID:
-            raise ValueError(f"the id of a hold has at most {_LONGEST_ID} characters")
+        if name is not None and not _ID.fullmatch(name):
+            raise ValueError(
+                f"the id of a hold has to be of 1 to {_LONGEST_ID} printable characters, not {len(name)}"
+                if len(name) > _LONGEST_ID
+                else "the id of a hold has to be of printable characters"
+            )
         return Hold(self._new_id() if name is None else name)
 
     async def _asked(self, ask: Callable[[], Sequence[Claim]]) -> Sequence[Claim]:

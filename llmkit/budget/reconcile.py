@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llmkit.budget.base import Place, Source
 from llmkit.budget.redis import RedisBudgets
@@ -41,15 +41,34 @@ class Difference:
         """Whether anything does."""
         return self.missing != NOTHING or bool(self.unheld) or bool(self.unsettled)
 
+    @property
+    def without_excess(self) -> Difference:
+        """The same but for what Redis has charged beyond."""
+        missing = self.missing
+        lacks = Units(
+            usd=max(0, missing.usd),
+            tokens=max(0, missing.tokens),
+            requests=max(0, missing.requests),
+        )
+        return replace(self, missing=lacks, is_quiet=self.is_quiet and lacks == missing)
+
     def and_still(self, later: Difference) -> Difference:
         """Return what differs now and later."""
         return Difference(
-            missing=self.missing if self.missing == later.missing else NOTHING,
+            missing=Units(
+                usd=_still(self.missing.usd, later.missing.usd),
+                tokens=_still(self.missing.tokens, later.missing.tokens),
+                requests=_still(self.missing.requests, later.missing.requests),
+            ),
             unheld={name: entry for name, entry in later.unheld.items() if name in self.unheld},
             unsettled={
                 name: used for name, used in later.unsettled.items() if name in self.unsettled
             },
         )
+
+
+def _still(before: int, later: int) -> int:
+    return before if before == later else 0
 
 
 def reconcile(redis: RedisBudgets, source: Source, pause: Callable[[float], object]) -> int:
@@ -66,44 +85,51 @@ def reconcile(redis: RedisBudgets, source: Source, pause: Callable[[float], obje
     Raises:
         BudgetUnavailable: one of them does not answer. What was not compared yet is compared the next time.
     """
-    corrected = sum(_correct_part(redis, source, pause, partition) for partition in redis.parts())
+    # What was charged and is not in the database may be on its way there; then nothing is taken back.
+    _, waiting = redis.ask(redis.words.unwritten())
+    may_take = waiting == 0
+    corrected = sum(
+        _correct_part(redis, source, pause, partition, may_take=may_take)
+        for partition in redis.parts()
+    )
     if corrected:
         log.info("%d budgets in Redis were corrected to what the ledger says", corrected)
     return corrected
 
 
 def _correct_part(
-    redis: RedisBudgets, source: Source, pause: Callable[[float], object], partition: str
+    redis: RedisBudgets,
+    source: Source,
+    pause: Callable[[float], object],
+    partition: str,
+    *,
+    may_take: bool,
 ) -> int:
-    corrected, seen = 0, 0
-    most: int | None = None
-    again: set[str] = set()
-    try:
+    corrected = kept = 0
+    until = ""
+    while True:
         # What comes while this goes on is compared the next time: under load there is always something.
-        while most is None or seen < most:
-            _, found, size = redis.ask(redis.words.dirty(partition, _AT_ONCE))
-            most = size if most is None else most
-            seen += len(found)
-            names = set(found) - again
-            if not names:
-                break
-            again |= names  # or what is refused here is forgotten
-            places = {name: redis.words.place(name, partition) for name in names}
-            before = {name: _compare(redis, source, place) for name, place in places.items()}
-            suspects = {name: found for name, found in before.items() if found.differs}
-            if suspects:
-                pause(PAUSE)
-            for name, found in suspects.items():
-                wrong = found.and_still(_compare(redis, source, places[name]))
-                if wrong.differs:
-                    _correct(redis, places[name], wrong)
-                    corrected += 1
-            again -= {name for name, found in before.items() if found.is_quiet}
-    finally:
-        left = sorted(again)
-        for start in range(0, len(left), _AT_ONCE):
-            redis.ask(redis.words.mark(partition, left[start : start + _AT_ONCE]))
-    return corrected
+        ask = redis.words.dirty(partition, until=until, skip=kept, most=_AT_ONCE)
+        _, until, found = redis.ask(ask)
+        names = dict(zip(found[::2], found[1::2], strict=True))
+        if not names:
+            return corrected
+        places = {name: redis.words.place(name, partition) for name in names}
+        before = {name: _compare(redis, source, place) for name, place in places.items()}
+        if not may_take:
+            before = {name: each.without_excess for name, each in before.items()}
+        suspects = {name: each for name, each in before.items() if each.differs}
+        if suspects:
+            pause(PAUSE)
+        for name, each in suspects.items():
+            wrong = each.and_still(_compare(redis, source, places[name]))
+            if wrong.differs:
+                _correct(redis, places[name], wrong)
+                corrected += 1
+        quiet = {name: names[name] for name, each in before.items() if each.is_quiet}
+        if quiet:
+            redis.ask(redis.words.clear(partition, quiet))
+        kept += len(names) - len(quiet)
 
 
 def _compare(redis: RedisBudgets, source: Source, place: Place) -> Difference:

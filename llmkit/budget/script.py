@@ -150,18 +150,27 @@ class Words:
 
     def note_part(self, partition: str) -> Ask:
         """Say that a part has accounts."""
-        return Ask([f"{self._prefix('')}parts"], ["mark", partition])
+        return Ask([f"{self._prefix('')}parts"], ["note_part", partition])
+
+    def unwritten(self, process: str = "", *, waits: bool = False) -> Ask:
+        """Say whether rows of a process wait outside of the database; ask how many processes have such rows."""
+        return Ask([f"{self._prefix('')}unwritten"], ["unwritten", process, "1" if waits else "0"])
 
     def parts(self) -> Ask:
         """Ask which parts have accounts."""
         return Ask([f"{self._prefix('')}parts"], ["parts"])
 
-    def dirty(self, partition: str, most: int) -> Ask:
-        """Ask in which accounts of a part something was held. What is named is asked for once."""
-        return Ask([f"{self._prefix(partition)}dirty"], ["dirty", str(most)])
+    def dirty(self, partition: str, *, until: str, skip: int, most: int) -> Ask:
+        """Ask in which accounts of a part something was held until some moment, and when it was last."""
+        return Ask([f"{self._prefix(partition)}dirty"], ["dirty", until, str(skip), str(most)])
+
+    def clear(self, partition: str, compared: Mapping[str, str]) -> Ask:
+        """Say which accounts are as they should be, with when something was held in them last."""
+        said = [each for pair in compared.items() for each in pair]
+        return Ask([f"{self._prefix(partition)}dirty"], ["clear", *said])
 
     def mark(self, partition: str, keys: Sequence[str]) -> Ask:
-        """Say that something was held in accounts, by their keys."""
+        """Say that accounts are to be compared, by their keys."""
         return Ask([f"{self._prefix(partition)}dirty"], ["mark", *keys])
 
     def state(self, place: Place) -> Ask:

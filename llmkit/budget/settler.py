@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.concurrency.later import Later
 from llmkit.errors import BudgetUnavailable
-from llmkit.redis.room import ScriptFailed
+from llmkit.redis.room import RedisUnavailable, ScriptFailed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +41,12 @@ class Charge(NamedTuple):
     unasked: tuple[Claim, ...] = ()
     granted_at: datetime | None = None
     partition: str = ""
+
+
+def may_be_held(error: BudgetUnavailable) -> bool:
+    """Whether a hold that failed may have been made all the same."""
+    cause = error.__cause__
+    return not isinstance(cause, RedisUnavailable) or cause.was_asked
 
 
 class Settler:

@@ -106,5 +106,5 @@ class Warner:
         for hook in self._hooks:
             try:
                 hook(warning)
-            except Exception as error:  # noqa: BLE001  # the app's own, whose message may quote what it likes
+            except BaseException as error:  # noqa: BLE001  # the app's own, whose message may quote what it likes
                 log.error("on_budget_warning failed: %s", place_of(error))  # noqa: TRY400

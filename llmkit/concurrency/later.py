@@ -165,7 +165,7 @@ class _Queue:
         again = None
         try:
             again = task.do(task.thing)
-        except Exception as error:  # noqa: BLE001  # the thread outlives it
+        except BaseException as error:  # noqa: BLE001  # the thread outlives it
             self._log.error("%s failed: %s", self._name, type(error).__name__)
         with self._changed:
             if again is None:

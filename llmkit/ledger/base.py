@@ -84,6 +84,12 @@ class Ledger(Protocol):
     def after_sweep(self, work: AfterSweep) -> None:
         """Do something after each time that rows of processes that have died were looked for, in the thread that looked."""
 
+    def on_unwritten(self, work: Callable[[bool], bool]) -> None:
+        """Say it to this, in a thread of the ledger's, when rows begin to wait outside of the database, and when none does.
+
+        If it returns False it is said again.
+        """
+
     def allow(self, allowance: Allowance) -> None:
         """Let calls be made within this while the budgets that are kept here cannot be asked."""
 

@@ -134,6 +134,9 @@ class HostLedger:
     def after_sweep(self, work: AfterSweep) -> None:
         """Do nothing: this ledger does not look for such rows."""
 
+    def on_unwritten(self, work: Callable[[bool], bool]) -> None:
+        """Do nothing: rows wait in memory alone."""
+
     def allow(self, allowance: Allowance) -> None:
         """Do nothing: what a call asks of budgets here is asked, or the call is refused."""
 

@@ -28,6 +28,8 @@ log = logging.getLogger("llmkit.redis")
 PATIENCE = 0.25
 _CONNECT = 0.1
 _ANSWER = 0.12
+# How many ask at a time, of threads and of each event loop: an answer takes less than a millisecond, a connection more than one.
+_AT_ONCE = 16
 # By how much a timer may be late before the event loop counts as busy, in seconds; and the least that is awaited.
 _LATE = 0.02
 # How long nobody asks a Redis that has failed, in seconds.
@@ -39,9 +41,17 @@ _NO_LIMITS = {"socket_connect_timeout": None, "socket_timeout": None}
 
 
 class RedisUnavailable(LLMKitError):
-    """Redis does not answer, or refuses."""
+    """Redis does not answer, or refuses.
+
+    Attributes:
+        was_asked: whether it may have done what it was asked all the same.
+    """
 
     type = "redis_unavailable"
+
+    def __init__(self, message: str, *, was_asked: bool = True) -> None:
+        super().__init__(message)
+        self.was_asked = was_asked
 
 
 class ScriptFailed(LLMKitError):
@@ -127,7 +137,7 @@ class RedisRoom:
     def run(
         self, script: Script, keys: Sequence[str], args: Sequence[Any], patience: Patience
     ) -> Any:
-        """Run a script.
+        """Run a script. Of many threads a few ask at a time; what the others wait for these is not counted.
 
         Raises:
             RedisUnavailable: Redis does not answer in time, or refuses.
@@ -141,17 +151,19 @@ class RedisRoom:
             RedisError,
         )
 
-        try:
+        with here.gate:
+            here.check(self._clock(), patience)
             try:
-                with patience.spent():
-                    client = here.threads(self._address, self._clock, patience)
-                    answer = client.evalsha(script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                here.check(self._clock(), patience)
-                with patience.spent():
-                    answer = client.eval(script.text, len(keys), *keys, *args)
-        except (RedisError, RedisClusterException, OSError) as error:
-            raise here.failure(error, self._clock()) from error
+                try:
+                    with patience.spent():
+                        client = here.threads(self._address, self._clock, patience)
+                        answer = client.evalsha(script.sha, len(keys), *keys, *args)
+                except NoScriptError:
+                    here.check(self._clock(), patience)
+                    with patience.spent():
+                        answer = client.eval(script.text, len(keys), *keys, *args)
+            except (RedisError, RedisClusterException, OSError) as error:
+                raise here.failure(error, self._clock()) from error
         here.served()
         return answer
 
@@ -159,34 +171,24 @@ class RedisRoom:
         self, script: Script, keys: Sequence[str], args: Sequence[Any], patience: Patience
     ) -> Any:
         """Do what `run` does, without blocking the event loop."""
-        import asyncio  # noqa: PLC0415  # not for those who have threads only
-
         here = self._open()
         here.check(self._clock(), patience, _LATE)
-        from redis.exceptions import (  # noqa: PLC0415  # optional
-            NoScriptError,
-            RedisClusterException,
-            RedisError,
-        )
+        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415  # optional
 
-        client = here.loops(self._address).get()
-        try:
-            for again in (True, False):
+        of_loop = here.loops(self._address).get()
+        async with of_loop.gate:
+            here.check(self._clock(), patience, _LATE)
+            try:
                 try:
-                    with patience.awaited() as left:
-                        async with asyncio.timeout(left):
-                            try:
-                                answer = await client.evalsha(script.sha, len(keys), *keys, *args)
-                            except NoScriptError:
-                                answer = await client.eval(script.text, len(keys), *keys, *args)
-                    break
+                    answer = await _asked(of_loop.client, script, keys, args, patience)
                 except TimeoutError:
                     # An event loop that was busy for so long has not heard an answer that may have been there. What a script does, it
                     # does once for each hold.
-                    if not (again and patience.was_late):
+                    if not patience.was_late:
                         raise
-        except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
-            raise here.failure(error, self._clock()) from error
+                    answer = await _asked(of_loop.client, script, keys, args, patience)
+            except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
+                raise here.failure(error, self._clock()) from error
         here.served()
         return answer
 
@@ -205,6 +207,25 @@ class RedisRoom:
     def _open(self) -> _Here:
         pid = os.getpid()
         return self._here.get(pid) or self._here.setdefault(pid, _Here())
+
+
+async def _asked(
+    client: _AsyncClient,
+    script: Script,
+    keys: Sequence[str],
+    args: Sequence[Any],
+    patience: Patience,
+) -> Any:
+    import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+    from redis.exceptions import NoScriptError  # noqa: PLC0415  # optional
+
+    with patience.awaited() as left:
+        async with asyncio.timeout(left):
+            try:
+                return await client.evalsha(script.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return await client.eval(script.text, len(keys), *keys, *args)
 
 
 class _Address:
@@ -232,12 +253,26 @@ class _Address:
         }
 
 
+class _OfLoop:
+    """What an event loop has: its client, and who may ask."""
+
+    def __init__(self, client: _AsyncClient) -> None:
+        import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+        self.client = client
+        self.gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
 class _Here:
     """What one process has."""
 
     def __init__(self) -> None:
         self.client: _Client | None = None
-        self.of_loops: PerLoop[_AsyncClient] | None = None
+        self.of_loops: PerLoop[_OfLoop] | None = None
+        self.gate = threading.BoundedSemaphore(_AT_ONCE)
         self._lock = threading.Lock()
         self._lock_of_loops = threading.Lock()  # no event loop waits for a thread that connects
         self._rests_until = 0.0
@@ -266,7 +301,7 @@ class _Here:
                     raise self.failed(error, clock()) from error
             return self.client
 
-    def loops(self, address: _Address) -> PerLoop[_AsyncClient]:
+    def loops(self, address: _Address) -> PerLoop[_OfLoop]:
         """Return the clients of the event loops."""
         with self._lock_of_loops:
             if self.of_loops is None:
@@ -279,7 +314,7 @@ class _Here:
                 new = redis.asyncio.RedisCluster if address.is_cluster else redis.asyncio.Redis
                 # Whoever asks waits no longer than their patience.
                 options = address.options(Retry(NoBackoff(), 0)) | _NO_LIMITS
-                self.of_loops = PerLoop(lambda: new.from_url(address.url, **options))
+                self.of_loops = PerLoop(lambda: _OfLoop(new.from_url(address.url, **options)))
             return self.of_loops
 
     def check(self, now: float, patience: Patience, least: float = _ANSWER) -> None:
@@ -289,9 +324,9 @@ class _Here:
             RedisUnavailable: it has failed a moment ago, or all time is spent.
         """
         if now < self._rests_until:
-            raise RedisUnavailable(f"Redis failed a moment ago ({self._error})")
+            raise RedisUnavailable(f"Redis failed a moment ago ({self._error})", was_asked=False)
         if patience.left < least:
-            raise RedisUnavailable("Redis is too slow")
+            raise RedisUnavailable("Redis is too slow", was_asked=False)
 
     def served(self) -> None:
         """Take note that Redis has answered."""

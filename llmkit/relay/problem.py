@@ -110,7 +110,11 @@ def problem_of(error: LLMKitError) -> Problem:
         case BudgetExceeded():
             log.info("a call was refused: %s", error)
             return _used_up(error)
-        case ConfigError() | LedgerUnavailable() | BudgetUnavailable():
+        case BudgetUnavailable():
+            log.error("a call could not be made: %s", error)
+            message = "this app cannot find out now how much may be used"
+            return Problem(503, error.type, message, "Try again in a moment.")
+        case ConfigError() | LedgerUnavailable():
             log.error("a call could not be made: %s", error)
             return _operators(503, error)
         case AuthenticationFailed():
@@ -143,13 +147,21 @@ def _used_up(error: BudgetExceeded) -> Problem:
             error.retry_after,
             resets_at=error.resets,
         )
+    is_over = error.used + error.held >= error.limit
     if error.resets is None:
-        hint = "Ask for less, or ask whoever runs this app for more."
-        return Problem(402, error.type, "this is more than may be used", hint)
+        said = "what may be used is used up" if is_over else "this is more than may be used"
+        hint = (
+            "Ask whoever runs this app for more."
+            if is_over
+            else "Ask for less, or ask whoever runs this app for more."
+        )
+        return Problem(402, error.type, said, hint)
     return Problem(
         402,
         error.type,
-        f"what may be used in this {error.per} is used up",
+        f"what may be used in this {error.per} is used up"
+        if is_over
+        else f"this may take more than is left for this {error.per}",
         f"There is more after {error.resets:%Y-%m-%d %H:%M} UTC.",
         resets_at=error.resets,
     )

@@ -7,7 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from llmkit import Amount, BudgetExceeded, BudgetUnavailable, Caller, Kit
 from llmkit.errors import ConfigError
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
+from support.ledger import locked as locked_file
 from support.redis_server import RedisCluster, RedisServer, any_redis
 from support.rows import rows
 from support.waits import wait_for
@@ -220,6 +223,45 @@ def test_a_fork_has_connections_of_its_own(kit: Kit) -> None:
     assert used(kit) == 11
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("colour", ["threads", "event loop"])
+async def test_many_calls_at_once(
+    server: RedisServer, emulator: Emulator, tmp_path: Path, colour: str
+) -> None:
+    """More than a client has connections: they wait for one another, and Redis serves."""
+    kit = new_kit(
+        server, emulator, tmp_path, budgets=[{"scope": "all", "per": "ever", "requests": 50}]
+    )
+    if colour == "threads":
+        with ThreadPoolExecutor(150) as threads:
+            run = partial(asyncio.get_running_loop().run_in_executor, threads, kit.client.complete)
+            found = await asyncio.gather(
+                *(run("Say hi") for _ in range(300)), return_exceptions=True
+            )
+    else:
+        calls = [kit.async_client.complete("Say hi") for _ in range(300)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(each) for each in found if isinstance(each, BaseException)} == {BudgetExceeded}
+    assert len(emulator.requests) == 50
+    await asyncio.to_thread(wait_for, lambda: used(kit), 50)
+    await kit.aclose()
+
+
+def test_rows_that_wait_in_the_outbox_are_noted(
+    server: RedisServer, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Until they are written: what they charge is not in the database meanwhile."""
+    file = tmp_path / "ledger.db"
+    with closing(new_kit(server, emulator, tmp_path)) as kit, client(server) as asked:
+        kit.client.complete("Say hi", user=7)
+        noted = partial(asked.zcard, "{llmkit:budget}:unwritten")
+        with locked_file(str(file)):
+            kit.client.complete("Say hi", user=7)
+            wait_for(noted, 1)
+        wait_for(noted, 0)
+        wait_for(lambda: used(kit), 2)
+
+
 def test_threads_share_one_budget(server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
     """And have connections of their own."""
     budgets = [{"scope": "all", "per": "ever", "requests": 5}]
@@ -290,7 +332,6 @@ def test_calls_within_the_allowance_are_made_while_the_database_is_away(
 ) -> None:
     """Without Redis it is the ledger's database that decides: their rows wait in the outbox, with what they are charged."""
     pytest.importorskip("sqlalchemy")
-    from support.ledger import locked as locked_file
 
     file = tmp_path / "ledger.db"
     ledger = {"database": f"sqlite:///{file}", "outbox": str(tmp_path / "outbox")}

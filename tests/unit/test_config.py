@@ -89,7 +89,10 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
         ({"budgets": [{**DAILY, "usd": True}]}, "usd: it has to be an amount in US dollars"),
         ({"budgets": [{**DAILY, "usd": "much"}]}, "usd: it has to be an amount in US dollars"),
         ({"budgets": [{**DAILY, "usd": "nan"}]}, "usd: it has to be an amount in US dollars"),
-        ({"budgets": [{**DAILY, "tokens": 1.5}]}, "tokens: it has to be a whole number, 0 or more, or a func"),
+        (
+            {"budgets": [{**DAILY, "tokens": 1.5}]},
+            "tokens: it has to be a whole number, 0 or more, or a func",
+        ),
         ({"budgets": [{**DAILY, "limit": 3}]}, "limit is not a setting (known settings: hold"),
         ({"budgets": [{**DAILY, "models": ["x"]}]}, "models has 'x', which is neither one of"),
         ({"budgets": [DAILY], "ledger": False}, "budgets are kept in the ledger's database, but"),

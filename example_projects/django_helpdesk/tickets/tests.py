@@ -54,7 +54,7 @@ class Drafts(TestCase):
         ]
         said = [answer.getvalue() for answer in answers]
         self.assertEqual([answer.status_code for answer in answers], [200, 402])
-        self.assertIn(b"what may be used in this month is used up", said[1])
+        self.assertIn(b"this may take more than is left for this month", said[1])
         self.assertEqual(
             [message.body for message in mail.outbox], ["agent has used $0.02 of $0.02."]
         )

@@ -33,6 +33,7 @@ class Keeper:
         sweep_every: how often rows of processes that have died are looked for, over all hosts, in seconds.
         silent: after how many seconds a process counts as dead.
         after_sweep: what is done after they were looked for.
+        on_unwritten: is told whether rows wait outside of the store, and again where it returns False.
         clock: gives the time in seconds.
 
     Attributes:
@@ -50,6 +51,7 @@ class Keeper:
         sweep_every: float,
         silent: float,
         after_sweep: Sequence[AfterSweep] = (),
+        on_unwritten: Sequence[Callable[[bool], bool]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -65,6 +67,8 @@ class Keeper:
         self._sweep_every = sweep_every
         self._silent = silent
         self._after_sweep = after_sweep
+        self._on_unwritten = on_unwritten
+        self._told = False
         self._try_at = self._scan_at = clock()
         self._sweep_at = (
             clock() + silent
@@ -154,7 +158,9 @@ class Keeper:
                 break
             pause = 0.0
             try:
+                self._tell()
                 self._step()
+                self._tell()
             # The thread outlives it, or the outbox would never be empty again.
             except Exception as error:  # noqa: BLE001
                 logger.error(  # noqa: TRY400  # it may quote a row
@@ -177,6 +183,14 @@ class Keeper:
             return 0.0  # it came just now
         next_look = min(self._scan_at, self._sweep_at) if self._away is None else self._try_at
         return max(0.0, next_look - self._clock())
+
+    def _tell(self) -> None:
+        """Say whether rows wait outside of the store, if that has changed."""
+        waits = self._away is not None or bool(self._outbox.file.waiting)
+        if waits != self._told:
+            heard = [work(waits) for work in self._on_unwritten]
+            if all(heard):
+                self._told = waits
 
     def _step(self) -> None:
         with self._changed:

@@ -69,6 +69,7 @@ class OutboxLedger:
         self._outbox = outbox
         self._silent = silent
         self._after_sweep: list[AfterSweep] = []
+        self._on_unwritten: list[Callable[[bool], bool]] = []
         self._allowance: Allowance | None = None
         keepers = self._keepers = Keepers(
             partial(
@@ -81,6 +82,7 @@ class OutboxLedger:
                 sweep_every=sweep_every,
                 silent=silent,
                 after_sweep=self._after_sweep,
+                on_unwritten=self._on_unwritten,
             )
         )
         self._writer = LedgerWriter(
@@ -203,6 +205,10 @@ class OutboxLedger:
     def after_sweep(self, work: AfterSweep) -> None:
         """Do something after rows were looked for; see `Ledger`."""
         self._after_sweep.append(work)
+
+    def on_unwritten(self, work: Callable[[bool], bool]) -> None:
+        """Say whether rows wait outside of the database; see `Ledger`."""
+        self._on_unwritten.append(work)
 
     def allow(self, allowance: Allowance) -> None:
         """Let calls be made while budgets cannot be asked; see `Ledger`."""
