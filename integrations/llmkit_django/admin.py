@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.utils.timezone import template_localtime
 from django.utils.translation import gettext_lazy as _
 
-from llmkit.budget.rules import Owner, Rules
+from llmkit.budget.names import Owner
+from llmkit.budget.rules import Rules
 from llmkit.ledger.text import money
 from llmkit.policy.budgets.amounts import Unit, dollars
 from llmkit_django.admin_list import CallList, name_callers

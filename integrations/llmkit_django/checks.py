@@ -15,7 +15,9 @@ from django.db import connections, router
 from django.urls import get_script_prefix, resolve, reverse
 from django.utils.module_loading import import_string
 
+from llmkit.budget.rules import Rules
 from llmkit.config import Config
+from llmkit.config.functions import function_at
 from llmkit.errors import ConfigError
 from llmkit.ledger.outbox.open import doubts, outbox_folder
 from llmkit.ledger.own import check_own
@@ -42,6 +44,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         return [Error(error.message, hint=error.hint, id="llmkit.E001")]
     return [
         *_models(conf.config),
+        *_budgets(conf.config),
         *_books(conf.config),
         *_login(conf),
         *_gzip(),
@@ -98,6 +101,15 @@ def _models(config: Config) -> Iterator[CheckMessage]:
         return
     for lack in missing(config, routes):
         yield Warning(lack.message, hint=lack.hint, id="llmkit.W001")
+
+
+def _budgets(config: Config) -> Iterator[CheckMessage]:
+    """Find functions that are not there: the first call would be refused for them."""
+    try:
+        Rules(config.budgets, time_zone=config.time_zone)
+        function_at(config.on_budget_warning, "on_budget_warning")
+    except ConfigError as error:
+        yield Error(error.message, hint=error.hint, id="llmkit.E004")
 
 
 def _books(config: Config) -> Iterator[CheckMessage]:

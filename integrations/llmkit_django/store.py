@@ -22,7 +22,8 @@ from django.utils import timezone
 
 from llmkit.budget.bell import Bell
 from llmkit.errors import LedgerUnavailable
-from llmkit.ledger.accounts import Accounts, has_holds, once, write_rows
+from llmkit.ledger.accounts import Accounts
+from llmkit.ledger.budgeted_rows import has_holds, once, write_rows
 from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected
 from llmkit.ledger.run import ALIVE_EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +27,7 @@ from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
 from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
+from llmkit.tracebacks import place_of
 from llmkit.zones import zone_of
 from llmkit_flask.cli import llmkit_commands
 from llmkit_flask.signals import budget_warning
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from llmkit.ledger.outbox.ledger import OutboxLedger
 
 KEY = "llmkit"
+log = logging.getLogger("llmkit.budget")
 
 
 class State:
@@ -137,7 +140,11 @@ def _host_ledger(config: Config) -> Ledger | None:
 
 
 def _tell_receivers(app: Flask, warning: BudgetWarning) -> None:
-    budget_warning.send(app, warning=warning)
+    for receiver in budget_warning.receivers_for(app):
+        try:
+            receiver(app, warning=warning)
+        except Exception as error:  # noqa: BLE001  # the app's own: the others are told all the same
+            log.error("a receiver of budget_warning failed: %s", place_of(error))  # noqa: TRY400
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

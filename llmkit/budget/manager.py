@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +17,10 @@ from llmkit.budget.rules import Rules
 from llmkit.budget.warnings import BudgetWarning, Warner
 from llmkit.call import Caller, UserId, caller_of
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
+from llmkit.concurrency.later import Later
 from llmkit.config.budgets import Budget
-from llmkit.errors import ConfigError
-from llmkit.policy.budgets.amounts import Amount, Unit, Units, said
+from llmkit.errors import BudgetUnavailable, ConfigError
+from llmkit.policy.budgets.amounts import UNUSED, Amount, Unit, Units, said
 from llmkit.policy.budgets.decide import Claim
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from llmkit.budget.base import BudgetStore
     from llmkit.policy.budgets.accounts import Balance
+
+log = logging.getLogger("llmkit.budget")
 
 _NO_AMOUNT = Fixed(Units())
 _LONGEST_ID = 128
@@ -111,6 +115,7 @@ class BudgetManager:
         self._now = now
         self._new_id = new_id
         self._from_async = from_async
+        self._later = Later(self._let_go, name="llmkit-budgets", log=log)
 
     def hold(
         self,
@@ -180,7 +185,15 @@ class BudgetManager:
         """Do what `hold` does, without blocking the event loop."""
         hold = self._new_hold(id)
         ask = partial(self._claims, user, amount, model, alias)
-        shortage = await self._store.ahold(hold.id, await self._asked(ask))
+        claims = await self._asked(ask)
+        try:
+            shortage = await self._store.ahold(hold.id, claims)
+        except BudgetUnavailable:
+            raise
+        except BaseException:
+            # Whoever was cancelled knows no hold, and a thread or Redis may be at it still.
+            self._later.put(_Unknown(hold.id))
+            raise
         if shortage is not None:
             raise shortage.error
         return hold
@@ -207,6 +220,12 @@ class BudgetManager:
             )
         return Hold(self._new_id() if name is None else name)
 
+    def _let_go(self, unknown: _Unknown) -> float | None:
+        """Give back what may be held, and once more a moment later: the hold may have come after that."""
+        self._store.settle(unknown.hold_id, UNUSED, again=False)
+        unknown.tries -= 1
+        return 1.0 if unknown.tries else None
+
     async def _asked(self, ask: Callable[[], Sequence[Claim]]) -> Sequence[Claim]:
         if not self._rules.asks_the_app:
             return ask()
@@ -229,6 +248,14 @@ class BudgetManager:
 
     def _all(self, user: UserId | Caller) -> Sequence[Claim]:
         return self._rules.claims(caller_of(user), _NO_AMOUNT, requests=0, all_models=True)
+
+
+@dataclass(slots=True)
+class _Unknown:
+    """A hold that may have been made, or may be made still."""
+
+    hold_id: str
+    tries: int = 2
 
 
 def _id(hold: Hold | str) -> str:

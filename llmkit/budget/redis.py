@@ -15,7 +15,8 @@ from llmkit.errors import BudgetUnavailable
 from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import UNITS, UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, shortage
-from llmkit.redis.room import Patience, RedisRoom, RedisUnavailable, ScriptFailed
+from llmkit.redis.asking import Patience, RedisUnavailable, ScriptFailed
+from llmkit.redis.room import RedisRoom
 
 T = TypeVar("T")
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2s
 from math import ceil
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING, Any
 
+from llmkit.budget.names import (
+    LONGEST,
+    Owner,
+    accounts_of,
+    key_of,
+    owner_by_name,
+    owner_of,
+    part,
+    quoted,
+)
 from llmkit.budget.warnings import BudgetWarning
-from llmkit.config.budgets import TAG, Budget, limit
+from llmkit.config.budgets import Budget, limit
 from llmkit.config.functions import function_at
 from llmkit.errors import ConfigError
 from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
 from llmkit.policy.budgets.decide import Claim
-from llmkit.policy.budgets.windows import Per, window_at
+from llmkit.policy.budgets.windows import window_at
 from llmkit.tracebacks import place_of
 from llmkit.usage import EXACT
 from llmkit.zones import zone_of
@@ -29,10 +36,6 @@ if TYPE_CHECKING:
 
     from llmkit.budget.bounds import Bounds
     from llmkit.call import Caller
-
-# How long the name of an account may be, in characters; a database's column has to hold it, with the window's beginning.
-_LONGEST = 200
-_NAME = re.compile(r"(.+?):(minute|hour|day|month|ever)(?:\[\w+\])?=(.*)", re.DOTALL)
 
 
 class _Rule:
@@ -104,24 +107,6 @@ class _Rule:
         return None if number is None else _whole(unit, number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
-    """Whose account it is.
-
-    Attributes:
-        scope, per, models: which budget, as the settings have it.
-        limits: of it; None where a function gives it. Empty if the budget is not known.
-        name, tenant: as in `BudgetWarning`.
-    """
-
-    scope: str
-    per: Per
-    models: tuple[str, ...] = ()
-    limits: Mapping[Unit, int | None]
-    name: str | None
-    tenant: str | None
-
-
 class Rules:
     """All budgets of an app.
 
@@ -157,9 +142,9 @@ class Rules:
 
     def owner(self, key: str) -> Owner:
         """Say which budget an account is of, and whose it is."""
-        found = [rule for rule in self._rules if key.startswith(_quoted(rule.prefix))]
+        found = [rule for rule in self._rules if key.startswith(quoted(rule.prefix))]
         if not found:
-            return _owner_by_name(key)
+            return owner_by_name(key)
         rule = max(found, key=lambda rule: len(rule.prefix))
         limits: dict[Unit, int | None] = {}
         for each in found:
@@ -169,14 +154,14 @@ class Rules:
                     limits[unit] = None
                     if number is not None and least is not None:
                         limits[unit] = min(number, least)
-        account = key.removeprefix(_quoted(rule.prefix))
+        account = key.removeprefix(quoted(rule.prefix))
         budget = rule.budget
-        return _owner(
+        return owner_of(
             budget.scope,
             budget.per,
             budget.models,
             limits,
-            account if len(key) < _LONGEST else None,
+            account if len(key) < LONGEST else None,
         )
 
     def warning(self, crossing: Crossing) -> BudgetWarning:
@@ -225,13 +210,13 @@ class Rules:
         for rule in self._rules:
             if not (all_models or rule.counts(alias, model_id)):
                 continue
-            accounts = list(_accounts(rule.budget.scope, caller, provider, model_id))
+            accounts = list(accounts_of(rule.budget.scope, caller, provider, model_id))
             limits = rule.limits(caller) if accounts else {}
             if limits:
                 for account in accounts:
-                    asked = found.setdefault(_key(rule.prefix, account), _Asked(rule.budget))
+                    asked = found.setdefault(key_of(rule.prefix, account), _Asked(rule.budget))
                     asked.add(rule.budget, limits)
-        partition = _part(caller.tenant or "") if self._by_tenant else ""
+        partition = part(caller.tenant or "") if self._by_tenant else ""
         return tuple(
             asked.claim(key, bounds, requests, zone=self._zone, partition=partition)
             for key, asked in found.items()
@@ -278,80 +263,6 @@ class _Asked:
             partition=partition,
             marks=tuple(self._marks.values()),
         )
-
-
-def _accounts(
-    scope: str, caller: Caller, provider: str | None, model_id: str | None
-) -> Iterator[str]:
-    """Say which accounts of a scope a call is charged to."""
-    match scope:
-        case "user":
-            # The same id may be another person in another tenant.
-            tenant = "" if caller.tenant is None else f"{_part(caller.tenant)}/"
-            yield f"{tenant}{_part(caller.user or '')}"
-        case "tenant":
-            yield _part(caller.tenant or "")
-        case "group":
-            yield from (_part(group) for group in dict.fromkeys(caller.groups))
-        case "model":
-            if model_id is not None:
-                yield _part(model_id)
-        case "provider":
-            if provider is not None:
-                yield _part(provider)
-        case "all":
-            yield ""
-        case _:
-            value = caller.tags.get(scope.removeprefix(TAG))
-            if value is not None:
-                yield _part(value)
-
-
-def _part(text: str) -> str:
-    return quote(text, safe=" !#$&'()*+,:;=?@[]^_`{|}~-.", errors="replace")
-
-
-def _key(prefix: str, account: str) -> str:
-    key = f"{_quoted(prefix)}{account}"
-    if len(key) <= _LONGEST:
-        return key
-    mark = blake2s(key.encode(), digest_size=16).hexdigest()
-    return f"{key[: _LONGEST - len(mark) - 1]}~{mark}"
-
-
-def _owner(
-    scope: str,
-    per: Per,
-    models: tuple[str, ...],
-    limits: Mapping[Unit, int | None],
-    account: str | None,
-) -> Owner:
-    name, tenant = account, None
-    if account is not None and scope == "user" and "/" in account:
-        tenant, _, name = account.partition("/")
-    return Owner(
-        scope=scope,
-        per=per,
-        models=models,
-        limits=limits,
-        name=None if name is None else unquote(name),
-        tenant=None if tenant is None else unquote(tenant),
-    )
-
-
-def _owner_by_name(key: str) -> Owner:
-    """Read what the name of an account alone says: its budget is not among these."""
-    found = _NAME.fullmatch(key)
-    if found is None:
-        return _owner(key, "ever", (), {}, "")
-    scope, per, account = found.groups()
-    return _owner(
-        unquote(scope), cast("Per", per), (), {}, account if len(key) < _LONGEST else None
-    )
-
-
-def _quoted(prefix: str) -> str:
-    return quote(prefix, safe=":=[]_-.")
 
 
 def _whole(unit: Unit, number: Decimal | int) -> int:

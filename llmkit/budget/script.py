@@ -13,7 +13,7 @@ from llmkit.policy.budgets.accounts import Balance, Crossing, Entry, Mark
 from llmkit.policy.budgets.amounts import UNITS, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import Window
-from llmkit.redis.room import Script
+from llmkit.redis.asking import Script
 
 # For how many seconds what was held can be settled after it was let go, and corrected after it was settled.
 CORRECTED = 24 * 3600

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmkit.concurrency.later import Later
 from llmkit.errors import BudgetUnavailable
-from llmkit.redis.room import RedisUnavailable, ScriptFailed
+from llmkit.redis.asking import RedisUnavailable, ScriptFailed
 
 if TYPE_CHECKING:
     from datetime import datetime

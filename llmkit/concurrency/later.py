@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # How long an idle thread waits before it ends, in seconds.
 _IDLE = 30.0
+# How long is waited for an idle thread to end, in seconds: it has nothing to do.
+_AT_ONCE = 1.0
 # How long a process that ends waits, in seconds.
 _AT_EXIT = 2.0
 
@@ -56,7 +58,7 @@ class Later(Generic[T]):
         queue = self._queues.get(pid)
         if queue is None:
             queue = self._queues.setdefault(pid, _Queue(self._name, self._log, self._most))
-            weakref.finalize(self, queue.end, 0.0).atexit = False
+            weakref.finalize(self, queue.end, _AT_ONCE).atexit = False
             atexit.register(_finish, weakref.ref(queue))
         queue.put(_Task(do, thing))
 
@@ -147,7 +149,7 @@ class _Queue:
             self._ended = True
             self._changed.notify_all()
             thread = self._thread
-        if timeout and thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
 
     def _work(self) -> None:
@@ -167,6 +169,7 @@ class _Queue:
             again = task.do(task.thing)
         except BaseException as error:  # noqa: BLE001  # the thread outlives it
             self._log.error("%s failed: %s", self._name, type(error).__name__)
+        del task  # whoever waits for the end may let go of the app then, and is not to find it here
         with self._changed:
             if again is None:
                 self._waiting.popleft()

@@ -35,10 +35,11 @@ def function_at(value: object, setting: str) -> Callable[..., Any] | None:
     """
     if value is None:
         return None
+    named = value_at(value, setting) if isinstance(value, str) else value
     try:
-        found = function(value_at(value, setting) if isinstance(value, str) else value)
+        found = function(named)
     except ValueError as error:
-        raise ConfigError(f"{setting}: {error}") from None
+        raise ConfigError(f"{setting}: {error}", hint=f"It {_SHAPE}.") from None
     if not callable(found):
         raise ConfigError(f"{setting} leads to a text", hint=f"It {_SHAPE}.")
     return found

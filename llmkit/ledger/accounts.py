@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from llmkit.budget.base import Audit, Place, State
 from llmkit.budget.bell import Bell
-from llmkit.errors import BudgetExceeded
 from llmkit.ledger import account_rows as rows
-from llmkit.ledger.account_rows import Ask, Hold, Repeated, Settlement, Wanted, Window
-from llmkit.ledger.entry import row_of
+from llmkit.ledger import hold_rows
+from llmkit.ledger.account_rows import Ask, Window
+from llmkit.ledger.hold_rows import Hold, Settlement, Wanted
 from llmkit.ledger.queries import Dialect
-from llmkit.ledger.row import Closing, Opening, Refusals, unsent
-from llmkit.ledger.used import used_by
 from llmkit.policy.budgets.accounts import Account, Balance, Crossing, Entry
 from llmkit.policy.budgets.amounts import NOTHING, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, decide, shortage
@@ -95,10 +93,10 @@ class Accounts:
         Raises:
             Repeated: it was decided before. Doing it `again`, in another transaction, changes nothing.
         """
-        there = rows.end_holds(ask, dialect, settlements)
+        there = hold_rows.end_holds(ask, dialect, settlements)
         refused: set[str] = set()
         if again:
-            held, refused = rows.decided(ask, [each.id for each in wanted])
+            held, refused = hold_rows.decided(ask, [each.id for each in wanted])
             wanted = [each for each in wanted if each.id not in held]
         if not there and not wanted:
             return {}
@@ -141,7 +139,7 @@ class Accounts:
             for each in wanted
             if each.id in found and each.id not in refused and each.call_id is not None
         ]
-        rows.write_holds(ask, begun, new, moment)
+        hold_rows.write_holds(ask, begun, new, moment)
         return found
 
     def balances(self, ask: Ask, dialect: Dialect, claims: Sequence[Claim]) -> list[Balance]:
@@ -163,13 +161,11 @@ class Accounts:
         """Read all that windows of accounts have, with their open holds. Nothing is locked."""
         windows = [Window.of_place(place) for place in places]
         accounts = rows.read_accounts(ask, dialect, windows, lock=False)
-        holds: dict[str, dict[str, Entry]] = {window.key: {} for window in windows}
-        for name, entry in rows.open_entries(ask):
-            of_window = holds.get(Window.at(entry).key)
-            if of_window is not None:
-                of_window[name] = entry
         return [
-            State(accounts.get(window.key) or window.account(), holds[window.key])
+            State(
+                accounts.get(window.key) or window.account(),
+                hold_rows.held_in(ask, dialect, window),
+            )
             for window in windows
         ]
 
@@ -178,18 +174,15 @@ class Accounts:
         window = Window.of_place(place)
         account = rows.read_accounts(ask, dialect, [window], lock=True).get(window.key)
         used = None if account is None else account.used.get(0, NOTHING)
-        held = {
-            name: entry
-            for name, entry in rows.open_entries(ask)
-            if Window.at(entry).key == window.key
-        }
-        return Audit(used, held, rows.charged(ask, hold_ids))
+        held = hold_rows.held_in(ask, dialect, window)
+        return Audit(used, held, hold_rows.charged(ask, hold_ids))
 
     def sweep(self, ask: Ask, dialect: Dialect) -> None:
         """Settle the holds of rows that are open no more, and those that lapsed; forget what is old."""
         moment = int(self._clock(ask, dialect).timestamp())
-        for part in rows.parts(sorted(rows.left_open(ask, moment))):
+        for part in rows.parts(sorted(hold_rows.left_open(ask, moment))):
             self.change(ask, dialect, part)
+        hold_rows.forget(ask, moment)
         rows.forget(ask, moment)
 
     def _clock(self, ask: Ask, dialect: Dialect) -> datetime:
@@ -277,85 +270,3 @@ class _Books:
         account = self.account(window)
         self.changed[window.key] = window, account
         return account
-
-
-T = TypeVar("T")
-
-
-def once(work: Callable[[bool], T]) -> T:
-    """Do something in a transaction; if it was decided already, do it in another one that minds that.
-
-    Args:
-        work: what is done, and whether it may have been done before.
-    """
-    try:
-        return work(False)  # noqa: FBT003
-    except Repeated:
-        return work(True)  # noqa: FBT003
-
-
-def write_rows(
-    change: Callable[[Sequence[Settlement], Sequence[Wanted]], Mapping[str, Shortage]],
-    openings: Sequence[Opening],
-    closings: Sequence[Closing],
-    *,
-    insert: Callable[[Sequence[Opening]], None],
-    update: Callable[[Sequence[Closing]], None],
-) -> Refusals:
-    """Write rows of the ledger with what they hold and settle, in a transaction that is open.
-
-    What was used is settled first, so that it makes room. What one row asks is asked in the order in which they came.
-
-    Args:
-        change: settles and holds.
-        openings: rows that are new.
-        closings: the ends of rows.
-        insert: writes rows as `started`; those that are there are left alone.
-        update: closes rows.
-
-    Returns:
-        The rows that a budget had no room for. They are closed as `refused`.
-    """
-    new = {row_of(opening) for opening in openings}
-    earlier = [closing for closing in closings if row_of(closing) not in new]
-    later = [closing for closing in closings if row_of(closing) in new]
-    update(earlier)
-    wanted = {hold_id(opening): opening for opening in openings if opening.claims}
-    found = change(
-        list(map(_settlement, filter(_holds, earlier))),
-        [
-            Wanted(
-                id=name,
-                claims=opening.claims,
-                call_id=opening.call_id,
-                attempt=opening.attempt,
-                granted_at=opening.granted_at,
-            )
-            for name, opening in wanted.items()
-        ],
-    )
-    insert(openings)
-    refused = {row_of(wanted[name]): why for name, why in found.items()}
-    update([unsent(wanted[name], "refused", 0.0, error_type=BudgetExceeded.type) for name in found])
-    update([closing for closing in later if row_of(closing) not in refused])
-    if settled := list(map(_settlement, filter(_holds, later))):
-        change(settled, [])
-    return refused
-
-
-def has_holds(openings: Iterable[Opening], closings: Iterable[Closing]) -> bool:
-    """Whether rows hold or settle anything."""
-    return any(row.claims for row in openings) or any(row.held for row in closings)
-
-
-def hold_id(row: Opening | Closing) -> str:
-    """Return the id of what a row holds."""
-    return f"{row.call_id}:{row.attempt}"
-
-
-def _holds(closing: Closing) -> bool:
-    return closing.held
-
-
-def _settlement(closing: Closing) -> Settlement:
-    return Settlement(hold_id(closing), used_by(closing), final=closing.status != "lost")

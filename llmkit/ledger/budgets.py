@@ -13,9 +13,9 @@ from llmkit.budget.base import Audit, Place, State
 from llmkit.budget.bell import Bell
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
-from llmkit.ledger.account_rows import Settlement, Wanted
 from llmkit.ledger.accounts import Accounts, Current
 from llmkit.ledger.base import NoLedgerYet
+from llmkit.ledger.hold_rows import Settlement, Wanted
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.ledger.values import fit
 from llmkit.policy.budgets.accounts import Account, Balance

@@ -10,7 +10,8 @@ from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Dialect
 
 from llmkit.budget.bell import Bell
-from llmkit.ledger.accounts import Accounts, has_holds, once, write_rows
+from llmkit.ledger.accounts import Accounts
+from llmkit.ledger.budgeted_rows import has_holds, once, write_rows
 from llmkit.ledger.database import lock
 from llmkit.ledger.liveness import Liveness
 from llmkit.ledger.reading import ask, dialect_of

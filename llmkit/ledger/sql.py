@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL, Connection, Dialect, Engine
 
 from llmkit.budget.bell import Bell
-from llmkit.ledger.accounts import has_holds
+from llmkit.ledger.budgeted_rows import has_holds
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.columns import HOSTS
 from llmkit.ledger.database import (

@@ -6,12 +6,19 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from hashlib import sha1
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigError, LLMKitError, MissingExtra
+from llmkit.redis.asking import (
+    ANSWER,
+    CONNECT,
+    LATE,
+    Patience,
+    RedisUnavailable,
+    Script,
+    ScriptFailed,
+)
 
 if TYPE_CHECKING:
     import redis
@@ -24,86 +31,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("llmkit.redis")
 
-# How long one call may wait for Redis in all, in seconds; and for a connection, and for one answer over it.
-PATIENCE = 0.25
-_CONNECT = 0.1
-_ANSWER = 0.12
 # How many ask at a time, of threads and of each event loop: an answer takes less than a millisecond, a connection more than one.
 _AT_ONCE = 16
-# By how much a timer may be late before the event loop counts as busy, in seconds; and the least that is awaited.
-_LATE = 0.02
 # How long nobody asks a Redis that has failed, in seconds.
 _REST = 1.0
 _CLUSTER = "+cluster"
 # What Redis says of a script that fails by its keys or numbers.
 _OF_THE_ASK = ("WRONGTYPE", "not an integer", "would overflow", "out of range")
 _NO_LIMITS = {"socket_connect_timeout": None, "socket_timeout": None}
-
-
-class RedisUnavailable(LLMKitError):
-    """Redis does not answer, or refuses.
-
-    Attributes:
-        was_asked: whether it may have done what it was asked all the same.
-    """
-
-    type = "redis_unavailable"
-
-    def __init__(self, message: str, *, was_asked: bool = True) -> None:
-        super().__init__(message)
-        self.was_asked = was_asked
-
-
-class ScriptFailed(LLMKitError):
-    """A script failed by what it was asked. Redis serves."""
-
-    type = "redis_script_failed"
-
-
-class Script:
-    """A script of Redis'."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()  # by which Redis knows it
-
-
-class Patience:
-    """How long one call may still wait for Redis, over all that it asks.
-
-    Args:
-        clock: gives the time in seconds.
-
-    Attributes:
-        left: how many seconds.
-        was_late: whether what was awaited last came, or timed out, later than it could have: the event loop was busy.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.left = PATIENCE
-        self.was_late = False
-
-    @contextmanager
-    def spent(self) -> Iterator[None]:
-        """Count what goes by within."""
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self.left -= self._clock() - began
-
-    @contextmanager
-    def awaited(self) -> Iterator[float]:
-        """Say how long something may be awaited, and count that; not the time in which the event loop did something else."""
-        began, left = self._clock(), self.left
-        try:
-            yield left
-        finally:
-            waited = self._clock() - began
-            self.was_late = waited > left + _LATE
-            if not self.was_late:
-                self.left -= waited
 
 
 class RedisRoom:
@@ -172,12 +107,12 @@ class RedisRoom:
     ) -> Any:
         """Do what `run` does, without blocking the event loop."""
         here = self._open()
-        here.check(self._clock(), patience, _LATE)
+        here.check(self._clock(), patience, LATE)
         from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415  # optional
 
         of_loop = here.loops(self._address).get()
         async with of_loop.gate:
-            here.check(self._clock(), patience, _LATE)
+            here.check(self._clock(), patience, LATE)
             try:
                 try:
                     answer = await _asked(of_loop.client, script, keys, args, patience)
@@ -246,8 +181,8 @@ class _Address:
         part = 0.5 if self.is_cluster else 1.0
         return {
             "decode_responses": True,
-            "socket_connect_timeout": _CONNECT * part,
-            "socket_timeout": _ANSWER * part,
+            "socket_connect_timeout": CONNECT * part,
+            "socket_timeout": ANSWER * part,
             # A second try would wait as long again; a connection that has died is told from one that serves before it is used.
             "retry": retry,
         }
@@ -317,7 +252,7 @@ class _Here:
                 self.of_loops = PerLoop(lambda: _OfLoop(new.from_url(address.url, **options)))
             return self.of_loops
 
-    def check(self, now: float, patience: Patience, least: float = _ANSWER) -> None:
+    def check(self, now: float, patience: Patience, least: float = ANSWER) -> None:
         """See that Redis may be asked, if that takes no longer than the least that has to be left, in seconds.
 
         Raises:

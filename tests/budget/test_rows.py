@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from llmkit.errors import BudgetExceeded
-from llmkit.ledger.accounts import hold_id
+from llmkit.ledger.budgeted_rows import hold_id
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.row import Opening, unsent
 from llmkit.ledger.upkeep import Upkeep

@@ -834,6 +834,14 @@ def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch
         ({"models": {}}, "llmkit.W001"),
         ({"providers": {}}, "llmkit.W001"),
         ({"ledger": False}, "llmkit.W002"),
+        ({"budgets": [{"scope": "user", "per": "day", "usd": "no.where"}]}, "llmkit.E004"),
+        (
+            {
+                "budgets": [{"scope": "user", "per": "day", "usd": 1, "warn_at": 0.8}],
+                "on_budget_warning": "support.kits.nothing",
+            },
+            "llmkit.E004",
+        ),
     ],
 )
 def test_checks_of_settings(

@@ -574,10 +574,13 @@ def test_a_budget_that_is_nearly_used_is_a_signal(emulator: Emulator, tmp_path: 
     def receiver(sender: Flask, warning: BudgetWarning) -> None:
         told.append((flask.current_app.name, sender is app, warning.used))
 
+    def broken(sender: Flask, warning: BudgetWarning) -> None:
+        raise ValueError
+
     budget = {"scope": "user", "per": "day", "requests": 2, "warn_at": 0.5}
     config = settings(emulator, ledger={"database": database(tmp_path)}, budgets=[budget])
     app = make_app({**config, "on_budget_warning": hook})
-    with budget_warning.connected_to(receiver, app):
+    with budget_warning.connected_to(broken, app), budget_warning.connected_to(receiver, app):
         app.test_client().post("/llm/complete", json=SAY_HI)
         with app.app_context():
             get_kit().runtime.flush(30)
