@@ -109,6 +109,7 @@ class BudgetExceeded(LLMKitError):
         per: how long its period is: "minute", "hour", "day", "month" or "ever".
         unit: "usd", "tokens" or "requests".
         limit, used, held: of this unit. Dollars are Decimals; `held` is set aside for calls whose cost is not known yet.
+        asked: how much the call may take at most.
         resets: when there may be room again, in UTC; None if there never will be.
         retry_after: until then, in seconds.
     """
@@ -124,6 +125,7 @@ class BudgetExceeded(LLMKitError):
         limit: Decimal | int,
         used: Decimal | int,
         held: Decimal | int,
+        asked: Decimal | int,
         resets: datetime | None,
         retry_after: float | None,
     ) -> None:
@@ -131,7 +133,7 @@ class BudgetExceeded(LLMKitError):
         whose = "of all calls" if scope == "all" else f"of this {scope}"
         super().__init__(
             f"the budget {whose} has no room for the call: {_shown(limit, unit)} {period}, {_shown(used, unit)} used, "
-            f"{_shown(held, unit)} held for calls that are running",
+            f"{_shown(held, unit)} held for calls that are running, {_shown(asked, unit)} asked",
             hint=(
                 "Raise the budget, or ask for fewer max_tokens: no time to wait makes room."
                 if resets is None
@@ -144,6 +146,7 @@ class BudgetExceeded(LLMKitError):
         self.limit = limit
         self.used = used
         self.held = held
+        self.asked = asked
         self.resets = resets
         self.retry_after = retry_after
 

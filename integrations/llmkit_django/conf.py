@@ -75,7 +75,7 @@ class Conf:
                 if not apps.is_installed("llmkit_django"):
                     raise ConfigError(NOT_INSTALLED)
                 from llmkit_django.ledger import (  # noqa: PLC0415  # needs the app registry
-                    in_transaction_of_test,
+                    is_seen_here_alone,
                     make_ledger,
                 )
 
@@ -85,7 +85,7 @@ class Conf:
                     from_async=in_request_thread,
                     on_budget_warning=tell_receivers,
                     within=closing_connections,
-                    at_once=in_transaction_of_test,
+                    at_once=is_seen_here_alone,
                 )
             return self._kit
 

@@ -39,9 +39,9 @@ def make_ledger(config: Config) -> DjangoLedger | None:
     return DjangoLedger(ledger)
 
 
-def in_transaction_of_test() -> bool:
-    """Whether this thread is in a test that Django rolls back: no other thread sees its data."""
-    return transaction_of(ledger_connection()) == "test"
+def is_seen_here_alone() -> bool:
+    """Whether no other thread sees what this one does: in a test that Django rolls back, or with a database in memory."""
+    return transaction_of(ledger_connection()) == "test" or _is_in_memory()
 
 
 class _Way(NamedTuple):

@@ -235,6 +235,10 @@ class BudgetManager:
     def _claims(
         self, user: UserId | Caller, amount: Amount, model: str | None, alias: str | None
     ) -> Sequence[Claim]:
+        if not isinstance(amount, Amount):
+            raise TypeError(
+                f'an amount is an llmkit.Amount, such as Amount(usd="0.10"), not a {type(amount).__name__}'
+            )
         units = amount.units
         provider, _, name = (model or "").partition(":")
         return self._rules.claims(

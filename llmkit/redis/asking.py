@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from hashlib import sha1
+from typing import Any, TypeVar
 
 from llmkit.errors import LLMKitError
+
+T = TypeVar("T")
 
 # How long one call may wait for Redis in all, in seconds; and for a connection, and for one answer over it.
 PATIENCE = 0.25
 CONNECT = 0.1
 ANSWER = 0.12
-# By how much a timer may be late before the event loop counts as busy, in seconds; and the least that is awaited.
-LATE = 0.02
+# In what pieces an event loop waits, in seconds.
+PIECE = 0.02
 
 
 class RedisUnavailable(LLMKitError):
@@ -53,13 +56,11 @@ class Patience:
 
     Attributes:
         left: how many seconds.
-        was_late: whether what was awaited last came, or timed out, later than it could have: the event loop was busy.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.left = PATIENCE
-        self.was_late = False
 
     @contextmanager
     def spent(self) -> Iterator[None]:
@@ -70,14 +71,23 @@ class Patience:
         finally:
             self.left -= self._clock() - began
 
-    @contextmanager
-    def awaited(self) -> Iterator[float]:
-        """Say how long something may be awaited, and count that; not the time in which the event loop did something else."""
-        began, left = self._clock(), self.left
+    async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something; in pieces, each of which counts for no more than itself: a busy event loop comes back to it later, and is not Redis.
+
+        Raises:
+            TimeoutError: all time is spent.
+        """
+        import asyncio  # noqa: PLC0415  # not for those who have threads only
+
+        task = asyncio.ensure_future(work)
         try:
-            yield left
+            while self.left > 0:
+                began = self._clock()
+                done, _ = await asyncio.wait([task], timeout=min(PIECE, self.left))
+                self.left -= min(PIECE, self._clock() - began)
+                if done:
+                    return task.result()
+            raise TimeoutError
         finally:
-            waited = self._clock() - began
-            self.was_late = waited > left + LATE
-            if not self.was_late:
-                self.left -= waited
+            if not task.done():
+                task.cancel()

@@ -13,7 +13,7 @@ from llmkit.errors import ConfigError, LLMKitError, MissingExtra
 from llmkit.redis.asking import (
     ANSWER,
     CONNECT,
-    LATE,
+    PIECE,
     Patience,
     RedisUnavailable,
     Script,
@@ -107,21 +107,14 @@ class RedisRoom:
     ) -> Any:
         """Do what `run` does, without blocking the event loop."""
         here = self._open()
-        here.check(self._clock(), patience, LATE)
+        here.check(self._clock(), patience, PIECE)
         from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415  # optional
 
         of_loop = here.loops(self._address).get()
         async with of_loop.gate:
-            here.check(self._clock(), patience, LATE)
+            here.check(self._clock(), patience, PIECE)
             try:
-                try:
-                    answer = await _asked(of_loop.client, script, keys, args, patience)
-                except TimeoutError:
-                    # An event loop that was busy for so long has not heard an answer that may have been there. What a script does, it
-                    # does once for each hold.
-                    if not patience.was_late:
-                        raise
-                    answer = await _asked(of_loop.client, script, keys, args, patience)
+                answer = await patience.awaited(_asked(of_loop.client, script, keys, args))
             except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
                 raise here.failure(error, self._clock()) from error
         here.served()
@@ -145,22 +138,14 @@ class RedisRoom:
 
 
 async def _asked(
-    client: _AsyncClient,
-    script: Script,
-    keys: Sequence[str],
-    args: Sequence[Any],
-    patience: Patience,
+    client: _AsyncClient, script: Script, keys: Sequence[str], args: Sequence[Any]
 ) -> Any:
-    import asyncio  # noqa: PLC0415  # not for those who have threads only
-
     from redis.exceptions import NoScriptError  # noqa: PLC0415  # optional
 
-    with patience.awaited() as left:
-        async with asyncio.timeout(left):
-            try:
-                return await client.evalsha(script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return await client.eval(script.text, len(keys), *keys, *args)
+    try:
+        return await client.evalsha(script.sha, len(keys), *keys, *args)
+    except NoScriptError:
+        return await client.eval(script.text, len(keys), *keys, *args)
 
 
 class _Address:

@@ -57,3 +57,10 @@ def test_an_amount_that_is_none(what: Callable[..., object], amount: dict[str, i
     manager = BudgetManager([{"scope": "all", "per": "ever", "usd": 1}])
     with pytest.raises(ValueError, match="has something that is"):
         what(manager, "7", Amount(**amount))
+
+
+def test_what_is_no_amount() -> None:
+    """It is said what is one."""
+    manager = BudgetManager([{"scope": "all", "per": "ever", "usd": 1}])
+    with pytest.raises(TypeError, match=r"an amount is an llmkit.Amount, .*, not a str"):
+        manager.hold(7, "0.10")  # type: ignore[arg-type]

@@ -14,7 +14,6 @@ USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 LOGIN_REDIRECT_URL = "/"
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 HELPDESK_MAIL = "helpdesk@example.org"
 
 INSTALLED_APPS = [

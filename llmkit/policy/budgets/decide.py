@@ -83,6 +83,7 @@ class Shortage:
             limit=said(self.limit, self.unit),
             used=said(self.used, self.unit),
             held=said(self.held, self.unit),
+            asked=said(self.claim.amount.get(self.unit), self.unit),
             resets=self.resets,
             retry_after=self.wait,
         )
