@@ -58,6 +58,18 @@ MINUTE = Claim(
 BOTH = [EVER, MONTH]
 
 
+class Away(TableBudgets):
+    """A database that does not serve."""
+
+    def mirror(self, *_: Any) -> None:
+        """Fail."""
+        raise BudgetUnavailable("away")
+
+    def audit(self, *_: Any) -> Any:
+        """Fail."""
+        raise BudgetUnavailable("away")
+
+
 @dataclass
 class Books:
     """Budgets in Redis and in a database, and Redis itself."""
@@ -154,11 +166,6 @@ def test_what_is_held_by_hand_is_kept_in_both(books: Books) -> None:
 
 def test_what_is_held_by_hand_is_let_go_where_it_cannot_be_kept(books: Books) -> None:
     """A hold that the database does not know would be lost with Redis."""
-
-    class Away(TableBudgets):
-        def mirror(self, *_: Any) -> None:
-            raise BudgetUnavailable("away")
-
     books.budgets._source = Away(books.kept._store)
     with pytest.raises(BudgetUnavailable, match="away"):
         books.budgets.hold("a", books.parted(*BOTH))
@@ -281,11 +288,6 @@ def test_accounts_that_are_compared_are_those_in_which_something_was_held(books:
 
 def test_a_hold_that_could_not_be_kept_is_asked_for_anew(books: Books) -> None:
     """With the same id: there may be no room any more."""
-
-    class Away(TableBudgets):
-        def mirror(self, *_: Any) -> None:
-            raise BudgetUnavailable("away")
-
     books.budgets._source = Away(books.kept._store)
     with pytest.raises(BudgetUnavailable, match="away"):
         books.budgets.hold("a", books.parted(*BOTH))
@@ -429,11 +431,6 @@ def test_parts_that_redis_has_forgotten(tmp_path: Path) -> None:
 
 def test_accounts_are_compared_the_next_time_where_it_fails(books: Books) -> None:
     """None is forgotten."""
-
-    class Away(TableBudgets):
-        def audit(self, *_: Any) -> Any:
-            raise BudgetUnavailable("away")
-
     assert books.begin("a")
     books.end("a", used(1))
     with pytest.raises(BudgetUnavailable):
