@@ -321,9 +321,18 @@ local function mark()
 end
 
 local function note_part()
-  -- KEYS: the set of the parts that have accounts. 2: one of them.
-  redis.call("SADD", KEYS[1], ARGV[2])
+  -- KEYS: the parts that have accounts, by when somebody has said so last. 2: one of them.
+  redis.call("ZADD", KEYS[1], now, ARGV[2])
   return {"noted"}
+end
+
+local function drop_part()
+  -- KEYS: the same. 2: a part in which there is nothing to compare, 3: after how many seconds in which nobody has said it is used.
+  local noted = redis.call("ZSCORE", KEYS[1], ARGV[2])
+  if noted and tonumber(noted) < now - number(ARGV[3]) then
+    redis.call("ZREM", KEYS[1], ARGV[2])
+  end
+  return {"dropped"}
 end
 
 local function unwritten()
@@ -338,8 +347,8 @@ local function unwritten()
 end
 
 local function parts()
-  -- KEYS: the set of the parts that have accounts.
-  return {"parts", redis.call("SMEMBERS", KEYS[1])}
+  -- KEYS: the parts that have accounts.
+  return {"parts", redis.call("ZRANGE", KEYS[1], 0, -1)}
 end
 
 local function point()
@@ -378,22 +387,24 @@ local function state()
       table.insert(done, said)
     end
   end
-  return {"state", redis.call("HMGET", account, "uu", "ut", "ur"), entries, done}
+  return {"state", redis.call("HMGET", account, "uu", "ut", "ur"), entries, done, redis.call("HGET", account, "corrected") or "0"}
 end
 
 local function correct()
   -- KEYS: the two of an account.
-  -- 2: what all keys begin with, 3 to 5: what is charged in addition, 6: how long a hold is remembered, 7: how many holds are settled; of each
-  -- four: id, and what was used ("" is what was held). Then ids, and what they hold, which is held from now on unless it is known here.
+  -- 2: what all keys begin with, 3 to 5: what is charged in addition, 6: how long a hold is remembered, 7: how often it had been corrected when
+  -- it was compared, 8: how many holds are settled; of each four: id, and what was used ("" is what was held). Then ids, and what they hold,
+  -- which is held from now on unless it is known here.
   local account, holds, prefix = KEYS[1], KEYS[2], ARGV[2]
-  if redis.call("EXISTS", account) == 0 then
-    return {"gone"}
+  if redis.call("EXISTS", account) == 0 or (redis.call("HGET", account, "corrected") or "0") ~= ARGV[7] then
+    return {"changed"}
   end
+  redis.call("HINCRBY", account, "corrected", 1)
   for place, unit in ipairs(UNITS) do
     redis.call("HINCRBY", account, "u" .. unit, ARGV[2 + place])
   end
-  local settled = 7 + 4 * number(ARGV[7])
-  for at = 8, settled, 4 do
+  local settled = 8 + 4 * number(ARGV[8])
+  for at = 9, settled, 4 do
     local key, found = prefix .. "hold:" .. ARGV[at], redis.call("HGET", holds, ARGV[at])
     if found then
       local _, second, before = read("h " .. found)
@@ -422,6 +433,6 @@ end
 
 local todo = {
   hold = hold, settle = settle, fill = fill, balances = balances, dirty = dirty, clear = clear, mark = mark, note_part = note_part, unwritten = unwritten, state = state, correct = correct,
-  forget = forget, parts = parts, point = point, where = where
+  forget = forget, parts = parts, drop_part = drop_part, point = point, where = where
 }
 return todo[ARGV[1]]()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from llmkit.budget.base import Place, Source
-from llmkit.budget.redis import RedisBudgets
+from llmkit.budget.redis import NOTED, RedisBudgets
 from llmkit.budget.script import Account, account
 from llmkit.policy.budgets.accounts import Entry
 from llmkit.policy.budgets.amounts import NOTHING, Units, Used
@@ -29,12 +29,14 @@ class Difference:
         unheld: what is held, and not in Redis.
         unsettled: what is held in Redis, and was charged.
         is_quiet: whether nothing is held in Redis.
+        corrected: how often Redis had been corrected there.
     """
 
     missing: Units = NOTHING
     unheld: Mapping[str, Entry] = field(default_factory=dict)
     unsettled: Mapping[str, Used] = field(default_factory=dict)
     is_quiet: bool = True
+    corrected: str = "0"
 
     @property
     def differs(self) -> bool:
@@ -54,7 +56,8 @@ class Difference:
 
     def and_still(self, later: Difference) -> Difference:
         """Return what differs now and later."""
-        return Difference(
+        return replace(
+            self,
             missing=Units(
                 usd=_still(self.missing.usd, later.missing.usd),
                 tokens=_still(self.missing.tokens, later.missing.tokens),
@@ -113,6 +116,8 @@ def _correct_part(
         _, until, found = redis.ask(ask)
         names = dict(zip(found[::2], found[1::2], strict=True))
         if not names:
+            if not kept and redis.is_parted:
+                redis.ask(redis.words.drop_part(partition, after=2 * NOTED))
             return corrected
         places = {name: redis.words.place(name, partition) for name in names}
         before = {name: _compare(redis, source, place) for name, place in places.items()}
@@ -124,8 +129,12 @@ def _correct_part(
         for name, each in suspects.items():
             wrong = each.and_still(_compare(redis, source, places[name]))
             if wrong.differs:
-                _correct(redis, places[name], wrong)
-                corrected += 1
+                if _correct(redis, places[name], wrong):
+                    corrected += 1
+                else:
+                    del before[
+                        name
+                    ]  # by another process, at the same time: it is compared anew the next time
         quiet = {name: names[name] for name, each in before.items() if each.is_quiet}
         if quiet:
             redis.ask(redis.words.clear(partition, quiet))
@@ -154,6 +163,7 @@ def _compare(redis: RedisBudgets, source: Source, place: Place) -> Difference:
         unheld={name: entry for name, entry in audit.held.items() if name not in known},
         unsettled=unsettled,
         is_quiet=not found.held,
+        corrected=found.corrected,
     )
 
 
@@ -162,6 +172,9 @@ def _read(redis: RedisBudgets, place: Place) -> Account | None:
     return None if said == "gone" else account(*rest)
 
 
-def _correct(redis: RedisBudgets, place: Place, wrong: Difference) -> None:
+def _correct(redis: RedisBudgets, place: Place, wrong: Difference) -> bool:
+    """Correct an account; say whether that was done, for another process may have done it meanwhile."""
     wrongs = wrong.missing, wrong.unsettled, wrong.unheld
-    redis.ask(redis.words.correct(place, *wrongs, redis.date))
+    ask = redis.words.correct(place, *wrongs, redis.date, corrected=wrong.corrected)
+    (said,) = redis.ask(ask)
+    return bool(said == "corrected")

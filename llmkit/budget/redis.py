@@ -20,10 +20,12 @@ from llmkit.redis.room import RedisRoom
 
 T = TypeVar("T")
 
+# How many parts are remembered before those are forgotten that are to be said anew.
+_MANY = 1024
 # How often a window is looked for by Redis' clock.
 _TRIES = 3
 # How often a process says which parts of a cluster it uses, in seconds: Redis may have forgotten it.
-_NOTED = 600.0
+NOTED = 600.0
 
 
 class _Kept(NamedTuple):
@@ -52,6 +54,7 @@ class RedisBudgets:
         clock: gives the time in seconds.
 
     Attributes:
+        is_parted: as above.
         bell: is told of limits that come near, where Redis has all there is; else the store for good tells of them.
     """
 
@@ -68,7 +71,7 @@ class RedisBudgets:
     ) -> None:
         self._room = room
         self._source = source
-        self._is_parted = is_parted
+        self.is_parted = is_parted
         self.words = Words(namespace, lapse=lapse, fills=source is not None)
         self._now = now
         self._clock = clock
@@ -138,7 +141,7 @@ class RedisBudgets:
         Raises:
             BudgetUnavailable: Redis does not answer.
         """
-        if not self._is_parted:
+        if not self.is_parted:
             return [""]
         _, found = self.ask(self.words.parts())
         return list(found)
@@ -210,7 +213,7 @@ class RedisBudgets:
             return None
         partition = claims[0].partition
         try:
-            if self._is_parted:
+            if self.is_parted:
                 yield self.words.point(hold_id, partition)
             yield _Kept(
                 lambda source: source.mirror(hold_id, claims, granted),
@@ -224,7 +227,7 @@ class RedisBudgets:
 
     def _settle(self, hold_id: str, used: Used, *, again: bool) -> Steps[None]:
         partition: str | None = ""
-        if self._is_parted:
+        if self.is_parted:
             _, partition = yield self.words.where(hold_id)
         if partition is not None:
             charge = Charge(hold_id, used, final=False, again=again, partition=partition)
@@ -257,8 +260,7 @@ class RedisBudgets:
         if not claims:
             return self.date
         partition = claims[0].partition
-        if self._is_parted and self._noted.get(partition, -_NOTED) <= self._clock() - _NOTED:
-            yield from self._note(partition)
+        yield from self._noting(partition)
         for _ in range(_TRIES):
             now = self.date
             windows = [claim.window(granted_at or now) for claim in claims]
@@ -282,6 +284,7 @@ class RedisBudgets:
         if self._source is None:
             yield from self._grant(hold_id, claims, granted_at=at)
         else:
+            yield from self._noting(claims[0].partition)
             names = [
                 self.words.account(place_of(claim, claim.window(at)))[0]
                 for claim in claims
@@ -295,15 +298,23 @@ class RedisBudgets:
         states = yield _Kept(
             lambda source: source.states(places), lambda source: source.astates(places)
         )
-        if self._is_parted:
+        if self.is_parted:
             yield from self._note(places[0].partition)
         for (claim, window), place, state in zip(missing, places, states, strict=True):
             yield self.words.fill(place, window, state, at, slides=claim.slides)
 
+    def _noting(self, partition: str) -> Steps[None]:
+        """Say now and then that a part has accounts."""
+        if self.is_parted and self._noted.get(partition, -NOTED) <= self._clock() - NOTED:
+            yield from self._note(partition)
+
     def _note(self, partition: str) -> Steps[None]:
         """Say that a part has accounts, in a slot of another part perhaps."""
         yield self.words.note_part(partition)
-        self._noted[partition] = self._clock()
+        now = self._clock()
+        if len(self._noted) >= _MANY:
+            self._noted = {part: at for part, at in self._noted.items() if at > now - NOTED}
+        self._noted[partition] = now
 
     def _balances(self, claims: Sequence[Claim]) -> Steps[list[Balance]]:
         if not claims:

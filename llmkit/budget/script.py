@@ -42,11 +42,13 @@ class Account(NamedTuple):
         used: what was charged.
         held: what is held now, by the ids of the holds.
         done: what was charged lately, by these.
+        corrected: how often it was corrected.
     """
 
     used: Units
     held: Mapping[str, Units]
     done: Mapping[str, Units]
+    corrected: str
 
 
 class Words:
@@ -152,6 +154,10 @@ class Words:
         """Say that a part has accounts."""
         return Ask([f"{self._prefix('')}parts"], ["note_part", partition])
 
+    def drop_part(self, partition: str, *, after: float) -> Ask:
+        """Forget that a part has accounts, if nobody has said so for so many seconds."""
+        return Ask([f"{self._prefix('')}parts"], ["drop_part", partition, str(int(after))])
+
     def unwritten(self, process: str = "", *, waits: bool = False) -> Ask:
         """Say whether rows of a process wait outside of the database; ask how many processes have such rows."""
         return Ask([f"{self._prefix('')}unwritten"], ["unwritten", process, "1" if waits else "0"])
@@ -184,11 +190,16 @@ class Words:
         settled: Mapping[str, Used],
         holds: Mapping[str, Entry],
         now: datetime,
+        *,
+        corrected: str,
     ) -> Ask:
-        """Ask to charge something in addition, to settle holds in this account alone, and to hold what is not known there."""
+        """Ask to charge something in addition, to settle holds in this account alone, and to hold what is not known there.
+
+        If the account was corrected since all this was found, which is when it had been `corrected` so often, nothing is changed.
+        """
         prefix = self._prefix(place.partition)
         args = ["correct", prefix, *map(str, _three(more)), str(self._lapse + CORRECTED)]
-        args.append(str(len(settled)))
+        args += (corrected, str(len(settled)))
         for name, used in settled.items():
             args += (name, *_said(used))
         return Ask(self.account(place), [*args, *self._held(holds, now)])
@@ -235,7 +246,9 @@ def balance(sums: Sequence[str], seconds: Sequence[Sequence[str]]) -> Balance:
     return Balance(used=used, held=held, by_second=by_second)
 
 
-def account(used: Sequence[str | None], held: Sequence[str], done: Sequence[str]) -> Account:
+def account(
+    used: Sequence[str | None], held: Sequence[str], done: Sequence[str], corrected: str
+) -> Account:
     """Read all that an account has."""
     return Account(
         _units([each or "0" for each in used]),
@@ -245,6 +258,7 @@ def account(used: Sequence[str | None], held: Sequence[str], done: Sequence[str]
             for name, said in _pairs(done)
             if said.startswith("s")  # and not corrected to be held again
         },
+        corrected,
     )
 
 

@@ -273,6 +273,34 @@ def test_what_differs_at_one_moment_alone_is_left(books: Books) -> None:
     assert both(books)[0] == both(books)[1]
 
 
+def test_two_processes_that_compare_at_once_correct_once(books: Books) -> None:
+    """As all do after an outage: what is missing is charged once."""
+    assert books.begin("a")
+    books.end("a", used(40))
+    account, _ = books.keys(EVER)
+    books.redis.hincrby(account, "uu", -40)
+
+    class Slow(TableBudgets):
+        """Another process compares and corrects while this one reads the database for the second time."""
+
+        asked = 0
+
+        def audit(self, *asked: Any) -> Any:
+            self.asked += 1
+            if self.asked == 3:  # there are two accounts
+                assert books.reconcile() == 1
+            return super().audit(*asked)
+
+    slow = Slow(books.kept._store)
+    assert reconcile(books.budgets, slow, books.pauses.append) == 0
+    assert slow.asked == 3
+    assert both(books)[0] == both(books)[1]
+    books.redis.hincrby(account, "uu", -5)
+    assert books.begin("b")
+    assert books.reconcile() == 1
+    assert both(books)[0] == both(books)[1]
+
+
 def test_accounts_that_are_compared_are_those_in_which_something_was_held(books: Books) -> None:
     """Since the last time; where something is held still, they are compared the next time, too."""
     account, _ = books.keys(EVER)
@@ -427,6 +455,26 @@ def test_parts_that_redis_has_forgotten(tmp_path: Path) -> None:
         now[0] += 601
         budgets.grant("c", asked)
         assert budgets.parts() == ["acme"]
+
+
+def test_parts_that_nobody_uses_are_compared_no_more(books: Books) -> None:
+    """When nothing is left to compare there: or the list of tenants would grow for ever, and each comparison with it."""
+    if not books.part:
+        return
+    assert books.begin("a")
+    key = f"{{{books.budgets.words._namespace}:budget}}:parts"
+    old = int(books.budgets.date.timestamp()) - 10_000
+    books.redis.zadd(key, {books.part: old})
+    books.reconcile()
+    assert books.budgets.parts() == [books.part]  # something is held there
+    books.end("a", used(1))
+    books.reconcile()
+    assert books.budgets.parts() == []
+    assert books.begin("b")
+    books.end("b", used(1))
+    books.redis.zadd(key, {books.part: old + 9_000})
+    books.reconcile()
+    assert books.budgets.parts() == [books.part]  # somebody has used it a while ago, and may again
 
 
 def test_accounts_are_compared_the_next_time_where_it_fails(books: Books) -> None:
