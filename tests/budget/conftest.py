@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from llmkit.testing import Behaviour, Emulator
 from support.budgets import STORES, Budgets, params
 
 if TYPE_CHECKING:
     from support.redis_books import Books
+    from support.redis_server import RedisServer
 
 
 @pytest.fixture(params=params("memory", "sqlite", "engine", "django"))
@@ -33,3 +36,19 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
 
     with redis_books(tmp_path, is_parted=request.param == "parted") as books:
         yield books
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """Start a Redis of the test's own."""
+    from support.redis_server import RedisServer, any_redis
+
+    with closing(RedisServer(any_redis())) as server:
+        yield server
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """Start a provider."""
+    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
+        yield emulator

@@ -1,17 +1,15 @@
-"""Calls whose budgets cannot be asked: real Redis servers that are killed, frozen, full or read only, and databases that are away."""
+"""Calls whose budgets cannot be asked: real Redis servers that are killed, frozen, full or read only."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,26 +24,9 @@ from support.waits import wait_for
 
 redis = pytest.importorskip("redis")
 
-BUDGETS = [
-    {"scope": "all", "per": "ever", "tokens": 100_000, "requests": 50},
-    {"scope": "user", "per": "minute", "requests": 40},
-]
-HELLO = Behaviour(tokens=3, delay=0)
+from support.redis_outages import BUDGETS, OUTAGES, calls_again, client, new_kit, used  # noqa: E402
+
 HELD = Behaviour(tokens=5, delay=0, hold_at=2)
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    """Start a Redis of the test's own."""
-    with closing(RedisServer(any_redis())) as server:
-        yield server
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Start a provider."""
-    with Emulator(behaviour=HELLO) as emulator:
-        yield emulator
 
 
 @pytest.fixture
@@ -53,89 +34,6 @@ def kit(server: RedisServer, emulator: Emulator, tmp_path: Path) -> Iterator[Kit
     """Return a kit whose budgets are in Redis and in a database."""
     with closing(new_kit(server, emulator, tmp_path)) as kit:
         yield kit
-
-
-def new_kit(
-    server: RedisServer | RedisCluster, emulator: Emulator, folder: Path, **more: Any
-) -> Kit:
-    """Make one."""
-    ledger = {"database": f"sqlite:///{folder / 'ledger.db'}"}
-    return make_kit(emulator, **{"ledger": ledger, "budgets": BUDGETS, "redis": server.url, **more})
-
-
-def client(server: RedisServer) -> AbstractContextManager[Any]:
-    """Talk to a server."""
-    return closing(redis.Redis.from_url(server.url, decode_responses=True))
-
-
-@contextmanager
-def killed(server: RedisServer) -> Iterator[None]:
-    """Kill it, and start another one, which is empty."""
-    server.kill()
-    yield
-    server.start()
-
-
-@contextmanager
-def full(server: RedisServer) -> Iterator[None]:
-    """Let it have no memory left."""
-    with client(server) as asked:
-        asked.config_set("maxmemory", "1")
-        yield
-        asked.config_set("maxmemory", "0")
-
-
-@contextmanager
-def read_only(server: RedisServer) -> Iterator[None]:
-    """Make it a replica, as one is after a failover."""
-    with client(server) as asked:
-        asked.replicaof("127.0.0.1", "1")
-        yield
-        asked.replicaof("no", "one")
-
-
-@contextmanager
-def locked(server: RedisServer) -> Iterator[None]:
-    """Let it ask for a password that the settings do not have."""
-    with client(server) as asked:
-        asked.config_set("requirepass", "secret-of-redis")
-        asked.client_kill_filter(skipme=True)
-        yield
-        asked.config_set("requirepass", "")
-
-
-OUTAGES: dict[str, Callable[[RedisServer], AbstractContextManager[None]]] = {
-    "killed": killed,
-    "frozen": RedisServer.frozen,
-    "full": full,
-    "read only": read_only,
-    "locked": locked,
-}
-
-
-def calls_again(kit: Kit) -> None:
-    """Wait until calls are made again."""
-
-    def is_made() -> bool:
-        try:
-            kit.client.complete("Say hi", user=7)
-        except BudgetUnavailable:
-            return False
-        return True
-
-    wait_for(is_made, wanted=True)
-
-
-def used(kit: Kit) -> int | None:
-    """Say how many calls Redis has counted; None if the ledger's database has others."""
-    kit.runtime.flush(30)
-    assert kit.ledger is not None
-    assert kit.ledger.budgets is not None
-    assert kit.runtime.budgets is not None
-    claims = kit.budgets._all(None)
-    here = kit.runtime.budgets.store.balances(claims[:1])
-    there = kit.ledger.budgets.balances(claims[:1])
-    return here[0].used.requests if here == there and not here[0].held.requests else None
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
@@ -283,71 +181,6 @@ def test_threads_share_one_budget(server: RedisServer, emulator: Emulator, tmp_p
         assert used(kit) == 5
 
 
-ALLOWED = {"requests": 2, "tokens": 100_000}
-
-
-@pytest.mark.parametrize("outage", ["killed", "frozen"])
-def test_calls_within_the_allowance_are_made_while_redis_is_away(
-    server: RedisServer, emulator: Emulator, tmp_path: Path, outage: str
-) -> None:
-    """So many, in each outage. They are charged when it is back, though it knew nothing of them."""
-    later = [0.0]
-    more = {"on_store_error": ALLOWED, "clock": lambda: time.monotonic() + later[0]}
-    with closing(new_kit(server, emulator, tmp_path, **more)) as kit:
-        made = 0
-        for _ in range(2):
-            with OUTAGES[outage](server):
-                for _ in range(2):
-                    kit.client.complete("Say hi", user=7)
-                with pytest.raises(BudgetUnavailable):
-                    kit.client.complete("Say hi", user=7)
-            calls_again(kit)
-            made += 3
-            wait_for(lambda: used(kit), made)
-            # Those of a minute are over before anything is compared: they count once, or not.
-            minute = next(left for left in kit.budgets.left(7) if left.per == "minute")
-            assert minute.used <= made
-            later[0] += 60  # nothing fails for a while
-            calls_again(kit)
-            made += 1
-    assert [row["status"] for row in rows(tmp_path)].count("finished") == made
-
-
-def test_calls_within_the_allowance_without_a_ledger(
-    server: RedisServer, emulator: Emulator, tmp_path: Path
-) -> None:
-    """Redis has all there is, then: it counts them when it is back."""
-    more = {"on_store_error": ALLOWED, "ledger": False}
-    with closing(new_kit(server, emulator, tmp_path, **more)) as kit:
-        kit.client.complete("Say hi", user=7)
-        kit.runtime.flush(30)
-        with server.frozen():
-            kit.client.complete("Say hi", user=7)
-        kit.runtime.flush(30)
-        assert [left.used for left in kit.budgets.left(7) if left.unit == "requests"] == [2, 2]
-
-
-def test_calls_within_the_allowance_are_made_while_the_database_is_away(
-    emulator: Emulator, tmp_path: Path
-) -> None:
-    """Without Redis it is the ledger's database that decides: their rows wait in the outbox, with what they are charged."""
-    pytest.importorskip("sqlalchemy")
-
-    file = tmp_path / "ledger.db"
-    ledger = {"database": f"sqlite:///{file}", "outbox": str(tmp_path / "outbox")}
-    more = {"on_store_error": ALLOWED, "budgets": BUDGETS, "ledger": ledger}
-    with closing(make_kit(emulator, **more)) as kit:
-        kit.client.complete("Say hi", user=7)
-        with locked_file(str(file)):
-            for _ in range(2):
-                kit.client.complete("Say hi", user=7)
-            with pytest.raises(BudgetUnavailable):
-                kit.client.complete("Say hi", user=7)
-        calls_again(kit)
-        wait_for(lambda: used(kit), 4)
-    assert sorted(row["status"] for row in rows(tmp_path))[:4] == ["finished"] * 4
-
-
 @pytest.mark.anyio
 @pytest.mark.parametrize("colour", ["threads", "event loop"])
 async def test_a_cluster_one_of_whose_nodes_dies(
@@ -378,22 +211,6 @@ async def test_a_cluster_one_of_whose_nodes_dies(
         await asyncio.wait_for(make_one(), 60)
         await asyncio.to_thread(wait_for, lambda: used(kit), 4)
         await kit.aclose()
-
-
-@pytest.mark.parametrize(
-    ("allowed", "said"),
-    [
-        ({}, "set one of usd, tokens, requests"),
-        ({"usd": 1}, "on_store_error limits usd, which none of your budgets counts"),
-        ({"requests": -1}, "on_store_error.requests: it has to be a whole number"),
-        ({"seconds": 1}, "on_store_error.seconds"),
-        ("open", "on_store_error"),
-    ],
-)
-def test_an_allowance_that_is_none(emulator: Emulator, allowed: Any, said: str) -> None:
-    """It is said what is right."""
-    with pytest.raises(ConfigError, match=said):
-        make_kit(emulator, budgets=BUDGETS, redis="redis://localhost", on_store_error=allowed)
 
 
 def test_a_partition_needs_redis_and_budgets_of_tenants(emulator: Emulator) -> None:
