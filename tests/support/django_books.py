@@ -32,8 +32,10 @@ from llmkit.testing import Behaviour, Emulator
 from llmkit_django import aget_client, get_client, stream_response
 from llmkit_django.conf import current
 from llmkit_django.models import UsageRecord
+from llmkit_django.signals import budget_warning
 from support.browser import SAY_HI
 from support.kits import settings as llmkit_settings
+from support.waits import wait_for
 from support.warned import Warnings
 
 User = get_user_model()
@@ -173,6 +175,23 @@ def our_routes_without_autocommit() -> None:
     assert User.objects.filter(username="by hand").exists()
 
 
+def a_receiver_that_asks_the_database() -> None:
+    """Tell somebody of a budget, in a thread that no request ends in: the connection that this opens is closed."""
+    used: list[Any] = []
+
+    def receiver(**_: Any) -> None:
+        User.objects.count()
+        used.append(connections[User.objects.db])
+
+    budget_warning.connect(receiver)
+    get_client().complete("Say hi", user="7", tags={"feature": "search"})
+    current().kit.runtime.flush(60)
+    budget_warning.disconnect(receiver)
+    (asked,) = used
+    assert asked is not connections[User.objects.db]
+    wait_for(lambda: asked.connection is None, wanted=True)
+
+
 CASES: dict[Callable[[], None], int] = {
     plain: 2,
     in_a_transaction: 2,
@@ -184,6 +203,7 @@ CASES: dict[Callable[[], None], int] = {
     from_a_thread_of_async_code: 2,
     our_routes_in_a_transaction_of_a_middleware: 2,
     our_routes_without_autocommit: 2,
+    a_receiver_that_asks_the_database: 1,
 }
 
 
@@ -208,7 +228,8 @@ def main() -> None:
     warnings = Warnings()
     logging.getLogger("llmkit").addHandler(warnings)
     with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
-        settings.LLMKIT = {**llmkit_settings(emulator), "ledger": {}}
+        budget = {"scope": "tag:feature", "per": "ever", "requests": 2, "warn_at": 0.5}
+        settings.LLMKIT = {**llmkit_settings(emulator), "ledger": {}, "budgets": [budget]}
         for case, wanted in CASES.items():
             last = UsageRecord.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
             warnings.said.clear()
