@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,14 @@ class ScriptFailed(LLMKitError):
     type = "redis_script_failed"
 
 
+_thread = threading.local()
+
+
+def patience_of_thread() -> Patience | None:
+    """Return that of what this thread waits for; None if it waits for nothing."""
+    return getattr(_thread, "patience", None)
+
+
 class Script:
     """A script of Redis'."""
 
@@ -60,16 +69,24 @@ class Patience:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._began = 0.0
         self.left = PATIENCE
+
+    @property
+    def remaining(self) -> float:
+        """How many seconds are left of what is being spent."""
+        return self.left - (self._clock() - self._began)
 
     @contextmanager
     def spent(self) -> Iterator[None]:
-        """Count what goes by within."""
-        began = self._clock()
+        """Count what goes by within, which is what this thread waits for."""
+        self._began = self._clock()
+        _thread.patience = self
         try:
             yield
         finally:
-            self.left -= self._clock() - began
+            _thread.patience = None
+            self.left = self.remaining
 
     async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for something; in pieces, each of which counts for no more than itself: a busy event loop comes back to it later, and is not Redis.

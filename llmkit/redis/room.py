@@ -214,7 +214,10 @@ class _Here:
                 from redis.retry import Retry  # noqa: PLC0415
 
                 new = redis.RedisCluster if address.is_cluster else redis.Redis
+                from llmkit.redis.connections import connection_class  # noqa: PLC0415  # redis-py
+
                 options = address.options(Retry(NoBackoff(), 0))
+                options["connection_class"] = connection_class(address.url)
                 try:
                     self.client = new.from_url(address.url, **options)
                 except (RedisError, RedisClusterException, OSError) as error:

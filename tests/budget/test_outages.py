@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socketserver
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -24,6 +26,8 @@ from support.waits import wait_for
 
 redis = pytest.importorskip("redis")
 
+from llmkit.redis.asking import Patience, RedisUnavailable, Script  # noqa: E402
+from llmkit.redis.room import RedisRoom  # noqa: E402
 from support.redis_outages import BUDGETS, OUTAGES, calls_again, client, new_kit, used  # noqa: E402
 
 HELD = Behaviour(tokens=5, delay=0, hold_at=2)
@@ -76,6 +80,39 @@ def test_redis_that_is_not_there_yet(
         server.start()
         calls_again(kit)
         assert used(kit) == 1
+
+
+class SlowRedis(socketserver.StreamRequestHandler):
+    """Says yes to everything; each answer takes a tenth of a second by the clock of whoever asks."""
+
+    asked: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        """Answer each command."""
+        while head := self.rfile.readline():
+            words = [
+                (self.rfile.readline(), self.rfile.readline())[1] for _ in range(int(head[1:]))
+            ]
+            self.asked.append(words[0].strip())
+            self.wfile.write(b"+OK\r\n")
+
+
+def test_a_connection_whose_every_step_is_slow() -> None:
+    """Password, database and question together take no longer than one call may wait."""
+    SlowRedis.asked.clear()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), SlowRedis) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        url = f"redis://:word@127.0.0.1:{server.server_address[1]}/1?protocol=2"
+
+        def clock() -> float:
+            return len(SlowRedis.asked) / 10
+
+        with closing(RedisRoom(url, clock=clock)) as room, pytest.raises(RedisUnavailable):
+            room.run(Script("return 1"), [], [], Patience(clock))
+        server.shutdown()
+    assert SlowRedis.asked[:1] == [b"AUTH"]
+    assert b"EVALSHA" not in SlowRedis.asked
 
 
 def test_a_budget_is_not_free_again_after_redis_was_emptied(
