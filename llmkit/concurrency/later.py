@@ -59,7 +59,8 @@ class Later(Generic[T]):
         if queue is None:
             queue = self._queues.setdefault(pid, _Queue(self._name, self._log, self._most))
             weakref.finalize(self, queue.end, _AT_ONCE).atexit = False
-            atexit.register(_finish, weakref.ref(queue))
+            # Of a process that ends without closing anything what waits is done.
+            atexit.register(queue.finish)
         queue.put(_Task(do, thing))
 
     @property
@@ -89,13 +90,6 @@ class Later(Generic[T]):
             queue.end(max(0.1, until - self._clock()))
 
 
-def _finish(reference: weakref.ref[_Queue]) -> None:
-    """Let a process that ends without closing anything do what waits."""
-    queue = reference()
-    if queue is not None:
-        queue.flush(_AT_EXIT)
-
-
 class _Task(NamedTuple):
     """What is to be done. While it waits it keeps whoever does it alive; an idle thread keeps nobody."""
 
@@ -104,12 +98,15 @@ class _Task(NamedTuple):
 
 
 class _Queue:
-    """What waits in one process, and the thread that does it."""
+    """What waits in one process, and the thread that does it. A fork of that process leaves it alone: the thread is not in it, and its lock
+    may have been held.
+    """
 
     def __init__(self, name: str, log: logging.Logger, most: int) -> None:
         self._name = name
         self._log = log
         self._most = most
+        self._pid = os.getpid()
         self._waiting: deque[_Task] = deque()
         self._changed = threading.Condition(threading.RLock())  # a destructor may come within
         self._thread: threading.Thread | None = None
@@ -144,7 +141,14 @@ class _Queue:
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, timeout)
 
+    def finish(self) -> None:
+        if os.getpid() == self._pid:
+            self.flush(_AT_EXIT)
+
     def end(self, timeout: float) -> None:
+        if os.getpid() != self._pid:
+            return
+        atexit.unregister(self.finish)
         with self._changed:
             self._ended = True
             self._changed.notify_all()
