@@ -80,15 +80,15 @@ class Trace:
 
     Attributes:
         has_row: whether the call has a row in the ledger.
-        is_counted: whether a budget of requests has counted it: its other attempts are part of the same one.
+        counted: the accounts of budgets that have counted it, by their names: its other attempts are part of the same request there.
         tasks: where the work that goes on when the caller is cancelled is kept, and found by whoever ends the loop.
     """
 
-    __slots__ = ("has_row", "is_counted", "tasks")
+    __slots__ = ("counted", "has_row", "tasks")
 
     def __init__(self, tasks: set[asyncio.Task[Any]] | None = None) -> None:
         self.has_row = False
-        self.is_counted = False
+        self.counted: set[str] = set()
         self.tasks = set() if tasks is None else tasks
 
 

@@ -202,7 +202,7 @@ class AsyncHold(AsyncLease):
                 await self._ledger.arecord(*self._record.refused(BudgetExceeded.type))
             raise granted.error
         self._record.granted_at = granted
-        self._trace.is_counted = True
+        self._trace.counted.update(claim.key for claim in self._claims)
         self._is_held = True
 
     @property
@@ -257,7 +257,7 @@ class AsyncRow(AsyncLease):
         self._trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
         await self._ledger.abegin(self._record.opening(self._claims))
         self._is_open = True
-        self._trace.is_counted = True
+        self._trace.counted.update(claim.key for claim in self._claims)
 
     async def settle(self, ending: Ending) -> None:
         """Close the row. It is in the writer's hands before anything is waited for."""

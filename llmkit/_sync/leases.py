@@ -203,7 +203,7 @@ class Hold(Lease):
                 self._ledger.record(*self._record.refused(BudgetExceeded.type))
             raise granted.error
         self._record.granted_at = granted
-        self._trace.is_counted = True
+        self._trace.counted.update(claim.key for claim in self._claims)
         self._is_held = True
 
     @property
@@ -258,7 +258,7 @@ class Row(Lease):
         self._trace.has_row = True  # whoever leaves meanwhile, the ledger closes the row
         self._ledger.begin(self._record.opening(self._claims))
         self._is_open = True
-        self._trace.is_counted = True
+        self._trace.counted.update(claim.key for claim in self._claims)
 
     def settle(self, ending: Ending) -> None:
         """Close the row. It is in the writer's hands before anything is waited for."""

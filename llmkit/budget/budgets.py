@@ -119,7 +119,7 @@ class Budgets:
             alias=call.model,
             provider=route.provider.name,
             model=route.model,
-            requests=0 if call.trace.is_counted else 1,
+            counted=call.trace.counted,
         )
 
     async def aclaims(self, call: Call, route: Route, request: HTTPRequest) -> tuple[Claim, ...]:

@@ -346,5 +346,7 @@ def _forgotten() -> BudgetUnavailable:
 def _unavailable(error: RedisUnavailable | ScriptFailed) -> BudgetUnavailable:
     return BudgetUnavailable(
         f"the budgets cannot be asked: {error.message}",
-        hint="Check that Redis is running, and that its URL (redis) is right.",
+        hint="Another program may have changed keys that begin with your namespace; give llmkit one of its own (namespace)."
+        if isinstance(error, ScriptFailed)
+        else "Check that Redis is running, and that its URL (redis) is right.",
     )

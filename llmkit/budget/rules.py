@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import blake2s
@@ -189,6 +189,7 @@ class Rules:
         provider: str | None = None,
         model: str | None = None,
         requests: int = 1,
+        counted: Container[str] = (),
         all_models: bool = False,
     ) -> tuple[Claim, ...]:
         """Return what a call asks of the accounts that it is charged to.
@@ -200,6 +201,7 @@ class Rules:
             provider: whose model it calls.
             model: which one.
             requests: for how many calls it counts.
+            counted: the accounts that have counted it already.
             all_models: whether budgets of some models are asked, too, though it is not known which it calls.
 
         Raises:
@@ -218,7 +220,9 @@ class Rules:
                     asked.add(rule.budget, limits)
         partition = part(caller.tenant or "") if self._by_tenant else ""
         return tuple(
-            asked.claim(key, bounds, requests, zone=self._zone, partition=partition)
+            asked.claim(
+                key, bounds, 0 if key in counted else requests, zone=self._zone, partition=partition
+            )
             for key, asked in found.items()
         )
 

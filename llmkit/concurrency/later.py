@@ -98,8 +98,9 @@ class _Task(NamedTuple):
 
 
 class _Queue:
-    """What waits in one process, and the thread that does it. A fork of that process leaves it alone: the thread is not in it, and its lock
-    may have been held.
+    """What waits in one process, and the thread that does it.
+
+    A fork of that process leaves it alone: it has no such thread, and somebody may have held the lock.
     """
 
     def __init__(self, name: str, log: logging.Logger, most: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -68,11 +69,13 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
     limits = [
         limit
         for limit in (body.max_tokens, body.max_completion_tokens, body.max_output_tokens)
-        if isinstance(limit, int)
+        if limit is not None
     ]
-    put_out = max(limits, default=context_window)
-    if put_out is not None and isinstance(body.n, int):
-        put_out *= max(1, body.n)
+    # What is no number of tokens, such as -1, is no limit either: some servers take it for that.
+    limited = bool(limits) and all(_is_count(limit) for limit in limits)
+    put_out = max(limits) if limited else context_window
+    if put_out is not None and isinstance(body.n, int | float):
+        put_out *= max(1, ceil(body.n))
     return Bound(
         input_tokens=put_in,
         output_tokens=put_out,
@@ -82,6 +85,10 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
             region=_word(body.inference_geo),
         ),
     )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _word(value: object) -> str | None:

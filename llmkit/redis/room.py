@@ -36,8 +36,15 @@ _AT_ONCE = 16
 # How long nobody asks a Redis that has failed, in seconds.
 _REST = 1.0
 _CLUSTER = "+cluster"
-# What Redis says of a script that fails by its keys or numbers.
-_OF_THE_ASK = ("WRONGTYPE", "not an integer", "would overflow", "out of range")
+# What Redis, and Lua within it, says of a script that fails by its keys or numbers.
+_OF_THE_ASK = (
+    "WRONGTYPE",
+    "not an integer",
+    "would overflow",
+    "out of range",
+    "attempt to ",
+    "bad argument",
+)
 _NO_LIMITS = {"socket_connect_timeout": None, "socket_timeout": None}
 
 
@@ -259,9 +266,11 @@ class _Here:
 
     def failure(self, error: BaseException, now: float) -> LLMKitError:
         """Tell a Redis that does not serve from something that cannot be done."""
-        from redis.exceptions import ResponseError  # noqa: PLC0415  # optional
+        from redis.exceptions import DataError, ResponseError  # noqa: PLC0415  # optional
 
         said = str(error)
+        if isinstance(error, DataError):  # redis-py has not even asked
+            return ScriptFailed(f"Redis cannot be asked this ({said[:200]})")
         # Redis' own code stands first where the whole server has a reason, such as MISCONF; of these redis-py has classes, but for some.
         if type(error) is ResponseError and any(word in said for word in _OF_THE_ASK):
             return ScriptFailed(f"Redis cannot do what it is asked ({said.splitlines()[0][:200]})")

@@ -154,12 +154,41 @@ def test_another_model_is_tried_where_one_has_no_room(
     ]
 
 
+def test_each_budget_counts_a_call_once(tmp_path: Path, store: dict[str, Any]) -> None:
+    """That of all calls by its first attempt, that of a model by the first attempt that goes there: nothing passes it by failover."""
+    budgets = (
+        {"scope": "all", "per": "ever", "requests": 9},
+        {"scope": "model", "per": "ever", "requests": 1, "models": ["anthropic:claude-sonnet-4-5"]},
+        {"scope": "model", "per": "ever", "requests": 0, "models": ["anthropic:banned"]},
+    )
+    with Emulator(behaviour=HELLO) as emulator:
+        models = {"default": ["anthropic:a", "anthropic:banned", "anthropic:claude-sonnet-4-5"]}
+        kit = make_kit(emulator, **kept(tmp_path, *budgets, **store), models=models)
+        emulator.script(FAILS, HELLO, FAILS, HELLO)
+        for _ in range(2):
+            kit.client.complete("Say hi", **SMALL)
+        kit.runtime.flush(30)
+        calls = next(left for left in kit.budgets.left(None) if left.scope == "all")
+        kit.close()
+    assert calls.used == 2
+    found = [row["model"] for row in rows(tmp_path) if row["status"] != "refused"]
+    assert found == ["a", "claude-sonnet-4-5", "a", "a"]
+
+
 def test_extra_does_not_pass_the_bound(tmp_path: Path) -> None:
     """What is held is what the request says in the end, in whatever words."""
     budget = {"scope": "all", "per": "ever", "tokens": 2000}
     with Emulator(behaviour=HELLO) as emulator:
         kit = make_kit(emulator, wire="openai", **kept(tmp_path, budget))
-        for extra in ({"max_completion_tokens": 5000}, {"n": 200}):
+        extras: list[dict[str, Any]] = [
+            {"max_completion_tokens": 5000},
+            {"max_completion_tokens": -5},
+            {"max_tokens": -(10**7)},
+            {"max_tokens": True},
+            {"n": 200},
+            {"n": 199.5},
+        ]
+        for extra in extras:
             with pytest.raises(BudgetExceeded):
                 kit.client.complete("Say hi", max_tokens=20, extra=extra)
         with pytest.raises(BudgetExceeded):

@@ -137,12 +137,17 @@ def test_redis_clock_picks_the_window(books: Books) -> None:
     assert off.balances([today])[0].held == today.amount
 
 
+@pytest.mark.parametrize("wrong", ["type", "text"])
 def test_what_cannot_be_done_does_not_stop_the_rest(
-    books: Books, caplog: pytest.LogCaptureFixture
+    books: Books, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A key that somebody has made of another type is one call's fault, not that of Redis."""
+    """A key that somebody has made of another type, or filled with something else, is one call's fault, not that of Redis."""
     prefix = books.keys(EVER)[0].partition("account:")[0]
-    books.redis.set(f"{prefix}hold:bad", "x")
+    if wrong == "type":
+        books.redis.set(f"{prefix}hold:bad", "x")
+    else:
+        assert books.begin("bad", MONTH)
+        books.redis.lset(f"{prefix}hold:bad", 2, "h -5 x")
     settler = Settler(books.budgets)
     assert books.begin("a")
     settler.settle_soon(Charge("bad", used(1), partition=books.part))
