@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigError, LLMKitError, MissingExtra
+from llmkit.redis.address import Address
 from llmkit.redis.asking import (
     ANSWER,
-    CONNECT,
     PIECE,
     Patience,
     RedisUnavailable,
@@ -31,11 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("llmkit.redis")
 
-# How many ask at a time, of threads and of each event loop: an answer takes less than a millisecond, a connection more than one.
-_AT_ONCE = 16
 # How long nobody asks a Redis that has failed, in seconds.
 _REST = 1.0
-_CLUSTER = "+cluster"
 # What Redis, and Lua within it, says of a script that fails by its keys or numbers.
 _OF_THE_ASK = (
     "WRONGTYPE",
@@ -65,15 +62,15 @@ class RedisRoom:
             import redis  # noqa: PLC0415  # optional
         except ImportError as error:
             raise MissingExtra("redis", "redis") from error
-        self._address = _Address(url)
+        self._address = Address(url)
         self._clock = clock
         self._here: dict[int, _Here] = {}  # a fork has its own
         try:
-            redis.Redis.from_url(self._address.url).close()
+            redis.Redis.from_url(self._address.url).connection_pool.make_connection()
         except (ValueError, TypeError) as error:
             raise ConfigError(
                 f"the URL of Redis cannot be used ({type(error).__name__})",
-                hint='It has to be of the form "redis://localhost:6379/0".',
+                hint='It has to be of the form "redis://localhost:6379/0"; what may follow "?" are options of redis-py.',
             ) from None
 
     def run(
@@ -141,7 +138,7 @@ class RedisRoom:
 
     def _open(self) -> _Here:
         pid = os.getpid()
-        return self._here.get(pid) or self._here.setdefault(pid, _Here())
+        return self._here.get(pid) or self._here.setdefault(pid, _Here(self._address.at_once))
 
 
 async def _asked(
@@ -155,39 +152,14 @@ async def _asked(
         return await client.eval(script.text, len(keys), *keys, *args)
 
 
-class _Address:
-    """Where Redis is, as redis-py takes it.
-
-    Args:
-        url: with "+cluster" after its scheme for one of the nodes of a cluster.
-    """
-
-    def __init__(self, url: str) -> None:
-        scheme, mark, rest = url.partition("://")
-        self.is_cluster = scheme.endswith(_CLUSTER)
-        self.url = f"{scheme.removesuffix(_CLUSTER)}{mark}{rest}"
-
-    def options(self, retry: Any) -> dict[str, Any]:
-        """Return how a client waits."""
-        # Where a node does not answer, a client asks the others which one has taken its place: all that is to be within the patience.
-        part = 0.5 if self.is_cluster else 1.0
-        return {
-            "decode_responses": True,
-            "socket_connect_timeout": CONNECT * part,
-            "socket_timeout": ANSWER * part,
-            # A second try would wait as long again; a connection that has died is told from one that serves before it is used.
-            "retry": retry,
-        }
-
-
 class _OfLoop:
     """What an event loop has: its client, and who may ask."""
 
-    def __init__(self, client: _AsyncClient) -> None:
+    def __init__(self, client: _AsyncClient, at_once: int) -> None:
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
         self.client = client
-        self.gate = asyncio.Semaphore(_AT_ONCE)
+        self.gate = asyncio.Semaphore(at_once)
 
     async def aclose(self) -> None:
         await self.client.aclose()
@@ -196,17 +168,17 @@ class _OfLoop:
 class _Here:
     """What one process has."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
         self.client: _Client | None = None
         self.of_loops: PerLoop[_OfLoop] | None = None
-        self.gate = threading.BoundedSemaphore(_AT_ONCE)
+        self.gate = threading.BoundedSemaphore(at_once)
         self._lock = threading.Lock()
         self._lock_of_loops = threading.Lock()  # no event loop waits for a thread that connects
         self._rests_until = 0.0
         self._is_away = False
         self._error: str = ""
 
-    def threads(self, address: _Address, clock: Callable[[], float], patience: Patience) -> _Client:
+    def threads(self, address: Address, clock: Callable[[], float], patience: Patience) -> _Client:
         """Return the client of the threads. That of a cluster asks for its nodes when it is made: one thread does, the others wait.
 
         Raises:
@@ -231,7 +203,7 @@ class _Here:
                     raise self.failed(error, clock()) from error
             return self.client
 
-    def loops(self, address: _Address) -> PerLoop[_OfLoop]:
+    def loops(self, address: Address) -> PerLoop[_OfLoop]:
         """Return the clients of the event loops."""
         with self._lock_of_loops:
             if self.of_loops is None:
@@ -244,7 +216,9 @@ class _Here:
                 new = redis.asyncio.RedisCluster if address.is_cluster else redis.asyncio.Redis
                 # Whoever asks waits no longer than their patience.
                 options = address.options(Retry(NoBackoff(), 0)) | _NO_LIMITS
-                self.of_loops = PerLoop(lambda: _OfLoop(new.from_url(address.url, **options)))
+                self.of_loops = PerLoop(
+                    lambda: _OfLoop(new.from_url(address.url, **options), address.at_once)
+                )
             return self.of_loops
 
     def check(self, now: float, patience: Patience, least: float = ANSWER) -> None:
