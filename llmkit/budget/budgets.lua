@@ -289,7 +289,7 @@ local function balances()
 end
 
 local function forget()
-  -- KEYS: the hold. It may be asked for again.
+  -- KEYS: the hold, or what says where it is. It may be asked for again.
   redis.call("DEL", KEYS[1])
   return {"forgotten"}
 end

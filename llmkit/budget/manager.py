@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from llmkit.budget.bounds import Fixed
 from llmkit.budget.memory import MemoryBudgets
 from llmkit.budget.rules import Rules
+from llmkit.budget.settler import may_be_held
 from llmkit.budget.warnings import BudgetWarning, Warner
 from llmkit.call import Caller, UserId, caller_of
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
@@ -22,6 +24,7 @@ from llmkit.config.budgets import Budget
 from llmkit.errors import BudgetUnavailable, ConfigError
 from llmkit.policy.budgets.amounts import UNUSED, Amount, Unit, Units, said
 from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.times import LAPSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +41,8 @@ _LONGEST_ID = 128
 # Neither control characters nor halves of surrogate pairs, which a store would not take or take for another one.
 _ID = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{_LONGEST_ID}}}")
 _NOTHING = Amount(requests=0)
+# After how many seconds it is tried again to give something back.
+_AGAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,9 @@ class BudgetManager:
             ValueError: the id is too long.
         """
         hold = self._new_hold(id)
-        shortage = self._store.hold(hold.id, self._claims(user, amount, model, alias))
+        claims = self._claims(user, amount, model, alias)
+        with self._given_back(hold, is_new=id is None):
+            shortage = self._store.hold(hold.id, claims)
         if shortage is not None:
             raise shortage.error
         return hold
@@ -182,18 +189,12 @@ class BudgetManager:
         alias: str | None = None,
         id: str | None = None,  # a hold's
     ) -> Hold:
-        """Do what `hold` does, without blocking the event loop."""
+        """Do what `hold` does, without blocking the event loop. If it is cancelled, what may be held under a new id is given back."""
         hold = self._new_hold(id)
         ask = partial(self._claims, user, amount, model, alias)
         claims = await self._asked(ask)
-        try:
+        with self._given_back(hold, is_new=id is None):
             shortage = await self._store.ahold(hold.id, claims)
-        except BudgetUnavailable:
-            raise
-        except BaseException:
-            # Whoever was cancelled knows no hold, and a thread or Redis may be at it still.
-            self._later.put(_Unknown(hold.id))
-            raise
         if shortage is not None:
             raise shortage.error
         return hold
@@ -212,19 +213,31 @@ class BudgetManager:
         return _left(claims, await self._store.abalances(claims), self._now())
 
     def _new_hold(self, name: str | None) -> Hold:
-        if name is not None and not _ID.fullmatch(name):
-            raise ValueError(
-                f"the id of a hold has to be of 1 to {_LONGEST_ID} printable characters, not {len(name)}"
-                if len(name) > _LONGEST_ID
-                else "the id of a hold has to be of printable characters"
-            )
-        return Hold(self._new_id() if name is None else name)
+        return Hold(self._new_id() if name is None else _id(name))
+
+    @contextmanager
+    def _given_back(self, hold: Hold, *, is_new: bool) -> Iterator[None]:
+        """Give back what may be held where whoever asks for it does not learn that it is, because they are cancelled or the store fails.
+
+        Who has named the hold may ask for it again, or release it; and somebody else may hold it already.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if is_new and not (isinstance(error, BudgetUnavailable) and not may_be_held(error)):
+                self._later.put(_Unknown(hold.id))
+            raise
 
     def _let_go(self, unknown: _Unknown) -> float | None:
         """Give back what may be held, and once more a moment later: the hold may have come after that."""
-        self._store.settle(unknown.hold_id, UNUSED, again=False)
+        try:
+            self._store.settle(unknown.hold_id, UNUSED, again=False)
+        except BudgetUnavailable as error:
+            log.debug("what may be held could not be given back yet: %s", error)
+            unknown.failures += 1
+            return _AGAIN if unknown.failures * _AGAIN < LAPSE else None
         unknown.tries -= 1
-        return 1.0 if unknown.tries else None
+        return _AGAIN if unknown.tries else None
 
     async def _asked(self, ask: Callable[[], Sequence[Claim]]) -> Sequence[Claim]:
         if not self._rules.asks_the_app:
@@ -260,10 +273,22 @@ class _Unknown:
 
     hold_id: str
     tries: int = 2
+    failures: int = 0
 
 
 def _id(hold: Hold | str) -> str:
-    return hold.id if isinstance(hold, Hold) else hold
+    name = hold.id if isinstance(hold, Hold) else hold
+    if not isinstance(name, str):
+        raise TypeError(
+            f"a hold is what hold() has returned, or its id as a str, not a {type(name).__name__}"
+        )
+    if not _ID.fullmatch(name):
+        raise ValueError(
+            f"the id of a hold has to be of 1 to {_LONGEST_ID} printable characters, not {len(name)}"
+            if len(name) > _LONGEST_ID
+            else "the id of a hold has to be of printable characters"
+        )
+    return name
 
 
 def _left(claims: Sequence[Claim], balances: Sequence[Balance], now: datetime) -> list[Left]:

@@ -11,6 +11,7 @@ from llmkit.budget.bell import Bell
 from llmkit.policy.budgets.accounts import Account, Balance, Crossing, Entry
 from llmkit.policy.budgets.amounts import UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, decide
+from llmkit.policy.budgets.times import CORRECTED, LAPSE
 
 # How many accounts there are before old ones are looked for.
 _MANY = 1024
@@ -37,7 +38,7 @@ class MemoryBudgets:
     def __init__(
         self,
         *,
-        lapse: float = 900.0,
+        lapse: float = LAPSE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         bell: Bell | None = None,
     ) -> None:
@@ -47,15 +48,16 @@ class MemoryBudgets:
         self._lock = threading.RLock()  # a destructor may come within
         self._accounts: dict[tuple[str, int], Account] = {}
         self._holds: dict[str, _Hold] = {}
+        self._lapsed: dict[str, _Hold] = {}
         self._left = 0
 
     def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Hold amounts in all accounts, or in none; see `BudgetStore`."""
         with self._lock:
-            if hold_id in self._holds:
-                return None
             now = self._now()
             self._let_go(now)
+            if hold_id in self._holds or hold_id in self._lapsed:
+                return None
             balances = {claim.key: self._balance(claim, now) for claim in claims}
             shortage = decide(claims, balances, now)
             if shortage is not None:
@@ -75,17 +77,13 @@ class MemoryBudgets:
         """Charge what was used; see `BudgetStore`."""
         crossings: list[Crossing] = []
         with self._lock:
-            hold = self._holds.get(hold_id)
+            self._let_go(self._now())
+            hold = self._holds.get(hold_id) or self._lapsed.get(hold_id)
             if hold is None or (hold.used is not None and not again):
                 return
-            for entry in hold.entries:
-                account = self._accounts.get((entry.key, entry.start))
-                if account is not None:
-                    before = None if hold.used is None else hold.used.or_held(entry.held)
-                    account.charge(entry, used.or_held(entry.held), before=before)
-                    if self.bell.is_heard:
-                        crossings += account.crossings(entry, self._now())
-            hold.used = used
+            for entry, account in self._charge(hold, used):
+                if self.bell.is_heard:
+                    crossings += account.crossings(entry, self._now())
         if crossings:
             self.bell.ring(crossings)
 
@@ -112,15 +110,32 @@ class MemoryBudgets:
         account = self._accounts.get((claim.key, claim.window(now).start))
         return Balance() if account is None else account.balance(now)
 
+    def _charge(self, hold: _Hold, used: Used) -> list[tuple[Entry, Account]]:
+        charged = []
+        for entry in hold.entries:
+            account = self._accounts.get((entry.key, entry.start))
+            if account is not None:
+                before = None if hold.used is None else hold.used.or_held(entry.held)
+                account.charge(entry, used.or_held(entry.held), before=before)
+                charged.append((entry, account))
+        hold.used = used
+        return charged
+
     def _let_go(self, now: datetime) -> None:
-        """Forget holds that have lapsed, and now and then accounts whose window is over and that nobody holds anything in."""
+        """Let go of holds that have lapsed, forget old ones, and now and then accounts whose window is over and that nobody holds anything in."""
         while self._holds:
             hold_id, hold = next(iter(self._holds.items()))  # the oldest
             if (now - hold.at).total_seconds() <= self._lapse:
                 break
-            if hold.used is None:
-                self.settle(hold_id, UNUSED)
             del self._holds[hold_id]
+            if hold.used is None:
+                self._lapsed[hold_id] = hold
+                self._charge(hold, UNUSED)
+        while self._lapsed:
+            hold_id, hold = next(iter(self._lapsed.items()))
+            if (now - hold.at).total_seconds() <= self._lapse + CORRECTED:
+                break
+            del self._lapsed[hold_id]
         if len(self._accounts) < max(_MANY, 2 * self._left):
             return
         held = {(entry.key, entry.start) for hold in self._holds.values() for entry in hold.entries}

@@ -15,6 +15,7 @@ from llmkit.errors import BudgetUnavailable
 from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import UNITS, UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, shortage
+from llmkit.policy.budgets.times import LAPSE
 from llmkit.redis.asking import Patience, RedisUnavailable, ScriptFailed
 from llmkit.redis.room import RedisRoom
 
@@ -48,7 +49,7 @@ class RedisBudgets:
         room: which Redis.
         source: where budgets are kept for good; None if Redis has all there is.
         namespace: what its keys begin with.
-        lapse: after how many seconds a hold is let go that nobody has settled.
+        lapse: after how many seconds the hold of a call is let go that nobody has settled.
         is_parted: whether claims say which part of a cluster has them.
         now: the date, until Redis has said its own.
         clock: gives the time in seconds.
@@ -64,7 +65,7 @@ class RedisBudgets:
         *,
         source: Source | None = None,
         namespace: str = "llmkit",
-        lapse: float = 900.0,
+        lapse: float = LAPSE,
         is_parted: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
@@ -206,15 +207,17 @@ class RedisBudgets:
             raise _unavailable(error) from error
 
     def _hold(self, hold_id: str, claims: Sequence[Claim]) -> Steps[Shortage | None]:
-        granted = yield from self._grant(hold_id, claims)
-        if isinstance(granted, Shortage):
-            return granted
         if not claims:
             return None
         partition = claims[0].partition
-        try:
+        if self.is_parted:  # before it is held: whoever is cancelled in between can be settled, too
+            yield self.words.point(hold_id, partition)
+        granted = yield from self._grant(hold_id, claims, by_hand=True)
+        if isinstance(granted, Shortage):
             if self.is_parted:
-                yield self.words.point(hold_id, partition)
+                yield self.words.unpoint(hold_id)
+            return granted
+        try:
             yield _Kept(
                 lambda source: source.mirror(hold_id, claims, granted),
                 lambda source: source.amirror(hold_id, claims, granted),
@@ -254,7 +257,12 @@ class RedisBudgets:
             )
 
     def _grant(
-        self, hold_id: str, claims: Sequence[Claim], *, granted_at: datetime | None = None
+        self,
+        hold_id: str,
+        claims: Sequence[Claim],
+        *,
+        granted_at: datetime | None = None,
+        by_hand: bool = False,
     ) -> Steps[Shortage | datetime]:
         """Hold what is asked, if there is room; whether there is or not, if it was granted already."""
         if not claims:
@@ -265,7 +273,7 @@ class RedisBudgets:
             now = self.date
             windows = [claim.window(granted_at or now) for claim in claims]
             said, seconds, micros, *rest = yield self.words.hold(
-                hold_id, claims, windows, now, granted_at=granted_at
+                hold_id, claims, windows, now, granted_at=granted_at, by_hand=by_hand
             )
             at = self._heard(seconds, micros)
             if said == "held":

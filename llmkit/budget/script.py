@@ -12,11 +12,10 @@ from llmkit.budget.base import Place, State
 from llmkit.policy.budgets.accounts import Balance, Crossing, Entry, Mark
 from llmkit.policy.budgets.amounts import UNITS, Units, Used
 from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.times import CORRECTED, LAPSE
 from llmkit.policy.budgets.windows import Window
 from llmkit.redis.asking import Script
 
-# For how many seconds what was held can be settled after it was let go, and corrected after it was settled.
-CORRECTED = 24 * 3600
 # How long an account is kept after its window, in seconds; and that of a minute that slides, whose seconds count for one.
 _LOOKED_BACK = 2 * 24 * 3600
 _SLIDING = 3600
@@ -56,13 +55,14 @@ class Words:
 
     Args:
         namespace: what all keys begin with. Those of a part are in one slot, so that one script may change them in a cluster.
-        lapse: after how many seconds a hold is let go that nobody has settled.
+        lapse: after how many seconds the hold of a call is let go that nobody has settled.
         fills: whether an account that is not there is filled from elsewhere.
     """
 
     def __init__(self, namespace: str, *, lapse: float, fills: bool) -> None:
         self._namespace = namespace
         self._lapse = int(lapse)
+        self._longest = max(int(LAPSE), self._lapse)
         self._fills = "1" if fills else "0"
 
     def hold(
@@ -73,8 +73,9 @@ class Words:
         now: datetime,
         *,
         granted_at: datetime | None,
+        by_hand: bool = False,
     ) -> Ask:
-        """Ask to hold amounts; whether there is room or not, if they are granted already."""
+        """Ask to hold amounts, for a call or by hand; whether there is room or not, if they are granted already."""
         partition = claims[0].partition
         keys = [self._hold(hold_id, partition)]
         forced = "" if granted_at is None else str(int(granted_at.timestamp()))
@@ -82,7 +83,7 @@ class Words:
             "hold",
             hold_id,
             self._prefix(partition),
-            str(self._lapse),
+            str(int(LAPSE) if by_hand else self._lapse),
             str(CORRECTED),
             self._fills,
         ]
@@ -114,7 +115,11 @@ class Words:
 
     def point(self, hold_id: str, partition: str) -> Ask:
         """Say which part has a hold."""
-        return Ask([self._pointer(hold_id)], ["point", partition, str(self._lapse + CORRECTED)])
+        return Ask([self._pointer(hold_id)], ["point", partition, str(int(LAPSE) + CORRECTED)])
+
+    def unpoint(self, hold_id: str) -> Ask:
+        """Say that none has."""
+        return Ask([self._pointer(hold_id)], ["forget"])
 
     def where(self, hold_id: str) -> Ask:
         """Ask which part has a hold."""
@@ -125,7 +130,7 @@ class Words:
     ) -> Ask:
         """Ask to fill an account."""
         args = ["fill", _kept(window, now, slides=slides), self._prefix(place.partition)]
-        args += (str(self._lapse + CORRECTED), "1" if slides else "0")
+        args += (str(self._longest + CORRECTED), "1" if slides else "0")
         fields: list[str] = []
         for kind, counters in (("u", state.account.used), ("h", state.account.held)):
             for second, units in counters.items():
@@ -198,7 +203,7 @@ class Words:
         If the account was corrected since all this was found, which is when it had been `corrected` so often, nothing is changed.
         """
         prefix = self._prefix(place.partition)
-        args = ["correct", prefix, *map(str, _three(more)), str(self._lapse + CORRECTED)]
+        args = ["correct", prefix, *map(str, _three(more)), str(self._longest + CORRECTED)]
         args += (corrected, str(len(settled)))
         for name, used in settled.items():
             args += (name, *_said(used))
@@ -225,7 +230,7 @@ class Words:
         return f"{{{self._namespace}:budget:{hold_id}}}:where"
 
     def _held(self, holds: Mapping[str, Entry], now: datetime) -> list[str]:
-        lapses = int(now.timestamp()) + self._lapse
+        lapses = int(now.timestamp()) + self._longest
         said: list[str] = []
         for name, entry in holds.items():
             said += (name, " ".join(map(str, (entry.second, *_three(entry.held), lapses))))

@@ -21,6 +21,7 @@ from llmkit.ledger.values import fit
 from llmkit.policy.budgets.accounts import Account, Balance
 from llmkit.policy.budgets.amounts import Used
 from llmkit.policy.budgets.decide import Claim, Shortage
+from llmkit.policy.budgets.times import LAPSE
 
 _LONGEST_ID = 128
 
@@ -41,7 +42,7 @@ class TableBudgets:
         store: Upkeep,
         *,
         from_async: FromAsync = in_any_thread,
-        lapse: float = 900.0,
+        lapse: float = LAPSE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         bell: Bell | None = None,
     ) -> None:

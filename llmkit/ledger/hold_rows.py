@@ -26,9 +26,8 @@ from llmkit.ledger.used import used_of_row
 from llmkit.policy.budgets.accounts import Entry, Mark
 from llmkit.policy.budgets.amounts import UNUSED, Used
 from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.times import CORRECTED
 
-# How long the hold of a row that was lost is kept, whose end may come after all, in seconds.
-_CORRECTED = 24 * 3600
 # What is written down of what was refused: it holds nothing.
 _REFUSED = "[]"
 _HOLD = tuple(column.name for column in HOLD_COLUMNS)
@@ -165,7 +164,8 @@ def left_open(ask: Ask, now: int) -> list[Settlement]:
         for name, status, *figures in ask(Query(of_rows, ()))
     ]
     lapsed = f"SELECT id FROM {HOLD_TABLE} WHERE used IS NULL AND lapses_at < %s"  # noqa: S608
-    return found + [Settlement(name, UNUSED) for (name,) in ask(Query(lapsed, (now,)))]
+    # It may be settled after all, as may a row that was lost.
+    return found + [Settlement(name, UNUSED, final=False) for (name,) in ask(Query(lapsed, (now,)))]
 
 
 def held_in(ask: Ask, dialect: Dialect, window: Window) -> dict[str, Entry]:
@@ -237,4 +237,4 @@ def _read_used(said: str | None) -> Used | None:
 def forget(ask: Ask, now: int) -> None:
     """Forget holds that nobody corrects any more."""
     held = f"DELETE FROM {HOLD_TABLE} WHERE used IS NOT NULL AND held_at < %s"  # noqa: S608
-    ask(Query(held, (now - _CORRECTED,)))
+    ask(Query(held, (now - CORRECTED,)))

@@ -14,7 +14,7 @@ from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.row import Opening, unsent
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.policy.budgets.accounts import Balance
-from llmkit.policy.budgets.amounts import NOTHING, Unit, Units
+from llmkit.policy.budgets.amounts import NOTHING, UNUSED, Unit, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.usage import Usage
 from support.budgets import STORES, Budgets, params
@@ -148,6 +148,26 @@ def test_the_sweep_settles_rows_that_are_lost(kind: str, request: pytest.Fixture
     assert books.ledger.sweep(silent=60) == 0
     assert now_in(books, ask) == Balance(used=TEN + SETTLED)
     assert statuses(books) == {"late": ("finished", None), "gone": ("lost", None)}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_sweep_lets_go_of_what_nobody_settles(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Which was held by hand a while ago; what was used of it after all is charged all the same, and giving it back changes nothing."""
+    books = STORES[kind](request)
+    assert isinstance(books.ledger, Upkeep)
+    ask = claim({"requests": 2})
+    assert TableBudgets(books.ledger, lapse=-5).hold("old", [ask]) is None
+    store = TableBudgets(books.ledger)
+    assert store.hold("new", [ask]) is None
+    books.ledger.sweep(silent=60)
+    assert now_in(books, ask) == Balance(held=TEN)
+    store.settle("old", UNUSED, again=False)
+    store.settle("old", Used(usd=2_500_000_000, tokens=42, requests=1))
+    assert now_in(books, ask) == Balance(used=SETTLED, held=TEN)
+    books.ledger.sweep(silent=60)
+    assert now_in(books, ask) == Balance(used=SETTLED, held=TEN)
 
 
 def test_a_row_without_claims_costs_no_budget(books: Budgets) -> None:

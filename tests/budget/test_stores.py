@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmkit.budget.memory import MemoryBudgets
+from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import NOTHING, UNITS, Unit, Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.windows import Per, window_at
@@ -127,17 +128,22 @@ def test_a_full_account_has_no_room_for_what_is_free(any_budgets: Budgets) -> No
 
 
 def test_a_hold_that_nobody_settles_lapses() -> None:
-    """After its time, and no sooner; what is settled late then changes nothing."""
+    """After its time, and no sooner; what is settled late is charged all the same, for a day."""
     clock = Clock()
     store = MemoryBudgets(now=clock, lapse=60)
-    asks = claim({"requests": 1})
+    asks = claim({"requests": 1}, per="ever")
     assert store.hold("one", [asks]) is None
     clock.now += timedelta(seconds=60)
     assert store.hold("two", [asks]) is not None
     clock.now += timedelta(seconds=1)
     assert store.hold("two", [asks]) is None
+    store.settle("one", UNUSED, again=False)
     store.settle("one", USED)
-    assert store.balances([asks])[0].used == NOTHING
+    store.settle("two", UNUSED)
+    assert store.balances([asks]) == [Balance(used=ONE)]
+    clock.now += timedelta(hours=24)
+    store.settle("one", UNUSED)
+    assert store.balances([asks]) == [Balance(used=ONE)]
 
 
 @dataclass

@@ -87,7 +87,7 @@ def django(_: pytest.FixtureRequest) -> Budgets:
     return _table(DjangoStore(lambda: "test", own=False))
 
 
-def _redis(version: str) -> Callable[[pytest.FixtureRequest], Budgets]:
+def _redis(version: str, *, is_parted: bool = False) -> Callable[[pytest.FixtureRequest], Budgets]:
     def redis(request: pytest.FixtureRequest) -> Budgets:
         """Keep them in Redis, whose own clock counts."""
         pytest.importorskip("redis")
@@ -97,7 +97,9 @@ def _redis(version: str) -> Callable[[pytest.FixtureRequest], Budgets]:
 
         room = RedisRoom(redis_url(version))
         request.addfinalizer(room.close)
-        return Budgets(RedisBudgets(room, namespace=request.node.name), Clock())
+        return Budgets(
+            RedisBudgets(room, namespace=request.node.name, is_parted=is_parted), Clock()
+        )
 
     return redis
 
@@ -110,6 +112,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], Budgets]] = {
     "django": django,
     "redis-6.2": _redis("6.2"),
     "redis": _redis("current"),
+    "redis, parted": _redis("current", is_parted=True),
 }
 
 
