@@ -14,7 +14,6 @@ from llmkit.budget.bell import Bell
 from llmkit.config import Config, LedgerConfig
 from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.base import AfterSweep, Ledger, Reader
-from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.entry import row_of
 from llmkit.ledger.host import HostLedger, ask_host_thread
 from llmkit.ledger.outbox.away import asks, unasked
@@ -22,7 +21,7 @@ from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox
 from llmkit.ledger.row import Closing, Opening, Progress
 from llmkit.ledger.worker import WorkerName
-from llmkit_django.connections import in_request_thread
+from llmkit_django.budgets import DjangoBudgets, Way
 from llmkit_django.store import DjangoStore, database_file, identity, ledger_connection
 from llmkit_django.transactions import is_testing, transaction_of
 
@@ -64,8 +63,9 @@ class DjangoLedger:
         self._on_host = settings.connection == "host"
         self._own = _own(settings, worker, bell)
         self._host = HostLedger(DjangoStore(worker, own=False, bell=bell), from_async=_from_async)
-        store = DjangoStore(worker, own=False)
-        self.budgets = TableBudgets(store, from_async=in_request_thread, bell=bell)
+        self.budgets = DjangoBudgets(
+            worker, bell, way=self._budgets_way, async_way=self._async_budgets_way
+        )
         # Open rows in transactions of tests: whose thread a destructor runs in, nobody knows.
         self._in_tests: set[tuple[str, int]] = set()
 
@@ -176,6 +176,17 @@ class DjangoLedger:
         if (way := self._known_way(begins=begins)) is not None:
             return way
         return await sync_to_async(self._way_from_here)()
+
+    def _budgets_way(self, changes: bool) -> Way:  # noqa: FBT001
+        return self._as_budgets(self._way(begins=changes))
+
+    async def _async_budgets_way(self, changes: bool) -> Way:  # noqa: FBT001
+        return self._as_budgets(await self._async_way(begins=changes))
+
+    def _as_budgets(self, way: _Way) -> Way:
+        if way.until is not None:
+            return "locked"
+        return "host" if way.ledger is self._host else "own"
 
     def _known_way(self, *, begins: bool) -> _Way | None:
         """Choose the way where it makes no difference in which thread the call is made, which may have gone."""

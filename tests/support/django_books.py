@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "support.django_project.settings")
 
 import django
+import pytest
 
 django.setup()
 
@@ -28,6 +30,7 @@ from django.core.management import call_command
 from django.db import connection, connections, router, transaction
 from django.test import Client, RequestFactory
 
+from llmkit import Amount, BudgetUnavailable, Caller
 from llmkit.testing import Behaviour, Emulator
 from llmkit_django import aget_client, get_client, stream_response
 from llmkit_django.conf import current
@@ -175,6 +178,35 @@ def our_routes_without_autocommit() -> None:
     assert User.objects.filter(username="by hand").exists()
 
 
+def budgets_by_hand_in_a_transaction() -> None:
+    """Hold and settle inside one that is rolled back: it is charged, and other calls do not wait. SQLite, which is locked, is not asked."""
+    budgets, caller = current().kit.budgets, Caller(user="7", tags={"feature": "by hand"})
+    other = threading.Thread(target=lambda: get_client().complete("Say hi", user=caller))
+    is_locked = connections[ALIAS].vendor == "sqlite" and ALIAS == "default"
+    try:
+        with transaction.atomic():
+            User.objects.create(username="gone again")
+            if is_locked:
+                with pytest.raises(BudgetUnavailable, match="inside a transaction"):
+                    budgets.hold(caller, Amount())
+                with pytest.raises(BudgetUnavailable, match="inside a transaction"):
+                    async_to_sync(budgets.ahold)(caller, Amount())
+            else:
+                budgets.settle(budgets.hold(caller, Amount()), Amount())
+                other.start()
+                other.join()
+            raise RolledBack
+    except RolledBack:
+        pass
+    if is_locked:
+        budgets.settle(async_to_sync(budgets.ahold)(caller, Amount()), Amount())
+        other.start()
+        other.join()
+    current().kit.runtime.flush(60)
+    (left,) = budgets.left(caller)
+    assert left.used == left.limit == 2
+
+
 def a_receiver_that_asks_the_database() -> None:
     """Tell somebody of a budget, in a thread that no request ends in: the connection that this opens is closed."""
     used: list[Any] = []
@@ -204,6 +236,7 @@ CASES: dict[Callable[[], None], int] = {
     our_routes_in_a_transaction_of_a_middleware: 2,
     our_routes_without_autocommit: 2,
     a_receiver_that_asks_the_database: 1,
+    budgets_by_hand_in_a_transaction: 1,
 }
 
 
