@@ -109,9 +109,10 @@ class BudgetExceeded(LLMKitError):
         per: how long its period is: "minute", "hour", "day", "month" or "ever".
         unit: "usd", "tokens" or "requests".
         limit, used, held: of this unit. Dollars are Decimals; `held` is set aside for calls whose cost is not known yet.
-        asked: how much the call may take at most.
+        asked: how much is to be set aside for the call.
         resets: when there may be room again, in UTC; None if there never will be.
         retry_after: until then, in seconds.
+        only_held: whether there would be room, but for what is held for calls that are running: they may use less.
     """
 
     type = "budget_exceeded"
@@ -128,17 +129,14 @@ class BudgetExceeded(LLMKitError):
         asked: Decimal | int,
         resets: datetime | None,
         retry_after: float | None,
+        only_held: bool = False,
     ) -> None:
         period = "in all" if per == "ever" else f"a {per}" if per != "hour" else "an hour"
         whose = "of all calls" if scope == "all" else f"of this {scope}"
         super().__init__(
             f"the budget {whose} has no room for the call: {_shown(limit, unit)} {period}, {_shown(used, unit)} used, "
             f"{_shown(held, unit)} held for calls that are running, {_shown(asked, unit)} asked",
-            hint=(
-                "Raise the budget, or ask for fewer max_tokens: no time to wait makes room."
-                if resets is None
-                else f"There may be room again at {resets:%Y-%m-%d %H:%M:%S} UTC."
-            ),
+            hint=_when(unit, resets, only_held=only_held),
         )
         self.scope = scope
         self.per = per
@@ -149,10 +147,23 @@ class BudgetExceeded(LLMKitError):
         self.asked = asked
         self.resets = resets
         self.retry_after = retry_after
+        self.only_held = only_held
+
+
+def _when(unit: str, resets: datetime | None, *, only_held: bool) -> str:
+    if only_held:
+        return "There may be room in a moment, when calls that are running have ended."
+    if resets is not None:
+        return f"There may be room again at {resets:%Y-%m-%d %H:%M:%S} UTC."
+    if unit == "requests":
+        return "Raise the budget: no time to wait makes room."
+    return "Raise the budget, or ask for fewer max_tokens: no time to wait makes room."
 
 
 def _shown(amount: Decimal | int, unit: str) -> str:
-    return f"${amount.normalize():f}" if isinstance(amount, Decimal) else f"{amount} {unit}"
+    if isinstance(amount, Decimal):
+        return f"${amount.normalize():f}"
+    return f"{amount} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
 class BudgetUnavailable(LLMKitError):

@@ -138,33 +138,26 @@ def unreadable(error: LedgerUnavailable | BudgetUnavailable) -> Problem:
 
 def _used_up(error: BudgetExceeded) -> Problem:
     """Say that a budget has no room. How large it is may be nobody's business but the app's."""
-    if error.per in ("minute", "hour") and error.resets is not None:
-        return Problem(
-            429,
-            error.type,
-            f"there were too many calls in this {error.per}",
-            f"Try again after {error.resets:%H:%M:%S} UTC.",
-            error.retry_after,
-            resets_at=error.resets,
-        )
-    is_over = error.used + error.held >= error.limit
+    if error.only_held:
+        message, hint = "other calls have to end first", "Try again in a moment."
+        return Problem(429, error.type, message, hint, error.retry_after)
     if error.resets is None:
-        said = "what may be used is used up" if is_over else "this is more than may be used"
-        hint = (
-            "Ask whoever runs this app for more."
-            if is_over
-            else "Ask for less, or ask whoever runs this app for more."
-        )
-        return Problem(402, error.type, said, hint)
-    return Problem(
-        402,
-        error.type,
-        f"what may be used in this {error.per} is used up"
-        if is_over
-        else f"this may take more than is left for this {error.per}",
-        f"There is more after {error.resets:%Y-%m-%d %H:%M} UTC.",
-        resets_at=error.resets,
-    )
+        if error.asked > error.limit > 0:
+            hint = "Ask for less, or ask whoever runs this app for more."
+            return Problem(402, error.type, "this is more than may be used", hint)
+        hint = "Ask whoever runs this app for more."
+        return Problem(402, error.type, "what may be used is used up", hint)
+    if error.used + error.held < error.limit:
+        message = f"this may take more than is left for this {error.per}"
+    elif error.unit == "requests":
+        message = f"there were too many calls in this {error.per}"
+    else:
+        message = f"what may be used in this {error.per} is used up"
+    if error.per in ("minute", "hour"):
+        hint = f"Try again after {error.resets:%H:%M:%S} UTC."
+        return Problem(429, error.type, message, hint, error.retry_after, resets_at=error.resets)
+    hint = f"There is more after {error.resets:%Y-%m-%d %H:%M} UTC."
+    return Problem(402, error.type, message, hint, resets_at=error.resets)
 
 
 def _advise(refusal: Refusal) -> None:

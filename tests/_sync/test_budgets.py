@@ -92,7 +92,7 @@ def test_a_call_without_room_is_not_made(tmp_path: Path, store: dict[str, Any]) 
     error = caught.value
     assert (error.scope, error.per, error.unit) == ("user", "day", "requests")
     assert (error.limit, error.used + error.held, error.asked) == (1, 1, 1)
-    assert "1 requests asked" in str(error)
+    assert "1 request asked" in str(error)
     assert error.resets is not None
     assert error.retry_after is not None
     found = [(row["status"], row["error_type"], row["attempt"]) for row in rows(tmp_path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -22,6 +23,10 @@ from llmkit.errors import (
     ServerFailed,
     StreamTruncated,
 )
+from llmkit.policy.budgets.accounts import Balance
+from llmkit.policy.budgets.amounts import Unit, Units
+from llmkit.policy.budgets.decide import Claim, decide
+from llmkit.policy.budgets.windows import Per
 from llmkit.relay.problem import Problem, problem_of
 
 
@@ -68,3 +73,58 @@ def test_a_provider_that_names_its_wait() -> None:
     error = RateLimited("x")
     error.retry_after = 12.5
     assert problem_of(error).answer.headers["retry-after"] == "13"
+
+
+NOW = datetime(2026, 5, 17, 12, 30, tzinfo=UTC)
+OVER, MORE, CALLS = (
+    "what may be used in this {} is used up",
+    "this may take more than is left for this {}",
+    "there were too many calls in this {}",
+)
+
+
+@pytest.mark.parametrize(
+    ("per", "unit", "limit", "used", "held", "asked", "status", "message"),
+    [
+        ("minute", "requests", 3, 2, 1, 1, 429, CALLS),
+        ("hour", "tokens", 100, 100, 0, 5, 429, OVER),
+        ("hour", "tokens", 100, 50, 0, 70, 429, MORE),
+        ("month", "requests", 3, 3, 0, 1, 402, CALLS),
+        ("month", "tokens", 100, 50, 0, 70, 402, MORE),
+        ("month", "tokens", 100, 100, 50, 5, 402, OVER),
+        ("month", "tokens", 100, 30, 50, 70, 429, "other calls have to end first"),
+        ("minute", "tokens", 100, 30, 50, 70, 429, "other calls have to end first"),
+        ("ever", "tokens", 100, 30, 50, 70, 429, "other calls have to end first"),
+        ("ever", "tokens", 100, 50, 0, 70, 402, "what may be used is used up"),
+        ("day", "tokens", 100, 0, 50, 170, 402, "this is more than may be used"),
+        ("day", "requests", 0, 0, 0, 1, 402, "what may be used is used up"),
+    ],
+)
+def test_a_budget_without_room(
+    per: Per,
+    unit: Unit,
+    limit: int,
+    used: int,
+    held: int,
+    asked: int,
+    status: int,
+    message: str,
+) -> None:
+    """What is used up, what is more than is left, and what only other calls hold: for these nobody is told to come back next month."""
+    claim = Claim(
+        key="k", scope="user", per=per, amount=Units(**{unit: asked}), limits={unit: limit}
+    )
+    by_second = {int(NOW.timestamp()) - 30: Units(**{unit: used + held})}
+    balance = Balance(used=Units(**{unit: used}), held=Units(**{unit: held}), by_second=by_second)
+    found = decide([claim], {"k": balance}, NOW)
+    assert found is not None
+    problem = problem_of(found.error)
+    assert (problem.status, problem.message) == (status, message.format(per))
+    assert ("retry-after" in problem.answer.headers) == (status == 429)
+    if found.only_held:
+        assert (problem.resets_at, problem.answer.headers["retry-after"]) == (None, "5")
+        assert "in a moment, when calls that are running have ended" in str(found.error)
+    elif found.resets is None:
+        assert ("max_tokens" in str(found.error)) == (unit == "tokens")
+    else:
+        assert problem.resets_at == found.resets

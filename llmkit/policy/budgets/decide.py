@@ -12,6 +12,9 @@ from llmkit.policy.budgets.amounts import UNITS, Unit, Units, said
 from llmkit.policy.budgets.windows import SECONDS, Per, Window, window_at
 from llmkit.zones import zone_of
 
+# When it is worth a try again where calls that are running hold what there is, in seconds.
+_SOON = 5.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -63,6 +66,7 @@ class Shortage:
         limit, used, held: of this unit; dollars in billionths.
         resets: when there may be room again, in UTC; None if there never will be.
         wait: until then, in seconds.
+        only_held: whether there would be room, but for what is held for calls that are running.
     """
 
     claim: Claim
@@ -72,6 +76,7 @@ class Shortage:
     held: int
     resets: datetime | None
     wait: float | None
+    only_held: bool = False
 
     @property
     def error(self) -> BudgetExceeded:
@@ -86,6 +91,7 @@ class Shortage:
             asked=said(self.claim.amount.get(self.unit), self.unit),
             resets=self.resets,
             retry_after=self.wait,
+            only_held=self.only_held,
         )
 
 
@@ -116,7 +122,10 @@ def decide(
 
 def shortage(claim: Claim, balance: Balance, unit: Unit, now: datetime) -> Shortage:
     """Say why an account has no room."""
-    resets = _resets(claim, balance, unit, now)
+    resets, only_held = _resets(claim, balance, unit, now), _is_only_held(claim, balance, unit)
+    if only_held:
+        soon = now + timedelta(seconds=_SOON)
+        resets = soon if resets is None else min(soon, resets)
     return Shortage(
         claim=claim,
         unit=unit,
@@ -125,7 +134,14 @@ def shortage(claim: Claim, balance: Balance, unit: Unit, now: datetime) -> Short
         held=balance.held.get(unit),
         resets=resets,
         wait=None if resets is None else max(0.0, (resets - now).total_seconds()),
+        only_held=only_held,
     )
+
+
+def _is_only_held(claim: Claim, balance: Balance, unit: Unit) -> bool:
+    used, limit = balance.used.get(unit), claim.limits[unit]
+    # A request that is held is one that is made.
+    return unit != "requests" and used < limit and used + claim.amount.get(unit) <= limit
 
 
 def _resets(claim: Claim, balance: Balance, unit: Unit, now: datetime) -> datetime | None:
