@@ -53,6 +53,8 @@ class Calls(unittest.TestCase):
         config["budgets"] = [
             {"scope": "user", "per": "day", "requests": plan, "models": ["twice-a-day"]}
         ]
+        # Which no test asks, for it rolls nothing back.
+        config["redis"], config["partition"] = "redis://nowhere.invalid", "tenant"
         self.enterContext(self.settings(LLMKIT=config))  # type: ignore[attr-defined]
         assert UsageRecord.objects.count() == 0
         assert BudgetAccount.objects.count() == BudgetHold.objects.count() == 0
