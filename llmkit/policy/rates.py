@@ -113,14 +113,19 @@ class Rates:
             return Decimal(0)
         if self.input is None or self.output is None:
             return None
-        dearest_in = _dearest(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
-        dearest_out = _dearest(self.output, self.reasoning)
+        dearest_in = _dearest(
+            input_tokens, self.input, self.cache_read, self.cache_write, self.cache_write_1h
+        )
+        dearest_out = _dearest(input_tokens, self.output, self.reasoning)
         total = dearest_in * input_tokens + dearest_out * output_tokens
         return total * self.factor / 1_000_000 + self.request
 
 
-def _dearest(*rates: _Rate | None) -> Decimal:
-    return max(price for rate in rates if rate is not None for _, price in rate)
+def _dearest(input_tokens: int, *rates: _Rate | None) -> Decimal:
+    """Choose the highest price that so many tokens, or fewer, may come to."""
+    return max(
+        price for rate in rates if rate is not None for start, price in rate if input_tokens > start
+    )
 
 
 def _at(rate: _Rate, input_tokens: int) -> Decimal:

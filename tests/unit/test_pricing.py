@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -125,6 +126,30 @@ def test_a_long_prompt_has_a_price_of_its_own(tokens: int, cost: str) -> None:
     found = Prices().cost("google", "gemini-2.5-pro", usage).cost
     assert found == Decimal(cost)
     assert found == _reference("google", "gemini-2.5-pro", usage, datetime.now(UTC))
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-1"])
+def test_the_most_is_what_the_dearest_kinds_of_tokens_cost(model: str) -> None:
+    """No attempt costs more, and a short one cannot have the price of a long prompt."""
+    prices, chance = Prices(), random.Random(7)
+    for longest in (1000, 200_000, 200_001, 900_000):
+        most = prices.most("anthropic", model, input_tokens=longest, output_tokens=4096)
+        assert most is not None
+        reached = Decimal(0)
+        for number in range(300):
+            put_in = longest if number % 3 == 0 else chance.randrange(1, longest + 1)
+            written = chance.choice((0, put_in, chance.randrange(put_in + 1)))
+            usage = Usage(
+                input_tokens=put_in,
+                output_tokens=4096,
+                cache_write_tokens=written,
+                cache_write_1h_tokens=chance.choice((0, written)),
+            )
+            cost = prices.cost("anthropic", model, usage).cost
+            assert cost is not None
+            assert cost <= most
+            reached = max(reached, cost)
+        assert reached == most
 
 
 def test_a_price_that_changes_is_that_of_its_time() -> None:
