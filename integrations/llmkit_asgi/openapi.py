@@ -69,7 +69,11 @@ _OWN_USAGE = {
     "properties": {
         "today": _SUM,
         "month": _SUM,
-        "budgets": {"type": "array", "items": _BUDGET},
+        "budgets": {
+            "type": ["array", "null"],
+            "items": _BUDGET,
+            "description": "The user's own; null while they cannot be asked.",
+        },
     },
 }
 _WHOLE = {

@@ -128,7 +128,7 @@ def problem_of(error: LLMKitError) -> Problem:
             return INTERNAL
 
 
-def unreadable(error: LedgerUnavailable | BudgetUnavailable) -> Problem:
+def unreadable(error: LedgerUnavailable) -> Problem:
     """Say that what calls cost cannot be read now; the log gets the reason."""
     log.error("the ledger could not be read: %s", error)
     return Problem(

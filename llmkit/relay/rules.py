@@ -235,12 +235,12 @@ def to_answer(reply: Response) -> Answer:
     return _json(body)
 
 
-def usage_answer(days: Report, left: Sequence[Left], today: str) -> Answer:
+def usage_answer(days: Report, left: Sequence[Left] | None, today: str) -> Answer:
     """Say to a user what their calls of this month come to, and what is left of budgets that are theirs alone.
 
     Args:
         days: the calls of this month, by day.
-        left: of their budgets. What others share is not only theirs to know.
+        left: of their budgets; None if nobody can say. What others share is not only theirs to know.
         today: the day that it is.
     """
     of_today = [group.sum for group in days.groups if group.key["day"] == today]
@@ -248,14 +248,16 @@ def usage_answer(days: Report, left: Sequence[Left], today: str) -> Answer:
         {
             "today": sum_values(total(of_today)),
             "month": sum_values(days.total),
-            "budgets": [_budget_values(each) for each in left if each.scope == "user"],
+            "budgets": None
+            if left is None
+            else [_budget_values(each) for each in left if each.scope == "user"],
         }
     )
 
 
 def _budget_values(budget: Left) -> dict[str, object]:
     def said(amount: Decimal | int) -> str | int:
-        return f"{amount:f}" if isinstance(amount, Decimal) else amount
+        return f"{amount.normalize():f}" if isinstance(amount, Decimal) else amount
 
     return {
         "per": budget.per,

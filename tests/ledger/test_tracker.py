@@ -250,3 +250,32 @@ def test_records_that_cannot_be_read(tmp_path: Path) -> None:
     assert said["error"]["message"] == "this app cannot read its records now"
     assert "llm.db" not in json.dumps(said)
     kit.close()
+
+
+@pytest.mark.parametrize("why", ["its function fails", "Redis is away"])
+def test_budgets_that_cannot_be_asked(
+    tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What calls have cost is said all the same; the log has the reason."""
+
+    def plan(_: Caller) -> int:
+        raise ValueError("the password is 123")
+
+    budget = {"scope": "user", "per": "month", "requests": plan if "fails" in why else 20}
+    settings = {
+        "models": {"default": MODEL},
+        "ledger": {"database": f"sqlite:///{tmp_path / 'llm.db'}"},
+        "budgets": [budget],
+    }
+    if "Redis" in why:
+        pytest.importorskip("redis")
+        settings["redis"] = "redis://127.0.0.1:1/0"
+    kit = Kit(settings)
+    assert kit.ledger is not None
+    kit.ledger.record(opening("a", user_key="7"), closing("a", cost=Decimal("0.1")))
+    status, mine = own(kit, "7")
+    assert (status, mine["budgets"]) == (200, None)
+    assert set(mine) == {"today", "month", "budgets"}
+    assert "it cannot be said what is left of budgets" in caplog.text
+    assert "123" not in caplog.text
+    kit.close()

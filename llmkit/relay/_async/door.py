@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.call import Caller
-from llmkit.errors import BudgetUnavailable, LedgerUnavailable, LLMKitError, StreamClosed
+from llmkit.errors import (
+    BudgetUnavailable,
+    ConfigError,
+    LedgerUnavailable,
+    LLMKitError,
+    StreamClosed,
+)
 from llmkit.policy.periods import start_of
 from llmkit.relay.answer import Answer
 from llmkit.relay.payload import parse
@@ -23,7 +30,10 @@ from llmkit.relay.rules import (
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
+    from llmkit.budget.manager import Left
     from llmkit.kit import Kit
+
+log = logging.getLogger("llmkit.relay")
 
 
 class AsyncRequest(Protocol):
@@ -105,12 +115,22 @@ class AsyncDoor:
             now = tracker.now()
             since = start_of("month", now, tracker.zone)
             days = await tracker.areport(by="day", since=since, where=where)
-            left = await self._kit.budgets.aleft(caller) if self._kit.config.budgets else []
+            left = await self._left(caller)
             return usage_answer(days, left, str(now.astimezone(tracker.zone).date()))
-        except (LedgerUnavailable, BudgetUnavailable) as error:
+        except LedgerUnavailable as error:
             return unreadable(error).answer
         except LLMKitError as error:
             return problem_of(error).answer
+
+    async def _left(self, caller: Caller) -> list[Left] | None:
+        """Say what is left to a caller; None if that cannot be said now: what calls have cost can."""
+        if not self._kit.config.budgets:
+            return []
+        try:
+            return await self._kit.budgets.aleft(caller)
+        except (BudgetUnavailable, ConfigError) as error:
+            log.error("it cannot be said what is left of budgets: %s", error)  # noqa: TRY400  # as for a call
+            return None
 
 
 async def async_visitor(request: AsyncRequest) -> Caller:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.call import Caller
-from llmkit.errors import BudgetUnavailable, LedgerUnavailable, LLMKitError, StreamClosed
+from llmkit.errors import BudgetUnavailable, ConfigError, LedgerUnavailable, LLMKitError, StreamClosed
 from llmkit.policy.periods import start_of
 from llmkit.relay.answer import Answer
 from llmkit.relay.payload import parse
@@ -24,7 +25,10 @@ from llmkit.relay.rules import (
 
 if TYPE_CHECKING:
     from llmkit._sync.stream import StreamManager
+    from llmkit.budget.manager import Left
     from llmkit.kit import Kit
+
+log = logging.getLogger("llmkit.relay")
 
 
 class Request(Protocol):
@@ -106,12 +110,22 @@ class Door:
             now = tracker.now()
             since = start_of("month", now, tracker.zone)
             days = tracker.report(by="day", since=since, where=where)
-            left = self._kit.budgets.left(caller) if self._kit.config.budgets else []
+            left = self._left(caller)
             return usage_answer(days, left, str(now.astimezone(tracker.zone).date()))
-        except (LedgerUnavailable, BudgetUnavailable) as error:
+        except LedgerUnavailable as error:
             return unreadable(error).answer
         except LLMKitError as error:
             return problem_of(error).answer
+
+    def _left(self, caller: Caller) -> list[Left] | None:
+        """Say what is left to a caller; None if that cannot be said now: what calls have cost can."""
+        if not self._kit.config.budgets:
+            return []
+        try:
+            return self._kit.budgets.left(caller)
+        except (BudgetUnavailable, ConfigError) as error:
+            log.error("it cannot be said what is left of budgets: %s", error)  # noqa: TRY400  # as for a call
+            return None
 
 
 def visitor(request: Request) -> Caller:
