@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from django.apps import apps
@@ -13,6 +14,7 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
+from llmkit.budget.rules import Rules
 from llmkit.config import Config, Place
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
@@ -63,6 +65,15 @@ class Conf:
         self.get_user: GetUser | None = _hook(hooks, "get_user")
         self._lock = threading.Lock()
         self._kit: Kit | None = None
+
+    @cached_property
+    def budgets(self) -> Rules:
+        """The budgets of the settings, by which an account is known.
+
+        Raises:
+            ConfigError: the path of a limit leads nowhere.
+        """
+        return Rules(self.config.budgets)
 
     @property
     def kit(self) -> Kit:

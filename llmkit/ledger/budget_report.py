@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 from llmkit.budget.manager import BudgetManager
 from llmkit.budget.rules import Rules
@@ -13,6 +14,8 @@ from llmkit.call import Caller
 from llmkit.config.budgets import Budget
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.policy.budgets.amounts import UNITS, said
+
+LimitIs = Literal["number", "by a function", "not in the settings", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,7 @@ class BudgetLine:
         limit: of this unit; None if it is not known, because a function gives it or the settings are not.
         used, held: of this unit. Dollars are Decimals.
         resets: when its period ends, in UTC; None for one that does not end, and for a minute, which slides.
+        limit_is: a number, or why it is not known: a function gives it, the settings do not have the budget any more, or they were not read.
     """
 
     scope: str
@@ -38,6 +42,7 @@ class BudgetLine:
     used: Decimal | int
     held: Decimal | int
     resets: datetime | None
+    limit_is: LimitIs
 
     @property
     def left(self) -> Decimal | int | None:
@@ -77,9 +82,18 @@ def of_all(
                     used=said(used, unit),
                     held=said(held, unit),
                     resets=ends,
+                    limit_is=_limit_is(limit, is_set=bool(owner.limits), knows_any=bool(budgets)),
                 )
             )
     return found
+
+
+def _limit_is(limit: int | None, *, is_set: bool, knows_any: bool) -> LimitIs:
+    if limit is not None:
+        return "number"
+    if not knows_any:
+        return "unknown"
+    return "by a function" if is_set else "not in the settings"
 
 
 def of_caller(
@@ -104,6 +118,7 @@ def of_caller(
             used=left.used,
             held=left.held,
             resets=left.resets,
+            limit_is="number",
         )
         for left in manager.left(caller)
     ]

@@ -91,12 +91,14 @@ def _budget_cells(line: BudgetLine) -> tuple[str, ...]:
     of = (
         "-" if not line.name else line.name if line.tenant is None else f"{line.tenant}/{line.name}"
     )
-    amounts = (line.used, line.held, line.limit, line.left)
     return (
         _word(f"{line.scope} per {line.per}{models}"),
         _word(of),
         line.unit,
-        *("-" if amount is None else _amount(amount) for amount in amounts),
+        _amount(line.used),
+        _amount(line.held),
+        line.limit_is if line.limit is None else _amount(line.limit),
+        "-" if line.left is None else _amount(line.left),
         "-" if line.resets is None else f"{line.resets:%Y-%m-%d %H:%M}",
     )
 

@@ -104,6 +104,8 @@ def test_all_that_is_used(used: str) -> None:
     assert "a/b/7" in table
     assert "all per ever (default)" in table
     assert "$20.000000" in table
+    assert "by a function" in table
+    assert "not in the settings" not in table
 
 
 def test_without_the_settings(used: str) -> None:
@@ -115,6 +117,7 @@ def test_without_the_settings(used: str) -> None:
         ("tag:feature", "minute", "chat=x"),
     }
     assert {line["limit"] for line in lines} == {None}
+    assert {line["limit_is"] for line in lines} == {"unknown"}
     done = CliRunner().invoke(main, ["budgets", "--database", used, "--user", "7"])
     assert done.exit_code == 2
     assert "name them with --settings" in done.output
@@ -180,6 +183,10 @@ def test_in_django(settings: Any, emulator: Emulator, client: Client) -> None:
     out = io.StringIO()
     call_command("llmkit_budgets", stdout=out)
     assert "user per day" in out.getvalue()
+    settings.LLMKIT = {**config, "budgets": BUDGETS[1:]}
+    out = io.StringIO()
+    call_command("llmkit_budgets", stdout=out)
+    assert "not in the settings" in out.getvalue()
     settings.LLMKIT = {**config, "budgets": []}
     with pytest.raises(CommandError, match="the app has no budgets"):
         call_command("llmkit_budgets", "--user", "7")
