@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
+from llmkit.kinds import kind_of, wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
 
 if TYPE_CHECKING:
@@ -36,18 +37,37 @@ def user_id(value: object) -> str | None:
     if isinstance(value, int | UUID) and value is not True:
         return str(value)
     raise TypeError(
-        f"a user or tenant has to be an id (a str, an int or a UUID) or None, not a {type(value).__name__}"
+        f"a user or tenant has to be an id (a str, an int or a UUID) or None, not {kind_of(value)}"
     )
+
+
+def _names(groups: object) -> tuple[str, ...]:
+    """Return the names of groups.
+
+    Raises:
+        TypeError: they are none.
+    """
+    said = 'groups has to be a tuple of names, such as ("staff",), not'
+    if isinstance(groups, str):
+        raise TypeError(f"{said} one text")
+    if isinstance(groups, bytes | Mapping) or not isinstance(groups, Iterable):
+        raise TypeError(f"{said} {kind_of(groups)}")
+    names = tuple(groups)
+    for at, name in enumerate(names):
+        if not isinstance(name, str):
+            raise TypeError(f"groups[{at}] has to be a str, not {kind_of(name)}")
+    return names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who makes the call. Tags are written to the row as they are.
 
-    `user` is an id; None, False and an empty string mean nobody. `tenant` is the customer that they belong to, an id too.
+    `user` is an id; None, False and an empty string mean nobody. `tenant` is the customer that they belong to, an id too. `tags` is a dict
+    of strings, `groups` are names.
 
     Raises:
-        TypeError: one of them is not an id.
+        TypeError: one of them is not of its kind.
     """
 
     user: str | None = None
@@ -67,8 +87,11 @@ class Caller:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        if isinstance(self.groups, str):
-            raise TypeError('groups has to be a tuple of names, such as ("staff",), not one text')
+        if self.groups != ():
+            object.__setattr__(self, "groups", _names(self.groups))
+        wrong = wrong_tags(self.tags)
+        if wrong is not None:
+            raise TypeError(wrong)
         if type(self.user) is not str or not self.user:
             object.__setattr__(self, "user", user_id(self.user))
         if self.tenant is not None and (type(self.tenant) is not str or not self.tenant):
@@ -164,10 +187,6 @@ def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-def _are_tags(value: object) -> bool:
-    return isinstance(value, Mapping) and _are_texts(value.keys()) and _are_texts(value.values())
-
-
 # What each option has to be, besides None.
 _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "model": (_is_text, "a string"),
@@ -178,7 +197,6 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "stop": (_are_texts, "a string or a list of strings"),
     "seed": (_is_whole, "a whole number"),
     "extra": (_is_mapping, "a dict"),
-    "tags": (_are_tags, "a dict of strings"),
     "run_id": (_is_text, "a string"),
     "conversation": (_is_text, "a string"),
 }
@@ -186,6 +204,10 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
 
 def _check(options: CallOptions) -> None:
     """See that each option is of its kind. Its value is not shown, for it may be a prompt."""
+    tags = options.get("tags")
+    wrong = None if tags is None else wrong_tags(tags)
+    if wrong is not None:
+        raise InvalidRequest(wrong, hint='Pass a dict of strings, such as {"feature": "search"}.')
     for name, value in options.items():
         if value is None or name not in _KINDS:
             continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, get_args
 from llmkit.call import Caller, UserId, caller_of
 from llmkit.config.errors import without_provider
 from llmkit.errors import ConfigError
+from llmkit.kinds import wrong_tags
 from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.row import Closing, Opening
 from llmkit.ledger.selection import Selection, dimensions
@@ -235,7 +236,8 @@ def _check(usage: Usage, options: RecordOptions) -> None:
             hint = "; pass user=llmkit.Caller(user=..., tenant=...)" if name == "tenant" else ""
             raise TypeError(f"record() got an unexpected keyword argument {name!r}{hint}")
         if not fits(value):
-            raise ValueError(f"{name} has to be {kind}")
+            wrong = wrong_tags(value) if name == "tags" else None
+            raise ValueError(wrong or f"{name} has to be {kind}")
 
 
 def _counts(usage: Usage) -> list[object]:
@@ -258,12 +260,6 @@ def _is_moment(value: object) -> bool:
     return value is None or (isinstance(value, datetime) and value.tzinfo is not None)
 
 
-def _are_tags(value: object) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(text, str) for pair in value.items() for text in pair
-    )
-
-
 # How a call may have ended whose end is known.
 _ENDS = tuple(word for word in get_args(Status) if word not in ("started", "lost"))
 _TEXT = (_is_text, "a text")
@@ -271,7 +267,7 @@ _MOMENT = (_is_moment, "a datetime with a time zone")
 # What each option has to be; a user is looked at by `Caller`.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "user": (lambda _: True, "an id"),
-    "tags": (_are_tags, "a dict of texts"),
+    "tags": (lambda value: wrong_tags(value) is None, "a dict of strings"),
     "run_id": _TEXT,
     "conversation": _TEXT,
     "request_id": _TEXT,

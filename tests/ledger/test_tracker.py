@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said(tracker: CostTracker) -> None:
         (TOKENS, {"request_id": 7}, "request_id has to be a text"),
         (TOKENS, {"run_id": 7}, "run_id has to be a text"),
         (TOKENS, {"streamed": "yes"}, "streamed has to be True or False"),
-        (TOKENS, {"tags": {"job": 7}}, "tags has to be a dict of texts"),
+        (TOKENS, {"tags": {"job": 7}}, "has to be a str, not an int"),
         (TOKENS, {"billing": None}, "billing has to be a llmkit.usage.Billing"),
     ],
 )

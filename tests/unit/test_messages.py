@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -109,8 +110,6 @@ def test_a_message_is_made_of_texts() -> None:
         ("system", 3, "a string"),
         ("model", 3, "a string"),
         ("extra", [], "a dict"),
-        ("tags", "a", "a dict of strings"),
-        ("tags", {"a": 1}, "a dict of strings"),
         ("run_id", 3, "a string"),
         ("conversation", UUID(int=3), "a string"),
     ],
@@ -140,6 +139,43 @@ def test_user_may_be_an_id_or_a_caller() -> None:
     assert build(user=caller, tags={"b": "2"}).caller == Caller(
         user="7", tenant="t", tags={"a": "1", "b": "2"}
     )
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"feature": 5}, 'tags["feature"] has to be a str, not an int'),
+        ({"feature": None}, 'tags["feature"] has to be a str, not None'),
+        ({"feature": ["a"]}, 'tags["feature"] has to be a str, not a list'),
+        ({5: "a"}, "the names in tags have to be of the type str, not an int"),
+        ([("feature", "a")], "tags has to be a dict of strings, not a list"),
+        ("x", "tags has to be a dict of strings, not a str"),
+    ],
+)
+def test_tags_of_another_kind(tags: Any, said: str) -> None:
+    """They are refused where they are given: the ledger, later, would not know whose they are."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        Caller(user=1, tags=tags)
+    with pytest.raises(InvalidRequest, match=re.escape(said)):
+        build(tags=tags)
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ([1], "groups[0] has to be a str, not an int"),
+        (("a", None), "groups[1] has to be a str, not None"),
+        ("staff", 'groups has to be a tuple of names, such as ("staff",), not one text'),
+        (None, 'groups has to be a tuple of names, such as ("staff",), not None'),
+        ({"staff": 1}, 'groups has to be a tuple of names, such as ("staff",), not a dict'),
+    ],
+)
+def test_groups_of_another_kind(groups: Any, said: str) -> None:
+    """They are refused where they are given. Other lists of names are as good as a tuple."""
+    with pytest.raises(TypeError, match=re.escape(said)):
+        Caller(user=1, groups=groups)
+    names: Any = (name for name in ["a", "b"])
+    assert Caller(groups=names).groups == ("a", "b")
 
 
 def test_max_tokens_is_always_said() -> None:
