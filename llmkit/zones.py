@@ -6,6 +6,8 @@ from datetime import UTC, tzinfo
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from llmkit.kinds import kind_of
+
 
 def zone_of(name: str | None) -> tzinfo:
     """Return a time zone by its name, such as `Europe/Berlin`; UTC for None.
@@ -15,6 +17,10 @@ def zone_of(name: str | None) -> tzinfo:
     """
     if name is None or name == "UTC":
         return UTC
+    if not isinstance(name, str):
+        raise ValueError(  # noqa: TRY004  # as any other name of none
+            f'a time zone has to be a text such as "Europe/Berlin", not {kind_of(name)}'
+        )
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # also what cannot be the name of a file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +22,13 @@ from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.concurrency.later import Later
 from llmkit.config.budgets import Budget
 from llmkit.errors import BudgetUnavailable, ConfigError
+from llmkit.kinds import kind_of
 from llmkit.policy.budgets.amounts import UNUSED, Amount, Unit, Units, said
 from llmkit.policy.budgets.decide import Claim
 from llmkit.policy.budgets.times import LAPSE
+from llmkit.zones import zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from decimal import Decimal
     from typing import Any
 
@@ -93,7 +94,8 @@ class BudgetManager:
         from_async: runs a limit's function for async code; by default in any thread.
 
     Raises:
-        ConfigError: a budget is wrong, or there is no such time zone.
+        ConfigError: a budget is wrong, a dotted path leads to no function, or there is no such time zone.
+        TypeError: `budgets` is no list of budgets, or `store` is none.
     """
 
     def __init__(
@@ -108,12 +110,13 @@ class BudgetManager:
         new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
         from_async: FromAsync = in_any_thread,
     ) -> None:
-        read = [each if isinstance(each, Budget) else Budget(**each) for each in budgets]
+        read = _read(budgets)
         try:
-            self._rules = Rules(read, time_zone=time_zone, by_tenant=by_tenant)
+            zone_of(time_zone)
         except ValueError as error:
             raise ConfigError(f"time_zone: {error}") from None
-        self._store = MemoryBudgets(now=now) if store is None else store
+        self._rules = Rules(read, time_zone=time_zone, by_tenant=by_tenant)
+        self._store = MemoryBudgets(now=now) if store is None else _checked(store)
         if on_budget_warning is not None and self._rules.warn:
             self._warner = Warner(self._rules.warning, [on_budget_warning])
             self._warner.listen_to(self._store.bell)
@@ -144,7 +147,8 @@ class BudgetManager:
             BudgetExceeded: there is no room.
             BudgetUnavailable: the store does not answer.
             ConfigError: a limit's function fails.
-            ValueError: the id is too long.
+            TypeError: the user is no id, or the amount no `Amount`.
+            ValueError: the id of the hold is too long, or not of printable characters.
         """
         hold = self._new_hold(id)
         claims = self._claims(user, amount, model, alias)
@@ -159,14 +163,16 @@ class BudgetManager:
 
         Raises:
             BudgetUnavailable: the store does not answer.
+            TypeError: it is no hold, or the amount no `Amount`.
         """
-        self._store.settle(_id(hold), amount.used)
+        self._store.settle(_id(hold), _amount(amount).used)
 
     def release(self, hold: Hold | str) -> None:
         """Give back what is held: nothing was used. What is settled already stays so.
 
         Raises:
             BudgetUnavailable: the store does not answer.
+            TypeError: it is no hold.
         """
         self._store.settle(_id(hold), _NOTHING.used, again=False)
 
@@ -176,6 +182,7 @@ class BudgetManager:
         Raises:
             BudgetUnavailable: the store does not answer.
             ConfigError: a limit's function fails.
+            TypeError: the user is no id.
         """
         claims = self._all(user)
         return _left(claims, self._store.balances(claims), self._now())
@@ -201,7 +208,7 @@ class BudgetManager:
 
     async def asettle(self, hold: Hold | str, amount: Amount) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._store.asettle(_id(hold), amount.used)
+        await self._store.asettle(_id(hold), _amount(amount).used)
 
     async def arelease(self, hold: Hold | str) -> None:
         """Do what `release` does, without blocking the event loop."""
@@ -213,6 +220,8 @@ class BudgetManager:
         return _left(claims, await self._store.abalances(claims), self._now())
 
     def _new_hold(self, name: str | None) -> Hold:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"the id of a hold has to be a str, not {kind_of(name)}")
         return Hold(self._new_id() if name is None else _id(name))
 
     @contextmanager
@@ -248,11 +257,7 @@ class BudgetManager:
     def _claims(
         self, user: UserId | Caller, amount: Amount, model: str | None, alias: str | None
     ) -> Sequence[Claim]:
-        if not isinstance(amount, Amount):
-            raise TypeError(
-                f'an amount is an llmkit.Amount, such as Amount(usd="0.10"), not a {type(amount).__name__}'
-            )
-        units = amount.units
+        units = _amount(amount).units
         provider, _, name = (model or "").partition(":")
         return self._rules.claims(
             caller_of(user),
@@ -276,12 +281,44 @@ class _Unknown:
     failures: int = 0
 
 
+def _read(budgets: Iterable[Budget | Mapping[str, Any]]) -> list[Budget]:
+    """Read budgets; see `BudgetManager`."""
+    if isinstance(budgets, str | bytes | Mapping) or not isinstance(budgets, Iterable):
+        raise TypeError(
+            f"BudgetManager takes a list of budgets (llmkit.Budget, or dicts as in the settings), not {kind_of(budgets)}"
+        )
+    read = []
+    for at, each in enumerate(budgets):
+        if not isinstance(each, Budget | Mapping):
+            raise TypeError(
+                f"budgets[{at}] has to be an llmkit.Budget or a dict, not {kind_of(each)}"
+            )
+        read.append(each if isinstance(each, Budget) else Budget(**each))
+    return read
+
+
+def _checked(store: BudgetStore) -> BudgetStore:
+    """Return what keeps budgets; see `BudgetManager`."""
+    if isinstance(store, str) or not hasattr(store, "ahold"):
+        raise TypeError(
+            f"store has to be a store of budgets, not {kind_of(store)}. For budgets in Redis or in a database, set them in"
+            " the settings of a Kit, with redis or ledger.database, and use kit.budgets"
+        )
+    return store
+
+
+def _amount(amount: Amount) -> Amount:
+    if not isinstance(amount, Amount):
+        raise TypeError(
+            f'an amount is an llmkit.Amount, such as Amount(usd="0.10"), not {kind_of(amount)}'
+        )
+    return amount
+
+
 def _id(hold: Hold | str) -> str:
     name = hold.id if isinstance(hold, Hold) else hold
     if not isinstance(name, str):
-        raise TypeError(
-            f"a hold is what hold() has returned, or its id as a str, not a {type(name).__name__}"
-        )
+        raise TypeError(f"it has to be what hold() has returned, or its id, not {kind_of(name)}")
     if not _ID.fullmatch(name):
         raise ValueError(
             f"the id of a hold has to be of 1 to {_LONGEST_ID} printable characters, not {len(name)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Amount, BudgetManager, BudgetUnavailable
+from llmkit import Amount, BudgetManager, BudgetUnavailable, ConfigError
 from support.budgets import STORES, params
 from support.redis_server import RedisServer
 from support.waits import wait_for
@@ -71,17 +71,6 @@ def test_an_id_that_is_none(name: str) -> None:
     assert manager.hold(7, Amount(), id="ключ:7 / x").id == "ключ:7 / x"
 
 
-@pytest.mark.parametrize("name", [None, 5, b"a"])
-def test_what_is_no_id(name: Any) -> None:
-    """It is said what is one."""
-    manager = BudgetManager([{"scope": "all", "per": "ever", "requests": 1}])
-    with pytest.raises(TypeError, match="a hold is what hold"):
-        manager.release(name)
-    if name is not None:
-        with pytest.raises(TypeError, match="a hold is what hold"):
-            manager.hold(7, Amount(), id=name)
-
-
 @pytest.mark.parametrize(
     "amount", [{"tokens": 10**30}, {"usd": "1e30"}, {"usd": -1}, {"usd": "much"}]
 )
@@ -93,11 +82,83 @@ def test_an_amount_that_is_none(what: Callable[..., object], amount: dict[str, i
         what(manager, "7", Amount(**amount))
 
 
-def test_what_is_no_amount() -> None:
-    """It is said what is one."""
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        (
+            {"usd": 0.10},
+            'usd has to be exact: a Decimal, an int or a text such as "0.10", not a float',
+        ),
+        ({"usd": True}, "usd has to be exact: .*, not a bool"),
+        ({"usd": None}, "usd has to be exact: .*, not None"),
+        ({"tokens": "5"}, "tokens has to be a whole number, not a str"),
+        ({"tokens": 1.5}, "tokens has to be a whole number, not a float"),
+        ({"tokens": True}, "tokens has to be a whole number, not a bool"),
+        ({"requests": None}, "requests has to be a whole number, not None"),
+        ({"usd": "much"}, "has something that is no number"),
+    ],
+)
+def test_an_amount_of_another_kind(amount: dict[str, Any], said: str) -> None:
+    """It is refused where it is written."""
+    with pytest.raises(ValueError, match=said):
+        Amount(**amount)
+
+
+@pytest.mark.anyio
+async def test_what_is_no_amount() -> None:
+    """It is said what is one, wherever one is taken."""
     manager = BudgetManager([{"scope": "all", "per": "ever", "usd": 1}])
-    with pytest.raises(TypeError, match=r"an amount is an llmkit.Amount, .*, not a str"):
-        manager.hold(7, "0.10")  # type: ignore[arg-type]
+    said = "an amount is an llmkit.Amount, .*, not a float"
+    number: Any = 0.4
+    for what in (manager.hold, manager.settle):
+        with pytest.raises(TypeError, match=said):
+            what("7", number)
+    for what_async in (manager.ahold, manager.asettle):
+        with pytest.raises(TypeError, match=said):
+            await what_async("7", number)
+
+
+def test_what_is_no_hold() -> None:
+    """It is said what is one, and what its id has to be."""
+    manager = BudgetManager([{"scope": "all", "per": "ever", "usd": 1}])
+    nothing: Any = None
+    for what in (manager.release, lambda hold: manager.settle(hold, Amount())):
+        with pytest.raises(
+            TypeError, match="has to be what hold.. has returned, or its id, not None"
+        ):
+            what(nothing)
+    with pytest.raises(TypeError, match="the id of a hold has to be a str, not an int"):
+        manager.hold(7, Amount(), id=5)  # type: ignore[arg-type]
+
+
+BUDGET = {"scope": "all", "per": "ever", "usd": 1}
+
+
+@pytest.mark.parametrize(
+    ("budgets", "options", "error", "said"),
+    [
+        (BUDGET, {}, TypeError, "takes a list of budgets .*, not a dict"),
+        (None, {}, TypeError, "takes a list of budgets .*, not None"),
+        ("all", {}, TypeError, "takes a list of budgets .*, not a str"),
+        (["all"], {}, TypeError, r"budgets\[0\] has to be an llmkit.Budget or a dict, not a str"),
+        (
+            [BUDGET],
+            {"store": "redis://x"},
+            TypeError,
+            "store has to be .*, not a str. For .* Redis",
+        ),
+        ([BUDGET], {"store": 5}, TypeError, "store has to be a store of budgets, not an int"),
+        ([BUDGET], {"time_zone": "Mars"}, ConfigError, "^time_zone: 'Mars' is no time zone"),
+        ([BUDGET], {"time_zone": 5}, ConfigError, "^time_zone: a time zone has to be a text"),
+        ([{**BUDGET, "usd": "shop.none"}], {}, ConfigError, "^budgets.0.usd cannot be imported"),
+    ],
+)
+def test_a_manager_of_what_is_none(
+    budgets: Any, options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    """It is refused where it is made, by the name of what is wrong."""
+    with pytest.raises(error, match=said):
+        BudgetManager(budgets, **options)
 
 
 @pytest.mark.parametrize("is_parted", [False, True])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Literal
 
+from llmkit.kinds import kind_of
 from llmkit.usage import EXACT
 
 Unit = Literal["usd", "tokens", "requests"]
@@ -85,34 +86,41 @@ class Amount:
 
     Args:
         usd: US dollars, as a number that is exact: a Decimal, an int or a text such as "0.25".
-        tokens: of prompt and answer together.
-        requests: how many calls.
+        tokens: of prompt and answer together, a whole number.
+        requests: how many calls, a whole number.
+
+    Raises:
+        ValueError: one of them is no such number, or less than nothing.
     """
 
     usd: Decimal | int | str = 0
     tokens: int = 0
     requests: int = 1
 
+    def __post_init__(self) -> None:
+        self.units  # noqa: B018  # a wrong number is refused where it is written
+
     @property
     def used(self) -> Used:
-        """The same as what was used.
-
-        Raises:
-            ValueError: one of them is no such number, or less than nothing.
-        """
+        """The same as what was used."""
         units = self.units
         return Used(usd=units.usd, tokens=units.tokens, requests=units.requests)
 
     @property
     def units(self) -> Units:
-        """The same as whole numbers.
-
-        Raises:
-            ValueError: one of them is no such number, or less than nothing.
-        """
+        """The same as whole numbers."""
+        if isinstance(self.usd, bool) or not isinstance(self.usd, Decimal | int | str):
+            raise ValueError(  # noqa: TRY004  # as any other that is no such number
+                f'usd has to be exact: a Decimal, an int or a text such as "0.10", not {kind_of(self.usd)}'
+            )
+        for unit, number in (("tokens", self.tokens), ("requests", self.requests)):
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise ValueError(  # noqa: TRY004
+                    f"{unit} has to be a whole number, not {kind_of(number)}"
+                )
         try:
             found = Units.of(usd=self.usd, tokens=self.tokens, requests=self.requests)
-        except (InvalidOperation, OverflowError, TypeError, ValueError):
+        except (InvalidOperation, OverflowError, ValueError):
             raise ValueError(f"{self} has something that is no number") from None
         if min(found.usd, found.tokens, found.requests) < 0:
             raise ValueError(f"{self} has something that is less than nothing")
