@@ -18,7 +18,7 @@ from llmkit.concurrency import sigterm
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
-from llmkit.config.functions import function_at
+from llmkit.config.functions import REDACT, WARNING, function_at
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
@@ -140,8 +140,9 @@ class Runtime:
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))
         )
-        hook = function_at(self.config.on_budget_warning, "on_budget_warning")
-        hooks = [each for each in (hook, on_budget_warning) if each]
+        given = (self.config.on_budget_warning, on_budget_warning)
+        named = [function_at(each, "on_budget_warning", WARNING) for each in given]
+        hooks = [hook for hook in named if hook is not None]
         self.budgets = self._budgets(hooks, within, at_once)
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
@@ -278,7 +279,7 @@ def _contents(config: Config) -> Contents | None:
     """
     if config.ledger is False or not config.ledger.store_content:
         return None
-    return Contents(function_at(config.ledger.redact, "ledger.redact"))
+    return Contents(function_at(config.ledger.redact, "ledger.redact", REDACT))
 
 
 def _progress(attempts: dict[OpenAttempt, Owner], clock: Callable[[], float]) -> list[Progress]:

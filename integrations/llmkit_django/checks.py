@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from llmkit.budget.rules import Rules
 from llmkit.config import Config
-from llmkit.config.functions import function_at
+from llmkit.config.functions import REDACT, WARNING, function_at
 from llmkit.errors import ConfigError
 from llmkit.ledger.outbox.open import doubts, outbox_folder
 from llmkit.ledger.own import check_own
@@ -107,7 +107,9 @@ def _budgets(config: Config) -> Iterator[CheckMessage]:
     """Find functions that are not there: the first call would be refused for them."""
     try:
         Rules(config.budgets, time_zone=config.time_zone)
-        function_at(config.on_budget_warning, "on_budget_warning")
+        function_at(config.on_budget_warning, "on_budget_warning", WARNING)
+        if config.ledger is not False:
+            function_at(config.ledger.redact, "ledger.redact", REDACT)
     except ConfigError as error:
         yield Error(error.message, hint=error.hint, id="llmkit.E004")
 

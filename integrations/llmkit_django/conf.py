@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from llmkit.budget.rules import Rules
 from llmkit.config import Config, Place
+from llmkit.config.functions import takes_one
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.relay.rules import User
@@ -158,4 +159,6 @@ def _hook(given: Mapping[str, Any], name: str) -> Any:
             f"LLMKIT[{name!r}] is a {type(value).__name__}, not a function",
             hint="It has to be a function that takes the request, or its dotted path.",
         )
+    if value is not None:
+        takes_one(value, f"LLMKIT[{name!r}]", "the request")
     return value

@@ -21,6 +21,7 @@ from llmkit.call import Caller, UserId, caller_of
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.concurrency.later import Later
 from llmkit.config.budgets import Budget
+from llmkit.config.functions import WARNING, function_at
 from llmkit.errors import BudgetUnavailable, ConfigError
 from llmkit.kinds import kind_of
 from llmkit.policy.budgets.amounts import UNUSED, Amount, Unit, Units, said
@@ -117,8 +118,9 @@ class BudgetManager:
             raise ConfigError(f"time_zone: {error}") from None
         self._rules = Rules(read, time_zone=time_zone, by_tenant=by_tenant)
         self._store = MemoryBudgets(now=now) if store is None else _checked(store)
-        if on_budget_warning is not None and self._rules.warn:
-            self._warner = Warner(self._rules.warning, [on_budget_warning])
+        hook = function_at(on_budget_warning, "on_budget_warning", WARNING)
+        if hook is not None and self._rules.warn:
+            self._warner = Warner(self._rules.warning, [hook])
             self._warner.listen_to(self._store.bell)
         self._now = now
         self._new_id = new_id

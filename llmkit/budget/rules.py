@@ -21,7 +21,7 @@ from llmkit.budget.names import (
 )
 from llmkit.budget.warnings import BudgetWarning
 from llmkit.config.budgets import Budget, limit
-from llmkit.config.functions import function_at
+from llmkit.config.functions import LIMIT, function_at
 from llmkit.errors import ConfigError
 from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
@@ -56,7 +56,9 @@ class _Rule:
                 continue
             is_number = not callable(value) and not isinstance(value, str)
             self._limits[unit] = (
-                _whole(unit, value) if is_number else function_at(value, f"{self.name}.{unit}")
+                _whole(unit, value)
+                if is_number
+                else function_at(value, f"{self.name}.{unit}", LIMIT)
             )
 
     @property

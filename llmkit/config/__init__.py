@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -19,7 +20,7 @@ from pydantic import (
 
 from llmkit.config.budgets import AllowanceConfig, Budget
 from llmkit.config.errors import NOT_BUILT, explain
-from llmkit.config.functions import function
+from llmkit.config.functions import WARNING, function
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
 from llmkit.config.values import (
@@ -163,7 +164,7 @@ class Config(Section):
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
     cache: Annotated[None, NOT_BUILT] = None
     budgets: tuple[Budget, ...] = ()
-    on_budget_warning: Annotated[Any, AfterValidator(function)] = None
+    on_budget_warning: Annotated[Any, AfterValidator(partial(function, shape=WARNING))] = None
     on_store_error: AllowanceConfig | Literal["closed"] = "closed"
     prices: dict[ModelId, AnyPrice] = Field(default_factory=dict)
     time_zone: TimeZone | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 
 from llmkit.config.errors import explain
-from llmkit.config.functions import function
+from llmkit.config.functions import LIMIT, function
 from llmkit.config.sections import Section
 from llmkit.errors import ConfigError
 
@@ -76,7 +76,7 @@ def _limit(unit: str) -> BeforeValidator:
         except ValueError as error:
             if callable(value) or (isinstance(value, str) and "." in value):
                 try:
-                    return function(value)
+                    return function(value, LIMIT)
                 except ValueError:
                     if callable(value):
                         raise

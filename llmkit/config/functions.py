@@ -3,56 +3,111 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 from llmkit.errors import ConfigError
+from llmkit.kinds import kind_of
 
-_SHAPE = 'has to be a function, or its dotted path, such as "shop.llm.redact"'
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a function of the app's looks like.
+
+    Attributes:
+        takes: its one argument.
+        example: a dotted path.
+    """
+
+    takes: str
+    example: str
+
+    def __str__(self) -> str:
+        return f'has to be a function, or its dotted path, such as "{self.example}"'
 
 
-def function(value: object) -> object:
-    """Check what a setting names as a function.
+LIMIT = Shape("the llmkit.Caller", "billing.plan_limit")
+WARNING = Shape("the llmkit.BudgetWarning", "billing.mail_us")
+REDACT = Shape("the content as a dict", "shop.llm.redact")
+
+
+def function(value: object, shape: Shape) -> object:
+    """Check what a setting names as a function; None names none.
 
     Raises:
         ValueError: it is none, nor a dotted path; or it is async.
     """
+    if value is None:
+        return None
     if isinstance(value, str) and all(map(str.isidentifier, value.split("."))) and "." in value:
         return value
     if not callable(value):
-        raise ValueError(f"it {_SHAPE}")  # noqa: TRY004  # which pydantic takes
+        raise ValueError(f"it {shape}")  # noqa: TRY004  # which pydantic takes
     if iscoroutinefunction(value):
         raise ValueError("it is called in a thread: it has to be a function that is not async")
     return value
 
 
-def function_at(value: object, setting: str) -> Callable[..., Any] | None:
+def function_at(value: object, setting: str, shape: Shape) -> Callable[..., Any] | None:
     """Return a function that a setting names; None if it names none.
 
     Raises:
-        ConfigError: the dotted path leads to none.
+        ConfigError: the dotted path leads to none, or it does not take one argument.
     """
     if value is None:
         return None
-    named = value_at(value, setting) if isinstance(value, str) else value
-    try:
-        found = function(named)
-    except ValueError as error:
-        raise ConfigError(f"{setting}: {error}", hint=f"It {_SHAPE}.") from None
+    found: Any = value_at(value, setting, shape.example) if isinstance(value, str) else value
     if not callable(found):
-        raise ConfigError(f"{setting} leads to a text", hint=f"It {_SHAPE}.")
-    return found
+        leads = f"{value} is" if isinstance(value, str) else "it is"
+        raise ConfigError(
+            f"{setting}: {leads} {kind_of(found)}, not a function", hint=f"It {shape}."
+        )
+    try:
+        function(found, shape)
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {error}", hint="Write it with def, not async def.") from None
+    called: Callable[..., Any] = found
+    takes_one(called, setting, shape.takes)
+    return called
 
 
-def value_at(path: str, setting: str) -> Any:
+def takes_one(function: Callable[..., Any], setting: str, what: str) -> None:
+    """See that a function can be called with one argument. One whose signature cannot be read is taken as it is.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        # What is called is the wrapper, whatever the function takes that it is wrapped around.
+        parameters = signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return
+    try:
+        parameters.bind(None)
+    except TypeError:
+        raise ConfigError(
+            f"{setting}: {_name(function)} has to take one argument, {what}",
+            hint="It is called with that alone.",
+        ) from None
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """Return the name by which an app knows a function."""
+    function = getattr(function, "func", function)  # of a partial
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def value_at(path: str, setting: str, example: str = "shop.main.LLMKIT") -> Any:
     """Return what a dotted path leads to.
 
     Raises:
         ConfigError: it leads nowhere.
     """
     module, _, name = path.rpartition(".")
-    hint = 'It has to be a dotted path, such as "shop.llm.redact" or "shop.main.LLMKIT".'
+    hint = f'It has to be a dotted path, such as "{example}".'
     if not module:
         raise ConfigError(f"{setting} cannot be imported: {path!r} names no module", hint=hint)
     try:

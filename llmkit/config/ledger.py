@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from llmkit.config.functions import function
+from llmkit.config.functions import REDACT, function
 from llmkit.config.sections import Section
 
 
@@ -27,7 +28,7 @@ class LedgerConfig(Section):
     on_store_error: Literal["outbox", "refuse"] = "outbox"
     outbox: Annotated[str, Field(min_length=1)] | None = None
     store_content: StrictBool = False
-    redact: Annotated[Any, AfterValidator(function)] = None
+    redact: Annotated[Any, AfterValidator(partial(function, shape=REDACT))] = None
 
     @model_validator(mode="after")
     def _redacts_what_is_kept(self) -> Self:

@@ -833,6 +833,9 @@ def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch
         ({"models": {"default": "nobody:x"}}, "llmkit.E002"),
         ({"models": {}}, "llmkit.W001"),
         ({"providers": {}}, "llmkit.W001"),
+        ({"permission": lambda: True}, "llmkit.E001"),
+        ({"get_user": lambda request, more: 7}, "llmkit.E001"),
+        ({"ledger": {"store_content": True, "redact": "no.where"}}, "llmkit.E004"),
         ({"ledger": False}, "llmkit.W002"),
         ({"budgets": [{"scope": "user", "per": "day", "usd": "no.where"}]}, "llmkit.E004"),
         (

@@ -1,0 +1,126 @@
+"""Functions of the app's in the settings: what is refused at the start, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit import BudgetManager, ConfigError, Kit
+
+NUMBERS = {"free": 5}
+BUDGET = {"scope": "user", "per": "month", "usd": 5, "warn_at": 0.8}
+
+
+def takes_nothing() -> int:
+    """Take nothing."""
+    return 5
+
+
+def takes_two(request: object, user: object) -> int:
+    """Take one too many."""
+    return 5
+
+
+def takes_it_by_name(*, caller: object) -> int:
+    """Take it only by its name."""
+    return 5
+
+
+async def later(what: object) -> int:
+    """Be async."""
+    return 5
+
+
+class Plans:
+    """Are a limit, too."""
+
+    def __call__(self) -> int:
+        """Take nothing."""
+        return 5
+
+
+def wrapped(function: Callable[..., Any]) -> Callable[[object], Any]:
+    """Give a function of two its first argument."""
+
+    @wraps(function)
+    def call(caller: object) -> Any:
+        return function(None, caller)
+
+    return call
+
+
+WRONG = [
+    (takes_nothing, "takes_nothing"),
+    (takes_two, "takes_two"),
+    (takes_it_by_name, "takes_it_by_name"),
+    (f"{__name__}.takes_nothing", "takes_nothing"),
+    (Plans(), "Plans"),
+    (partial(takes_nothing), "takes_nothing"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "name"), WRONG)
+def test_a_function_of_other_arguments(wrong: Any, name: str, tmp_path: Path) -> None:
+    """It is refused by its name at the start, wherever a function is set: calls would fail one by one."""
+    database = {"database": f"sqlite:///{tmp_path}/llm.db"}
+    said = rf"{__name__}\.{name} has to take one argument, the"
+    with pytest.raises(ConfigError, match=rf"^budgets\.0\.usd: {said} llmkit\.Caller\. It is"):
+        Kit({"budgets": [{**BUDGET, "usd": wrong}], "ledger": database})
+    with pytest.raises(ConfigError, match=rf"^budgets\.0\.usd: {said} llmkit\.Caller\. It is"):
+        BudgetManager([{**BUDGET, "usd": wrong}])
+    with pytest.raises(
+        ConfigError, match=rf"^on_budget_warning: {said} llmkit\.BudgetWarning\. It is"
+    ):
+        Kit({"budgets": [BUDGET], "on_budget_warning": wrong, "ledger": database})
+    with pytest.raises(
+        ConfigError, match=rf"^on_budget_warning: {said} llmkit\.BudgetWarning\. It is"
+    ):
+        BudgetManager([BUDGET], on_budget_warning=wrong)
+    with pytest.raises(ConfigError, match=rf"^ledger\.redact: {said} content as a dict\. It is"):
+        Kit({"ledger": {**database, "store_content": True, "redact": wrong}})
+
+
+@pytest.mark.parametrize(
+    "right", [max, int, NUMBERS.get, wrapped(takes_two), lambda *args: 5, partial(takes_two, 1)]
+)
+def test_what_can_be_called_with_one_argument(right: Any) -> None:
+    """It is taken, and so is what cannot be looked into; of what is wrapped, the wrapper counts."""
+    BudgetManager([{**BUDGET, "usd": right}], on_budget_warning=right)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (later, "usd: it is called in a thread: it has to be a function that is not async"),
+        (
+            f"{__name__}.later",
+            (
+                "budgets.0.usd: it is called in a thread: it has to be a function that is not async."
+                " Write it with def, not async def."
+            ),
+        ),
+        (
+            f"{__name__}.NUMBERS",
+            (
+                f"budgets.0.usd: {__name__}.NUMBERS is a dict, not a function. It has to be a function,"
+                ' or its dotted path, such as "billing.plan_limit".'
+            ),
+        ),
+        (
+            "no.limit",
+            (
+                "budgets.0.usd cannot be imported: No module named 'no'. It has to be a dotted path, such as"
+                ' "billing.plan_limit".'
+            ),
+        ),
+    ],
+)
+def test_what_is_said_of_a_wrong_function(limit: Any, said: str) -> None:
+    """What is right, once, with an example of the same kind."""
+    with pytest.raises(ConfigError) as caught:
+        BudgetManager([{**BUDGET, "usd": limit}])
+    assert str(caught.value) == said
