@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Any, TypeVar, cast
 
 from llmkit.errors import LLMKitError
@@ -26,13 +27,32 @@ _EMPTIED = frozenset(
 )
 
 
-def place_of(error: BaseException) -> str:
-    """Say of which kind an error is, and where it comes from, for a log that must not quote it: its message may have been told anything."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
+def place_of(error: BaseException, function: Callable[..., Any] | None = None) -> str:
+    """Say of which kind an error is, and where it comes from, for a log that must not quote it: its message may have been told anything.
+
+    Args:
+        error: the error.
+        function: the app's own, which raised it: the last line in its file is named, and not one of a library that it calls.
+    """
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    file = None if function is None else _file_of(function)
+    own = [place for place in places if place[0] == file]
     name = type(error).__name__
-    return name if last is None else f"{name}, {last.tb_frame.f_code.co_filename}:{last.tb_lineno}"
+    if not places:
+        return name
+    where, line = (own or places)[-1]
+    return f"{name}, {where}:{line}"
+
+
+def _file_of(function: Callable[..., Any]) -> str | None:
+    """Return the file that a function is written in, beneath what is wrapped around it; None if it is in none."""
+    inner: Any = inspect.unwrap(function)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    if not hasattr(inner, "__code__"):  # an object that can be called
+        inner = getattr(type(inner), "__call__", None)  # noqa: B004
+    code = getattr(inner, "__code__", None)
+    return None if code is None else str(code.co_filename)
 
 
 def forget_locals(error: BaseException) -> None:

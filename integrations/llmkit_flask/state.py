@@ -144,7 +144,7 @@ def _tell_receivers(app: Flask, warning: BudgetWarning) -> None:
         try:
             receiver(app, warning=warning)
         except Exception as error:  # noqa: BLE001  # the app's own: the others are told all the same
-            log.error("a receiver of budget_warning failed: %s", place_of(error))  # noqa: TRY400
+            log.error("a receiver of budget_warning failed: %s", place_of(error, receiver))  # noqa: TRY400
 
 
 async def _in_thread(work: Callable[[], None]) -> None:

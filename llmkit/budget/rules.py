@@ -97,8 +97,9 @@ class _Rule:
             answer = ask(caller)
         except Exception as error:
             raise ConfigError(
-                f"{self.name}.{unit} could not be asked: its function raised {place_of(error)}",
-                hint="A call whose limit is not known is not made.",
+                f"{self.name}.{unit} could not be asked: its function raised {place_of(error, ask)}",
+                hint="A call whose limit is not known is not made. What the function said is left out, for it may quote data:"
+                " the exception is the __cause__ of this one.",
             ) from error
         try:
             number = limit(unit, answer)

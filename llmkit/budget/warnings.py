@@ -107,4 +107,4 @@ class Warner:
             try:
                 hook(warning)
             except BaseException as error:  # noqa: BLE001  # the app's own, whose message may quote what it likes
-                log.error("on_budget_warning failed: %s", place_of(error))  # noqa: TRY400
+                log.error("on_budget_warning failed: %s", place_of(error, hook))  # noqa: TRY400

@@ -61,7 +61,8 @@ class Content:
             return None if kept is None else _checked(sound(kept))
         except BaseException as error:  # noqa: BLE001  # the app's own function may raise anything, and ends no thread of ours by it
             log.error(  # noqa: TRY400  # its message may quote what was to be taken out
-                "the content of a call is not kept: ledger.redact failed (%s)", place_of(error)
+                "the content of a call is not kept: ledger.redact failed (%s)",
+                place_of(error, self._redact),
             )
             return None
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fractions
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmkit import BudgetManager, ConfigError, Kit
+from llmkit import Amount, BudgetManager, ConfigError, Kit
+from llmkit.tracebacks import place_of
 
 NUMBERS = {"free": 5}
 BUDGET = {"scope": "user", "per": "month", "usd": 5, "warn_at": 0.8}
@@ -33,6 +36,16 @@ def takes_it_by_name(*, caller: object) -> int:
 async def later(what: object) -> int:
     """Be async."""
     return 5
+
+
+class Asked:
+    """Asks in another way."""
+
+    def __call__(self, caller: object) -> object:
+        """Be called."""
+        return asks_a_library(caller)
+
+    asked = __call__
 
 
 class Plans:
@@ -124,3 +137,47 @@ def test_what_is_said_of_a_wrong_function(limit: Any, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         BudgetManager([{**BUDGET, "usd": limit}])
     assert str(caught.value) == said
+
+
+def asks_a_library(what: object) -> Decimal:
+    """Raise in the code of somebody else."""
+    return fractions.Fraction("no number")  # type: ignore[return-value]
+
+
+def line_of(word: str) -> int:
+    """Return the line of this file that has a word."""
+    lines = Path(__file__).read_text().splitlines()
+    return next(at for at, line in enumerate(lines, 1) if word in line)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        asks_a_library,
+        partial(asks_a_library),
+        wrapped(lambda _, caller: asks_a_library(caller)),
+        Asked(),
+        Asked().asked,
+    ],
+)
+def test_a_limit_that_fails(limit: Any) -> None:
+    """The app's own line is named, whatever it had called, and where the rest is said."""
+    manager = BudgetManager([{**BUDGET, "usd": limit}])
+    with pytest.raises(ConfigError) as caught:
+        manager.hold(7, Amount())
+    said, _, hint = str(caught.value).partition(". ")
+    assert said == (
+        "budgets.0.usd could not be asked: its function raised ValueError,"
+        f" {__file__}:{line_of('fractions.Fraction(')}"
+    )
+    assert "left out, for it may quote data: the exception is the __cause__ of this one" in hint
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert "no number" not in str(caught.value)
+
+
+def test_a_failure_without_a_line_of_the_apps() -> None:
+    """Then the innermost line is named."""
+    with pytest.raises(ValueError, match="no number") as caught:
+        fractions.Fraction("no number")
+    assert fractions.__file__ in place_of(caught.value, max)
+    assert place_of(ValueError("no number")) == "ValueError"
