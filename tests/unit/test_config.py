@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmkit import Config, ConfigError, Kit
+from llmkit.config import LedgerConfig
 from llmkit.ledger.writer import LedgerWriter
 from support.memory_store import MemoryStore
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def test_defaults_are_those_of_the_readme() -> None:
@@ -25,6 +30,17 @@ def test_defaults_are_those_of_the_readme() -> None:
     assert config.defaults.max_tokens == 4096
     assert config.relay.heartbeat == 15
     assert config.relay.max_body == 1_000_000
+
+
+def test_the_readmes_defaults_can_be_pasted() -> None:
+    """What the README prints as the default of each setting is taken, and changes nothing."""
+    block = README.read_text().partition("these are the defaults:")[2].split("```")[1]
+    settings = ast.literal_eval(block.removeprefix("python\n"))
+    config = Config.of(settings)
+    own = {"providers": settings["providers"], "models": settings["models"]}
+    assert config == Config.of(own)
+    assert set(settings) == set(Config.model_fields) - {"cache"}
+    assert set(settings["ledger"]) == set(LedgerConfig.model_fields)
 
 
 def test_one_model_stands_for_a_list() -> None:
