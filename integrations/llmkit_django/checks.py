@@ -112,6 +112,14 @@ def _budgets(config: Config) -> Iterator[CheckMessage]:
             function_at(config.ledger.redact, "ledger.redact", REDACT)
     except ConfigError as error:
         yield Error(error.message, hint=error.hint, id="llmkit.E004")
+    if config.on_budget_warning is not None and all(
+        budget.warn_at is None for budget in config.budgets
+    ):
+        yield Warning(
+            "on_budget_warning is set, but no budget has warn_at: it is never called",
+            hint='Add "warn_at": 0.8 to a budget, to be told when so much of it is used.',
+            id="llmkit.W010",
+        )
 
 
 def _books(config: Config) -> Iterator[CheckMessage]:

@@ -213,14 +213,6 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _warns_of_something(self) -> Self:
-        if self.on_budget_warning is not None and all(
-            each.warn_at is None for each in self.budgets
-        ):
-            raise ValueError("on_budget_warning is set, but no budget has warn_at, such as 0.8")
-        return self
-
-    @model_validator(mode="after")
     def _budgets_count_models_there_are(self) -> Self:
         for budget in self.budgets:
             for name in budget.models:

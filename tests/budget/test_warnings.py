@@ -196,6 +196,15 @@ def test_a_manager_by_itself_tells_too() -> None:
     assert (told[0].name, told[0].used, told[0].limit) == ("acme", Decimal("8.50"), Decimal(10))
 
 
+def test_a_hook_without_a_budget_that_calls_it(tmp_path: Path) -> None:
+    """It stops no app: the budgets of one place may warn, those of another not."""
+    budget = {"scope": "user", "per": "ever", "requests": 10}
+    for budgets in ([], [budget]):
+        settings = {"budgets": budgets, "ledger": {"database": database(tmp_path)}}
+        with closing(Kit({**settings, "on_budget_warning": print})) as kit:
+            assert kit.config.on_budget_warning is print
+
+
 @pytest.mark.parametrize("part", [0, -0.1, 1.5, "much"])
 def test_a_part_that_is_none(part: Any) -> None:
     """It is said what is right."""

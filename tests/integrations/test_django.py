@@ -836,6 +836,7 @@ def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch
         ({"permission": lambda: True}, "llmkit.E001"),
         ({"get_user": lambda request, more: 7}, "llmkit.E001"),
         ({"ledger": {"store_content": True, "redact": "no.where"}}, "llmkit.E004"),
+        ({"on_budget_warning": print}, "llmkit.W010"),
         ({"ledger": False}, "llmkit.W002"),
         ({"budgets": [{"scope": "user", "per": "day", "usd": "no.where"}]}, "llmkit.E004"),
         (
