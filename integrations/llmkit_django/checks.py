@@ -45,6 +45,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     return [
         *_models(conf.config),
         *_budgets(conf.config),
+        *_needs(conf.config),
         *_books(conf.config),
         *_login(conf),
         *_gzip(),
@@ -120,6 +121,19 @@ def _budgets(config: Config) -> Iterator[CheckMessage]:
             hint='Add "warn_at": 0.8 to a budget, to be told when so much of it is used.',
             id="llmkit.W010",
         )
+
+
+def _needs(config: Config) -> Iterator[CheckMessage]:
+    """Find what is not installed, and a Redis that cannot be reached by its URL. Nothing connects."""
+    try:
+        if config.redis is not None:
+            from llmkit.redis.room import RedisRoom  # noqa: PLC0415  # optional
+
+            RedisRoom(config.redis)
+        if config.transport == "aiohttp":
+            import llmkit.transport.aiohttp  # noqa: F401, PLC0415  # optional
+    except ConfigError as error:
+        yield Error(error.message, hint=error.hint, id="llmkit.E005")
 
 
 def _books(config: Config) -> Iterator[CheckMessage]:

@@ -177,6 +177,33 @@ def test_a_database_that_cannot_be_used(
     assert says in said_of(settings, LLMKIT=given)["llmkit.E003"]
 
 
+@pytest.mark.parametrize(
+    ("given", "missing", "says"),
+    [
+        ({"redis": "redis://localhost/0"}, "redis", "pip install 'llmkit[redis]'"),
+        ({"transport": "aiohttp"}, "aiohttp", "pip install 'llmkit[aiohttp]'"),
+        ({"redis": "redis://localhost:abc/0"}, None, "the URL of Redis cannot be used"),
+        ({"redis": "redis+cluster://localhost:abc"}, None, "the URL of Redis cannot be used"),
+    ],
+)
+def test_what_is_not_installed_or_cannot_be_reached(
+    settings: Any,
+    db: None,
+    given: dict[str, str],
+    missing: str | None,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is an error of the check, as a wrong setting is; nothing connects."""
+    models = {"models": {"default": "ollama:m"}}
+    works = {"redis": "redis://127.0.0.1:9/0", "transport": "aiohttp"}
+    assert "llmkit.E005" not in said_of(settings, LLMKIT={**models, **works})
+    if missing is not None:
+        monkeypatch.delitem(sys.modules, "llmkit.transport.aiohttp", raising=False)
+        monkeypatch.setitem(sys.modules, missing, None)
+    assert says in said_of(settings, LLMKIT={**models, **given})["llmkit.E005"]
+
+
 def test_a_database_of_its_own(settings: Any, db: None, tmp_path: Path) -> None:
     """One that can be used is no matter for a check."""
     ledger = {"database": f"sqlite:///{tmp_path / 'x.db'}"}
