@@ -1,4 +1,4 @@
-"""`llmkit usage`, `sweep`, `prune` and `reprice`: the ledger in a database."""
+"""`llmkit usage`, `budgets`, `sweep`, `prune` and `reprice`: the ledger in a database."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from llmkit.errors import ConfigError
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.clicked import click_command, is_terminal
 from llmkit.ledger.commands import BUDGETS, COMMANDS, REPRICE, SWEEP, Books
+from llmkit.ledger.outbox.folder import has_files
+from llmkit.ledger.outbox.open import outbox_folder
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
 from llmkit.zones import zone_of
 
-DEMO_DATABASE = "sqlite:///llmkit-demo.db"
+_DEMO_FILE = Path("llmkit-demo.db")
+DEMO_DATABASE = f"sqlite:///{_DEMO_FILE}"
 
 _DATABASE = click.Option(
     ["--database"],
@@ -74,10 +77,23 @@ def _database(config: Config, settings: str | None) -> str:
             f"{settings} does not say where the ledger's database is",
             hint="Name it with --database or LLMKIT_DATABASE; or use manage.py or flask, which know.",
         )
+    if not _DEMO_FILE.is_file():
+        raise ConfigError(
+            f"there is no database {_DEMO_FILE.absolute()}, where the demo records its calls, and no other is named",
+            hint="Name it with --database or LLMKIT_DATABASE; or, for budgets, sweep and reprice, your app's settings with --settings.",
+        )
     return DEMO_DATABASE
 
 
 def _sweep(config: Config, own: LedgerConfig, silent: float) -> int:
+    """Sweep; a database that is not there is made only for rows that wait for it.
+
+    Raises:
+        NoLedgerYet: none do.
+    """
+    file = ledger.check(str(own.database))
+    if file is not None and not file.is_file() and not has_files(outbox_folder(own, file)):
+        raise ledger.no_file(file)
     books = ledger.open_with_outbox(own, worker=WorkerName())
     correct_after_sweeps(config, books)
     return books.sweep(silent)

@@ -14,6 +14,7 @@ from llmkit.errors import MissingExtra
 if TYPE_CHECKING:
     from llmkit.ledger.database import check as check  # for the adapters
     from llmkit.ledger.database import check_kind as check_kind
+    from llmkit.ledger.database import no_file as no_file
     from llmkit.ledger.schema import metadata, usage
     from llmkit.ledger.sql import open_ledger, open_store
     from llmkit.ledger.sql import open_with_outbox as open_with_outbox
@@ -22,6 +23,7 @@ _HOMES = {
     "check": "llmkit.ledger.database",
     "check_kind": "llmkit.ledger.database",
     "metadata": "llmkit.ledger.schema",
+    "no_file": "llmkit.ledger.database",
     "open_ledger": "llmkit.ledger.sql",
     "open_store": "llmkit.ledger.sql",
     "open_with_outbox": "llmkit.ledger.sql",

@@ -176,7 +176,11 @@ def _number(given: Given, name: str, least: int) -> int:
 
 
 def _sweep(books: Books, given: Given) -> str:
-    return text.swept(books.sweep(_number(given, "silent", 60)))
+    silent = _number(given, "silent", 60)
+    try:
+        return text.swept(books.sweep(silent))
+    except NoLedgerYet as error:
+        return text.sentence(error)
 
 
 def _prune(books: Books, given: Given) -> str:
@@ -225,7 +229,13 @@ def _budgets(books: Books, given: Given) -> str:
     if given["json"]:
         return text.budgets_as_json(lines)
     table = text.budgets_as_table(lines, rich=books.is_terminal)
-    return table if lines else f"{table}\nNo budget was used in its period of now."
+    if lines:
+        return table
+    try:
+        books.store.recent(1, Selection())
+    except NoLedgerYet as error:
+        return f"{table}\n{text.sentence(error)}"
+    return f"{table}\nNo budget was used in its period of now."
 
 
 _SINCE = Option(

@@ -170,11 +170,15 @@ def _read_only(url: URL) -> URL:
         return url
     path = Path(url.database)
     if not path.is_file():
-        raise NoLedgerYet(
-            f"there is no database {path}",
-            hint="The first call creates it. Or choose another file.",
-        )
+        raise no_file(path)
     return URL.create("sqlite", database=path.as_uri(), query={"mode": "ro", "uri": "true"})
+
+
+def no_file(path: Path) -> NoLedgerYet:
+    """Make the error for a file that is not there."""
+    return NoLedgerYet(
+        f"there is no database {path}", hint="The first call creates it. Or choose another file."
+    )
 
 
 def set_up(connection: Connection) -> None:

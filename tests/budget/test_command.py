@@ -143,7 +143,7 @@ def test_what_one_user_has_left(used: str) -> None:
 def test_where_nothing_is_used(tmp_path: Path) -> None:
     """It is said, and no database is made."""
     url = database(tmp_path)
-    assert "No budget was used in its period of now." in shown(url)
+    assert f"There is no database {tmp_path}" in shown(url)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -93,7 +93,7 @@ def test_it_answers_to_its_own_name_alone(tmp_path: Path) -> None:
         body = {"messages": [{"role": "user", "content": "Say hi"}]}
         headers = {"host": "evil.example", "origin": "http://evil.example"}
         assert httpx.post(f"{url}/llm/complete", json=body, headers=headers).status_code == 421
-    assert llmkit("usage", "--json", folder=tmp_path).stdout == "[]\n"
+    assert "there is no database" in llmkit("usage", folder=tmp_path).stderr
 
 
 @pytest.mark.parametrize("wire", ["anthropic", "openai"])
@@ -151,9 +151,9 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 def test_usage_without_a_database(tmp_path: Path) -> None:
-    """Before the first call there are no calls, and it is said where they would be."""
+    """Where nothing names one and there has been no demo, it is said how to name it."""
     done = llmkit("usage", folder=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1] == "0 calls, $0.000000"
-    assert f"There is no database {tmp_path / 'llmkit-demo.db'}" in done.stdout
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"there is no database {tmp_path / 'llmkit-demo.db'}" in done.stderr
+    assert "--database" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llmkit.cli import main
-from llmkit.ledger.sql import open_store
+from llmkit.config import LedgerConfig
+from llmkit.ledger.outbox.records import encode
+from llmkit.ledger.sql import open_store, open_with_outbox
 from llmkit.ledger.sums import Group, Report, Sum
 from llmkit.ledger.text import report_as_table, rows_as_table
 from llmkit.ledger.writer import LedgerWriter
@@ -418,6 +420,33 @@ def test_before_the_first_call(
             )
     assert [*tmp_path.iterdir()] == [empty]
     assert empty.stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    "args", [("usage",), ("budgets",), ("sweep",), ("prune", "--older-than", "90d"), ("reprice",)]
+)
+def test_no_database_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    """It is said how to name one, and that of the demo is not made: it would be taken for an app without calls."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LLMKIT_DATABASE", raising=False)
+    done = CliRunner().invoke(main, args)
+    assert done.exit_code == 1
+    assert f"there is no database {tmp_path / 'llmkit-demo.db'}" in done.output
+    assert "Name it with --database or LLMKIT_DATABASE" in done.output
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_sweeping_before_the_first_call(tmp_path: Path) -> None:
+    """No database is made, but for rows that wait for it."""
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    assert output("sweep", url).startswith(f"There is no database {tmp_path / 'none.db'}.")
+    assert [*tmp_path.iterdir()] == []
+    ledger = open_with_outbox(LedgerConfig(database=url), worker=lambda: "mine")
+    (tmp_path / f"{ledger._outbox.prefix}dead.outbox").write_bytes(encode(opening("one")))
+    output("sweep", url)
+    assert [row["call_id"] for row in read(url)] == ["one"]
 
 
 def test_a_report_before_the_first_call(tmp_path: Path) -> None:

@@ -418,6 +418,8 @@ def test_the_command(database: str, tmp_path: Path) -> None:
     }
     again = CliRunner().invoke(main, ["sweep", "--database", database, "--silent", "60"])
     assert again.output == "No rows of processes that have died are marked as lost.\n"
-    assert CliRunner().invoke(main, ["sweep", "--silent", "5"]).exit_code == 2
+    assert (
+        CliRunner().invoke(main, ["sweep", "--database", database, "--silent", "5"]).exit_code == 2
+    )
     wrong = CliRunner().invoke(main, ["sweep", "--database", "mysql://x"])
     assert (wrong.exit_code, "does not support" in wrong.output) == (1, True)

@@ -38,6 +38,11 @@ def name_of(prefix: str, worker: str) -> str:
     return f"{prefix}{worker}{_ENDING}"
 
 
+def has_files(folder: Path) -> bool:
+    """Say whether rows of any database wait in a folder."""
+    return any(folder.glob(f"llmkit-*{_ENDING}"))
+
+
 def abandoned(folder: Path, prefix: str) -> Iterator[tuple[Path, Descriptor]]:
     """Find the files of processes that have ended, each locked for whoever takes it; close it after use."""
     try:
