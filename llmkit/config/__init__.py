@@ -180,7 +180,8 @@ class Config(Section):
             return self
         if self.ledger is False:
             raise ValueError(
-                "budgets are kept in the ledger's database, but ledger is False: set ledger.database, or redis, or remove budgets"
+                'budgets are kept in the ledger\'s database, but ledger is False: remove "ledger": False'
+                " (without Django or Flask-SQLAlchemy, set ledger.database), or set redis, or remove budgets"
             )
         if self.ledger.connection == "host":
             raise ValueError(

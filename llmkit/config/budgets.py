@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from llmkit.config.errors import explain
 from llmkit.config.functions import LIMIT, function
@@ -22,12 +22,17 @@ TAG = "tag:"
 _MOST = {"usd": Decimal(10**9), "tokens": Decimal(10**15), "requests": Decimal(10**15)}
 
 
-def _scope(value: str) -> str:
+_SCOPE = f"it has to be one of {', '.join(SCOPES)}, or tag:NAME"
+
+
+def _scope(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(_SCOPE)  # noqa: TRY004  # which pydantic takes
     if value in SCOPES or (value.startswith(TAG) and value != TAG):
         return value
     near = get_close_matches(value, SCOPES, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"it has to be one of {', '.join(SCOPES)}, or tag:NAME{meant}")
+    raise ValueError(f"{_SCOPE}{meant}")
 
 
 def limit(unit: str, value: object) -> Decimal | int | None:
@@ -105,7 +110,7 @@ class Budget(Section):
         ConfigError: it is not as it should be.
     """
 
-    scope: Annotated[str, AfterValidator(_scope)]
+    scope: Annotated[str, BeforeValidator(_scope), Field(description=_SCOPE)]
     per: Literal["minute", "hour", "day", "month", "ever"]
     usd: Annotated[Any, _limit("usd")] = None
     tokens: Annotated[Any, _limit("tokens")] = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
-from types import UnionType
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
+from llmkit.config.words import words_of
+from llmkit.kinds import kind_of
 from llmkit.providers.vendors import VENDORS, vendor_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _EXAMPLES = {
     "providers": '"anthropic": {"api_key": "..."}',
     "prices": '"local:smollm2": {"input": "0.1", "output": "0.2"}',
 }
+_CLOSED = "'closed', or a dict such as {\"requests\": 50} of what each process may use"
 _NOT_A_DICT = ("dict_type", "model_type", "model_attributes_type")
 
 
@@ -59,20 +61,23 @@ def _lines(
         if not names:  # of the whole
             yield said
             continue
-        if names[-1] == "literal[False]":
+        if names[-1].startswith("literal["):
             continue  # the other arm of a union has said it already
-        path, section, later = _follow(names, shape)
-        key = ".".join(_as_written(path, settings))
+        path, section, later = _follow([name for name in names if name != "[key]"], shape)
+        path = _as_written(path, settings)
+        key = ".".join(path)
         if problem["type"] == "extra_forbidden":
             yield f"{key} is not a setting{_meant(path, section, shape)}"
         elif later is not None:
             yield f"{later} is not supported by this version; remove it"
+        elif names[-1] == "[key]" and problem["type"] == "string_type":
+            yield f"{key}: a name has to be a str, not {kind_of(problem.get('input'))}"
+        elif path[-1] == "on_store_error" and problem["type"] in (*_NOT_A_DICT, "literal_error"):
+            yield f"{key}: {_on_store_error(path, problem)}"
         elif problem["type"] in _NOT_A_DICT:
             yield f"{key} has to be a dict{_keys(path, section)}"
-        elif problem["type"] == "literal_error":
-            yield f"{key}: {_choices(problem)}"
         else:
-            yield f"{key}: {said}"
+            yield f"{key}: {words_of(problem, path, section.model_fields.get(path[-1]))}"
 
 
 def _follow(
@@ -99,9 +104,15 @@ def _follow(
             path += islice(left, 1)  # a name of the app's own, whatever it is
             if section is shape:
                 return [*path, *left], section, later
-        elif get_origin(field.annotation) in (Union, UnionType) and section is not shape:
+        elif section is not shape and _has_arms(field.annotation):
             next(left, None)  # the arm that was tried
     return path, section, later
+
+
+def _has_arms(annotation: Any) -> bool:
+    """Say whether pydantic names what it tried: not where the other is None."""
+    arms = [arm for arm in get_args(annotation) if arm is not NoneType]
+    return get_origin(annotation) in (Union, UnionType) and len(arms) > 1
 
 
 def _as_written(path: list[str], settings: Any) -> list[str]:
@@ -149,19 +160,25 @@ def _elsewhere(name: str, shape: type[BaseModel]) -> Iterator[str]:
                 yield f"{section}.<name>.{name}" if is_by_name else f"{section}.{name}"
 
 
-def _choices(problem: ErrorDetails) -> str:
-    """Say which words there are, and which one was meant if that can be known."""
-    said = problem["msg"].replace("Input should be", "it has to be")
-    words = re.findall(r"'([^']*)'", said)
+def _on_store_error(path: list[str], problem: ErrorDetails) -> str:
+    """Say what one of the two settings of this name has to be, and that the other was meant if that can be known."""
     given = problem.get("input")
-    near = get_close_matches(given.lower(), words, n=1) if isinstance(given, str) else []
-    return f"{said}; did you mean {near[0]!r}?" if near else said
+    is_of_rows = len(path) > 1
+    meant = ""
+    if is_of_rows and (given == "closed" or isinstance(given, dict)):
+        meant = "; did you mean on_store_error, beside ledger and not in it?"
+    elif not is_of_rows and given in ("outbox", "refuse"):
+        meant = "; did you mean ledger.on_store_error?"
+    may_be = "'outbox' or 'refuse'" if is_of_rows else _CLOSED
+    return f"it has to be {may_be}{meant}"
 
 
 def _keys(path: list[str], section: type[BaseModel]) -> str:
     """Show what a section that is no dict looks like."""
     if path == ["models"]:
         return ' of aliases; did you mean {"models": {"default": "anthropic:claude-sonnet-4-5"}}?'
+    if len(path) > 2 and path[-1] == "headers":  # of a provider
+        return ', such as {"x-team": "search"}'
     if len(path) == 1 and path[0] in ("providers", "prices"):
         return f", such as {{{_EXAMPLES[path[0]]}}}"
     otherwise = ", or False to record nothing" if path == ["ledger"] else ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from llmkit.config.errors import without_provider
 from llmkit.providers.fields import field_name, field_value
@@ -22,8 +22,8 @@ def as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _http_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")):
+def _http_url(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
         raise ValueError("a base URL has to start with http:// or https://")
     return value
 
@@ -35,19 +35,19 @@ def _model_id(value: str) -> str:
     return value
 
 
-def _origin(value: str) -> str:
-    value = value.strip().lower()
+def _origin(value: object) -> object:
+    origin = value.strip().lower() if isinstance(value, str) else ""
     try:
-        parts = urlsplit(value)
+        parts = urlsplit(origin)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or value != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+    if not sound or origin != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
         raise ValueError('an origin has to be a scheme and a host, such as "https://app.example"')
-    return value
+    return origin
 
 
-def _zone(value: str) -> str:
+def _zone(value: Any) -> object:
     zone_of(value)
     return value
 
@@ -55,18 +55,18 @@ def _zone(value: str) -> str:
 _REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
 
 
-def _redis_url(value: str) -> str:
-    if not value.startswith(_REDIS):
+def _redis_url(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(_REDIS):
         raise ValueError(
             'it has to be a URL such as "redis://localhost:6379/0", or "redis+cluster://..." for a cluster'
         )
     return value
 
 
-TimeZone = Annotated[str, AfterValidator(_zone)]
-RedisURL = Annotated[str, AfterValidator(_redis_url)]
-BaseURL = Annotated[str, AfterValidator(_http_url)]
+TimeZone = Annotated[str, BeforeValidator(_zone)]
+RedisURL = Annotated[str, BeforeValidator(_redis_url)]
+BaseURL = Annotated[str, BeforeValidator(_http_url)]
 ModelId = Annotated[str, AfterValidator(_model_id)]
-Origin = Annotated[str, AfterValidator(_origin)]
+Origin = Annotated[str, BeforeValidator(_origin)]
 FieldName = Annotated[str, AfterValidator(field_name)]
 FieldValue = Annotated[str, AfterValidator(field_value)]
