@@ -64,12 +64,15 @@ def _part(value: object) -> object:
     """Read a part of a limit."""
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float | Decimal)
-        or not 0 < value <= 1
-    ):
-        raise ValueError("it has to be a part of the limit, such as 0.8")
+    wrong = ValueError("it has to be a part of the limit, such as 0.8")
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise wrong
+    try:
+        is_part = 0 < value <= 1
+    except InvalidOperation:  # a Decimal that is none cannot be compared
+        is_part = False
+    if not is_part:
+        raise wrong
     return value
 
 

@@ -205,7 +205,9 @@ def test_a_hook_without_a_budget_that_calls_it(tmp_path: Path) -> None:
             assert kit.config.on_budget_warning is print
 
 
-@pytest.mark.parametrize("part", [0, -0.1, 1.5, "much"])
+@pytest.mark.parametrize(
+    "part", [0, -0.1, 1.5, "much", True, Decimal("NaN"), Decimal("sNaN"), float("nan"), 10**400]
+)
 def test_a_part_that_is_none(part: Any) -> None:
     """It is said what is right."""
     with pytest.raises(ConfigError, match=r"budgets\.0.*warn_at"):
