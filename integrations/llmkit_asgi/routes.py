@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llmkit.config.functions import check_get_user
 from llmkit.errors import ConfigError
 from llmkit.relay._async.door import AsyncDoor, async_answer_whole, async_visitor
 from llmkit.relay.answer import Answer
@@ -42,9 +43,14 @@ def logged_in_user(scope: Scope) -> User:
 
 
 class Routes:
-    """Answers the requests under the prefix."""
+    """Answers the requests under the prefix.
+
+    Raises:
+        ConfigError: `get_user` does not take one argument.
+    """
 
     def __init__(self, kit: Kit, get_user: GetUser) -> None:
+        check_get_user(get_user, "the scope")
         self._door = AsyncDoor(kit)
         self._settings = kit.config.relay
         self._get_user = get_user

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
 from llmkit.call import Caller
+from llmkit.config.functions import check_get_user
 from llmkit.errors import ConfigError
 from llmkit.relay._sync.door import Door, visitor
 from llmkit.relay.answer import Answer
@@ -49,7 +50,11 @@ def llmkit_blueprint(name: str = "llmkit", *, get_user: GetUser = logged_in_user
         name: the name of the blueprint, as in `url_for("llmkit.stream")`.
         get_user: a function, sync or async, that takes the request and returns who calls: an id, a `Caller`, or None for nobody. The
             default is the user that Flask-Login has logged in.
+
+    Raises:
+        ConfigError: `get_user` does not take one argument.
     """
+    check_get_user(get_user, "the request")
     blueprint = Blueprint(name, __name__, url_prefix="/llm")
     blueprint.record(_install)
     for path in PATHS:

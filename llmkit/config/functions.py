@@ -73,6 +73,20 @@ def function_at(value: object, setting: str, shape: Shape) -> Callable[..., Any]
     return called
 
 
+def check_get_user(value: object, what: str) -> None:
+    """See that an adapter's `get_user` can be called with what it takes.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not callable(value):
+        raise ConfigError(
+            f"get_user is {kind_of(value)}, not a function",
+            hint=f"It has to be a function that takes {what}.",
+        )
+    takes_one(value, "get_user", what)
+
+
 def takes_one(function: Callable[..., Any], setting: str, what: str) -> None:
     """See that a function can be called with one argument. One whose signature cannot be read is taken as it is.
 

@@ -13,6 +13,8 @@ import pytest
 
 from llmkit import Amount, BudgetManager, ConfigError, Kit
 from llmkit.tracebacks import place_of
+from llmkit_asgi import llmkit_app
+from llmkit_flask import llmkit_blueprint
 
 NUMBERS = {"free": 5}
 BUDGET = {"scope": "user", "per": "month", "usd": 5, "warn_at": 0.8}
@@ -95,6 +97,22 @@ def test_a_function_of_other_arguments(wrong: Any, name: str, tmp_path: Path) ->
         BudgetManager([BUDGET], on_budget_warning=wrong)
     with pytest.raises(ConfigError, match=rf"^ledger\.redact: {said} content as a dict\. It is"):
         Kit({"ledger": {**database, "store_content": True, "redact": wrong}})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (takes_nothing, rf"^get_user: {__name__}\.takes_nothing has to take one argument, the"),
+        ("shop.who", "^get_user is a str, not a function. It has to be a function that takes the"),
+        (None, "^get_user is None, not a function"),
+    ],
+)
+def test_a_get_user_of_other_arguments(wrong: Any, said: str) -> None:
+    """It is refused where it is given: each request would fail."""
+    with pytest.raises(ConfigError, match=said):
+        llmkit_blueprint(get_user=wrong)
+    with pytest.raises(ConfigError, match=said):
+        llmkit_app(config={"models": {"default": "ollama:m"}, "ledger": False}, get_user=wrong)
 
 
 @pytest.mark.parametrize(
