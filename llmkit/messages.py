@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Self, cast
 
 from llmkit.errors import InvalidRequest
+from llmkit.kinds import kind_of
 
 Role = Literal["user", "assistant"]
 ROLES = ("user", "assistant")
@@ -93,7 +94,7 @@ def _to_message(item: Message | Mapping[str, object], at: int) -> Message:
         return _checked(item, at)
     if not isinstance(item, Mapping):
         raise InvalidRequest(
-            f"messages[{at}] is a {type(item).__name__}",
+            f"messages[{at}] is {kind_of(item)}",
             hint='A message is an object: {"role": "user", "content": "..."}.',
         )
     role, content = item.get("role"), item.get("content")

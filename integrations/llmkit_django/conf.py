@@ -18,6 +18,7 @@ from llmkit.budget.rules import Rules
 from llmkit.config import Config, Place
 from llmkit.config.functions import takes_one
 from llmkit.errors import ConfigError
+from llmkit.kinds import kind_of
 from llmkit.kit import Kit
 from llmkit.relay.rules import User
 from llmkit.tracebacks import forgetful
@@ -156,7 +157,7 @@ def _hook(given: Mapping[str, Any], name: str) -> Any:
             ) from None
     if value is not None and not callable(value):
         raise ConfigError(
-            f"LLMKIT[{name!r}] is a {type(value).__name__}, not a function",
+            f"LLMKIT[{name!r}] is {kind_of(value)}, not a function",
             hint="It has to be a function that takes the request, or its dotted path.",
         )
     if value is not None:

@@ -23,6 +23,7 @@ from llmkit.budget.warnings import BudgetWarning
 from llmkit.config.budgets import Budget, limit
 from llmkit.config.functions import LIMIT, function_at
 from llmkit.errors import ConfigError
+from llmkit.kinds import kind_of
 from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import UNITS, Unit, Units, nano_dollars, said
 from llmkit.policy.budgets.decide import Claim
@@ -105,7 +106,7 @@ class _Rule:
             number = limit(unit, answer)
         except ValueError as error:
             raise ConfigError(
-                f"{self.name}.{unit}: its function returned a {type(answer).__name__} that is no limit: {error}"
+                f"{self.name}.{unit}: its function returned {kind_of(answer)} that is no limit: {error}"
             ) from None
         return None if number is None else _whole(unit, number)
 

@@ -37,6 +37,7 @@ from llmkit.config.values import (
     as_list,
 )
 from llmkit.errors import ConfigError
+from llmkit.kinds import kind_of
 from llmkit.providers.vendors import WireName
 from llmkit.tracebacks import forgetful
 
@@ -294,7 +295,7 @@ class Config(Section):
         if not isinstance(given, Mapping):
             name = "the settings are" if place is None else f"{place.name} is"
             raise ConfigError(
-                f"{name} a {type(given).__name__}, not a dict",
+                f"{name} {kind_of(given)}, not a dict",
                 hint="The README shows all settings.",
             )
         try:

@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 from llmkit.errors import ConfigError
+from llmkit.kinds import kind_of
 
 
 async def awaited(answer: Any) -> Any:
@@ -29,7 +30,7 @@ def is_yes(answer: object) -> bool:
     if answer is None or isinstance(answer, int):
         return bool(answer)
     raise ConfigError(
-        f"permission returned a {type(answer).__name__}, which is neither true nor false",
+        f"permission returned {kind_of(answer)}, which is neither true nor false",
         hint="Return True or False: call the function, await its result, put bool() around what counts as a yes. "
         "Decorators for views, such as permission_required, do not work here: they return a response.",
     )

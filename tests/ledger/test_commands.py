@@ -379,7 +379,7 @@ def test_repricing_by_the_settings(writer: LedgerWriter, database: str, app: str
     [
         ("{app}.MISSING", "--settings cannot be imported: module '.*' has no attribute 'MISSING'"),
         ("{app}.WRONG", "models.default: 'nonsense' is not of the form provider:model"),
-        ("{app}.NUMBER", "the settings are a int, not a dict"),
+        ("{app}.NUMBER", "the settings are an int, not a dict"),
         ("{app}_broken.LLMKIT", r"--settings cannot be imported: .*_broken fails \(RuntimeError\)"),
         ("{app}_torn.LLMKIT", r"--settings cannot be imported: .*_torn fails \(SyntaxError\)"),
         ("no.such.module", "--settings cannot be imported: No module named 'no'"),

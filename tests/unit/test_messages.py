@@ -54,7 +54,7 @@ def test_empty_parts_are_left_out() -> None:
         ({"role": "user", "content": "hi"}, "the messages are of the type dict"),
         (Message("user", "hi"), "messages[0].parts is not a tuple"),  # type: ignore[arg-type]
         ([Message("system", ())], "messages[0].role must be one of"),  # type: ignore[arg-type]
-        ([3], "messages[0] is a int"),
+        ([3], "messages[0] is an int"),
         ([{"role": "system", "content": "x"}], "messages[0] has the role system"),
         ([{"role": "wizard", "content": "x"}], "messages[0].role"),
         ([{"role": "user"}], "messages[0].content"),
