@@ -18,6 +18,7 @@ from llmkit import (
     InvalidRequest,
     ProviderError,
 )
+from llmkit.policy.estimate import estimate_tokens
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 from support.rows import database, rows
@@ -40,13 +41,14 @@ def kept(tmp_path: Path, *budgets: dict[str, Any], **more: Any) -> dict[str, Any
 
 
 @pytest.fixture(params=["ledger", "redis"])
-def store(request: pytest.FixtureRequest) -> dict[str, Any]:
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return the settings of where budgets are decided."""
     if request.param == "ledger":
         return {}
     pytest.importorskip("redis")
-    from support.redis_server import any_redis_url
+    from support.redis_server import any_redis_url, wait_long
 
+    wait_long(monkeypatch)
     return {"redis": any_redis_url(), "namespace": f"test-{os.urandom(8).hex()}"}
 
 
@@ -80,7 +82,7 @@ async def test_a_call_is_held_then_settled(tmp_path: Path, store: dict[str, Any]
 @pytest.mark.anyio
 async def test_a_call_without_room_is_not_made(tmp_path: Path, store: dict[str, Any]) -> None:
     """It is refused before anything is sent, and has a row that says so; other users go on."""
-    budget = {"scope": "user", "per": "day", "requests": 1}
+    budget = {"scope": "user", "per": "month", "requests": 1}
     with Emulator(behaviour=HELLO) as emulator:
         kit = make_kit(emulator, **kept(tmp_path, budget, **store), concurrency={"per_process": 1})
         await kit.async_client.complete("Say hi", user=7)
@@ -91,7 +93,7 @@ async def test_a_call_without_room_is_not_made(tmp_path: Path, store: dict[str, 
         assert kit.limit.running == 0
         await kit.aclose()
     error = caught.value
-    assert (error.scope, error.per, error.unit) == ("user", "day", "requests")
+    assert (error.scope, error.per, error.unit) == ("user", "month", "requests")
     assert (error.limit, error.used + error.held, error.asked) == (1, 1, 1)
     assert "1 request asked" in str(error)
     assert error.resets is not None
@@ -108,7 +110,7 @@ async def test_a_call_without_room_is_not_made(tmp_path: Path, store: dict[str, 
 async def test_a_retry_is_the_same_call(tmp_path: Path, store: dict[str, Any]) -> None:
     """Of requests it holds none; of tokens each attempt holds its own, after the one before is settled. An error's status is not billed."""
     budgets = (
-        {"scope": "user", "per": "day", "requests": 1},
+        {"scope": "user", "per": "ever", "requests": 1},
         {"scope": "all", "per": "ever", "tokens": 400},
     )
     with Emulator(behaviour=HELLO) as emulator:
@@ -143,7 +145,7 @@ async def test_another_model_is_tried_where_one_has_no_room(
     tmp_path: Path, store: dict[str, Any]
 ) -> None:
     """A budget of one provider or model leaves the others of the alias."""
-    budget = {"scope": "model", "per": "hour", "requests": 1, "models": ["anthropic:a"]}
+    budget = {"scope": "model", "per": "ever", "requests": 1, "models": ["anthropic:a"]}
     with Emulator(behaviour=HELLO) as emulator:
         models = {"default": ["anthropic:a", "anthropic:claude-sonnet-4-5"]}
         kit = make_kit(emulator, **kept(tmp_path, budget, **store), models=models)
@@ -200,6 +202,29 @@ async def test_extra_does_not_pass_the_bound(tmp_path: Path) -> None:
         with pytest.raises(BudgetExceeded):
             await kit.async_client.complete("Say hi " * 300, max_tokens=20)
         assert emulator.requests == []
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_an_estimate_is_held_where_the_budget_says_so(tmp_path: Path) -> None:
+    """A quarter of the longest answer, and the prompt by its length; where a budget on the same account holds the bound, that."""
+    likely = estimate_tokens("Say hi") + 1000 // 4
+    estimate = {"scope": "user", "per": "ever", "tokens": likely, "hold": "estimate"}
+    bound = {**estimate, "tokens": 2 * likely, "hold": "bound"}
+    with Emulator(behaviour=HELLO) as emulator:
+        for budgets in ([bound], [bound, estimate], [estimate, bound]):
+            kit = make_kit(emulator, **kept(tmp_path, *budgets))
+            with pytest.raises(BudgetExceeded) as caught:
+                await kit.async_client.complete("Say hi", max_tokens=1000)
+            assert caught.value.asked > 1000
+            await kit.aclose()
+        assert emulator.requests == []
+        dollars = {**estimate, "scope": "all", "usd": Decimal(likely) / 10**6}
+        kit = make_kit(emulator, **kept(tmp_path, estimate, dollars))
+        await kit.async_client.complete("Say hi", user=7, max_tokens=1000)
+        with pytest.raises(BudgetExceeded) as caught:
+            await kit.async_client.complete("Say hi", user=7, max_tokens=1000)
+        assert caught.value.asked == likely
         await kit.aclose()
 
 

@@ -30,10 +30,14 @@ def any_budgets(request: pytest.FixtureRequest) -> Budgets:
 
 
 @pytest.fixture(params=["whole", "parted"])
-def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+def books(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Books]:
     """Return budgets in Redis and in a database, empty; whether each tenant's are in a part of a cluster or not."""
     from support.redis_books import redis_books
+    from support.redis_server import wait_long
 
+    wait_long(monkeypatch)
     with redis_books(tmp_path, is_parted=request.param == "parted") as books:
         yield books
 

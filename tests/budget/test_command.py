@@ -35,9 +35,9 @@ def limit_of(caller: Caller) -> int:
 
 
 BUDGETS: list[dict[str, Any]] = [
-    {"scope": "user", "per": "day", "requests": 5, "tokens": limit_of},
+    {"scope": "user", "per": "ever", "requests": 5, "tokens": limit_of},
     {"scope": "all", "per": "ever", "usd": 20, "models": ["default"]},
-    {"scope": "tag:feature", "per": "minute", "requests": 9},
+    {"scope": "tag:feature", "per": "ever", "requests": 9},
 ]
 
 
@@ -100,7 +100,7 @@ def test_all_that_is_used(used: str) -> None:
         None,
     )
     table = shown(used, "--settings", "budgeted_app.LLMKIT")
-    assert "user per day" in table
+    assert "user per ever" in table
     assert "a/b/7" in table
     assert "all per ever (default)" in table
     assert "$20.000000" in table
@@ -112,9 +112,9 @@ def test_without_the_settings(used: str) -> None:
     """The names of the accounts say whose they are, but not how much there is."""
     lines = found(used)
     assert {(line["scope"], line["per"], line["name"]) for line in lines} >= {
-        ("user", "day", "7"),
+        ("user", "ever", "7"),
         ("all", "ever", ""),
-        ("tag:feature", "minute", "chat=x"),
+        ("tag:feature", "ever", "chat=x"),
     }
     assert {line["limit"] for line in lines} == {None}
     assert {line["limit_is"] for line in lines} == {"unknown"}
@@ -159,7 +159,7 @@ def test_in_flask(emulator: Emulator, tmp_path: Path) -> None:
     assert {line["unit"]: line["used"] for line in lines if line["scope"] == "user"}[
         "requests"
     ] == 1
-    assert "user per day" in runner.invoke(args=["llmkit", "budgets"]).output
+    assert "user per ever" in runner.invoke(args=["llmkit", "budgets"]).output
 
 
 @pytest.mark.django_db
@@ -182,7 +182,7 @@ def test_in_django(settings: Any, emulator: Emulator, client: Client) -> None:
     ] == 1
     out = io.StringIO()
     call_command("llmkit_budgets", stdout=out)
-    assert "user per day" in out.getvalue()
+    assert "user per ever" in out.getvalue()
     settings.LLMKIT = {**config, "budgets": BUDGETS[1:]}
     out = io.StringIO()
     call_command("llmkit_budgets", stdout=out)

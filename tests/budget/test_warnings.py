@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from llmkit import Amount, BudgetManager, BudgetWarning, Caller, Kit
+from llmkit.budget.base import Place
 from llmkit.errors import ConfigError
 from llmkit.policy.budgets.accounts import Crossing, Mark
 from llmkit.policy.budgets.amounts import Units, Used
 from llmkit.policy.budgets.decide import Claim
 from llmkit.testing import Behaviour, Emulator
-from support.budgets import Budgets
+from support.budgets import STORES, Budgets
 from support.kits import make_kit
 from support.rows import database
 from support.waits import wait_for
@@ -70,12 +71,46 @@ def test_each_mark_is_told_once(any_budgets: Budgets) -> None:
 
 
 def test_a_minute_that_slides_is_told_of_once(any_budgets: Budgets) -> None:
-    """And again when it is another one, where the clock can be set."""
+    """However much is used in it."""
     told: list[Crossing] = []
     any_budgets.store.bell.listen(told.extend)
     for name in "abc":
         use(any_budgets, name, MINUTE, Used(requests=1))
     assert [each.used for each in told] == [2]
+
+
+def test_another_minute_is_told_of_again(budgets: Budgets) -> None:
+    """When the one of the last time is over, and no sooner."""
+    told: list[Crossing] = []
+    budgets.store.bell.listen(told.extend)
+    for number, seconds in enumerate((0, 60, 1, 60, 1)):
+        budgets.clock.now += timedelta(seconds=seconds)
+        use(budgets, f"{number}", MINUTE, Used(requests=2))
+    assert [each.used for each in told] == [2, 4, 4]
+
+
+@pytest.mark.parametrize("kind", ["redis-6.2", "redis"])
+def test_another_minute_is_told_of_again_in_redis(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """By its own clock, which nobody can set: what it has noted is a minute older instead."""
+    budgets = STORES[kind](request)
+    from redis import Redis
+
+    from llmkit.budget.redis import RedisBudgets
+    from support.redis_server import redis_url
+
+    assert isinstance(budgets.store, RedisBudgets)
+    told: list[Crossing] = []
+    budgets.store.bell.listen(told.extend)
+    account, _ = budgets.store.words.account(Place(MINUTE.key, 0))
+    version = "6.2" if kind == "redis-6.2" else "current"
+    with closing(Redis.from_url(redis_url(version))) as client:
+        for number in range(3):
+            use(budgets, f"{number}", MINUTE, Used(requests=2))
+            assert len(told) == number + 1
+            noted = int(client.hget(account, "told"))
+            client.hset(account, "told", noted - 61)
 
 
 def test_the_next_period_has_its_own(budgets: Budgets) -> None:
@@ -101,14 +136,17 @@ def test_what_nobody_hears_is_told_later(budgets: Budgets) -> None:
 
 
 @pytest.fixture(params=["ledger", "redis", "redis alone"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
     """Return the settings of where budgets are decided."""
     ledger = {"ledger": {"database": database(tmp_path)}}
     if request.param == "ledger":
         return ledger
     pytest.importorskip("redis")
-    from support.redis_server import any_redis_url
+    from support.redis_server import any_redis_url, wait_long
 
+    wait_long(monkeypatch)
     redis = {"redis": any_redis_url(), "namespace": f"test-{os.urandom(8).hex()}"}
     return redis if request.param == "redis alone" else {**redis, **ledger}
 
@@ -116,7 +154,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
 def test_a_hook_is_called_once_over_all_processes(place: dict[str, Any]) -> None:
     """With all that a mail needs."""
     told: list[BudgetWarning] = []
-    budget = {"scope": "user", "per": "day", "requests": 5, "warn_at": 0.6}
+    budget = {"scope": "user", "per": "ever", "requests": 5, "warn_at": 0.6}
     with Emulator(behaviour=HELLO) as emulator:
         more = {"budgets": [budget], "on_budget_warning": told.append, **place}
         with (
@@ -130,13 +168,26 @@ def test_a_hook_is_called_once_over_all_processes(place: dict[str, Any]) -> None
     (warning,) = told
     assert (warning.scope, warning.per, warning.unit, warning.models) == (
         "user",
-        "day",
+        "ever",
         "requests",
         (),
     )
     assert (warning.used, warning.limit, warning.name, warning.tenant) == (3, 5, "7", "a/b")
-    assert warning.resets is not None
-    assert timedelta() < warning.resets - datetime.now(UTC) <= timedelta(days=1)
+    assert warning.resets is None
+
+
+def test_a_warning_says_when_its_period_ends() -> None:
+    """In the time zone of the settings."""
+    told: list[BudgetWarning] = []
+    budget = {"scope": "user", "per": "day", "requests": 5, "warn_at": 0.6}
+    manager = BudgetManager(
+        [budget],
+        time_zone="Europe/Berlin",
+        now=lambda: datetime(2026, 5, 17, 12, 30, tzinfo=UTC),
+        on_budget_warning=told.append,
+    )
+    manager.settle(manager.hold(7, Amount(requests=3)), Amount(requests=3))
+    wait_for(lambda: [each.resets for each in told], [datetime(2026, 5, 17, 22, tzinfo=UTC)])
 
 
 def test_dollars_are_dollars(tmp_path: Path) -> None:

@@ -93,8 +93,9 @@ def _redis(version: str, *, is_parted: bool = False) -> Callable[[pytest.Fixture
         pytest.importorskip("redis")
         from llmkit.budget.redis import RedisBudgets
         from llmkit.redis.room import RedisRoom
-        from support.redis_server import redis_url
+        from support.redis_server import redis_url, wait_long
 
+        wait_long(request.getfixturevalue("monkeypatch"))
         room = RedisRoom(redis_url(version))
         request.addfinalizer(room.close)
         return Budgets(

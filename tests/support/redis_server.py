@@ -77,6 +77,13 @@ class RedisServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls wait for Redis as long as a loaded machine takes to answer, in tests of what it says, not of how long it takes."""
+    monkeypatch.setattr("llmkit.redis.asking.PATIENCE", 60.0)
+    for name in ("CONNECT", "ANSWER"):
+        monkeypatch.setattr(f"llmkit.redis.room.{name}", 30.0)
+
+
 def let_lapse(client: Any, account: str, holds: str) -> None:
     """Let all that is held in an account be let go at the next hold, as if nobody had settled it in time."""
     for name, said in client.hgetall(holds).items():

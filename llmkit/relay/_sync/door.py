@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.call import Caller
-from llmkit.errors import BudgetUnavailable, ConfigError, LedgerUnavailable, LLMKitError, StreamClosed
+from llmkit.errors import (
+    BudgetUnavailable,
+    ConfigError,
+    LedgerUnavailable,
+    LLMKitError,
+    StreamClosed,
+)
 from llmkit.policy.periods import start_of
 from llmkit.relay.answer import Answer
 from llmkit.relay.payload import parse
