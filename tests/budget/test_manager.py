@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from llmkit import Amount, BudgetManager, BudgetUnavailable, ConfigError
+from llmkit import (
+    Amount,
+    BudgetExceeded,
+    BudgetManager,
+    BudgetUnavailable,
+    BudgetWarning,
+    Caller,
+    ConfigError,
+)
+from llmkit.budget.memory import MemoryBudgets
+from llmkit.policy.budgets.amounts import Used
+from llmkit.policy.budgets.decide import Claim, Shortage
 from support.budgets import STORES, params
 from support.redis_server import RedisServer
 from support.waits import wait_for
@@ -57,6 +68,59 @@ def _done(work: Any) -> None:
     """Run what is async."""
     if asyncio.iscoroutine(work):
         asyncio.run(work)
+
+
+class Late(MemoryBudgets):
+    """A store that is asked by a thread, which holds what was asked after whoever has asked it was cancelled, and gave it back."""
+
+    asked: Sequence[Claim] = ()
+
+    async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
+        """Be cancelled."""
+        self.asked = claims
+        raise asyncio.CancelledError
+
+    def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
+        """Settle it, then hold it."""
+        super().settle(hold_id, used, again=again)
+        self.hold(hold_id, self.asked)
+
+
+@pytest.mark.anyio
+async def test_a_hold_that_comes_after_it_was_given_back_is_given_back_again() -> None:
+    """Whoever was cancelled does not know how far it is."""
+    manager = BudgetManager([{"scope": "all", "per": "ever", "requests": 9}], store=Late())
+    with pytest.raises(asyncio.CancelledError):
+        await manager.ahold(7, Amount())
+    await asyncio.to_thread(manager._later.flush, 30)
+    assert [left.held for left in manager.left(7)] == [0]
+
+
+STRICT = {"scope": "user", "per": "ever", "requests": 2, "warn_at": 1}
+LOOSE = {"scope": "user", "per": "ever", "requests": 5, "tokens": 90, "warn_at": 0.2}
+
+
+@pytest.mark.parametrize("budgets", [[STRICT, LOOSE], [LOOSE, STRICT]])
+def test_the_strictest_of_two_budgets_on_one_account_counts(budgets: list[dict[str, Any]]) -> None:
+    """In whatever order the settings have them, of each unit; whoever is to be told first is told."""
+    told: list[BudgetWarning] = []
+    manager = BudgetManager(budgets, on_budget_warning=told.append)
+    assert {left.unit: left.limit for left in manager.left(7)} == {"requests": 2, "tokens": 90}
+    manager.settle(manager.hold(7, Amount()), Amount())
+    manager.hold(7, Amount())
+    with pytest.raises(BudgetExceeded) as caught:
+        manager.hold(7, Amount())
+    assert caught.value.limit == 2
+    wait_for(lambda: [(each.used, each.limit) for each in told], [(1, 5)])
+
+
+def test_long_ids_that_begin_alike_have_budgets_of_their_own() -> None:
+    """The name of an account is cut, but no two users share one."""
+    manager = BudgetManager([{"scope": "user", "per": "ever", "requests": 1}])
+    for user in ("x" * 190, "x" * 199 + "1", "x" * 199 + "2", Caller(user="x", tenant="x" * 199)):
+        manager.hold(user, Amount())
+        with pytest.raises(BudgetExceeded):
+            manager.hold(user, Amount())
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "a\nb", "\ud800", "x" * 129])

@@ -115,6 +115,23 @@ def test_a_connection_whose_every_step_is_slow() -> None:
     assert b"EVALSHA" not in SlowRedis.asked
 
 
+@pytest.mark.anyio
+async def test_a_busy_event_loop_is_not_a_slow_redis() -> None:
+    """It comes back late to an answer that is there: of that time a piece counts, and no more."""
+    answered, now = asyncio.Event(), [0.0]
+
+    def clock() -> float:
+        now[0] += 5
+        if now[0] > 30:
+            answered.set()
+        return now[0]
+
+    patience = Patience(clock)
+    assert await patience.awaited(answered.wait()) is True
+    assert now[0] > 30
+    assert patience.left > 0
+
+
 def test_a_budget_is_not_free_again_after_redis_was_emptied(
     server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:

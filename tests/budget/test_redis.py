@@ -23,6 +23,8 @@ from llmkit.redis.room import RedisRoom  # noqa: E402
 from support.redis_books import BOTH, EVER, MINUTE, MONTH, Away, Books, both, used  # noqa: E402
 from support.redis_server import any_redis_url  # noqa: E402
 
+WHENEVER = datetime(2026, 5, 17, tzinfo=UTC)
+
 
 def test_what_is_held_by_hand_is_kept_in_both(books: Books) -> None:
     """And what is settled, and corrected."""
@@ -92,6 +94,10 @@ def test_what_is_kept_is_not_kept_for_ever(books: Books) -> None:
     for claim in (MONTH, MINUTE):
         for key in books.keys(claim):
             assert 0 < books.redis.ttl(key) < 40 * 24 * 3600
+    ends = MONTH.window(books.budgets.date).ends
+    assert ends is not None
+    left = (ends - books.budgets.date).total_seconds()
+    assert books.redis.ttl(books.keys(MONTH)[0]) > left + 24 * 3600  # what ends late is charged
     prefix = books.keys(MONTH)[0].partition("account:")[0]
     assert 24 * 3600 < books.redis.ttl(f"{prefix}hold:a") < 26 * 3600
     books.charge("a", used(1))
@@ -119,6 +125,23 @@ def test_what_no_longer_counts_is_forgotten(books: Books) -> None:
     assert books.begin("b", MONTH, MINUTE)
     assert not books.redis.hexists(minute, f"{now - 100}:ur")
     assert books.redis.zrange(f"{month}:done", 0, -1) == ["new"]
+
+
+@pytest.mark.parametrize("cleaned", [False, True])
+def test_a_minute_is_this_second_and_the_sixty_before(books: Books, cleaned: bool) -> None:
+    """In Redis as elsewhere; also where what no longer counts was forgotten just now."""
+    (minute, _), now = books.keys(MINUTE), int(books.budgets.date.timestamp())
+    last = now + 600
+    books.redis.hset(minute, mapping={f"{each}:ur": 1 for each in range(now - 600, last + 1)})
+    if cleaned:
+        books.redis.hset(minute, "clean", 0)
+    assert not books.begin("a", MINUTE)
+    asked = books.parted(MINUTE)
+    words = books.budgets.words
+    _, second, _, found = books.budgets.ask(words.balances(asked, [MINUTE.window(WHENEVER)]))
+    ((_, _, requests, *_), by_second) = found[0]
+    assert min(int(each[0]) for each in by_second) == int(second) - 60
+    assert int(requests) == last - int(second) + 61
 
 
 def test_redis_clock_picks_the_window(books: Books) -> None:

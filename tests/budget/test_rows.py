@@ -5,23 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from llmkit.errors import BudgetExceeded
+from llmkit.ledger.account_rows import Ask
+from llmkit.ledger.accounts import Accounts
 from llmkit.ledger.budgeted_rows import hold_id
 from llmkit.ledger.budgets import TableBudgets
+from llmkit.ledger.columns import BUDGET_TABLE, HOLD_TABLE
+from llmkit.ledger.hold_rows import Wanted
+from llmkit.ledger.queries import Dialect, Query
 from llmkit.ledger.row import Opening, unsent
 from llmkit.ledger.upkeep import Upkeep
 from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import NOTHING, UNUSED, Unit, Units, Used
 from llmkit.policy.budgets.decide import Claim
+from llmkit.policy.budgets.windows import Per
 from llmkit.usage import Usage
-from support.budgets import STORES, Budgets, params
+from support.budgets import STORES, Budgets, Clock, params
 from support.ledger import closing, opening
 
 TEN = Units(usd=10 * 10**9, tokens=100, requests=1)
 COST = {"cost": Decimal("2.5"), "usage": Usage(input_tokens=30, output_tokens=12)}
+PERS: tuple[Per, ...] = ("minute", "hour", "day", "month", "ever")
 SETTLED = Units(usd=2_500_000_000, tokens=42, requests=1)
 
 
@@ -151,10 +159,8 @@ def test_the_sweep_settles_rows_that_are_lost(kind: str, request: pytest.Fixture
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_the_sweep_lets_go_of_what_nobody_settles(
-    kind: str, request: pytest.FixtureRequest
-) -> None:
-    """Which was held by hand a while ago; what was used of it after all is charged all the same, and giving it back changes nothing."""
+def test_what_is_settled_late_is_charged(kind: str, request: pytest.FixtureRequest) -> None:
+    """What was let go may be used after all; giving it back changes nothing."""
     books = STORES[kind](request)
     assert isinstance(books.ledger, Upkeep)
     ask = claim({"requests": 2})
@@ -168,6 +174,114 @@ def test_the_sweep_lets_go_of_what_nobody_settles(
     assert now_in(books, ask) == Balance(used=SETTLED, held=TEN)
     books.ledger.sweep(silent=60)
     assert now_in(books, ask) == Balance(used=SETTLED, held=TEN)
+
+
+def test_what_was_noted_as_lost_is_corrected_by_its_end(books: Budgets) -> None:
+    """As a process notes it that is told to stop, and goes on all the same."""
+    assert books.ledger is not None
+    ask = claim({"usd": 100 * 10**9})
+    books.ledger.write([asking("one", ask)], [])
+    noted = closing("one", held=True, status="lost", cost=None, usage=Usage())
+    for end, used in ((noted, TEN), (closing("one", held=True, **COST), SETTLED)):
+        books.ledger.write([], [end])
+        assert now_in(books, ask) == Balance(used=used)
+
+
+def kept_names(books: Budgets) -> tuple[set[str], set[str]]:
+    """Return the names of the accounts and of the holds that the database has."""
+    assert isinstance(books.ledger, Upkeep)
+
+    def read(ask: Ask, _: Dialect) -> tuple[set[str], set[str]]:
+        accounts = ask(Query(f"SELECT account FROM {BUDGET_TABLE}", ()))  # noqa: S608
+        holds = ask(Query(f"SELECT id FROM {HOLD_TABLE}", ()))  # noqa: S608
+        return {name for (name,) in accounts}, {name for (name,) in holds}
+
+    return books.ledger.ask(read)
+
+
+@pytest.mark.parametrize("kind", params("sqlite", "engine", "django"))
+def test_the_sweep_lets_go_of_what_nobody_settles(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Of what was held without a row, after its time and no sooner."""
+    books = STORES[kind](request)
+    assert isinstance(books.ledger, Upkeep)
+    sweep = partial(books.ledger.change, Accounts(books.clock).sweep)
+    ask = claim({"requests": 9})
+    for name in "ab":
+        assert books.store.hold(name, [ask]) is None
+    books.store.settle("b", Used(usd=0, tokens=0, requests=1))
+    books.clock.now += timedelta(seconds=900)
+    sweep()
+    assert books.store.balances([ask]) == [Balance(used=Units(requests=1), held=TEN)]
+    books.clock.now += timedelta(seconds=1)
+    sweep()
+    assert books.store.balances([ask]) == [Balance(used=Units(requests=1))]
+    assert kept_names(books)[1] == {"a", "b"}  # it may be settled late
+
+
+@pytest.mark.parametrize("kind", params("sqlite", "engine", "django"))
+def test_the_sweep_forgets_what_is_old(kind: str, request: pytest.FixtureRequest) -> None:
+    """Holds that nobody corrects any more after a day, windows that are over after five weeks; what is held still is kept."""
+    books = STORES[kind](request)
+    assert isinstance(books.ledger, Upkeep)
+    sweep = partial(books.ledger.change, Accounts(books.clock).sweep)
+    everything = [replace(claim({"requests": 9}, key=per), per=per) for per in PERS]
+    assert books.store.hold("settled", everything) is None
+    books.store.settle("settled", Used(requests=1))
+    open_row = Wanted(id="open", claims=everything[:1], call_id="x", attempt=1)
+    books.ledger.change(Accounts(books.clock).change, (), [open_row])
+    books.clock.now += timedelta(days=1)
+    sweep()
+    assert kept_names(books) == (set(PERS), {"settled", "open"})
+    books.clock.now += timedelta(seconds=1)
+    sweep()
+    assert kept_names(books) == (set(PERS), {"open"})
+    for days, left in ((34, set(PERS)), (1, {"month", "ever"})):  # the month ends later
+        books.clock.now += timedelta(days=days)
+        sweep()
+        assert kept_names(books) == (left, {"open"})
+    books.clock.now += timedelta(days=35)
+    sweep()
+    assert kept_names(books) == ({"ever"}, {"open"})
+
+
+@pytest.mark.parametrize("kind", params("sqlite", "engine", "django"))
+def test_what_all_accounts_have_now(kind: str, request: pytest.FixtureRequest) -> None:
+    """Of each its window of now; a period that is over, or a minute in which nothing was held, is not among them."""
+    books = STORES[kind](request)
+    assert isinstance(books.store, TableBudgets)
+    everything = [replace(claim({"requests": 9}, key=per), per=per) for per in PERS]
+    assert books.store.hold("a", everything) is None
+    here = {each.key: each.balance.held for each in books.store.current()}
+    assert here == dict.fromkeys(PERS, TEN)
+    books.clock.now += timedelta(seconds=61)
+    assert {each.key for each in books.store.current()} == set(PERS) - {"minute"}
+    books.clock.now += timedelta(days=1)
+    assert {each.key for each in books.store.current()} == {"month", "ever"}
+
+
+class Ticking(Clock):
+    """A date that goes on by half a minute whenever it is asked."""
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=30)
+        return self.now
+
+
+@pytest.mark.parametrize("kind", params("sqlite", "engine", "django"))
+def test_the_seconds_of_a_minute_count_from_after_the_wait_for_the_lock(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Or calls that have waited long would count for less than a minute."""
+    books, clock = STORES[kind](request), Ticking()
+    assert isinstance(books.ledger, Upkeep)
+    store, began = TableBudgets(books.ledger, now=clock), clock.now
+    ask = replace(claim({"requests": 9}), per="minute")
+    assert store.hold("a", [ask]) is None
+    (balance,) = store.balances([ask])
+    # Asked twice: before the lock and after it.
+    assert list(balance.by_second) == [int((began + timedelta(seconds=60)).timestamp())]
 
 
 def test_a_row_without_claims_costs_no_budget(books: Budgets) -> None:

@@ -20,7 +20,7 @@ from support.budgets import STORES, Budgets, Clock
 ONE = Units(requests=1)
 UNUSED = Used(usd=0, tokens=0, requests=0)
 USED = Used(usd=0, tokens=0, requests=1)
-# Each is two thousand operations in memory, three hundred elsewhere.
+# Each is ten thousand operations in memory, three hundred elsewhere.
 SEEDS = int(os.environ.get("LLMKIT_TEST_SEEDS", "5"))
 COUNT = 1000
 
@@ -144,6 +144,19 @@ def test_a_hold_that_nobody_settles_lapses() -> None:
     clock.now += timedelta(hours=24)
     store.settle("one", UNUSED)
     assert store.balances([asks]) == [Balance(used=ONE)]
+
+
+def test_windows_that_are_over_are_forgotten() -> None:
+    """Each user's of each day, or the memory of a process would grow for ever."""
+    clock = Clock()
+    store = MemoryBudgets(now=clock)
+    for day in range(10):
+        for user in range(500):
+            name = f"{day}-{user}"
+            assert store.hold(name, [claim({"requests": 1}, key=name)]) is None
+            store.settle(name, USED)
+        clock.now += timedelta(days=1)
+    assert len(store._accounts) <= 2000
 
 
 @dataclass

@@ -162,6 +162,44 @@ async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("scenario", ["complete", "retry"])
+async def test_every_point_of_a_call_with_budgets_in_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: str
+) -> None:
+    """Nothing stays held, though whoever is cancelled while Redis is asked does not know whether it is; what is in the books is charged."""
+    pytest.importorskip("redis")
+    from support.redis_outages import used
+    from support.redis_server import any_redis_url, wait_long
+
+    wait_long(monkeypatch)
+    with Emulator(behaviour=ANSWER) as emulator:
+        kit = make_kit(
+            emulator,
+            ledger={"database": database(tmp_path)},
+            budgets=[{"scope": "all", "per": "ever", "requests": 10**6, "tokens": 10**9}],
+            redis=any_redis_url(),
+            namespace=tmp_path.name,
+        )
+        await complete(kit)  # which has connected
+
+        async def run_until(at: int | None, how: How) -> int:
+            emulator.script(*SCRIPTS[scenario])
+            count = await cancelled_at(kit, scenario, at, how)
+            emulator.reset()
+            await asyncio.to_thread(kit.runtime.flush, 30)
+            assert [left.held for left in await kit.budgets.aleft(None)] == [0, 0], at
+            return count
+
+        for at in range(await run_until(None, "once")):
+            await run_until(at + 1, HOW[at % 3])
+        await all_closed(tmp_path, scenario)
+        # A call that was cancelled while Redis was asked has a row that is no attempt's.
+        calls = {row["call_id"] for row in rows(tmp_path) if row["attempt"]}
+        assert await asyncio.to_thread(used, kit) == len(calls) > 2
+        await kit.aclose()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("silent", ["before the head", "later"])
 @pytest.mark.parametrize("library", ["aiohttp", "httpx", "httpx2"])
 async def test_a_cancelled_call_shows_nothing(library: str, silent: str) -> None:

@@ -168,3 +168,43 @@ def test_old_rows_go_while_others_write(tmp_path: Path) -> None:
     )
     assert done.stdout.splitlines()[-1:] == ["0"], done.stderr
     assert done.stdout.startswith("2 rows ")
+
+
+LOCKED = """
+import sqlite3, sys
+import django
+django.setup()
+from django.core.management import call_command
+from django.db import connection
+from llmkit_django.store import DjangoStore
+call_command("migrate", verbosity=0)
+other = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=0)
+other.execute("PRAGMA journal_mode = WAL")
+def changes(ask, dialect):
+    try:
+        other.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return str(error)
+    other.execute("ROLLBACK")
+    return "free"
+for own in (True, False):
+    store = DjangoStore(lambda: "test", own=own)
+    print(store.change(changes), store.ask(changes), connection.transaction_mode)
+"""
+
+
+def test_nobody_writes_between_what_budgets_read_and_what_they_write(tmp_path: Path) -> None:
+    """On SQLite a budget is decided in a transaction that has locked the database from its beginning; reading locks nothing."""
+    file = tmp_path / "a.db"
+    done = subprocess.run(
+        [sys.executable, "-c", LOCKED, str(file)],
+        env=environ(
+            LLMKIT_TEST_DATABASES=json.dumps({"default": sqlite(file)}),
+            DJANGO_SETTINGS_MODULE="support.django_project.settings",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["database is locked free None"] * 2, done.stderr

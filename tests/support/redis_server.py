@@ -81,7 +81,7 @@ def wait_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let calls wait for Redis as long as a loaded machine takes to answer, in tests of what it says, not of how long it takes."""
     monkeypatch.setattr("llmkit.redis.asking.PATIENCE", 60.0)
     for name in ("CONNECT", "ANSWER"):
-        monkeypatch.setattr(f"llmkit.redis.room.{name}", 30.0)
+        monkeypatch.setattr(f"llmkit.redis.address.{name}", 30.0)
 
 
 def let_lapse(client: Any, account: str, holds: str) -> None:
