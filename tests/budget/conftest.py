@@ -29,15 +29,19 @@ def any_budgets(request: pytest.FixtureRequest) -> Budgets:
     return STORES[request.param](request)
 
 
-@pytest.fixture(params=["whole", "parted"])
-def books(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Books]:
-    """Return budgets in Redis and in a database, empty; whether each tenant's are in a part of a cluster or not."""
-    from support.redis_books import redis_books
+@pytest.fixture
+def waits_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let calls wait for Redis as long as a loaded machine takes."""
     from support.redis_server import wait_long
 
     wait_long(monkeypatch)
+
+
+@pytest.fixture(params=["whole", "parted"])
+def books(request: pytest.FixtureRequest, tmp_path: Path, waits_long: None) -> Iterator[Books]:
+    """Return budgets in Redis and in a database, empty; whether each tenant's are in a part of a cluster or not."""
+    from support.redis_books import redis_books
+
     with redis_books(tmp_path, is_parted=request.param == "parted") as books:
         yield books
 

@@ -132,6 +132,7 @@ async def test_a_busy_event_loop_is_not_a_slow_redis() -> None:
     assert patience.left > 0
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_a_budget_is_not_free_again_after_redis_was_emptied(
     server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_budget_is_not_free_again_after_redis_was_emptied(
             kit.client.complete("Say hi", user=7)
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_scripts_that_redis_has_forgotten(server: RedisServer, kit: Kit) -> None:
     """They are sent again, by threads and by event loops."""
     for number in range(3):
@@ -156,6 +158,7 @@ def test_scripts_that_redis_has_forgotten(server: RedisServer, kit: Kit) -> None
     assert used(kit) == 3
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_a_fork_has_connections_of_its_own(kit: Kit) -> None:
     """An answer to one process never arrives in another."""
     kit.client.complete("Say hi", user=7)
@@ -199,6 +202,7 @@ async def test_many_calls_at_once(
     await kit.aclose()
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_rows_that_wait_in_the_outbox_are_noted(
     server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:
@@ -214,6 +218,7 @@ def test_rows_that_wait_in_the_outbox_are_noted(
         wait_for(lambda: used(kit), 2)
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_threads_share_one_budget(server: RedisServer, emulator: Emulator, tmp_path: Path) -> None:
     """And have connections of their own."""
     budgets = [{"scope": "all", "per": "ever", "requests": 5}]
@@ -275,6 +280,7 @@ def test_a_partition_needs_redis_and_budgets_of_tenants(emulator: Emulator) -> N
         make_kit(emulator, budgets=BUDGETS, redis="redis://localhost", partition="tenant")
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_tenants_in_parts_of_their_own(
     server: RedisServer, emulator: Emulator, tmp_path: Path
 ) -> None:

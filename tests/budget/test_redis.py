@@ -180,6 +180,7 @@ def test_what_cannot_be_done_does_not_stop_the_rest(
     assert "could not be charged" in caplog.text
 
 
+@pytest.mark.usefixtures("waits_long")
 def test_parts_that_redis_has_forgotten(tmp_path: Path) -> None:
     """Each process says now and then which it uses, so that all are compared."""
     now = [1000.0]

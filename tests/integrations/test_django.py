@@ -886,7 +886,7 @@ def test_a_budget_that_is_nearly_used_is_a_signal(project: Any, client: Client) 
         told.append((sender, get_user_model().objects.count(), warning.used))
         raise ValueError
 
-    budget = {"scope": "user", "per": "day", "requests": 2, "warn_at": 0.5}
+    budget = {"scope": "user", "per": "ever", "requests": 2, "warn_at": 0.5}
     change(project, budgets=[budget], on_budget_warning=hook)
     budget_warning.connect(receiver)
     try:

@@ -577,7 +577,7 @@ def test_a_budget_that_is_nearly_used_is_a_signal(emulator: Emulator, tmp_path: 
     def broken(sender: Flask, warning: BudgetWarning) -> None:
         raise ValueError
 
-    budget = {"scope": "user", "per": "day", "requests": 2, "warn_at": 0.5}
+    budget = {"scope": "user", "per": "ever", "requests": 2, "warn_at": 0.5}
     config = settings(emulator, ledger={"database": database(tmp_path)}, budgets=[budget])
     app = make_app({**config, "on_budget_warning": hook})
     with budget_warning.connected_to(broken, app), budget_warning.connected_to(receiver, app):

@@ -49,9 +49,9 @@ class Calls(unittest.TestCase):
         """Point the project at the emulator, and see that no other test left a row."""
         config = llmkit_settings(EMULATOR)
         del config["ledger"]
-        config["models"]["twice-a-day"] = config["models"]["default"]
+        config["models"]["twice"] = config["models"]["default"]
         config["budgets"] = [
-            {"scope": "user", "per": "day", "requests": plan, "models": ["twice-a-day"]}
+            {"scope": "user", "per": "ever", "requests": plan, "models": ["twice"]}
         ]
         # Which no test asks, for it rolls nothing back.
         config["redis"], config["partition"] = "redis://nowhere.invalid", "tenant"
@@ -77,9 +77,9 @@ class Calls(unittest.TestCase):
     def test_a_budget(self) -> None:
         """It is what the test has used, and nothing more."""
         for _ in range(2):
-            get_client().complete("Say hi", user=7, model="twice-a-day")
+            get_client().complete("Say hi", user=7, model="twice")
         with pytest.raises(BudgetExceeded):
-            get_client().complete("Say hi", user=7, model="twice-a-day")
+            get_client().complete("Say hi", user=7, model="twice")
         assert self.statuses() == ["finished", "finished", "refused"]
         (left,) = get_kit().budgets.left(7)
         assert (left.used, left.held, left.left) == (2, 0, 0)
@@ -87,10 +87,10 @@ class Calls(unittest.TestCase):
     async def test_a_budget_of_async_code(self) -> None:
         """The same in the event loop."""
         budgets = get_kit().budgets
-        hold = await budgets.ahold(7, Amount(), alias="twice-a-day")
-        await aget_client().complete("Say hi", user=7, model="twice-a-day")
+        hold = await budgets.ahold(7, Amount(), alias="twice")
+        await aget_client().complete("Say hi", user=7, model="twice")
         with pytest.raises(BudgetExceeded):
-            await aget_client().complete("Say hi", user=7, model="twice-a-day")
+            await aget_client().complete("Say hi", user=7, model="twice")
         await budgets.arelease(hold)
         (left,) = await budgets.aleft(7)
         assert (left.used, left.held) == (1, 0)
@@ -121,7 +121,7 @@ class RolledBack(Calls, TestCase):
     def test_a_budget_inside_a_transaction(self) -> None:
         """All is in the test's transaction anyway."""
         with transaction.atomic():
-            get_client().complete("Say hi", model="twice-a-day")
+            get_client().complete("Say hi", model="twice")
         assert self.statuses() == ["finished"]
 
 
@@ -135,11 +135,11 @@ class Flushed(Calls, TransactionTestCase):
                 transaction.atomic(),
                 pytest.raises(BudgetUnavailable, match=r"Make it outside of atomic\(\)"),
             ):
-                get_client().complete("Say hi", model="twice-a-day")
+                get_client().complete("Say hi", model="twice")
             assert self.statuses() == ["refused"]
         else:
             with transaction.atomic():
-                get_client().complete("Say hi", model="twice-a-day")
+                get_client().complete("Say hi", model="twice")
             assert self.statuses() == ["finished"]
         assert BudgetHold.objects.count() == 0
 
