@@ -207,7 +207,8 @@ class AsyncHold(AsyncLease):
 
     @property
     def _unused(self) -> Charge:
-        return Charge(self._record.hold_id, UNUSED, partition=self._claims[0].partition)
+        partition = self._claims[0].partition
+        return Charge(self._record.hold_id, UNUSED, partition=partition, may_come=True)
 
     async def settle(self, ending: Ending) -> None:
         """Charge what was used. Nobody waits for that."""
@@ -226,7 +227,6 @@ class AsyncHold(AsyncLease):
                 Charge(
                     self._record.hold_id,
                     used_by(closing),
-                    final=closing.status != "lost",
                     unasked=self._unasked,
                     granted_at=self._record.granted_at,
                     partition=self._claims[0].partition,

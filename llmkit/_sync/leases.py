@@ -208,7 +208,8 @@ class Hold(Lease):
 
     @property
     def _unused(self) -> Charge:
-        return Charge(self._record.hold_id, UNUSED, partition=self._claims[0].partition)
+        partition = self._claims[0].partition
+        return Charge(self._record.hold_id, UNUSED, partition=partition, may_come=True)
 
     def settle(self, ending: Ending) -> None:
         """Charge what was used. Nobody waits for that."""
@@ -227,7 +228,6 @@ class Hold(Lease):
                 Charge(
                     self._record.hold_id,
                     used_by(closing),
-                    final=closing.status != "lost",
                     unasked=self._unasked,
                     granted_at=self._record.granted_at,
                     partition=self._claims[0].partition,

@@ -216,9 +216,13 @@ end
 local function settle()
   -- KEYS: the hold.
   -- 2: id, 3 to 5: what was used ("" is what was held), 6: for how many seconds it may be corrected, 7: whether it corrects what was charged,
-  -- 8: whether somebody hears of what is reached.
+  -- 8: whether somebody hears of what is reached, 9: for how many seconds it may still be held, which is to come to nothing then.
   local id, found = ARGV[2], {}
   local said = redis.call("LRANGE", KEYS[1], 0, -1)
+  if #said == 0 and ARGV[9] ~= "" then
+    redis.call("RPUSH", KEYS[1], "", "", "s 0 0 0 0")
+    redis.call("EXPIRE", KEYS[1], ARGV[9])
+  end
   for at = 1, #said, 3 do
     local account, holds = said[at], said[at + 1]
     local state, second, before, marks = read(said[at + 2])

@@ -249,6 +249,7 @@ class RedisBudgets:
             final=charge.final,
             again=charge.again,
             is_heard=self.bell.is_heard,
+            may_come=charge.may_come,
             partition=charge.partition,
         )
         if found:

@@ -19,6 +19,8 @@ from llmkit.redis.asking import Script
 # How long an account is kept after its window, in seconds; and that of a minute that slides, whose seconds count for one.
 _LOOKED_BACK = 2 * 24 * 3600
 _SLIDING = 3600
+# For how long it is known that what is held no more is not to be held, in seconds: whoever was cancelled may have asked for it a moment ago.
+_MAY_COME = "60"
 
 
 @cache
@@ -102,11 +104,12 @@ class Words:
         final: bool,
         again: bool,
         is_heard: bool,
+        may_come: bool,
         partition: str,
     ) -> Ask:
-        """Ask to charge what was used."""
+        """Ask to charge what was used; of what may be held after that, too."""
         args = ["settle", hold_id, *_said(used), "0" if final else str(CORRECTED)]
-        args += ("1" if again else "0", "1" if is_heard else "0")
+        args += ("1" if again else "0", "1" if is_heard else "0", _MAY_COME if may_come else "")
         return Ask([self._hold(hold_id, partition)], args)
 
     def forget(self, hold_id: str, partition: str) -> Ask:

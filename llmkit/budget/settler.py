@@ -32,6 +32,7 @@ class Charge(NamedTuple):
         unasked: what would have been held.
         granted_at: when.
         partition: which part of a cluster has it.
+        may_come: whether it may be held after this, by a connection that was cut: then it is to come to nothing.
     """
 
     hold_id: str
@@ -41,6 +42,7 @@ class Charge(NamedTuple):
     unasked: tuple[Claim, ...] = ()
     granted_at: datetime | None = None
     partition: str = ""
+    may_come: bool = False
 
 
 def may_be_held(error: BudgetUnavailable) -> bool:

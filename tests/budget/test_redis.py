@@ -13,7 +13,7 @@ from llmkit.budget.base import Place
 from llmkit.budget.settler import Charge, Settler
 from llmkit.errors import BudgetUnavailable
 from llmkit.policy.budgets.accounts import Balance
-from llmkit.policy.budgets.amounts import Units
+from llmkit.policy.budgets.amounts import UNUSED, Units
 from llmkit.policy.budgets.decide import Shortage
 
 redis = pytest.importorskip("redis")
@@ -103,6 +103,20 @@ def test_what_is_kept_is_not_kept_for_ever(books: Books) -> None:
     books.charge("a", used(1))
     assert 0 < books.redis.ttl(f"{prefix}hold:a") <= 240
     assert 0 < books.redis.ttl(f"{books.keys(MONTH)[0]}:done") <= 240
+
+
+def test_what_is_held_after_it_was_given_back_is_not_held(books: Books) -> None:
+    """Over another connection, which was cut when whoever asked was cancelled, and which Redis reads later."""
+    books.budgets.charge(Charge("a", UNUSED, partition=books.part, may_come=True))
+    books.charge("a", UNUSED)
+    asked = books.parted(*BOTH)
+    books.budgets.grant("a", asked)
+    assert books.budgets.balances(asked) == [Balance(), Balance()]
+    assert books.begin("b")
+    books.budgets.charge(Charge("b", UNUSED, partition=books.part, may_come=True))
+    assert books.budgets.balances(asked) == [Balance(), Balance()]
+    prefix = books.keys(EVER)[0].partition("account:")[0]
+    assert 0 < books.redis.ttl(f"{prefix}hold:a") <= 240
 
 
 def test_what_is_refused_leaves_nothing(books: Books) -> None:
