@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from llmkit.budget.base import Source
 from llmkit.budget.bell import Bell
-from llmkit.budget.script import Ask, Words, balance, date, place_of, script
+from llmkit.budget.script import Ask, Words, balance, date, place_of
 from llmkit.budget.settler import Charge
+from llmkit.budget.steps import Kept, Runner, Steps
 from llmkit.errors import BudgetUnavailable
 from llmkit.policy.budgets.accounts import Balance
 from llmkit.policy.budgets.amounts import UNITS, UNUSED, Used
 from llmkit.policy.budgets.decide import Claim, Shortage, shortage
 from llmkit.policy.budgets.times import LAPSE
-from llmkit.redis.asking import Patience, RedisUnavailable, ScriptFailed
 from llmkit.redis.room import RedisRoom
 
 T = TypeVar("T")
@@ -27,17 +27,6 @@ _MANY = 1024
 _TRIES = 3
 # How often a process says which parts of a cluster it uses, in seconds: Redis may have forgotten it.
 NOTED = 600.0
-
-
-class _Kept(NamedTuple):
-    """What is asked where budgets are kept for good."""
-
-    ask: Callable[[Source], Any]
-    aask: Callable[[Source], Awaitable[Any]]
-
-
-Steps = Generator[Ask | _Kept, Any, T]
-"""What is asked, one after the other, by threads and by event loops."""
 
 
 class RedisBudgets:
@@ -71,7 +60,7 @@ class RedisBudgets:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._room = room
-        self._source = source
+        self._steps = Runner(room, source, clock)
         self.is_parted = is_parted
         self.words = Words(namespace, lapse=lapse, fills=source is not None)
         self._now = now
@@ -82,27 +71,27 @@ class RedisBudgets:
 
     def hold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Hold amounts in all accounts, or in none; see `BudgetStore`."""
-        return self._run(self._hold(hold_id, claims))
+        return self._steps.run(self._hold(hold_id, claims))
 
     def settle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Charge what was used; see `BudgetStore`."""
-        self._run(self._settle(hold_id, used, again=again))
+        self._steps.run(self._settle(hold_id, used, again=again))
 
     def balances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Return what the accounts have; see `BudgetStore`."""
-        return self._run(self._balances(claims))
+        return self._steps.run(self._balances(claims))
 
     async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Do what `hold` does, without blocking the event loop."""
-        return await self._arun(self._hold(hold_id, claims))
+        return await self._steps.arun(self._hold(hold_id, claims))
 
     async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._arun(self._settle(hold_id, used, again=again))
+        await self._steps.arun(self._settle(hold_id, used, again=again))
 
     async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Do what `balances` does, without blocking the event loop."""
-        return await self._arun(self._balances(claims))
+        return await self._steps.arun(self._balances(claims))
 
     def grant(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | datetime:
         """Hold what a call asks; return when it was held, by Redis' clock, or why it was not.
@@ -110,11 +99,11 @@ class RedisBudgets:
         Raises:
             BudgetUnavailable: Redis does not answer.
         """
-        return self._run(self._grant(hold_id, claims))
+        return self._steps.run(self._grant(hold_id, claims))
 
     async def agrant(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | datetime:
         """Do what `grant` does, without blocking the event loop."""
-        return await self._arun(self._grant(hold_id, claims))
+        return await self._steps.arun(self._grant(hold_id, claims))
 
     def charge(self, charge: Charge) -> None:
         """Charge what a call has used. What is not final may be corrected for a day.
@@ -122,11 +111,11 @@ class RedisBudgets:
         Raises:
             BudgetUnavailable: Redis does not answer.
         """
-        self._run(self._charge(charge))
+        self._steps.run(self._charge(charge))
 
     async def acharge(self, charge: Charge) -> None:
         """Do what `charge` does, without blocking the event loop."""
-        await self._arun(self._charge(charge))
+        await self._steps.arun(self._charge(charge))
 
     def ask(self, ask: Ask) -> Any:
         """Ask the script.
@@ -134,7 +123,7 @@ class RedisBudgets:
         Raises:
             BudgetUnavailable: Redis does not answer.
         """
-        return self._run(_one(ask))
+        return self._steps.run(_one(ask))
 
     def parts(self) -> list[str]:
         """Say which parts of a cluster have accounts.
@@ -160,52 +149,6 @@ class RedisBudgets:
         """Close the connections of the running event loop."""
         await self._room.aclose()
 
-    def _run(self, steps: Steps[T]) -> T:
-        patience = Patience(self._clock)
-        try:
-            ask = next(steps)
-            while True:
-                try:
-                    answer = self._answer(ask, patience)
-                except BudgetUnavailable as error:
-                    ask = steps.throw(error)
-                else:
-                    ask = steps.send(answer)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-
-    async def _arun(self, steps: Steps[T]) -> T:
-        patience = Patience(self._clock)
-        try:
-            ask = next(steps)
-            while True:
-                try:
-                    answer = await self._aanswer(ask, patience)
-                except BudgetUnavailable as error:
-                    ask = steps.throw(error)
-                else:
-                    ask = steps.send(answer)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-
-    def _answer(self, ask: Ask | _Kept, patience: Patience) -> Any:
-        if isinstance(ask, _Kept):
-            return None if self._source is None else ask.ask(self._source)
-        try:
-            return self._room.run(script(), ask.keys, ask.args, patience)
-        except (RedisUnavailable, ScriptFailed) as error:
-            raise _unavailable(error) from error
-
-    async def _aanswer(self, ask: Ask | _Kept, patience: Patience) -> Any:
-        if isinstance(ask, _Kept):
-            return None if self._source is None else await ask.aask(self._source)
-        try:
-            return await self._room.arun(script(), ask.keys, ask.args, patience)
-        except (RedisUnavailable, ScriptFailed) as error:
-            raise _unavailable(error) from error
-
     def _hold(self, hold_id: str, claims: Sequence[Claim]) -> Steps[Shortage | None]:
         if not claims:
             return None
@@ -218,7 +161,7 @@ class RedisBudgets:
                 yield self.words.unpoint(hold_id)
             return granted
         try:
-            yield _Kept(
+            yield Kept(
                 lambda source: source.mirror(hold_id, claims, granted),
                 lambda source: source.amirror(hold_id, claims, granted),
             )
@@ -235,7 +178,7 @@ class RedisBudgets:
         if partition is not None:
             charge = Charge(hold_id, used, final=False, again=again, partition=partition)
             yield from self._charge(charge)
-        yield _Kept(
+        yield Kept(
             lambda source: source.settle(hold_id, used, again=again),
             lambda source: source.asettle(hold_id, used, again=again),
         )
@@ -290,7 +233,7 @@ class RedisBudgets:
 
     def _catch_up(self, hold_id: str, claims: Sequence[Claim], at: datetime) -> Steps[None]:
         """Hold what was allowed while Redis did not answer. Where it is written down elsewhere, Redis is compared with that instead."""
-        if self._source is None:
+        if self._steps.source is None:
             yield from self._grant(hold_id, claims, granted_at=at)
         else:
             yield from self._noting(claims[0].partition)
@@ -304,7 +247,7 @@ class RedisBudgets:
 
     def _fill(self, missing: Sequence[tuple[Claim, Any]], at: datetime) -> Steps[None]:
         places = [place_of(claim, window) for claim, window in missing]
-        states = yield _Kept(
+        states = yield Kept(
             lambda source: source.states(places), lambda source: source.astates(places)
         )
         if self.is_parted:
@@ -350,12 +293,3 @@ def _one(ask: Ask) -> Steps[Any]:
 
 def _forgotten() -> BudgetUnavailable:
     return BudgetUnavailable("Redis forgets budgets as they are filled, or its clock jumps")
-
-
-def _unavailable(error: RedisUnavailable | ScriptFailed) -> BudgetUnavailable:
-    return BudgetUnavailable(
-        f"the budgets cannot be asked: {error.message}",
-        hint="Another program may have changed keys that begin with your namespace; give llmkit one of its own (namespace)."
-        if isinstance(error, ScriptFailed)
-        else "Check that Redis is running, and that its URL (redis) is right.",
-    )

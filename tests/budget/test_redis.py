@@ -42,7 +42,7 @@ def test_what_is_held_by_hand_is_kept_in_both(books: Books) -> None:
 
 def test_what_is_held_by_hand_is_let_go_where_it_cannot_be_kept(books: Books) -> None:
     """A hold that the database does not know would be lost with Redis."""
-    books.budgets._source = Away(books.kept._store)
+    books.budgets._steps.source = Away(books.kept._store)
     with pytest.raises(BudgetUnavailable, match="away"):
         books.budgets.hold("a", books.parted(*BOTH))
     assert books.budgets.balances(books.parted(*BOTH)) == [Balance(), Balance()]
@@ -79,10 +79,10 @@ def test_a_hold_that_nobody_settles_is_let_go(books: Books) -> None:
 
 def test_a_hold_that_could_not_be_kept_is_asked_for_anew(books: Books) -> None:
     """With the same id: there may be no room any more."""
-    books.budgets._source = Away(books.kept._store)
+    books.budgets._steps.source = Away(books.kept._store)
     with pytest.raises(BudgetUnavailable, match="away"):
         books.budgets.hold("a", books.parted(*BOTH))
-    books.budgets._source = books.kept
+    books.budgets._steps.source = books.kept
     for name in "bcd":
         books.budgets.hold(name, books.parted(*BOTH))
     assert books.budgets.hold("a", books.parted(*BOTH)) is not None
