@@ -112,8 +112,16 @@ def check_origin(
         same = site in ("same-origin", "none")
     elif origin is not None:
         same = _is_at(origin.lower(), headers.get("host", "").lower())
+    elif has_cookies:
+        raise Refusal(
+            403,
+            "cross_origin",
+            "the request has cookies, and does not say which page it comes from",
+            hint="A browser sends the header Origin by itself; a test client or a script with cookies has to send the app's own, "
+            f"such as Origin: http://{headers.get('host', 'localhost')}.",
+        )
     else:
-        same = not has_cookies  # no browser's
+        same = True  # no browser's
     if not same:
         raise Refusal(
             403,

@@ -179,7 +179,7 @@ def test_complete_answers_whole(emulator: Emulator) -> None:
             403,
             "another site",
         ),
-        (json.dumps(SAY_HI).encode(), COOKIE, 403, "another site"),
+        (json.dumps(SAY_HI).encode(), COOKIE, 403, "which page it comes from"),
     ],
 )
 @pytest.mark.parametrize("path", ["stream", "complete"])

@@ -137,6 +137,14 @@ def test_a_visitor_reads_what_a_visitor_can_do() -> None:
         assert [word for word in developers if word in said] == []
 
 
+def test_a_test_client_is_told_what_a_browser_sends() -> None:
+    """With cookies and no word of the page it may be one of the app's own tests."""
+    with pytest.raises(Refusal, match="does not say which page it comes from") as caught:
+        check_origin({"cookie": "a=b", "host": "localhost:8000"})
+    assert "Origin: http://localhost:8000" in str(caught.value.hint)
+    check_origin({"cookie": "a=b", "host": "localhost:8000", "origin": "http://localhost:8000"})
+
+
 def test_the_log_advises_the_developer_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
