@@ -67,7 +67,7 @@ class RedisRoom:
         self._here: dict[int, _Here] = {}  # a fork has its own
         try:
             redis.Redis.from_url(self._address.url).connection_pool.make_connection()
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001  # of many kinds, in redis-py's versions
             raise ConfigError(
                 f"the URL of Redis cannot be used ({type(error).__name__})",
                 hint='It has to be of the form "redis://localhost:6379/0"; what may follow "?" are options of redis-py.',

@@ -179,6 +179,7 @@ def test_a_fork_has_connections_of_its_own(kit: Kit) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("waits_long")
 @pytest.mark.parametrize("colour", ["threads", "event loop"])
 async def test_many_calls_at_once(
     server: RedisServer, emulator: Emulator, tmp_path: Path, colour: str

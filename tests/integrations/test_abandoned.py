@@ -20,7 +20,7 @@ from llmkit.testing import Behaviour, Emulator
 from support import abandoning
 from support.abandoning import WAYS
 from support.kits import ASYNC_TRANSPORTS, make_kit, settings
-from support.left_over import sockets, threads
+from support.left_over import no_more_sockets, sockets, threads
 from support.processes import environ
 from support.rows import database, rows
 
@@ -92,7 +92,7 @@ async def test_tasks(tmp_path: Path, transport: str) -> None:
         await asyncio.to_thread(emulator.wait_for_connections, 0)
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == tasks
-        assert sockets() <= before  # those of other tests may be closed meanwhile
+        await asyncio.to_thread(no_more_sockets, before)
         assert threads() == others
     check(ended, tmp_path)
 
@@ -115,7 +115,7 @@ def test_threads(tmp_path: Path) -> None:
         assert not kit.runtime.open_attempts
         kit.close()
         emulator.wait_for_connections(0)
-        assert sockets() <= before  # those of other tests may be closed meanwhile
+        no_more_sockets(before)
         assert threads() == others
     check(ended, tmp_path)
 

@@ -16,7 +16,7 @@ from llmkit.relay.push import PushRelay
 from llmkit.testing import Behaviour, Emulator
 from support.browser import SILENCES
 from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
-from support.left_over import sockets, threads
+from support.left_over import no_more_sockets, sockets, threads
 from support.rows import database, rows
 from support.stepping import How, Steps
 from support.tracebacks import shown
@@ -157,7 +157,7 @@ async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
         await asyncio.sleep(0)
         assert asyncio.all_tasks() == tasks
     assert threads() == []
-    assert sockets() == before
+    await asyncio.to_thread(no_more_sockets, before)
     assert points.keys() == WORK.keys()
 
 

@@ -127,7 +127,7 @@ def test_reading_creates_nothing(tmp_path: Path) -> None:
 def test_the_demo_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an option and a variable the demo's file in the current folder is read."""
     monkeypatch.chdir(tmp_path)
-    assert f"There is no database {tmp_path / 'llmkit-demo.db'}" in invoke().output
+    assert f"there is no database {tmp_path / 'llmkit-demo.db'}" in invoke().output
 
 
 def test_a_database_without_the_table(postgres: str, tmp_path: Path) -> None:

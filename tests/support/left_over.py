@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from llmkit import Kit
+from support.waits import wait_for
 
 
 def sockets(pid: int | str = "self") -> int:
@@ -18,6 +19,11 @@ def sockets(pid: int | str = "self") -> int:
         except OSError:
             continue  # closed meanwhile: the folder's own descriptor, at least
     return found
+
+
+def no_more_sockets(before: int) -> None:
+    """See that there are no more sockets than before; the other side of one that is closed follows a moment later."""
+    wait_for(lambda: sockets() <= before, wanted=True)
 
 
 def threads() -> list[str]:
