@@ -42,14 +42,17 @@ from llmkit.concurrency.later import Later
 
 class Work:
     def __init__(self):
+        self.did = threading.Event()
         self.later = Later(self.do, name="work", log=logging.getLogger("work"))
 
     def do(self, thing):
         print(thing, flush=True)
+        self.did.set()
         return 3600.0 if thing == "never" else None
 
 work = Work()
 work.later.put("never")
+work.did.wait()
 (queue,) = work.later._queues.values()
 held, let_go = threading.Event(), threading.Event()
 
