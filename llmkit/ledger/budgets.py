@@ -11,7 +11,7 @@ from functools import partial
 
 from llmkit.budget.base import Audit, Place, State
 from llmkit.budget.bell import Bell
-from llmkit.concurrency.host_threads import FromAsync, in_any_thread
+from llmkit.concurrency.host_threads import in_any_thread
 from llmkit.errors import BudgetUnavailable, LedgerUnavailable
 from llmkit.ledger.accounts import Accounts, Current
 from llmkit.ledger.base import NoLedgerYet
@@ -31,7 +31,6 @@ class TableBudgets:
 
     Args:
         store: of the ledger, over a connection of its own.
-        from_async: runs a function in a thread that may use this store.
         lapse: after how many seconds a hold is let go that nobody has settled; the sweep does it.
         now: the date, for SQLite.
         bell: is told of limits that come near; that of the ledger's stores.
@@ -41,13 +40,11 @@ class TableBudgets:
         self,
         store: Upkeep,
         *,
-        from_async: FromAsync = in_any_thread,
         lapse: float = LAPSE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         bell: Bell | None = None,
     ) -> None:
         self._store = store
-        self._from_async = from_async
         self._lapse = lapse
         self._accounts = Accounts(now, bell=bell)
         self._locks: dict[int, threading.Lock] = {}  # a fork has its own
@@ -112,25 +109,25 @@ class TableBudgets:
 
     async def amirror(self, hold_id: str, claims: Sequence[Claim], granted_at: datetime) -> None:
         """Do what `mirror` does, without blocking the event loop."""
-        await self._from_async(partial(self.mirror, hold_id, claims, granted_at))
+        await in_any_thread(partial(self.mirror, hold_id, claims, granted_at))
 
     async def astates(self, places: Sequence[Place]) -> list[State]:
         """Do what `states` does, without blocking the event loop."""
-        states: list[State] = await self._from_async(partial(self.states, places))
+        states: list[State] = await in_any_thread(partial(self.states, places))
         return states
 
     async def ahold(self, hold_id: str, claims: Sequence[Claim]) -> Shortage | None:
         """Do what `hold` does, without blocking the event loop."""
-        shortage: Shortage | None = await self._from_async(partial(self.hold, hold_id, claims))
+        shortage: Shortage | None = await in_any_thread(partial(self.hold, hold_id, claims))
         return shortage
 
     async def asettle(self, hold_id: str, used: Used, *, again: bool = True) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._from_async(partial(self.settle, hold_id, used, again=again))
+        await in_any_thread(partial(self.settle, hold_id, used, again=again))
 
     async def abalances(self, claims: Sequence[Claim]) -> list[Balance]:
         """Do what `balances` does, without blocking the event loop."""
-        balances: list[Balance] = await self._from_async(partial(self.balances, claims))
+        balances: list[Balance] = await in_any_thread(partial(self.balances, claims))
         return balances
 
     def close(self) -> None:

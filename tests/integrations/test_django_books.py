@@ -128,6 +128,21 @@ def test_a_kill_inside_a_transaction_loses_no_row(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.outbox"))
 
 
+def run_script(script: str, file: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, in a project whose database is a SQLite file."""
+    return subprocess.run(
+        [sys.executable, "-c", script, str(file)],
+        env=environ(
+            LLMKIT_TEST_DATABASES=json.dumps({"default": sqlite(file)}),
+            DJANGO_SETTINGS_MODULE="support.django_project.settings",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 PRUNED = """
 import sqlite3, sys
 from datetime import UTC, datetime, timedelta
@@ -155,17 +170,7 @@ print(UsageRecord.objects.count())
 def test_old_rows_go_while_others_write(tmp_path: Path) -> None:
     """On SQLite, where a transaction that has read cannot write once another has written."""
     file = tmp_path / "a.db"
-    done = subprocess.run(
-        [sys.executable, "-c", PRUNED, str(file)],
-        env=environ(
-            LLMKIT_TEST_DATABASES=json.dumps({"default": sqlite(file)}),
-            DJANGO_SETTINGS_MODULE="support.django_project.settings",
-        ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_script(PRUNED, file)
     assert done.stdout.splitlines()[-1:] == ["0"], done.stderr
     assert done.stdout.startswith("2 rows ")
 
@@ -196,15 +201,5 @@ for own in (True, False):
 def test_nobody_writes_between_what_budgets_read_and_what_they_write(tmp_path: Path) -> None:
     """On SQLite a budget is decided in a transaction that has locked the database from its beginning; reading locks nothing."""
     file = tmp_path / "a.db"
-    done = subprocess.run(
-        [sys.executable, "-c", LOCKED, str(file)],
-        env=environ(
-            LLMKIT_TEST_DATABASES=json.dumps({"default": sqlite(file)}),
-            DJANGO_SETTINGS_MODULE="support.django_project.settings",
-        ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_script(LOCKED, file)
     assert done.stdout.splitlines() == ["database is locked free None"] * 2, done.stderr
