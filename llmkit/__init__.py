@@ -44,11 +44,20 @@ if TYPE_CHECKING:
         StreamClosed,
         StreamTruncated,
     )
-    from llmkit.events import Event, Finish, Reset, TextDelta, ThinkingDelta
+    from llmkit.events import (
+        Event,
+        Finish,
+        RedactedThinking,
+        Reset,
+        TextDelta,
+        ThinkingDelta,
+        ThinkingSignature,
+    )
     from llmkit.kit import Kit
     from llmkit.ledger.tracker import CostTracker
     from llmkit.messages import Message
     from llmkit.middleware import AsyncCallNext, AsyncMiddleware, CallNext, Middleware
+    from llmkit.parts import TextPart, ThinkingPart, ToolCall, ToolResult
     from llmkit.policy.backoff import RetryPolicy
     from llmkit.policy.budgets.amounts import Amount
     from llmkit.response import Outcome, Response
@@ -99,6 +108,7 @@ _HOMES = {
     "QueueFull": "llmkit.errors",
     "QuotaExhausted": "llmkit.errors",
     "RateLimited": "llmkit.errors",
+    "RedactedThinking": "llmkit.events",
     "RequestRejected": "llmkit.errors",
     "Reset": "llmkit.events",
     "Response": "llmkit.response",
@@ -111,7 +121,12 @@ _HOMES = {
     "StreamManager": "llmkit._sync.stream",
     "StreamTruncated": "llmkit.errors",
     "TextDelta": "llmkit.events",
+    "TextPart": "llmkit.parts",
     "ThinkingDelta": "llmkit.events",
+    "ThinkingPart": "llmkit.parts",
+    "ThinkingSignature": "llmkit.events",
+    "ToolCall": "llmkit.parts",
+    "ToolResult": "llmkit.parts",
     "Usage": "llmkit.usage",
 }
 
@@ -157,6 +172,7 @@ __all__ = [
     "QueueFull",
     "QuotaExhausted",
     "RateLimited",
+    "RedactedThinking",
     "RequestRejected",
     "Reset",
     "Response",
@@ -169,7 +185,12 @@ __all__ = [
     "StreamManager",
     "StreamTruncated",
     "TextDelta",
+    "TextPart",
     "ThinkingDelta",
+    "ThinkingPart",
+    "ThinkingSignature",
+    "ToolCall",
+    "ToolResult",
     "Usage",
 ]
 

@@ -36,6 +36,18 @@ class ThinkingDelta(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+class ThinkingSignature(msgspec.Struct, frozen=True, gc=False):
+    """The provider's signature of the thinking before it, which ends there. It wants both back as they are."""
+
+    signature: str
+
+
+class RedactedThinking(msgspec.Struct, frozen=True, gc=False):
+    """Thinking that the provider has encrypted, and wants back as it is."""
+
+    data: str
+
+
 class Reset(msgspec.Struct, frozen=True, gc=False):
     """Discard the text so far: the answer starts again."""
 
@@ -48,4 +60,4 @@ class Finish(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-Event = TextDelta | ThinkingDelta | Reset | Finish
+Event = TextDelta | ThinkingDelta | ThinkingSignature | RedactedThinking | Reset | Finish

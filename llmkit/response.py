@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
-from llmkit.events import Event, Finish, Reset, StopReason, TextDelta, ThinkingDelta
+from llmkit.events import (
+    Event,
+    Finish,
+    RedactedThinking,
+    Reset,
+    StopReason,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingSignature,
+)
+from llmkit.parts import AssistantPart, TextPart, ThinkingPart
 from llmkit.usage import Usage
 
 Status = Literal[
@@ -27,6 +37,7 @@ Status = Literal[
 class Response:
     """An answer, complete or partial. `stop_reason` is None while it is not complete.
 
+    `parts` has text and thinking in their order, as `Message.assistant` takes them into the next turn.
     `cost` is in US dollars; None if the price or the usage is unknown. `rate_limits` are the provider's rate limit headers
     (`anthropic-ratelimit-tokens-remaining`, `x-ratelimit-reset-requests`, `retry-after`, ...), names in lower case.
     """
@@ -42,6 +53,7 @@ class Response:
     request_id: str | None
     call_id: str
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
+    parts: tuple[AssistantPart, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,40 +68,74 @@ class Outcome:
 class Accumulator:
     """Joins the events of one answer."""
 
-    __slots__ = ("_text", "_thinking", "finish")
+    __slots__ = ("_kind", "_run", "_runs", "finish")
 
     def __init__(self) -> None:
-        self._text: list[str] = []
-        self._thinking: list[str] | None = None
+        # Neighbouring deltas of one kind are a run; everything else is one by itself.
+        self._runs: list[tuple[type[Event], list[Any]]] = []
+        self._kind: type[Event] | None = None
+        self._run: list[Any] = []
         self.finish: Finish | None = None
 
     def add(self, events: list[Event]) -> None:
         """Take in the events of one read."""
         for event in events:
             kind = type(event)
-            if kind is TextDelta:
-                self._text.append(event.text)  # type: ignore[union-attr]  # mypy does not narrow by type(...)
-            elif kind is ThinkingDelta:
-                if self._thinking is None:
-                    self._thinking = []
-                self._thinking.append(event.text)  # type: ignore[union-attr]
+            if kind is self._kind:
+                self._run.append(event.text)  # type: ignore[union-attr]  # mypy does not narrow by type(...)
+            elif kind is TextDelta or kind is ThinkingDelta:
+                self._kind, self._run = kind, [event.text]  # type: ignore[union-attr]
+                self._runs.append((kind, self._run))
             elif kind is Finish:
                 self.finish = event  # type: ignore[assignment]
             elif kind is Reset:
-                self._text.clear()
-                self._thinking = None
+                self._runs.clear()
+                self._kind = None
+            else:
+                self._runs.append((kind, [event]))
+                self._kind = None
 
     @property
     def size(self) -> int:
         """How many characters of text and thinking there are so far."""
-        return sum(map(len, self._text)) + sum(map(len, self._thinking or ()))
+        return sum(sum(map(len, run)) for _, run in self._deltas())
 
     @property
     def text(self) -> str:
         """All text so far."""
-        return "".join(self._text)
+        return self._joined(TextDelta)
 
     @property
     def thinking(self) -> str:
         """All thinking so far."""
-        return "".join(self._thinking or ())
+        return self._joined(ThinkingDelta)
+
+    @property
+    def parts(self) -> tuple[AssistantPart, ...]:
+        """All that was said so far, in its order."""
+        found: list[AssistantPart] = []
+        for kind, run in self._runs:
+            if kind is TextDelta:
+                found.append(TextPart("".join(run)))
+            elif kind is ThinkingDelta:
+                found.append(ThinkingPart(text="".join(run)))
+            elif kind is RedactedThinking:
+                found.append(ThinkingPart(redacted=run[0].data))
+            elif kind is ThinkingSignature:
+                found.append(_signed(found, run[0].signature))
+        return tuple(found)
+
+    def _joined(self, wanted: type[Event]) -> str:
+        return "".join("".join(run) for kind, run in self._runs if kind is wanted)
+
+    def _deltas(self) -> Iterator[tuple[type[Event], list[str]]]:
+        return (each for each in self._runs if each[0] in (TextDelta, ThinkingDelta))
+
+
+def _signed(found: list[AssistantPart], signature: str) -> ThinkingPart:
+    """Sign the thinking before; where none is shown, there is the signature alone."""
+    last = found[-1] if found else None
+    if isinstance(last, ThinkingPart) and last.signature is None and last.redacted is None:
+        found.pop()
+        return ThinkingPart(text=last.text, signature=signature)
+    return ThinkingPart(signature=signature)

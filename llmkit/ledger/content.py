@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmkit.ledger.values import sound
@@ -12,6 +13,7 @@ from llmkit.tracebacks import place_of
 
 if TYPE_CHECKING:
     from llmkit.call import Call
+    from llmkit.messages import Message
     from llmkit.response import Accumulator
 
 log = logging.getLogger("llmkit.ledger")
@@ -79,13 +81,25 @@ class Contents:
 
     def of(self, call: Call, answer: Accumulator | None = None) -> Content:
         """Take what was asked, and as much as was answered."""
-        messages = [{"role": message.role, "content": message.text} for message in call.messages]
+        messages = [_message(message) for message in call.messages]
         answered: dict[str, Any] | None = None
         if answer is not None and answer.size:
             answered = {"text": answer.text}
             if answer.thinking:
                 answered["thinking"] = answer.thinking
         return Content({"system": call.system, "messages": messages}, answered, self._redact)
+
+
+def _message(message: Message) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": message.role, "content": message.text}
+    if message.tool_calls:
+        said["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
+            for call in message.tool_calls
+        ]
+    if message.tool_results:
+        said["tool_results"] = [asdict(result) for result in message.tool_results]
+    return said
 
 
 def _checked(kept: Any) -> dict[str, Any]:

@@ -197,6 +197,7 @@ class AttemptRecord:
         return Response(
             text=answer.text,
             thinking=answer.thinking,
+            parts=answer.parts,
             stop_reason=answer.finish.stop_reason if answer.finish else None,
             raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
             usage=usage,

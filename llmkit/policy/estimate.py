@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from llmkit.parts import written
+
 if TYPE_CHECKING:
     from llmkit.call import Call
 
@@ -15,7 +17,7 @@ _ALPHABETS = re.compile("[\u0800-\u1fff]+")
 
 def estimate_prompt(call: Call) -> int:
     """Estimate the tokens of what a call asks."""
-    said = "".join(message.text for message in call.messages)
+    said = "".join(written(part) for message in call.messages for part in message.parts)
     return estimate_tokens((call.system or "") + said)
 
 

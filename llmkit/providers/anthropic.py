@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from llmkit.call import Call
 from llmkit.errors import InvalidRequest, ProviderError
-from llmkit.messages import Message
+from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers import failures
 from llmkit.providers.anthropic_answers import EventDecoder, MessageDecoder
 from llmkit.providers.base import Decoder, HTTPRequest
@@ -68,7 +68,7 @@ class Anthropic:
         body: dict[str, object] = {
             "model": model,
             "max_tokens": DEFAULT_MAX_TOKENS if call.max_tokens is None else call.max_tokens,
-            "messages": [_to_wire(message) for message in call.messages],
+            "messages": _messages(call),
         }
         if call.system is not None:
             body["system"] = call.system
@@ -99,8 +99,38 @@ class Anthropic:
         return failures.from_status(origin, headers, body, now=self._clock())
 
 
-def _to_wire(message: Message) -> dict[str, object]:
-    if len(message.parts) == 1:
-        return {"role": message.role, "content": message.text}
-    parts = [{"type": "text", "text": part.text} for part in message.parts]
-    return {"role": message.role, "content": parts}
+def _messages(call: Call) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for message in call.messages:
+        if len(message.parts) == 1 and type(message.parts[0]) is TextPart:
+            found.append({"role": message.role, "content": message.text})
+        elif blocks := [block for part in message.parts if (block := _block(part)) is not None]:
+            found.append({"role": message.role, "content": blocks})
+    return found
+
+
+def _block(part: Part) -> dict[str, object] | None:
+    """Write a part; None for thinking that nobody has signed, which the vendor refuses."""
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ThinkingPart(redacted=str()):
+            return {"type": "redacted_thinking", "data": part.redacted}
+        case ThinkingPart(signature=str()):
+            return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+        case ThinkingPart():
+            return None
+        case ToolCall():
+            return {
+                "type": "tool_use",
+                "id": part.id,
+                "name": part.name,
+                "input": dict(part.arguments),
+            }
+        case ToolResult():
+            return {
+                "type": "tool_result",
+                "tool_use_id": part.call_id,
+                "content": part.content,
+                "is_error": part.is_error,
+            }

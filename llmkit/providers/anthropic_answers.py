@@ -9,7 +9,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
+from llmkit.events import (
+    Event,
+    Finish,
+    RedactedThinking,
+    StopReason,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingSignature,
+)
 from llmkit.providers import failures
 from llmkit.providers.anthropic_events import Block, Message, Report, StreamEvent
 from llmkit.providers.counts import believed
@@ -112,6 +120,9 @@ class EventDecoder(StreamDecoder):
         kind = event.type or ("error" if self.failure is not None else frame.event)
         if kind == "content_block_start" and event.content_block is not None:
             _add_block(event.content_block, events)
+        elif kind == "content_block_delta" and event.delta is not None:
+            if event.delta.type == "signature_delta" and event.delta.signature:
+                events.append(ThinkingSignature(event.delta.signature))
         elif kind == "message_start" and (events or self._said):
             # A proxy that asked again put a second answer behind half of the first.
             self.failure = failures.second_answer(self._origin)
@@ -193,8 +204,13 @@ def _decode_odd_message(body: str) -> Message:
 def _add_block(block: Block, events: list[Event]) -> None:
     if block.type == "text" and block.text:
         events.append(TextDelta(block.text))
-    elif block.type == "thinking" and block.thinking:
-        events.append(ThinkingDelta(block.thinking))
+    elif block.type == "thinking":
+        if block.thinking:
+            events.append(ThinkingDelta(block.thinking))
+        if block.signature:
+            events.append(ThinkingSignature(block.signature))
+    elif block.type == "redacted_thinking" and block.data:
+        events.append(RedactedThinking(block.data))
 
 
 def _finish(raw: str | None, usage: Usage) -> Finish:

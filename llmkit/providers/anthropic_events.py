@@ -144,12 +144,16 @@ class Block(msgspec.Struct, gc=False):
         "text_delta": ("text",),
         "thinking": ("thinking",),
         "thinking_delta": ("thinking",),
+        "signature_delta": ("signature",),
+        "redacted_thinking": ("data",),
     }
     says: ClassVar = ("text", "thinking")
 
     type: str = ""
     text: str | None = None
     thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
     stop_reason: str | None = None
 
 

@@ -12,12 +12,19 @@ from urllib.parse import urlsplit
 
 from llmkit.call import Call
 from llmkit.errors import ProviderError
+from llmkit.messages import Message
 from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
-from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.request import (
+    arguments_json,
+    checked_api_key,
+    checked_base_url,
+    checked_headers,
+    to_request,
+)
 from llmkit.providers.vendors import VENDORS, quirks_at
 from llmkit.tracebacks import forgetful
 
@@ -61,7 +68,7 @@ class OpenAI:
         Raises:
             InvalidRequest: the call cannot be written as JSON.
         """
-        messages = [{"role": message.role, "content": message.text} for message in call.messages]
+        messages = _messages(call)
         if call.system is not None:
             messages.insert(0, {"role": "system", "content": call.system})
         body: dict[str, object] = {"model": model, "messages": messages}
@@ -104,3 +111,34 @@ class OpenAI:
             self.name, model, headers, status, had_key=had_key, usual_path=self._usual_path
         )
         return failures.from_status(origin, headers, body, now=self._clock())
+
+
+def _messages(call: Call) -> list[dict[str, object]]:
+    """Write the conversation. What a model has thought is not said again: the wire has no word for it."""
+    found: list[dict[str, object]] = []
+    for message in call.messages:
+        if message.role == "assistant":
+            found.append(_answer(message))
+            continue
+        results = message.tool_results
+        found += (
+            {"role": "tool", "tool_call_id": result.call_id, "content": result.content}
+            for result in results
+        )
+        if message.text or not results:
+            found.append({"role": "user", "content": message.text})
+    return found
+
+
+def _answer(message: Message) -> dict[str, object]:
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": arguments_json(call.arguments)},
+        }
+        for call in message.tool_calls
+    ]
+    if not calls:
+        return {"role": "assistant", "content": message.text}
+    return {"role": "assistant", "content": message.text or None, "tool_calls": calls}

@@ -82,6 +82,21 @@ def checked_headers(provider: str, headers: Mapping[str, str] | None) -> dict[st
     return checked
 
 
+def arguments_json(arguments: Mapping[str, object]) -> str:
+    """Write the arguments of a tool's call as JSON, as a text.
+
+    Raises:
+        InvalidRequest: they cannot be said in JSON.
+    """
+    try:
+        return msgspec.json.encode(arguments).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(
+            "the arguments of a tool's call cannot be written as JSON",
+            hint="Use strings, numbers, booleans, None, lists and dicts.",
+        ) from error
+
+
 def to_request(
     url: str,
     headers: Mapping[str, str],
@@ -106,7 +121,7 @@ def to_request(
         ) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(
-            "extra contains a value that cannot be written as JSON",
+            "extra, or what a tool is called with, contains a value that cannot be written as JSON",
             hint="Use strings, numbers, booleans, None, lists and dicts.",
         ) from error
     return HTTPRequest("POST", url, headers, content)

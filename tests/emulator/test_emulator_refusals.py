@@ -12,6 +12,27 @@ from llmkit.testing.emulator.server import ANTHROPIC, OPENAI
 from llmkit.testing.emulator.wire import Failure
 from support.emulator import BY_NAME, KEYS, WIRES, body_of
 
+USE = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+DID = {"type": "tool_result", "tool_use_id": "t1", "content": "x"}
+SAID = {"type": "text", "text": "hi"}
+ASKS: dict[str, Any] = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+    ],
+}
+HALF = {**ASKS, "tool_calls": [{"id": "t1", "function": {"name": "f", "arguments": '{"a'}}]}
+HI = {"role": "user", "content": "hi"}
+TOOL = {"role": "tool", "tool_call_id": "t1", "content": "x"}
+
+
+def turns(*contents: Any) -> dict[str, Any]:
+    """Make a conversation of which every second message is the model's."""
+    roles = ("user", "assistant")
+    said = [{"role": roles[at % 2], "content": each} for at, each in enumerate(contents)]
+    return {"messages": said}
+
 
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -32,6 +53,11 @@ from support.emulator import BY_NAME, KEYS, WIRES, body_of
             {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]},
             "text content blocks must be non-empty",
         ),
+        (turns("hi", [USE]), "messages.1: `tool_use` ids were found without"),
+        (turns("hi", [USE], [SAID]), "without `tool_result` blocks immediately after: t1"),
+        (turns([DID]), "messages.0.content.0: unexpected `tool_use_id` found"),
+        (turns("hi", [USE], [SAID, DID]), "`tool_result` blocks must come before"),
+        (turns("hi", [{"type": "thinking", "thinking": "x"}]), "thinking.signature: Field req"),
         ({"stream": "yes"}, "stream: Input"),
         ({"system": 3}, "system: Input"),
         ({"temperature": 1.5}, "temperature: range: 0..1"),
@@ -69,6 +95,11 @@ def test_what_anthropic_requires(name: str) -> None:
         ({"messages": [3]}, "messages[0]", "invalid_type"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role", "invalid_value"),
         ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", None),
+        ({"messages": [HI, ASKS]}, "messages.[2].role", None),
+        ({"messages": [HI, ASKS, HI]}, "messages.[2].role", None),
+        ({"messages": [HI, TOOL]}, "messages.[1].role", None),
+        ({"messages": [HI, ASKS, TOOL, TOOL]}, "messages.[3].role", None),
+        ({"messages": [HI, HALF, TOOL]}, "messages[1]", None),
         ({"stream": 1}, "stream", "invalid_type"),
         ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
         ({"max_tokens": "1"}, "max_tokens", "invalid_type"),

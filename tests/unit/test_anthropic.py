@@ -18,7 +18,7 @@ from llmkit.errors import (
     ServerFailed,
     StreamTruncated,
 )
-from llmkit.events import Finish, TextDelta, ThinkingDelta
+from llmkit.events import Finish, TextDelta, ThinkingDelta, ThinkingSignature
 from llmkit.usage import Usage
 from support.decoding import decode, stream_decoder, whole_decoder
 from support.streams import (
@@ -324,6 +324,7 @@ def test_whole_message() -> None:
     )
     assert decoder.close() == [
         ThinkingDelta("Hm."),
+        ThinkingSignature("EqQB"),
         TextDelta("Hi! I am ä 🌍."),
         Finish("end", "end_turn", usage),
     ]

@@ -90,7 +90,7 @@ def test_unknown_option_is_a_type_error() -> None:
 
 def test_a_message_is_made_of_texts() -> None:
     """What is neither a text nor a part is refused where the message is made."""
-    with pytest.raises(InvalidRequest, match="a part of a message is of the type int"):
+    with pytest.raises(InvalidRequest, match="a part of a message is an int"):
         Message.user(7)  # type: ignore[arg-type]
 
 

@@ -89,11 +89,15 @@ def texts_in(content: object) -> list[str]:
         return [content]
     if not isinstance(content, list):
         return []
-    return [
-        part["text"]
-        for part in content
-        if isinstance(part, dict) and isinstance(part.get("text"), str)
-    ]
+    found = []
+    for part in content:
+        if isinstance(part, dict):
+            found += [
+                part[name] for name in ("text", "thinking") if isinstance(part.get(name), str)
+            ]
+            if part.get("type") == "tool_result":
+                found += texts_in(part.get("content"))
+    return found
 
 
 def _pieces(text: str | tuple[str, ...]) -> tuple[str, ...]:

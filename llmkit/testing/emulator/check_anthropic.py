@@ -94,6 +94,7 @@ def _problems(request: dict[str, Any]) -> Iterator[str]:
         yield "messages: at least one message is required"
     for index, message in enumerate(request["messages"]):
         yield from _message_problems(index, message, len(request["messages"]))
+    yield from _call_problems(request["messages"])
 
 
 def _option_problems(request: dict[str, Any]) -> Iterator[str]:
@@ -137,6 +138,38 @@ def _message_problems(index: int, message: Any, count: int) -> Iterator[str]:
         for part in content
     ):
         yield "messages: text content blocks must be non-empty"
+
+
+def _call_problems(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """Say which call has no result in the message behind it, and which result no call in the message before it."""
+    asked: list[str] = []
+    for index, message in enumerate([*messages, {}]):
+        content = message.get("content")
+        blocks = (
+            [each for each in content if isinstance(each, dict)]
+            if isinstance(content, list)
+            else []
+        )
+        kinds = [block.get("type") for block in blocks]
+        given = [
+            str(each.get("tool_use_id")) for each in blocks if each.get("type") == "tool_result"
+        ]
+        if missing := [name for name in asked if name not in given]:
+            yield (
+                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(missing)}. "
+                "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+            )
+        if extra := [name for name in given if name not in asked]:
+            yield (
+                f"messages.{index}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {extra[0]}. "
+                "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+            )
+        if "text" in kinds and "tool_result" in kinds[kinds.index("text") :]:
+            yield f"messages.{index}: `tool_result` blocks must come before all other content"
+        for at, block in enumerate(blocks):
+            if block.get("type") == "thinking" and not block.get("signature"):
+                yield f"messages.{index}.content.{at}.thinking.signature: Field required"
+        asked = [str(each.get("id")) for each in blocks if each.get("type") == "tool_use"]
 
 
 def _invalid(message: str) -> Failure:

@@ -68,6 +68,7 @@ def _problems(request: dict[str, Any]) -> Iterator[Failure]:
     yield from _option_problems(request)
     for index, message in enumerate(messages):
         yield from _message_problems(f"messages[{index}]", message)
+    yield from _call_problems(messages)
 
 
 def _limit_problems(request: dict[str, Any]) -> Iterator[Failure]:
@@ -130,6 +131,37 @@ def _message_problems(at: str, message: Any) -> Iterator[Failure]:
             f"Invalid value for 'content': expected a string, got {type(content).__name__}.",
             f"{at}.content",
         )
+
+
+def _call_problems(messages: list[dict[str, Any]]) -> Iterator[Failure]:
+    """Say which call has no message with its result behind it, and which of these no call before it."""
+    asked: list[str] = []
+    for index, message in enumerate([*messages, {"role": "end"}]):
+        if message["role"] != "tool":
+            if asked:
+                yield _invalid(
+                    "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
+                    f"The following tool_call_ids did not have response messages: {', '.join(asked)}",
+                    f"messages.[{index}].role",
+                )
+            calls = message.get("tool_calls") or ()
+            asked = [str(each.get("id")) for each in calls]
+            if not all(_is_json(each.get("function", {}).get("arguments")) for each in calls):
+                yield _invalid("Invalid 'arguments': it must be JSON.", f"messages[{index}]")
+        elif message.get("tool_call_id") in asked:
+            asked.remove(message["tool_call_id"])
+        else:
+            yield _invalid(
+                "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
+                f"messages.[{index}].role",
+            )
+
+
+def _is_json(text: object) -> bool:
+    try:
+        return isinstance(parse(str(text).encode()), dict)
+    except ValueError:
+        return False
 
 
 def _invalid(message: str, param: str | None = None, code: str | None = None) -> Failure:

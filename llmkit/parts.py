@@ -1,0 +1,76 @@
+"""What messages and answers are made of, in their order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A piece of text inside a message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingPart:
+    """What a model thought before it went on. Some providers sign it, and want it back as it was.
+
+    Attributes:
+        text: as far as the provider shows it.
+        signature: the provider's; None if there is none.
+        redacted: thinking that the provider has encrypted, in place of text.
+    """
+
+    text: str = ""
+    signature: str | None = field(default=None, repr=False)
+    redacted: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call of a tool that a model asks for.
+
+    Attributes:
+        id: by which its result names it.
+        name: of the tool.
+        arguments: what it is called with, by name.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What a call of a tool has given.
+
+    Attributes:
+        call_id: which call.
+        content: what the model reads.
+        is_error: whether it says that the call has failed.
+    """
+
+    call_id: str
+    content: str
+    is_error: bool = False
+
+
+def written(part: Part) -> str:
+    """Return what a model reads of a part, or has written."""
+    match part:
+        case TextPart() | ThinkingPart():
+            return part.text
+        case ToolCall():
+            return part.name + json.dumps(dict(part.arguments), ensure_ascii=False, default=str)
+        case ToolResult():
+            return part.content
+
+
+UserPart = TextPart | ToolResult
+AssistantPart = TextPart | ThinkingPart | ToolCall
+Part = TextPart | ThinkingPart | ToolCall | ToolResult

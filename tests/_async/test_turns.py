@@ -1,0 +1,55 @@
+"""Answers that are carried into the next turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmkit import Message
+from llmkit.testing import Behaviour, Emulator
+from support.kits import make_kit
+
+THINKS = Behaviour(thinking="Let me think.", text="Hi there.", delay=0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_signed_thinking_goes_back_as_it_came(*, streaming: bool) -> None:
+    """In its place before the text: Anthropic refuses an answer whose thinking was changed."""
+    with Emulator(behaviour=THINKS) as emulator:
+        kit = make_kit(emulator)
+        client = kit.async_client
+        if streaming:
+            async with client.stream("a") as stream:
+                async for _ in stream:
+                    pass
+            reply = stream.response
+        else:
+            reply = await client.complete("a")
+        again = [Message.user("a"), Message.assistant(reply), Message.user("b")]
+        assert (await client.complete(again)).text == "Hi there."
+        await kit.aclose()
+        sent = emulator.requests[1].body["messages"][1]
+    assert sent == {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "Let me think.", "signature": "ZW11bGF0b3I="},
+            {"type": "text", "text": "Hi there."},
+        ],
+    }
+
+
+@pytest.mark.anyio
+async def test_thinking_that_nobody_signs_is_not_said_again() -> None:
+    """Chat completions have no word for it."""
+    with Emulator(behaviour=THINKS) as emulator:
+        kit = make_kit(emulator, wire="openai")
+        reply = await kit.async_client.complete("a")
+        assert (reply.thinking, reply.text) == ("Let me think.", "Hi there.")
+        await kit.async_client.complete(
+            [Message.user("a"), Message.assistant(reply), Message.user("b")]
+        )
+        await kit.aclose()
+        assert emulator.requests[1].body["messages"][1] == {
+            "role": "assistant",
+            "content": "Hi there.",
+        }
