@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ServerFailed,
         StreamClosed,
         StreamTruncated,
+        ToolCallBroken,
     )
     from llmkit.events import (
         Event,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         TextDelta,
         ThinkingDelta,
         ThinkingSignature,
+        ToolCallDelta,
     )
     from llmkit.kit import Kit
     from llmkit.ledger.tracker import CostTracker
@@ -126,6 +128,8 @@ _HOMES = {
     "ThinkingPart": "llmkit.parts",
     "ThinkingSignature": "llmkit.events",
     "ToolCall": "llmkit.parts",
+    "ToolCallBroken": "llmkit.errors",
+    "ToolCallDelta": "llmkit.events",
     "ToolResult": "llmkit.parts",
     "Usage": "llmkit.usage",
 }
@@ -190,6 +194,8 @@ __all__ = [
     "ThinkingPart",
     "ThinkingSignature",
     "ToolCall",
+    "ToolCallBroken",
+    "ToolCallDelta",
     "ToolResult",
     "Usage",
 ]

@@ -20,6 +20,7 @@ LLMKitError
     ├── ServerFailed                the provider failed (500, 502, 503, 504), or reported an error inside a stream
     │   └── Overloaded              the provider has too many requests (529)
     ├── ProtocolError               the answer does not follow the wire format
+    │   ├── ToolCallBroken          a call of a tool is cut off, or its arguments are no JSON object
     │   ├── FrameTooLarge           a server-sent event is larger than the limit
     │   └── AnswerTooLarge          the complete answer is larger than the limit
     └── StreamTruncated             the answer ended without its end marker
@@ -312,6 +313,12 @@ class ProtocolError(ProviderError):
 
     type = "protocol_error"
     can_retry = True
+
+
+class ToolCallBroken(ProtocolError):
+    """The model asks for a call of a tool that is cut off, or whose arguments are no JSON object. No call of the answer was handed on."""
+
+    type = "tool_call_broken"
 
 
 class FrameTooLarge(ProtocolError):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from llmkit.parts import ToolCall
 from llmkit.usage import Usage
 
 StopReason = Literal[
@@ -48,6 +49,21 @@ class RedactedThinking(msgspec.Struct, frozen=True, gc=False):
     data: str
 
 
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
+    """More of a call of a tool: of the JSON of its arguments. `ToolCall` follows when the answer is complete, and only then may it be run.
+
+    Attributes:
+        index: which call of the answer, from 0.
+        id, name: of the call.
+        arguments: the next piece of its JSON, maybe empty.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
 class Reset(msgspec.Struct, frozen=True, gc=False):
     """Discard the text so far: the answer starts again."""
 
@@ -60,4 +76,13 @@ class Finish(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-Event = TextDelta | ThinkingDelta | ThinkingSignature | RedactedThinking | Reset | Finish
+Event = (
+    TextDelta
+    | ThinkingDelta
+    | ThinkingSignature
+    | RedactedThinking
+    | ToolCallDelta
+    | ToolCall
+    | Reset
+    | Finish
+)

@@ -16,8 +16,9 @@ from llmkit.events import (
     TextDelta,
     ThinkingDelta,
     ThinkingSignature,
+    ToolCallDelta,
 )
-from llmkit.parts import AssistantPart, TextPart, ThinkingPart
+from llmkit.parts import AssistantPart, TextPart, ThinkingPart, ToolCall
 from llmkit.usage import Usage
 
 Status = Literal[
@@ -37,7 +38,7 @@ Status = Literal[
 class Response:
     """An answer, complete or partial. `stop_reason` is None while it is not complete.
 
-    `parts` has text and thinking in their order, as `Message.assistant` takes them into the next turn.
+    `parts` has text, thinking and calls of tools in their order, as `Message.assistant` takes them into the next turn.
     `cost` is in US dollars; None if the price or the usage is unknown. `rate_limits` are the provider's rate limit headers
     (`anthropic-ratelimit-tokens-remaining`, `x-ratelimit-reset-requests`, `retry-after`, ...), names in lower case.
     """
@@ -55,6 +56,11 @@ class Response:
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
     parts: tuple[AssistantPart, ...] = field(default=(), repr=False)
 
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that the model asks for. Each is whole: of an answer that was cut off there is none."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -68,13 +74,16 @@ class Outcome:
 class Accumulator:
     """Joins the events of one answer."""
 
-    __slots__ = ("_kind", "_run", "_runs", "finish")
+    __slots__ = ("_calls", "_kind", "_run", "_runs", "_whole", "finish")
 
     def __init__(self) -> None:
         # Neighbouring deltas of one kind are a run; everything else is one by itself.
         self._runs: list[tuple[type[Event], list[Any]]] = []
         self._kind: type[Event] | None = None
         self._run: list[Any] = []
+        # Of each call what was said of it, and the call itself once it is whole.
+        self._calls: dict[str, list[str]] = {}
+        self._whole: dict[str, ToolCall] = {}
         self.finish: Finish | None = None
 
     def add(self, events: list[Event]) -> None:
@@ -90,15 +99,37 @@ class Accumulator:
                 self.finish = event  # type: ignore[assignment]
             elif kind is Reset:
                 self._runs.clear()
+                self._calls.clear()
+                self._whole.clear()
                 self._kind = None
             else:
-                self._runs.append((kind, [event]))
                 self._kind = None
+                self._add_other(event)
+
+    def _add_other(self, event: Event) -> None:
+        if isinstance(event, ToolCallDelta):
+            pieces = self._calls.get(event.id)
+            if pieces is None:
+                pieces = self._calls[event.id] = [event.name]
+                self._runs.append((ToolCallDelta, [event.id]))
+            pieces.append(event.arguments)
+        elif isinstance(event, ToolCall):
+            if event.id not in self._calls:
+                self._calls[event.id] = []
+                self._runs.append((ToolCallDelta, [event.id]))
+            self._whole[event.id] = event
+        else:
+            self._runs.append((type(event), [event]))
 
     @property
     def size(self) -> int:
-        """How many characters of text and thinking there are so far."""
-        return sum(sum(map(len, run)) for _, run in self._deltas())
+        """How many characters there are so far, of text, thinking and calls of tools."""
+        return sum(map(len, self._deltas()))
+
+    @property
+    def written(self) -> str:
+        """All that the model has written so far, in any order."""
+        return "".join(self._deltas())
 
     @property
     def text(self) -> str:
@@ -123,13 +154,19 @@ class Accumulator:
                 found.append(ThinkingPart(redacted=run[0].data))
             elif kind is ThinkingSignature:
                 found.append(_signed(found, run[0].signature))
+            elif run[0] in self._whole:
+                found.append(self._whole[run[0]])
         return tuple(found)
 
     def _joined(self, wanted: type[Event]) -> str:
         return "".join("".join(run) for kind, run in self._runs if kind is wanted)
 
-    def _deltas(self) -> Iterator[tuple[type[Event], list[str]]]:
-        return (each for each in self._runs if each[0] in (TextDelta, ThinkingDelta))
+    def _deltas(self) -> Iterator[str]:
+        for kind, run in self._runs:
+            if kind is TextDelta or kind is ThinkingDelta:
+                yield from run
+        for pieces in self._calls.values():
+            yield from pieces
 
 
 def _signed(found: list[AssistantPart], signature: str) -> ThinkingPart:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llmkit.ledger.values import sound
+from llmkit.parts import ToolCall
 from llmkit.tracebacks import place_of
 
 if TYPE_CHECKING:
@@ -87,16 +88,15 @@ class Contents:
             answered = {"text": answer.text}
             if answer.thinking:
                 answered["thinking"] = answer.thinking
+            if calls := [part for part in answer.parts if isinstance(part, ToolCall)]:
+                answered["tool_calls"] = [asdict(call) for call in calls]
         return Content({"system": call.system, "messages": messages}, answered, self._redact)
 
 
 def _message(message: Message) -> dict[str, Any]:
     said: dict[str, Any] = {"role": message.role, "content": message.text}
     if message.tool_calls:
-        said["tool_calls"] = [
-            {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
-            for call in message.tool_calls
-        ]
+        said["tool_calls"] = [asdict(call) for call in message.tool_calls]
     if message.tool_results:
         said["tool_results"] = [asdict(result) for result in message.tool_results]
     return said

@@ -244,7 +244,7 @@ class AttemptRecord:
         if usage.input_tokens is None:
             usage = replace(usage, input_tokens=self._prompt_tokens, input_source="estimated")
         if usage.output_tokens is None and seen:
-            tokens = estimate_tokens(answer.text) + estimate_tokens(answer.thinking)
+            tokens = estimate_tokens(answer.written)
             usage = replace(usage, output_tokens=tokens, output_source="estimated")
         return usage
 

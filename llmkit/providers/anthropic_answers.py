@@ -19,13 +19,14 @@ from llmkit.events import (
     ThinkingSignature,
 )
 from llmkit.providers import failures
-from llmkit.providers.anthropic_events import Block, Message, Report, StreamEvent
+from llmkit.providers.anthropic_events import Block, DeltaEvent, Message, Report, StreamEvent
 from llmkit.providers.counts import believed
 from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
+from llmkit.providers.tool_calls import Calls
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import PLAIN, Billing, Usage
 
@@ -40,21 +41,22 @@ STOP_REASONS: Mapping[str, StopReason] = {
 }
 
 
-_event_decoder = msgspec.json.Decoder(StreamEvent)
-_decode_event, _decode_events = _event_decoder.decode, _event_decoder.decode_lines
+_decode_event = msgspec.json.Decoder(StreamEvent).decode
+_decode_deltas = msgspec.json.Decoder(DeltaEvent).decode_lines
 _decode_message = msgspec.json.Decoder(Message).decode
 
 
 class EventDecoder(StreamDecoder):
     """Reads a stream; message_stop ends it."""
 
-    __slots__ = ("_counts", "_stop_reason")
+    __slots__ = ("_calls", "_counts", "_stop_reason")
     _form = Form.of(b"event: content_block_delta\ndata: {")
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
         self._counts = Report()
         self._stop_reason: str | None = None
+        self._calls: Calls | None = None
 
     @property
     def usage(self) -> Usage:
@@ -88,12 +90,12 @@ class EventDecoder(StreamDecoder):
         if events:
             self._said = True
         if self.finished:
-            events.append(_finish(self._stop_reason, self.usage))
+            events += self._ended(self._calls, _finish(self._stop_reason, self.usage))
         return merged(events)
 
     def _read_lines(self, lines: bytes, count: int) -> list[Event] | None:
         try:
-            deltas = _decode_events(lines)
+            deltas = _decode_deltas(lines)
         except BROKEN:
             return None
         first = deltas[0].delta
@@ -119,10 +121,9 @@ class EventDecoder(StreamDecoder):
         # Some servers leave the type out of the data; an event that cannot be read is only a failure.
         kind = event.type or ("error" if self.failure is not None else frame.event)
         if kind == "content_block_start" and event.content_block is not None:
-            _add_block(event.content_block, events)
+            self._calls = _add_block(event.content_block, event.index, self._calls, events)
         elif kind == "content_block_delta" and event.delta is not None:
-            if event.delta.type == "signature_delta" and event.delta.signature:
-                events.append(ThinkingSignature(event.delta.signature))
+            self._add_delta(event.delta, event.index, events)
         elif kind == "message_start" and (events or self._said):
             # A proxy that asked again put a second answer behind half of the first.
             self.failure = failures.second_answer(self._origin)
@@ -137,6 +138,15 @@ class EventDecoder(StreamDecoder):
             self.finished = True
         elif event.type == "error" or frame.event == "error":
             self.failure = failures.from_report(self._origin, frame.data)
+
+    def _add_delta(self, delta: Block, index: int | None, events: list[Event]) -> None:
+        if delta.type == "signature_delta" and delta.signature:
+            events.append(ThinkingSignature(delta.signature))
+        elif delta.type == "input_json_delta" and delta.partial_json and self._calls is not None:
+            # Of a tool that the provider runs itself, whose block is no call, there is none.
+            grown = self._calls.add(index, delta.partial_json)
+            if grown is not None:
+                events.append(grown)
 
     def _count(self, usage: Report | None, *, is_start: bool = False) -> None:
         if usage is None:
@@ -187,11 +197,13 @@ class MessageDecoder(BodyDecoder):
             self._reported = message.usage.to_usage()
             self._billing = message.usage.to_billing()
         events: list[Event] = []
-        for block in message.content or ():
-            _add_block(block, events)
+        calls: Calls | None = None
+        for index, block in enumerate(message.content or ()):
+            calls = _add_block(block, index, calls, events)
         self._said = bool(events)
-        self.finished = message.stop_reason is not None
-        return [*merged(events), _finish(message.stop_reason, self.usage)]
+        if message.stop_reason is None:
+            return []
+        return [*merged(events), *self._ended(calls, _finish(message.stop_reason, self.usage))]
 
 
 def _decode_odd_message(body: str) -> Message:
@@ -201,7 +213,10 @@ def _decode_odd_message(body: str) -> Message:
         return Message()
 
 
-def _add_block(block: Block, events: list[Event]) -> None:
+def _add_block(
+    block: Block, index: int | None, calls: Calls | None, events: list[Event]
+) -> Calls | None:
+    """Take in a block, or the begin of one; return the calls that there are by then."""
     if block.type == "text" and block.text:
         events.append(TextDelta(block.text))
     elif block.type == "thinking":
@@ -211,6 +226,11 @@ def _add_block(block: Block, events: list[Event]) -> None:
             events.append(ThinkingSignature(block.signature))
     elif block.type == "redacted_thinking" and block.data:
         events.append(RedactedThinking(block.data))
+    elif block.type == "tool_use":
+        calls = calls or Calls()
+        # Its input is an empty object where its pieces are still to come.
+        events.append(calls.begin(index, block.name, block.input or None, given_id=block.id))
+    return calls
 
 
 def _finish(raw: str | None, usage: Usage) -> Finish:

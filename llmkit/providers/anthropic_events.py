@@ -146,15 +146,35 @@ class Block(msgspec.Struct, gc=False):
         "thinking_delta": ("thinking",),
         "signature_delta": ("signature",),
         "redacted_thinking": ("data",),
+        "tool_use": ("id", "name"),
+        "input_json_delta": ("partial_json",),
     }
-    says: ClassVar = ("text", "thinking")
+    says: ClassVar = ("text", "thinking", "partial_json")
 
     type: str = ""
     text: str | None = None
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Any = None
+    partial_json: str | None = None
     stop_reason: str | None = None
+
+
+class Delta(msgspec.Struct, gc=False):
+    """What is read of the delta of a text or of thinking, which nearly all events are."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+
+
+class DeltaEvent(msgspec.Struct, gc=False):
+    """An event with such a delta."""
+
+    delta: Delta | None = None
 
 
 class Message(msgspec.Struct, gc=False):
@@ -188,6 +208,7 @@ class StreamEvent(msgspec.Struct, gc=False):
     }
 
     type: str = ""
+    index: int | None = None
     delta: Block | None = None
     content_block: Block | None = None
     message: Head | None = None

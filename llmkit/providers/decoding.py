@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import msgspec
 
 from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
-from llmkit.events import Event
+from llmkit.events import Event, Finish
 from llmkit.providers import failures
 from llmkit.providers.counts import TokenReport, believed
 from llmkit.providers.cuts import Form, cut, lines_of
@@ -17,6 +17,7 @@ from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import fit, lenient_json, report_in
 from llmkit.providers.reports import is_report
+from llmkit.providers.tool_calls import BrokenCall, Calls
 from llmkit.sse import ServerSentEvent, SSEDecoder
 from llmkit.usage import PLAIN, Billing, Usage
 
@@ -74,6 +75,17 @@ class AnswerDecoder(ABC):
     @abstractmethod
     def close(self, *, broken: bool = False) -> list[Event]:
         """Take in the end of the body, or that its connection broke."""
+
+    def _ended(self, calls: Calls | None, finish: Finish) -> list[Event]:
+        """Return the last events of an answer that is complete: its calls of tools, and the finish."""
+        self.finished = True
+        if calls is None:
+            return [finish]
+        try:
+            return [*calls.whole(finish.stop_reason), finish]
+        except BrokenCall as broken:
+            self.finished, self.failure = False, failures.broken_call(self._origin, broken)
+            return []
 
 
 class Lines(Protocol):

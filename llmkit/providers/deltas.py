@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import attrgetter
 
-from llmkit.events import Event, TextDelta, ThinkingDelta
+from llmkit.events import Event, TextDelta, ThinkingDelta, ToolCallDelta
 from llmkit.providers.lenient import mended
 
 _FIRST_HALF = re.compile("[\ud800-\udbff]\\Z")
@@ -20,9 +22,19 @@ def merged(events: list[Event]) -> list[Event]:
         if kind is TextDelta or kind is ThinkingDelta:
             texts = [delta.text for delta in run]  # type: ignore[union-attr]  # of this kind
             result.append(kind("".join(texts)))
+        elif kind is ToolCallDelta:
+            result.extend(_of_calls(run))  # type: ignore[arg-type]
         else:
             result.extend(run)
     return result
+
+
+def _of_calls(deltas: Iterable[ToolCallDelta]) -> Iterator[ToolCallDelta]:
+    for index, run in groupby(deltas, attrgetter("index")):
+        pieces = list(run)
+        last = pieces[-1]
+        text = "".join(piece.arguments for piece in pieces)
+        yield ToolCallDelta(index=index, id=last.id, name=last.name, arguments=text)
 
 
 class Halves:
@@ -46,7 +58,10 @@ class Halves:
                 events[-1] = type(end)(end.text[:-1])
         result: list[Event] = []
         for event in events:
-            if not isinstance(event, TextDelta | ThinkingDelta):
+            if isinstance(event, ToolCallDelta):
+                said = mended(event.arguments)  # which the call itself knows as it came
+                result.append(ToolCallDelta(event.index, event.id, event.name, said))
+            elif not isinstance(event, TextDelta | ThinkingDelta):
                 result.append(event)
             elif event.text:
                 result.append(type(event)(mended(event.text)))

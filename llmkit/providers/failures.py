@@ -23,9 +23,11 @@ from llmkit.errors import (
     RequestRejected,
     ServerFailed,
     StreamTruncated,
+    ToolCallBroken,
 )
 from llmkit.providers.head import request_id
 from llmkit.providers.reports import Report, read_report
+from llmkit.providers.tool_calls import BrokenCall
 from llmkit.providers.waits import retry_after
 
 E = TypeVar("E", bound=ProviderError)
@@ -195,6 +197,19 @@ def malformed(origin: Origin, what: str) -> ProtocolError:
         origin,
         f"{origin.provider} {what}",
         hint="Check the base URL and the wire of this provider, and the proxies in between.",
+    )
+
+
+def broken_call(origin: Origin, broken: BrokenCall) -> ToolCallBroken:
+    """Make the error for an answer with a call of a tool that cannot be run."""
+    return _error(
+        ToolCallBroken,
+        origin,
+        f"{origin.provider} {broken.what}",
+        hint="Raise max_tokens, or let the tool take less."
+        if broken.is_cut
+        else "Try again: the model may write it well the next time.",
+        can_retry=not broken.is_cut,
     )
 
 

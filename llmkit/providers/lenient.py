@@ -24,7 +24,8 @@ Needs = Mapping[str, Collection[str]]
 
 A struct says so in its class variable `needs`. A needed field of a wrong form is an error, for text might be lost; any other is left
 out. Where a struct tells its documents apart by their type, those of other types may have any form. The class variable `says` names
-the fields that hold pieces of text, where half of a surrogate pair may wait for its other half in the next piece.
+the fields that hold pieces of text, where half of a surrogate pair may wait for its other half in the next piece, and `lists` those where
+a list has to be of its form, while anything else is none.
 """
 
 _WHOLE = re.compile(r"\s*([0-9]{1,10})(?:\.0*)?\s*", re.ASCII)
@@ -140,7 +141,7 @@ def _fit(value: object, kind: inspect.Type) -> object:
 def _fit_fields(document: Mapping[object, object], kind: inspect.StructType) -> object:
     needs: Needs = getattr(kind.cls, "needs", {})
     needed = needs.get("*") or needs.get(str(document.get("type")), ())
-    says = getattr(kind.cls, "says", ())
+    says, lists = getattr(kind.cls, "says", ()), getattr(kind.cls, "lists", ())
     found = {}
     for field in kind.fields:
         name = field.encode_name
@@ -148,7 +149,7 @@ def _fit_fields(document: Mapping[object, object], kind: inspect.StructType) -> 
             try:
                 value = _fit(document[name], field.type)
             except Misfit:
-                if name in needed:
+                if name in needed or (name in lists and isinstance(document[name], list)):
                     raise
             else:
                 if isinstance(value, str) and name not in says:

@@ -86,6 +86,8 @@ class ChunkDecoder(StreamDecoder):
         events: list[Event] = []
         reports: list[Report] = []
         answer = self._answer
+        if answer.calls is not None:
+            return None
         add, several = answer.add, answer.several
         unnamed = self._decoder is _named_decoder
         is_first = unnamed and self.request_id is None
@@ -99,13 +101,15 @@ class ChunkDecoder(StreamDecoder):
             if chunk.usage is not None:
                 reports.append(chunk.usage)
         else:
-            if answer.reason is None or self._is_usual_end(chunks, lines, is_first=is_first):
+            if answer.calls is None and (
+                answer.reason is None or self._is_usual_end(chunks, lines, is_first=is_first)
+            ):
                 if events:
                     self._said = True
                 for report in reports:
                     self._count_in(report)
                 return merged(events)
-        answer.forget_end(several=several)
+        answer.forget(several=several)
         return None
 
     def _is_usual_end(self, chunks: Sequence[Chunk], lines: bytes, *, is_first: bool) -> bool:
@@ -172,8 +176,7 @@ class ChunkDecoder(StreamDecoder):
         if self._answer.reason is None:
             self.failure = failures.truncated(self._origin)
             return []
-        self.finished = True
-        return [self._answer.finish(self.usage)]
+        return self._ended(self._answer.calls, self._answer.finish(self.usage))
 
     def _count_in(self, report: Report) -> None:
         self._reported = report.to_usage() or self._reported
@@ -232,13 +235,14 @@ class CompletionDecoder(BodyDecoder):
             self._reported = completion.usage.to_usage() or self._reported
             self._bill.stated_cost = completion.usage.stated_cost()
         events: list[Event] = []
-        answer = Answer()
+        answer = Answer(whole=True)
         answer.add(_first_choice(completion.choices), events)
         if answer.reason == "error":
             self.failure = failures.gave_up(self._origin)
         self._said = bool(events)
-        self.finished = answer.reason is not None
-        return [*merged(events), answer.finish(self.usage)]
+        if answer.reason is None or self.failure is not None:
+            return []
+        return [*merged(events), *self._ended(answer.calls, answer.finish(self.usage))]
 
 
 def _first_choice(choices: list[WholeChoice]) -> list[WholeChoice]:

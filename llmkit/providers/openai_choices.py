@@ -8,7 +8,8 @@ import msgspec
 
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers.lenient import fit, lenient_json
-from llmkit.providers.openai_chunks import Choice, Part
+from llmkit.providers.openai_chunks import CallPiece, Choice, Function, Part, Said
+from llmkit.providers.tool_calls import Calls
 from llmkit.usage import Usage
 
 STOP_REASONS: Mapping[str, StopReason] = {
@@ -26,15 +27,22 @@ class Answer:
     A choice that comes alone is the answer, whatever its index: some servers count it up with the chunks. Where there are several, in
     one chunk or because `n` asked for them, the index that came first is that of the answer, and nobody reads the others.
 
+    Args:
+        several: whether there are other choices.
+        whole: whether it comes whole, so that each piece of a call is a call.
+
     Attributes:
         reason: why the answer stops, once it has said so.
         ends: how often it has said so.
         several: whether there are other choices.
+        calls: the calls of tools in it; None as long as there are none.
     """
 
-    __slots__ = ("_index", "_refused", "ends", "reason", "several")
+    __slots__ = ("_index", "_refused", "_whole", "calls", "ends", "reason", "several")
 
-    def __init__(self, *, several: bool = False) -> None:
+    def __init__(self, *, several: bool = False, whole: bool = False) -> None:
+        self._whole = whole
+        self.calls: Calls | None = None
         self.reason: str | None = None
         self.ends = 0
         self.several = several
@@ -60,13 +68,28 @@ class Answer:
                 if said.refusal:
                     events.append(TextDelta(said.refusal))
                     self._refused = True
+                if said.tool_calls or said.function_call:
+                    self._add_calls(said, events)
             if choice.finish_reason and ends(choice):
                 self.reason = choice.finish_reason
                 self.ends += 1
 
-    def forget_end(self, *, several: bool) -> None:
-        """Be as before the chunks that ended it: they are read again."""
-        self.reason, self.ends, self.several = None, 0, several
+    def forget(self, *, several: bool) -> None:
+        """Be as before chunks that ended it, or began its first call: they are read again."""
+        self.reason, self.ends, self.several, self.calls = None, 0, several, None
+
+    def _add_calls(self, said: Said, events: list[Event]) -> None:
+        calls = self.calls = self.calls or Calls()
+        pieces = said.tool_calls or [CallPiece(index=0, function=said.function_call)]
+        for piece in pieces:
+            called = piece.function or Function()
+            if self._whole:
+                grown = calls.begin(None, called.name, called.arguments, given_id=piece.id)
+            else:
+                grown = calls.take(
+                    piece.index, called.arguments, name=called.name, given_id=piece.id
+                )
+            events.append(grown)
 
     def finish(self, usage: Usage) -> Finish:
         """Make the last event."""

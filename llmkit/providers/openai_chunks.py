@@ -106,10 +106,31 @@ class Part(msgspec.Struct, gc=False):
     thinking: list[Part] | None = None
 
 
+class Function(msgspec.Struct, gc=False):
+    """What a call of a tool calls, and with what: its JSON is a text, or an object (Ollama's own form)."""
+
+    needs: ClassVar[Needs] = {"*": ("name",)}
+    says: ClassVar = ("arguments",)
+
+    name: str | None = None
+    arguments: Any = None
+
+
+class CallPiece(msgspec.Struct, gc=False):
+    """A piece of a call of a tool; in a completion all of it."""
+
+    needs: ClassVar[Needs] = {"*": ("function",)}
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
 class Said(msgspec.Struct, gc=False):
     """The delta of a chunk, or the message of a completion."""
 
     needs: ClassVar[Needs] = {"*": ("content",)}
+    lists: ClassVar = ("tool_calls",)
     says: ClassVar = ("content", "refusal", "reasoning_content", "reasoning")
 
     content: str | list[Part] | None = None
@@ -118,6 +139,9 @@ class Said(msgspec.Struct, gc=False):
     """DeepSeek, vLLM, xAI."""
     reasoning: str | None = None
     """OpenRouter, Groq, Ollama."""
+    tool_calls: list[CallPiece] | None = None
+    function_call: Function | None = None
+    """What `tool_calls` were before there could be several."""
 
 
 class Choice(msgspec.Struct, gc=False):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit import Message
+from llmkit import Message, TextPart, ToolCall, ToolCallBroken, ToolCallDelta, ToolResult
+from llmkit.events import Event
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 
@@ -53,3 +54,74 @@ async def test_thinking_that_nobody_signs_is_not_said_again() -> None:
             "role": "assistant",
             "content": "Hi there.",
         }
+
+
+CALLS = (
+    {"name": "weather", "arguments": {"city": "Köln", "days": [1, 2]}},
+    {"name": "time"},
+)
+ASKS = Behaviour(text="Let me see.", calls=CALLS, delay=0)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_calls_of_tools_and_their_results(wire: str, *, streaming: bool) -> None:
+    """A call is handed on when the answer is complete; its result goes back by its id."""
+    with Emulator(behaviour=Behaviour(text="It rains.", delay=0)) as emulator:
+        emulator.script(ASKS)
+        kit = make_kit(emulator, wire=wire)
+        client, events = kit.async_client, list[Event]()
+        if streaming:
+            async with client.stream("How is it?") as stream:
+                async for event in stream:
+                    events.append(event)
+            reply = stream.response
+            whole = [event for event in events if isinstance(event, ToolCall)]
+            pieces = [event for event in events if isinstance(event, ToolCallDelta)]
+            assert tuple(whole) == reply.tool_calls
+            said = "".join(each.arguments for each in pieces if each.index == 0)
+            assert said == '{"city": "Köln", "days": [1, 2]}'
+            assert events.index(pieces[-1]) < events.index(whole[0])
+        else:
+            reply = await client.complete("How is it?")
+        assert reply.stop_reason == "tool_use"
+        text, weather, time = reply.parts
+        assert text == TextPart("Let me see.")
+        assert isinstance(weather, ToolCall)
+        assert isinstance(time, ToolCall)
+        assert (weather.name, weather.arguments) == ("weather", CALLS[0]["arguments"])
+        assert (time.name, time.arguments) == ("time", {})
+        again = [
+            Message.user("How is it?"),
+            Message.assistant(reply),
+            Message.user(
+                ToolResult(call_id=weather.id, content="rain"),
+                ToolResult(call_id=time.id, content="12:00"),
+            ),
+        ]
+        assert (await client.complete(again)).text == "It rains."
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_broken_call_is_an_error(wire: str, *, streaming: bool) -> None:
+    """Asked for again where nothing was seen of it, else raised, with what was said before."""
+    broken = Behaviour(text="Hm.", calls=({"name": "f", "arguments": '{"a": 1'},), delay=0)
+    with Emulator(behaviour=broken) as emulator:
+        kit = make_kit(emulator, wire=wire)
+        client = kit.async_client
+        with pytest.raises(ToolCallBroken, match="arguments that are no JSON object") as caught:
+            if streaming:
+                async with client.stream("Go") as stream:
+                    async for event in stream:
+                        assert not isinstance(event, ToolCall)
+            else:
+                await client.complete("Go")
+        await kit.aclose()
+        assert (len(emulator.requests) > 1) is not streaming
+    if streaming:
+        assert caught.value.response is not None
+        assert (caught.value.response.text, caught.value.response.tool_calls) == ("Hm.", ())

@@ -20,7 +20,7 @@ from support.rows import database, rows
 
 PROMPT, SYSTEM, TEXT, THOUGHT = "Say hi to everybody.", "Be brief.", "Hello there, you.", "Hm, hm."
 ASKED = estimate_tokens(SYSTEM + PROMPT)
-SAID = estimate_tokens(TEXT) + estimate_tokens(THOUGHT)
+SAID = estimate_tokens(TEXT + THOUGHT)
 NAMES = {
     "anthropic": ("input_tokens", "output_tokens"),
     "openai": ("prompt_tokens", "completion_tokens"),

@@ -10,6 +10,7 @@ from llmkit.call import Call
 from llmkit.errors import ProviderError
 from llmkit.events import Event, Finish, TextDelta, ThinkingDelta
 from llmkit.messages import Message
+from llmkit.parts import ToolCall
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.base import Decoder, Provider
 from llmkit.providers.openai import OpenAI
@@ -29,6 +30,7 @@ class Outcome:
     """All that a decoder has to say about an answer; neighbouring deltas of one kind are merged."""
 
     said: tuple[tuple[str, str], ...]
+    calls: tuple[ToolCall, ...]
     finish: Finish | None
     failure: tuple[type[ProviderError], str | None] | None
     model: str | None
@@ -75,8 +77,12 @@ def decode(decoder: Decoder, chunks: Iterable[bytes]) -> Outcome:
     assert decoder.finished == bool(finishes)
     assert not (decoder.finished and decoder.failure)
     failure = decoder.failure
+    calls = [event for event in events if isinstance(event, ToolCall)]
+    assert not calls or finishes
+    assert calls == events[len(events) - len(finishes) - len(calls) : len(events) - len(finishes)]
     return Outcome(
         tuple(said),
+        tuple(calls),
         finishes[0] if finishes else None,
         None if failure is None else (type(failure), failure.code),
         decoder.model,

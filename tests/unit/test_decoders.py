@@ -283,7 +283,7 @@ def test_an_empty_answer_is_truncated(wire: str, *, streaming: bool) -> None:
     """An answer without a byte is no answer."""
     decoder = stream_decoder(wire) if streaming else whole_decoder(wire)
     assert decode(decoder, []) == Outcome(
-        (), None, (StreamTruncated, None), None, None, Usage(), PLAIN
+        (), (), None, (StreamTruncated, None), None, None, Usage(), PLAIN
     )
     assert decoder.usage == Usage()
     assert decoder.failure is not None

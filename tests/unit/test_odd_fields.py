@@ -69,13 +69,17 @@ def test_the_head_of_an_answer(wire: str, how: str, field: str, odd: object) -> 
 )
 @pytest.mark.parametrize("how", ["streamed", "whole"])
 def test_what_is_said_beside_the_content(how: str, field: str, odd: object) -> None:
-    """A refusal or a thought of a wrong form is none."""
+    """A refusal or a thought of a wrong form is none, and so are calls of tools that are no list; one in a list may not be lost."""
     said = {"content": "Hello", field: odd}
     if how == "whole":
         outcome = whole("openai", {"choices": [{"message": said, "finish_reason": "stop"}]})
     else:
         stream = [chunk(delta=said), chunk({"finish_reason": "stop"}), OPENAI_DONE]
         outcome = decode(stream_decoder("openai"), stream)
+    if field == "tool_calls" and odd == [7]:
+        assert outcome.failure is not None
+        assert outcome.failure[0] is ProtocolError
+        return
     assert outcome.said == (("text", "Hello"),)
     assert outcome.finish is not None
     assert outcome.finish.stop_reason == "end"

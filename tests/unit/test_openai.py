@@ -18,7 +18,7 @@ from llmkit.errors import (
     ServerFailed,
     StreamTruncated,
 )
-from llmkit.events import Finish, TextDelta, ThinkingDelta
+from llmkit.events import Finish, TextDelta, ThinkingDelta, ToolCallDelta
 from llmkit.usage import Usage
 from support.decoding import decode, stream_decoder, whole_decoder
 from support.streams import (
@@ -141,7 +141,10 @@ def test_empty_finish_reasons_are_none(word: str | None) -> None:
         ({"reasoning": "T", "reasoning_content": "T"}, [ThinkingDelta("T")]),
         ({"reasoning_content": "T", "content": "a"}, [ThinkingDelta("T"), TextDelta("a")]),
         ({"refusal": "No."}, [TextDelta("No.")]),
-        ({"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}, []),
+        (
+            {"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]},
+            [ToolCallDelta(0, "call_0", "", "{")],
+        ),
         (
             {
                 "content": [

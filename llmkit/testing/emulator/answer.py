@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from llmkit.testing.emulator.behaviour import Behaviour
 
@@ -18,6 +20,7 @@ TEXT = (
 
 # Whitespace leads, as in most tokenizers. The pieces always join to the text.
 _WORD = re.compile(r"\s*\S+|\s+\Z")
+_PIECE = re.compile(r".{1,8}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +39,54 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolUse:
+    """A tool that is asked for. Its arguments are pieces of JSON, a token each."""
+
+    id: str | None
+    name: str
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The words of an answer, a token each, and why it stops, in llmkit's terms or the script's."""
 
     model: str
     thinking: tuple[str, ...]
     text: tuple[str, ...]
+    calls: tuple[ToolUse, ...]
     stop_reason: str
     stop_sequence: str | None
     input_tokens: int
 
     @property
     def output_tokens(self) -> int:
-        """How many tokens there are, thinking included."""
-        return len(self.thinking) + len(self.text)
+        """How many tokens there are, thinking and calls included."""
+        return len(self.thinking) + len(self.text) + sum(len(each.pieces) for each in self.calls)
 
 
 def compose(ask: Ask, behaviour: Behaviour) -> Answer:
     """Decide what to say: the behaviour's words within the request's limits."""
     thinking = _pieces(behaviour.thinking) if behaviour.thinking is not None else ()
     text = _own_pieces(behaviour.tokens) if behaviour.text is None else _pieces(behaviour.text)
-    stop_reason, stop_sequence = "end", None
-    if ask.max_tokens is not None and len(thinking) + len(text) > ask.max_tokens:
-        thinking = thinking[: ask.max_tokens]
-        text = text[: ask.max_tokens - len(thinking)]
-        stop_reason = "max_tokens"
+    calls = tuple(_tool_use(each) for each in behaviour.calls)
+    stop_reason, stop_sequence = "tool_use" if calls else "end", None
+    if ask.max_tokens is not None:
+        thinking, left = thinking[: ask.max_tokens], ask.max_tokens - len(thinking)
+        is_cut = left < 0
+        text, left = text[: max(0, left)], left - len(text)
+        calls, left = _within(calls, left)
+        if is_cut or left < 0:
+            stop_reason = "max_tokens"
     stopped = _stop(text, ask.stop) if ask.stop else None
     if stopped is not None:
         text, stop_sequence = stopped
-        stop_reason = "stop_sequence"
+        calls, stop_reason = (), "stop_sequence"
     return Answer(
         model=behaviour.model or ask.model,
         thinking=thinking,
         text=text,
+        calls=calls,
         stop_reason=behaviour.stop_reason or stop_reason,
         stop_sequence=stop_sequence,
         input_tokens=ask.input_tokens,
@@ -98,6 +116,24 @@ def texts_in(content: object) -> list[str]:
             if part.get("type") == "tool_result":
                 found += texts_in(part.get("content"))
     return found
+
+
+def _tool_use(call: Mapping[str, Any]) -> ToolUse:
+    given = call.get("arguments", {})
+    if isinstance(given, Mapping):
+        given = json.dumps(dict(given), ensure_ascii=False)
+    pieces = _PIECE.findall(given) if isinstance(given, str) else given
+    return ToolUse(call.get("id"), call["name"], tuple(pieces) or ("",))
+
+
+def _within(calls: tuple[ToolUse, ...], left: int) -> tuple[tuple[ToolUse, ...], int]:
+    """Cut calls to so many tokens; one of which nothing is left is not asked for."""
+    found = []
+    for call in calls:
+        if left > 0:
+            found.append(replace(call, pieces=call.pieces[:left]))
+        left -= len(call.pieces)
+    return tuple(found), left
 
 
 def _pieces(text: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "framing": ("chunked", "close"),
     "encoding": (None, "gzip", "deflate"),
 }
-_COUNTS = ("tokens", "error_frame_at", "cut_at", "stall_at", "malformed_at")
+_COUNTS = ("tokens", "first_index", "error_frame_at", "cut_at", "stall_at", "malformed_at")
 _FROM_ONE = ("hold_at", "chunk_size")
 _SECONDS = ("delay", "ttft", "head_delay", "chunk_delay", "pings")
 _TEXTS = ("model", "stop_reason", "error_type", "error_code", "message", "content_type")
@@ -35,6 +35,9 @@ class Behaviour:
         text: another text, sent word by word, or a tuple of strings, each of which is one token.
         thinking: text, or tokens, to think before the answer: a thinking block (Anthropic) or
             `reasoning_content` (what OpenAI-compatible servers send). Its tokens count as output.
+        calls: tools that it asks for behind its text: mappings with a `name`, `arguments` (a mapping; a string or a tuple of strings is sent
+            as it is, whatever it is) and maybe an `id`. Their tokens are pieces of the arguments.
+        first_index: the index of the first call in OpenAI's format, for servers that count from 1; None leaves it out.
         model: the model named in the answer, if not the requested one.
         stop_reason: why it stops, for either wire: end, max_tokens, stop_sequence, tool_use,
             refusal, content_filter or pause; any other word is sent as it is. None: the reason
@@ -88,6 +91,8 @@ class Behaviour:
     tokens: int = 40
     text: str | tuple[str, ...] | None = None
     thinking: str | tuple[str, ...] | None = None
+    calls: tuple[Mapping[str, Any], ...] = ()
+    first_index: int | None = 0
     model: str | None = None
     stop_reason: str | None = None
     usage: bool | Mapping[str, Any] | None = None
@@ -137,6 +142,7 @@ class Behaviour:
         _check("retry_after", self.retry_after, int | float | str | None, "seconds or a string")
         for name in ("retry_after", "content_type"):
             _check_line(name, getattr(self, name))
+        _check_calls(self.calls)
         _check_text("text", self.text)
         _check_text("thinking", self.thinking)
         _check_headers(self.headers)
@@ -162,6 +168,8 @@ class Behaviour:
         for name in ("text", "thinking"):
             if isinstance(settings.get(name), list):
                 settings[name] = tuple(settings[name])
+        if isinstance(settings.get("calls"), list):
+            settings["calls"] = tuple(settings["calls"])
         if isinstance(settings.get("body"), str):
             settings["body"] = settings["body"].encode("utf-8", "surrogatepass")
         return cls(**settings)
@@ -190,6 +198,19 @@ def _check_text(name: str, value: object) -> None:
         return
     if not isinstance(value, tuple) or not all(isinstance(piece, str) for piece in value):
         _fail(f"{name} must be a string or a tuple of strings")
+
+
+def _check_calls(calls: object) -> None:
+    _check("calls", calls, tuple, "a tuple of mappings")
+    assert isinstance(calls, tuple)
+    for call in calls:
+        _check("calls", call, Mapping, "a tuple of mappings")
+        unknown = sorted(set(call).difference(("id", "name", "arguments")))
+        if unknown or not isinstance(call.get("name"), str):
+            _fail(f"a call has a name, arguments and maybe an id, not {dict(call)!r}")
+        _check("calls: id", call.get("id"), str | None, "a string")
+        if not isinstance(call.get("arguments", {}), Mapping):
+            _check_text("calls: arguments", call["arguments"])
 
 
 def _check_headers(headers: object) -> None:

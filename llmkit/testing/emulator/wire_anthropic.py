@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmkit.testing.emulator.answer import Answer, Ask
 from llmkit.testing.emulator.behaviour import Behaviour
@@ -18,6 +18,7 @@ from llmkit.testing.emulator.wire import (
     Frames,
     Script,
     Stamp,
+    parse,
     quoted,
     to_json,
 )
@@ -71,19 +72,13 @@ class AnthropicWire:
             }
         opening = [_event("message_start", {"message": message})]
         tokens: list[Frames] = []
-        index = 0
         closing: list[bytes] = []
-        for block, pieces in (("thinking", answer.thinking), ("text", answer.text)):
-            if not pieces:
-                continue
-            start: list[bytes] = opening
-            if tokens:
-                index, start = 1, closing
-            start.append(_block_start(index, block))
-            deltas = _deltas(index, block, pieces)
+        for index, block in enumerate(_blocks(answer, stamp)):
+            (closing if tokens else opening).append(_block_start(index, block))
+            deltas = _deltas(index, block)
             tokens += [(*closing, next(deltas))]
             tokens += [(delta,) for delta in deltas]
-            closing = [_block_signature(index)] if block == "thinking" else []
+            closing = [_block_signature(index)] if block.kind == "thinking" else []
             closing.append(_event("content_block_stop", {"index": index}))
         delta: dict[str, Any] = {
             "delta": {
@@ -98,12 +93,7 @@ class AnthropicWire:
 
     def whole(self, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> bytes:
         """Write a Message."""
-        content: list[dict[str, str]] = []
-        if answer.thinking:
-            thinking = "".join(answer.thinking)
-            content.append({"type": "thinking", "thinking": thinking, "signature": _SIGNATURE})
-        if answer.text:
-            content.append({"type": "text", "text": "".join(answer.text)})
+        content = [_whole_block(block) for block in _blocks(answer, stamp)]
         message = _message(answer, stamp) | {
             "content": content,
             "stop_reason": _stop_reason(answer) if behaviour.terminal else None,
@@ -185,9 +175,42 @@ def _event(name: str, fields: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: ".encode() + to_json({"type": name, **fields}) + b"\n\n"
 
 
-def _block_start(index: int, block: str) -> bytes:
-    empty = {"type": block, block: ""} | ({"signature": ""} if block == "thinking" else {})
-    return _event("content_block_start", {"index": index, "content_block": empty})
+class _Block(NamedTuple):
+    """A block of an answer: its kind, what stands in its head, and its pieces."""
+
+    kind: str
+    pieces: tuple[str, ...]
+    head: dict[str, Any]
+
+
+def _blocks(answer: Answer, stamp: Stamp) -> Iterator[_Block]:
+    if answer.thinking:
+        yield _Block("thinking", answer.thinking, {"thinking": "", "signature": ""})
+    if answer.text:
+        yield _Block("text", answer.text, {"text": ""})
+    for number, call in enumerate(answer.calls):
+        name = f"toolu_emulator{stamp.serial:012d}{number}" if call.id is None else call.id
+        yield _Block("tool_use", call.pieces, {"id": name, "name": call.name, "input": {}})
+
+
+def _whole_block(block: _Block) -> dict[str, Any]:
+    whole = "".join(block.pieces)
+    if block.kind == "tool_use":
+        return {"type": block.kind, **block.head, "input": _as_json(whole)}
+    signed = {"signature": _SIGNATURE} if block.kind == "thinking" else {}
+    return {"type": block.kind, block.kind: whole, **signed}
+
+
+def _as_json(text: str) -> Any:
+    try:
+        return parse(text.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return text
+
+
+def _block_start(index: int, block: _Block) -> bytes:
+    content = {"type": block.kind, **block.head}
+    return _event("content_block_start", {"index": index, "content_block": content})
 
 
 def _block_signature(index: int) -> bytes:
@@ -195,12 +218,15 @@ def _block_signature(index: int) -> bytes:
     return _event("content_block_delta", {"index": index, "delta": delta})
 
 
-def _deltas(index: int, block: str, pieces: tuple[str, ...]) -> Iterator[bytes]:
+def _deltas(index: int, block: _Block) -> Iterator[bytes]:
+    kind, name = f"{block.kind}_delta", block.kind
+    if block.kind == "tool_use":
+        kind, name = "input_json_delta", "partial_json"
     head = (
         'event: content_block_delta\ndata: {"type":"content_block_delta",'
-        f'"index":{index},"delta":{{"type":"{block}_delta","{block}":'
+        f'"index":{index},"delta":{{"type":"{kind}","{name}":'
     ).encode()
-    for piece in pieces:
+    for piece in block.pieces:
         yield b"%b%b}}\n\n" % (head, quoted(piece))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmkit.testing.emulator.answer import Answer, Ask
+from llmkit.testing.emulator.answer import Answer, Ask, ToolUse
 from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.check_openai import check
 from llmkit.testing.emulator.wire import (
@@ -75,6 +75,11 @@ class OpenAIWire:
                     ("content", answer.text),
                 )
                 for delta in _deltas(head, name, pieces, null)
+            ]
+            + [
+                frames
+                for number, call in enumerate(answer.calls)
+                for frames in _call_frames(head, _Numbered(call, number, behaviour, stamp), null)
             ],
             closing=(*closing, _DONE),
         )
@@ -89,6 +94,16 @@ class OpenAIWire:
         }
         if answer.thinking:
             message["reasoning_content"] = "".join(answer.thinking)
+        if answer.calls:
+            message["content"] = message["content"] or None
+            message["tool_calls"] = [
+                {
+                    "id": _Numbered(call, number, behaviour, stamp).id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(call.pieces)},
+                }
+                for number, call in enumerate(answer.calls)
+            ]
         completion: dict[str, Any] = {
             **_head(answer, stamp, "chat.completion"),
             "choices": [
@@ -200,6 +215,35 @@ def _deltas(
     before, after = _chunk(head, {name: "\0"}, usage).rsplit(b'"\\u0000"', 1)
     for piece in pieces:
         yield b"%b%b%b" % (before, quoted(piece), after)
+
+
+class _Numbered:
+    """A call with its index and its id."""
+
+    def __init__(self, call: ToolUse, number: int, behaviour: Behaviour, stamp: Stamp) -> None:
+        self.call = call
+        self.id = f"call_emulator{stamp.serial:012d}{number}" if call.id is None else call.id
+        first = behaviour.first_index
+        self.index = {} if first is None else {"index": first + number}
+
+
+def _call_frames(
+    head: dict[str, Any], numbered: _Numbered, usage: dict[str, Any]
+) -> Iterator[tuple[bytes, ...]]:
+    """Write a call: its id and name, then a piece of its arguments in each chunk."""
+    call = numbered.call
+    named = {
+        "id": numbered.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": ""},
+    }
+    before: tuple[bytes, ...] = (
+        _chunk(head, {"tool_calls": [{**numbered.index, **named}]}, usage),
+    )
+    for piece in call.pieces:
+        said = {**numbered.index, "function": {"arguments": piece}}
+        yield (*before, _chunk(head, {"tool_calls": [said]}, usage))
+        before = ()
 
 
 def _usage(answer: Answer, behaviour: Behaviour) -> dict[str, Any] | None:

@@ -1,0 +1,148 @@
+"""The calls of tools in an answer, as they grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from llmkit.events import StopReason, ToolCallDelta
+from llmkit.parts import ToolCall
+from llmkit.providers.lenient import lenient_json, mended
+
+
+class BrokenCall(Exception):
+    """A call is cut off, or is none.
+
+    Args:
+        what: what is wrong with it, behind the provider's name.
+        is_cut: whether the limit of the answer's length has cut it.
+    """
+
+    def __init__(self, what: str, *, is_cut: bool = False) -> None:
+        super().__init__(what)
+        self.what = what
+        self.is_cut = is_cut
+
+
+@dataclass(slots=True)
+class _Growing:
+    """A call that is not whole yet. `key` is what its pieces are known by, `given_id` the provider's id for it."""
+
+    index: int
+    key: int | None
+    given_id: str | None
+    id: str
+    name: str
+    pieces: list[str] = field(default_factory=list)
+
+
+class Calls:
+    """Puts calls together from their pieces. None is handed on before the answer has ended as it should.
+
+    Pieces belong together by the index that the provider gives them; the id and the name come with the first one, though some servers repeat
+    them, leave the index out, or give every call the same one.
+    """
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        self._calls: list[_Growing] = []
+
+    def begin(
+        self, key: int | None, name: str | None, piece: object, *, given_id: str | None
+    ) -> ToolCallDelta:
+        """Begin a call, with what is known of its arguments."""
+        index = len(self._calls)
+        call = _Growing(index, key, given_id, self._new_id(given_id, index), name or "")
+        self._calls.append(call)
+        return _grown(call, piece)
+
+    def add(self, key: int | None, piece: str) -> ToolCallDelta | None:
+        """Add a piece of the arguments of a call that has begun; None if there is none."""
+        call = self._latest(key)
+        return None if call is None else _grown(call, piece)
+
+    def take(
+        self, key: int | None, piece: object, *, name: str | None, given_id: str | None
+    ) -> ToolCallDelta:
+        """Take in a piece of a call that has begun or begins with it."""
+        call = self._latest(key)
+        is_new = call is None or (
+            name is not None
+            and given_id is not None
+            and call.given_id is not None
+            and given_id != call.given_id
+        )
+        if call is None or is_new:
+            return self.begin(key, name, piece, given_id=given_id)
+        call.name = call.name or name or ""
+        return _grown(call, piece)
+
+    def whole(self, stop_reason: StopReason) -> list[ToolCall]:
+        """Return the calls of an answer that has ended.
+
+        Raises:
+            BrokenCall: one of them is cut off, has no name, or arguments that are no JSON object.
+        """
+        is_cut = stop_reason == "max_tokens"
+        found = []
+        for call in self._calls:
+            is_last = call is self._calls[-1]
+            arguments = _arguments(
+                mended("".join(call.pieces)).strip(), may_be_none=not (is_cut and is_last)
+            )
+            if arguments is None and is_cut and is_last:
+                raise BrokenCall(
+                    "was cut off in a call of a tool by the limit of its length", is_cut=True
+                )
+            if arguments is None:
+                raise BrokenCall(
+                    "asked for a call of a tool with arguments that are no JSON object"
+                )
+            if not call.name:
+                raise BrokenCall("asked for a call of a tool that it does not name")
+            found.append(ToolCall(id=call.id, name=mended(call.name), arguments=arguments))
+        return found
+
+    def _latest(self, key: int | None) -> _Growing | None:
+        for call in reversed(self._calls):
+            if key is None or call.key == key:
+                return call
+        return None
+
+    def _new_id(self, given_id: str | None, index: int) -> str:
+        """Name a call so that its result can name it: as the provider does, if no other call of the answer has that id."""
+        name = mended(given_id) if given_id else f"call_{index}"
+        taken = {call.id for call in self._calls}
+        return name if name not in taken else f"{name}_{index}"
+
+
+def _grown(call: _Growing, piece: object) -> ToolCallDelta:
+    text = piece if isinstance(piece, str) else _as_text(piece)
+    call.pieces.append(text)
+    return ToolCallDelta(index=call.index, id=call.id, name=call.name, arguments=text)
+
+
+def _as_text(arguments: object) -> str:
+    """Write arguments that came as an object, as some servers send them."""
+    return "" if arguments is None else msgspec.json.encode(arguments).decode()
+
+
+def _arguments(text: str, *, may_be_none: bool) -> Mapping[str, Any] | None:
+    """Read the arguments of a call; nothing at all is none, where that can be. Some servers write their JSON as a text of JSON."""
+    if not text:
+        return {} if may_be_none else None
+    for _ in range(2):
+        try:
+            found = lenient_json(text)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(found, dict):
+            return found
+        if not isinstance(found, str):
+            return None
+        text = found
+    return None
