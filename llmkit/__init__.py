@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from llmkit._sync.stream import Stream, StreamManager
     from llmkit.budget.manager import BudgetManager
     from llmkit.budget.warnings import BudgetWarning
-    from llmkit.call import Call, Caller
+    from llmkit.call import Call
+    from llmkit.caller import Caller
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.config import Config
     from llmkit.config.budgets import Budget
@@ -84,7 +85,7 @@ _HOMES = {
     "BudgetWarning": "llmkit.budget.warnings",
     "Call": "llmkit.call",
     "CallNext": "llmkit.middleware",
-    "Caller": "llmkit.call",
+    "Caller": "llmkit.caller",
     "Client": "llmkit._sync.client",
     "ConcurrencyLimit": "llmkit.concurrency.limit",
     "Config": "llmkit.config",

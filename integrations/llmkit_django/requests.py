@@ -17,7 +17,7 @@ from django.urls import NoReverseMatch, get_script_prefix, is_valid_path
 from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
 
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.relay.answer import Answer
 from llmkit.relay.hooks import awaited, is_yes
 from llmkit.relay.pages import chat_page

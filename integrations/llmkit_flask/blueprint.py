@@ -12,7 +12,7 @@ from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.config.functions import check_get_user
 from llmkit.errors import ConfigError
 from llmkit.relay._sync.door import Door, visitor

@@ -17,7 +17,7 @@ from llmkit.budget.memory import MemoryBudgets
 from llmkit.budget.rules import Rules
 from llmkit.budget.settler import may_be_held
 from llmkit.budget.warnings import BudgetWarning, Warner
-from llmkit.call import Caller, UserId, caller_of
+from llmkit.caller import Caller, UserId, caller_of
 from llmkit.concurrency.host_threads import FromAsync, in_any_thread
 from llmkit.concurrency.later import Later
 from llmkit.config.budgets import Budget

@@ -14,7 +14,7 @@ from llmkit.policy.budgets.amounts import Unit
 from llmkit.policy.budgets.windows import Per
 
 if TYPE_CHECKING:
-    from llmkit.call import Caller
+    from llmkit.caller import Caller
 
 # How long the name of an account may be, in characters; a database's column has to hold it, with the window's beginning.
 LONGEST = 200

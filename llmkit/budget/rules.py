@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llmkit.budget.bounds import Bounds
-    from llmkit.call import Caller
+    from llmkit.caller import Caller
 
 
 class _Rule:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from llmkit.budget.manager import BudgetManager
 from llmkit.budget.rules import Rules
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.config.budgets import Budget
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.policy.budgets.amounts import UNITS, said

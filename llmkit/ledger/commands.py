@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.ledger import text
 from llmkit.ledger.base import Maintained, NoLedgerYet
 from llmkit.ledger.budget_report import of_all, of_caller

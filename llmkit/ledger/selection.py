@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import get_args
 
-from llmkit.call import UserId, user_id
+from llmkit.caller import UserId, user_id
 from llmkit.response import Status
 
 # What rows can be told apart by, and the column that says it.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, get_args
 
-from llmkit.call import Caller, UserId, caller_of
+from llmkit.caller import Caller, UserId, caller_of
 from llmkit.config.errors import without_provider
 from llmkit.errors import ConfigError
 from llmkit.kinds import wrong_tags

@@ -7,7 +7,7 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.relay.answer import Answer
 
 _SCRIPT = "text/javascript; charset=utf-8"

@@ -11,7 +11,8 @@ from llmkit.errors import InvalidRequest
 from llmkit.messages import Message, to_messages
 
 if TYPE_CHECKING:
-    from llmkit.call import Caller, CallOptions
+    from llmkit.call import CallOptions
+    from llmkit.caller import Caller
     from llmkit.config import RelayConfig
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from llmkit.call import Caller, UserId
+from llmkit.caller import Caller, UserId
 from llmkit.errors import ConfigError
 from llmkit.ledger.sums import Report, total
 from llmkit.ledger.text import sum_values

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.relay.answer import Answer
 from llmkit.relay.pages import PAGES, chat_page, page
 from llmkit.relay.rules import NOT_FOUND

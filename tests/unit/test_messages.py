@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from llmkit import InvalidRequest, Message
-from llmkit.call import Caller, CallOptions, build_call
+from llmkit.call import CallOptions, build_call
+from llmkit.caller import Caller
 from llmkit.messages import to_messages
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from llmkit.call import Caller
+from llmkit.caller import Caller
 from llmkit.errors import (
     BudgetUnavailable,
     ConfigError,
