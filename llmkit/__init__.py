@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from llmkit.policy.budgets.amounts import Amount
     from llmkit.response import Outcome, Response
     from llmkit.sse import ServerSentEvent, SSEDecoder
+    from llmkit.tools.context import ToolContext
+    from llmkit.tools.tool import Tool
     from llmkit.usage import Usage
 
 __version__ = "0.1.0"
@@ -128,9 +130,11 @@ _HOMES = {
     "ThinkingDelta": "llmkit.events",
     "ThinkingPart": "llmkit.parts",
     "ThinkingSignature": "llmkit.events",
+    "Tool": "llmkit.tools.tool",
     "ToolCall": "llmkit.parts",
     "ToolCallBroken": "llmkit.errors",
     "ToolCallDelta": "llmkit.events",
+    "ToolContext": "llmkit.tools.context",
     "ToolResult": "llmkit.parts",
     "Usage": "llmkit.usage",
 }
@@ -194,9 +198,11 @@ __all__ = [
     "ThinkingDelta",
     "ThinkingPart",
     "ThinkingSignature",
+    "Tool",
     "ToolCall",
     "ToolCallBroken",
     "ToolCallDelta",
+    "ToolContext",
     "ToolResult",
     "Usage",
 ]

@@ -12,6 +12,7 @@ from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
 from llmkit.kinds import wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
+from llmkit.tools.tool import Tool, to_choice, to_tools
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,7 +40,7 @@ class Call:
     """One call, however many attempts it takes. Middleware may pass on a changed copy (`dataclasses.replace`).
 
     `model` is an alias from the settings or a `provider:model` id. A field that is None is left to the provider.
-    `extra` has fields that are added to the provider's request body as they are. The call's `repr` does not show the messages.
+    `tool_choice` is "auto", "none", "required" or the name of a tool. `extra` has fields that are added to the provider's request body as they are. The call's `repr` does not show the messages.
     """
 
     call_id: str
@@ -55,6 +56,9 @@ class Call:
     caller: Caller = field(default_factory=Caller)
     run_id: str | None = None
     conversation: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
     streaming: bool = True
     signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
@@ -64,7 +68,8 @@ class CallOptions(TypedDict, total=False):
     """The options of `complete()` and `stream()`.
 
     `user` is an id (a string, a number or a UUID), or a `Caller`, which can also have a tenant and tags; None is nobody. `run_id` and
-    `conversation` are your app's own ids, which are stored in the row.
+    `conversation` are your app's own ids, which are stored in the row. `tools` are typed functions, or `Tool`s; `tool_choice` is "auto",
+    "none", "required", or the one tool that has to be called.
     """
 
     model: str
@@ -79,6 +84,9 @@ class CallOptions(TypedDict, total=False):
     tags: Mapping[str, str]
     run_id: str | None
     conversation: str | None
+    tools: Sequence[Callable[..., Any] | Tool]
+    tool_choice: str | Callable[..., Any] | Tool | None
+    parallel_tool_calls: bool | None
 
 
 _OPTIONS = frozenset(CallOptions.__annotations__)
@@ -102,6 +110,10 @@ def _are_texts(value: object) -> bool:
     return all(map(_is_text, value))
 
 
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
@@ -118,6 +130,7 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "extra": (_is_mapping, "a dict"),
     "run_id": (_is_text, "a string"),
     "conversation": (_is_text, "a string"),
+    "parallel_tool_calls": (_is_bool, "True or False"),
 }
 
 
@@ -162,6 +175,7 @@ def build_call(
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")
     stop = options.get("stop") or ()
+    tools = to_tools(options.get("tools") or ())
     return Call(
         call_id=call_id,
         model=options.get("model") or default_model,
@@ -176,6 +190,9 @@ def build_call(
         caller=caller_of(options.get("user"), options.get("tags") or NOTHING),
         run_id=options.get("run_id"),
         conversation=options.get("conversation"),
+        tools=tools,
+        tool_choice=to_choice(options.get("tool_choice"), tools),
+        parallel_tool_calls=options.get("parallel_tool_calls"),
         streaming=streaming,
         trace=Trace(tasks),
     )

@@ -18,7 +18,8 @@ _ALPHABETS = re.compile("[\u0800-\u1fff]+")
 def estimate_prompt(call: Call) -> int:
     """Estimate the tokens of what a call asks."""
     said = "".join(written(part) for message in call.messages for part in message.parts)
-    return estimate_tokens((call.system or "") + said)
+    tools = "".join(tool.described for tool in call.tools)
+    return estimate_tokens((call.system or "") + tools + said)
 
 
 def estimate_tokens(text: str) -> int:

@@ -18,11 +18,13 @@ from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
 from llmkit.providers.vendors import VENDORS
+from llmkit.tools.tool import Tool
 from llmkit.tracebacks import forgetful
 
 VERSION = "2023-06-01"
 DEFAULT_MAX_TOKENS = 4096
 """The vendor requires `max_tokens`; this is sent for a call that does not set it."""
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
 class Anthropic:
@@ -78,6 +80,8 @@ class Anthropic:
             body["top_p"] = call.top_p
         if call.stop:
             body["stop_sequences"] = call.stop
+        if call.tools:
+            body |= _tools(call)
         if call.streaming:
             body["stream"] = True
         accept = "text/event-stream" if call.streaming else "application/json"
@@ -107,6 +111,27 @@ def _messages(call: Call) -> list[dict[str, object]]:
         elif blocks := [block for part in message.parts if (block := _block(part)) is not None]:
             found.append({"role": message.role, "content": blocks})
     return found
+
+
+def _tools(call: Call) -> dict[str, object]:
+    """Write what the model may call. Source: docs.claude.com/en/docs/agents-and-tools/tool-use/implement-tool-use."""
+    body: dict[str, object] = {"tools": [_tool(tool) for tool in call.tools]}
+    choice: dict[str, object] = {"type": "auto"}
+    if call.tool_choice is not None:
+        kind = _CHOICES.get(call.tool_choice)
+        choice = {"type": "tool", "name": call.tool_choice} if kind is None else {"type": kind}
+    if call.parallel_tool_calls is not None and call.tool_choice != "none":
+        choice["disable_parallel_tool_use"] = not call.parallel_tool_calls
+    if choice != {"type": "auto"}:
+        body["tool_choice"] = choice
+    return body
+
+
+def _tool(tool: Tool) -> dict[str, object]:
+    said: dict[str, object] = {"name": tool.name, "input_schema": tool.schema}
+    if tool.description:
+        said["description"] = tool.description
+    return said
 
 
 def _block(part: Part) -> dict[str, object] | None:

@@ -26,6 +26,7 @@ from llmkit.providers.request import (
     to_request,
 )
 from llmkit.providers.vendors import VENDORS, quirks_at
+from llmkit.tools.tool import CHOICES, Tool
 from llmkit.tracebacks import forgetful
 
 
@@ -82,6 +83,8 @@ class OpenAI:
             body["stop"] = call.stop
         if call.seed is not None:
             body[self._quirks.seed] = call.seed
+        if call.tools:
+            body |= _tools(call)
         if call.streaming:
             body["stream"] = True
             if self._quirks.stream_options:
@@ -128,6 +131,27 @@ def _messages(call: Call) -> list[dict[str, object]]:
         if message.text or not results:
             found.append({"role": "user", "content": message.text})
     return found
+
+
+def _tools(call: Call) -> dict[str, object]:
+    """Write what the model may call. Source: developers.openai.com/api/docs/guides/function-calling."""
+    body: dict[str, object] = {
+        "tools": [{"type": "function", "function": _tool(tool)} for tool in call.tools]
+    }
+    if call.tool_choice in CHOICES:
+        body["tool_choice"] = call.tool_choice
+    elif call.tool_choice is not None:
+        body["tool_choice"] = {"type": "function", "function": {"name": call.tool_choice}}
+    if call.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = call.parallel_tool_calls
+    return body
+
+
+def _tool(tool: Tool) -> dict[str, object]:
+    said: dict[str, object] = {"name": tool.name, "parameters": tool.schema}
+    if tool.description:
+        said["description"] = tool.description
+    return said
 
 
 def _answer(message: Message) -> dict[str, object]:

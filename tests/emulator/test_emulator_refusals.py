@@ -27,6 +27,14 @@ HI = {"role": "user", "content": "hi"}
 TOOL = {"role": "tool", "tool_call_id": "t1", "content": "x"}
 
 
+TELLS: dict[str, Any] = {"name": "f", "input_schema": {"type": "object"}}
+
+
+def function(**changes: Any) -> dict[str, Any]:
+    """Describe a tool as OpenAI is told of it."""
+    return {"type": "function", "function": {"name": "f"} | changes}
+
+
 def turns(*contents: Any) -> dict[str, Any]:
     """Make a conversation of which every second message is the model's."""
     roles = ("user", "assistant")
@@ -58,6 +66,27 @@ def turns(*contents: Any) -> dict[str, Any]:
         (turns([DID]), "messages.0.content.0: unexpected `tool_use_id` found"),
         (turns("hi", [USE], [SAID, DID]), "`tool_result` blocks must come before"),
         (turns("hi", [{"type": "thinking", "thinking": "x"}]), "thinking.signature: Field req"),
+        ({"tools": {}}, "tools: Input should be a valid list"),
+        ({"tools": [TELLS | {"name": "a b"}]}, "tools.0.custom.name: String should match"),
+        ({"tools": [TELLS | {"description": 1}]}, "tools.0.custom.description: Input"),
+        ({"tools": [{"name": "f"}]}, "tools.0.custom.input_schema: Field required"),
+        ({"tools": [TELLS | {"input_schema": {}}]}, "tools.0.custom.input_schema.type"),
+        ({"tools": [TELLS, TELLS]}, "Tool names must be unique"),
+        ({"tool_choice": {"type": "auto"}}, "tool_choice: may only be specified while"),
+        ({"tools": [TELLS], "tool_choice": "auto"}, "tool_choice: Input tag"),
+        ({"tools": [TELLS], "tool_choice": {"type": "required"}}, "tool_choice: Input tag"),
+        (
+            {
+                "tools": [TELLS],
+                "tool_choice": {"type": "none", "disable_parallel_tool_use": True},
+            },
+            "tool_choice.none.disable_parallel_tool_use: Extra inputs",
+        ),
+        (
+            {"tools": [TELLS], "tool_choice": {"type": "any", "disable_parallel_tool_use": 1}},
+            "disable_parallel_tool_use: Input should be a valid boolean",
+        ),
+        ({"tools": [TELLS], "tool_choice": {"type": "tool", "name": "g"}}, "Tool 'g' not found"),
         ({"stream": "yes"}, "stream: Input"),
         ({"system": 3}, "system: Input"),
         ({"temperature": 1.5}, "temperature: range: 0..1"),
@@ -100,6 +129,36 @@ def test_what_anthropic_requires(name: str) -> None:
         ({"messages": [HI, TOOL]}, "messages.[1].role", None),
         ({"messages": [HI, ASKS, TOOL, TOOL]}, "messages.[3].role", None),
         ({"messages": [HI, HALF, TOOL]}, "messages[1]", None),
+        ({"tools": {}}, "tools", "invalid_type"),
+        ({"tools": []}, "tools", "empty_array"),
+        ({"tools": [{"type": "f"}]}, "tools[0].type", "invalid_value"),
+        (
+            {"tools": [{"type": "function"}]},
+            "tools[0].function.name",
+            "missing_required_parameter",
+        ),
+        ({"tools": [function(name="a b")]}, "tools[0].function.name", "invalid_value"),
+        (
+            {"tools": [function(parameters={"type": "array"})]},
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+        ),
+        ({"tool_choice": "auto"}, "tool_choice", None),
+        ({"parallel_tool_calls": True}, "parallel_tool_calls", None),
+        (
+            {"tools": [function()], "parallel_tool_calls": 1},
+            "parallel_tool_calls",
+            "invalid_type",
+        ),
+        ({"tools": [function()], "tool_choice": "any"}, "tool_choice", "invalid_value"),
+        (
+            {
+                "tools": [function()],
+                "tool_choice": {"type": "function", "function": {"name": "g"}},
+            },
+            "tool_choice",
+            None,
+        ),
         ({"stream": 1}, "stream", "invalid_type"),
         ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
         ({"max_tokens": "1"}, "max_tokens", "invalid_type"),

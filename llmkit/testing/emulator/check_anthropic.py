@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,6 +42,9 @@ _FIELDS = frozenset(
         "thread",
     ]
 )
+_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
+_PARALLEL = {"disable_parallel_tool_use"}
+_CHOICES = {"auto": _PARALLEL, "any": _PARALLEL, "tool": {"name", *_PARALLEL}, "none": set[str]()}
 _SYSTEM_ROLE = (
     'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '
     'not "system" as an input message role.'
@@ -88,6 +92,7 @@ def _problems(request: dict[str, Any]) -> Iterator[str]:
     if request["max_tokens"] < 1:
         yield "max_tokens: Input should be greater than or equal to 1"
     yield from _option_problems(request)
+    yield from _tool_problems(request)
     if not isinstance(request["messages"], list):
         yield "messages: Input should be a valid list"
     if not request["messages"]:
@@ -110,6 +115,43 @@ def _option_problems(request: dict[str, Any]) -> Iterator[str]:
         yield "stop_sequences: Input should be a valid list of strings"
     if not all(each.strip() for each in stop):
         yield "stop_sequences: each stop sequence must contain non-whitespace"
+
+
+def _tool_problems(request: dict[str, Any]) -> Iterator[str]:
+    tools = request.get("tools", [])
+    if not isinstance(tools, list):
+        yield "tools: Input should be a valid list"
+    for index, tool in enumerate(tools):
+        at = f"tools.{index}.custom"
+        if not _NAME.fullmatch(str(tool.get("name", ""))):
+            yield f"{at}.name: String should match pattern '{_NAME.pattern}'"
+        if not isinstance(tool.get("description", ""), str):
+            yield f"{at}.description: Input should be a valid string"
+        schema = tool.get("input_schema")
+        if not isinstance(schema, dict):
+            yield f"{at}.input_schema: Field required"
+        if schema.get("type") != "object":
+            yield f"{at}.input_schema.type: Input should be 'object'"
+    names = [tool["name"] for tool in tools]
+    if len(set(names)) < len(names):
+        yield "tools: Tool names must be unique."
+    if request.get("tool_choice") is not None:
+        yield from _choice_problems(request["tool_choice"], names)
+
+
+def _choice_problems(choice: Any, names: list[str]) -> Iterator[str]:
+    if not names:
+        yield "tool_choice: may only be specified while providing tools"
+    kind = str(choice.get("type")) if isinstance(choice, dict) else ""
+    if kind not in _CHOICES:
+        yield "tool_choice: Input tag does not match any of the expected tags: 'auto', 'any', 'tool', 'none'"
+    for name in choice:
+        if name not in {"type", *_CHOICES[kind]}:
+            yield f"tool_choice.{kind}.{name}: Extra inputs are not permitted"
+    if not isinstance(choice.get("disable_parallel_tool_use", False), bool):
+        yield f"tool_choice.{kind}.disable_parallel_tool_use: Input should be a valid boolean"
+    if kind == "tool" and choice.get("name") not in names:
+        yield f"Tool '{choice.get('name')}' not found in provided tools"
 
 
 def _message_problems(index: int, message: Any, count: int) -> Iterator[str]:

@@ -5,12 +5,14 @@ Fields it does not know pass, for the compatible servers have more of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
 from llmkit.testing.emulator.wire import Failure, is_number, parse
 
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 
 
@@ -66,6 +68,7 @@ def _problems(request: dict[str, Any]) -> Iterator[Failure]:
         )
     yield from _limit_problems(request)
     yield from _option_problems(request)
+    yield from _tool_problems(request)
     for index, message in enumerate(messages):
         yield from _message_problems(f"messages[{index}]", message)
     yield from _call_problems(messages)
@@ -111,6 +114,59 @@ def _option_problems(request: dict[str, Any]) -> Iterator[Failure]:
         )
     if not isinstance(options or {}, dict):
         yield _invalid("Invalid type for 'stream_options'.", "stream_options", "invalid_type")
+
+
+def _tool_problems(request: dict[str, Any]) -> Iterator[Failure]:
+    tools = request.get("tools")
+    if tools is None:
+        for name in ("tool_choice", "parallel_tool_calls"):
+            if request.get(name) is not None:
+                yield _invalid(f"'{name}' is only allowed when 'tools' are specified.", name)
+        return
+    if not isinstance(tools, list):
+        yield _invalid("Invalid type for 'tools'.", "tools", "invalid_type")
+    if not tools:
+        yield _invalid("Invalid 'tools': empty array.", "tools", "empty_array")
+    for index, tool in enumerate(tools):
+        at = f"tools[{index}]"
+        if tool.get("type") != "function":
+            yield _invalid(f"Invalid value for '{at}.type'.", f"{at}.type", "invalid_value")
+        function = tool.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            name = f"{at}.function.name"
+            yield _invalid(
+                f"Missing required parameter: '{name}'.", name, "missing_required_parameter"
+            )
+        if not _NAME.fullmatch(function["name"]):
+            name = f"{at}.function.name"
+            yield _invalid(
+                f"Invalid '{name}': string does not match pattern.", name, "invalid_value"
+            )
+        if function.get("parameters", {"type": "object"}).get("type") != "object":
+            yield _invalid(
+                f"Invalid schema for function '{function['name']}': schema must be a JSON Schema of 'type: \"object\"'.",
+                f"{at}.function.parameters",
+                "invalid_function_parameters",
+            )
+    if not isinstance(request.get("parallel_tool_calls", True), bool):
+        yield _invalid(
+            "Invalid type for 'parallel_tool_calls'.", "parallel_tool_calls", "invalid_type"
+        )
+    yield from _choice_problems(request.get("tool_choice"), tools)
+
+
+def _choice_problems(choice: Any, tools: list[dict[str, Any]]) -> Iterator[Failure]:
+    names = [tool["function"]["name"] for tool in tools]
+    if choice is None or choice in ("auto", "none", "required"):
+        return
+    function = choice.get("function") if isinstance(choice, dict) else None
+    if not isinstance(function, dict) or choice.get("type") != "function":
+        yield _invalid("Invalid value for 'tool_choice'.", "tool_choice", "invalid_value")
+    elif function.get("name") not in names:
+        yield _invalid(
+            "Invalid value for 'tool_choice': no function of this name found in 'tools'.",
+            "tool_choice",
+        )
 
 
 def _message_problems(at: str, message: Any) -> Iterator[Failure]:

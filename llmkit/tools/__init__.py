@@ -1,0 +1,1 @@
+"""Tools: functions of the app's that a model may call."""

@@ -1,0 +1,166 @@
+"""What a function takes: the JSON schema that a model is told, and the check of what it is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature, signature
+from types import FunctionType
+from typing import Any, get_type_hints
+from weakref import WeakKeyDictionary
+
+import msgspec
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUserError,
+)
+from pydantic.json_schema import GenerateJsonSchema
+
+from llmkit.errors import InvalidRequest
+from llmkit.tools.context import ToolContext
+
+
+class Arguments:
+    """The arguments of a function, without the one that is a `ToolContext`.
+
+    Attributes:
+        context: the name of that one; None if it takes none.
+    """
+
+    __slots__ = ("_adapter", "_schema", "context")
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        """Read the function's signature.
+
+        Raises:
+            InvalidRequest: it cannot be read, or a type in it is none that JSON has.
+        """
+        self.context: str | None = None
+        self._schema: Mapping[str, Any] | None = None
+        parameters = []
+        for each in _parameters(function, name):
+            if each.annotation is ToolContext:
+                self.context = each.name
+            else:
+                parameters.append(each)
+
+        def called(**arguments: Any) -> dict[str, Any]:
+            return arguments
+
+        called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # which pydantic reads
+        called.__annotations__ = {each.name: each.annotation for each in parameters}
+        described: Any = called
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(described)
+        except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
+            raise _unusable(name, error) from error
+
+    def schema(self, name: str) -> Mapping[str, Any]:
+        """Return the JSON schema.
+
+        Raises:
+            InvalidRequest: a type has none.
+        """
+        if self._schema is None:
+            try:
+                self._schema = self._adapter.json_schema(schema_generator=_Untitled)
+            except (PydanticInvalidForJsonSchema, PydanticUserError) as error:
+                raise _unusable(name, error) from error
+        return self._schema
+
+    def checked(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments that a model has said, as the function takes them.
+
+        Raises:
+            WrongArguments: they are not what it takes.
+        """
+        try:
+            arguments: dict[str, Any] = self._validated(said)
+        except ValidationError as error:
+            raise WrongArguments(_in_words(error)) from None
+        return arguments
+
+    def _validated(self, said: Mapping[str, Any]) -> Any:
+        """Check them as what they were when the model said them, which is JSON: in Python a text is no date."""
+        try:
+            content = msgspec.json.encode(said)
+        except (TypeError, ValueError, RecursionError):  # the app has changed them
+            return self._adapter.validate_python(dict(said))
+        return self._adapter.validate_json(content)
+
+
+class WrongArguments(Exception):
+    """What a model has called a tool with is not what it takes; the message is for the model."""
+
+
+class _Untitled(GenerateJsonSchema):
+    """Makes no titles: they say the name again, and each is paid for."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+_KNOWN: WeakKeyDictionary[Callable[..., Any], Arguments] = WeakKeyDictionary()
+
+
+def arguments_of(function: Callable[..., Any], name: str) -> Arguments:
+    """Return the arguments of a function, which are read once.
+
+    Raises:
+        InvalidRequest: they cannot be read.
+    """
+    if not isinstance(function, FunctionType):
+        return Arguments(function, name)
+    found = _KNOWN.get(function)
+    if found is None:
+        found = _KNOWN[function] = Arguments(function, name)
+    return found
+
+
+def _parameters(function: Callable[..., Any], name: str) -> list[Parameter]:
+    try:
+        described = signature(function, follow_wrapped=True)
+        hints = get_type_hints(_hinted(function), include_extras=True)
+    except (TypeError, ValueError, NameError) as error:
+        raise _unusable(name, error) from error
+    found = []
+    for each in described.parameters.values():
+        if each.kind is Parameter.VAR_POSITIONAL:
+            raise InvalidRequest(
+                f"the tool {name} takes *{each.name}, which a model cannot give: it says each argument by its name",
+                hint="Take a list instead.",
+            )
+        if each.kind is Parameter.POSITIONAL_ONLY:
+            raise InvalidRequest(
+                f"the tool {name} takes {each.name} by its position only",
+                hint="A model says each argument by its name: remove the / from its signature.",
+            )
+        kind = each.kind if each.kind is Parameter.VAR_KEYWORD else Parameter.KEYWORD_ONLY
+        annotation = hints.get(each.name, Any)
+        found.append(each.replace(kind=kind, annotation=annotation))
+    return found
+
+
+def _hinted(function: Any) -> Any:
+    """Return where the annotations of something that is called stand."""
+    function = getattr(function, "func", function)  # of a partial
+    if hasattr(function, "__annotations__") and not isinstance(function, type):
+        return getattr(function, "__wrapped__", function)
+    called = "__init__" if isinstance(function, type) else "__call__"
+    return getattr(function if isinstance(function, type) else type(function), called)
+
+
+def _unusable(name: str, error: Exception) -> InvalidRequest:
+    return InvalidRequest(
+        f"the arguments of the tool {name} cannot be described: {str(error).splitlines()[0]}",
+        hint="Annotate them with types that JSON has, pydantic models or dataclasses, which its module can see.",
+    )
+
+
+def _in_words(error: ValidationError) -> str:
+    lines = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        at = ".".join(map(str, each["loc"]))
+        lines.append(f"{at}: {each['msg']}" if at else str(each["msg"]))
+    return "\n".join(lines)

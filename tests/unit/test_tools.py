@@ -1,0 +1,313 @@
+"""Tools: what of a function a model is told, and what it may be called with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import gc
+import json
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from llmkit import InvalidRequest, Tool, ToolContext
+from llmkit.call import build_call
+from llmkit.policy.estimate import estimate_prompt, estimate_tokens
+from llmkit.providers.anthropic import Anthropic
+from llmkit.providers.openai import OpenAI
+from llmkit.tools.arguments import WrongArguments
+from llmkit.tools.tool import to_tools
+from support.decoding import call
+
+
+class Place(BaseModel):
+    """Where."""
+
+    model_config = ConfigDict(strict=True)
+    city: str
+    since: dt.date | None = None
+
+
+def weather(
+    place: Place,
+    context: ToolContext,
+    unit: Literal["c", "f"] = "c",
+    days: Annotated[int, Field(description="how many", ge=1)] = 1,
+) -> str:
+    """Say how the weather is.
+
+    In a place.
+    """
+    return f"{place} {context} {unit} {days}"
+
+
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def untyped(x, y=2):  # type: ignore[no-untyped-def]  # noqa: ANN001
+    pass
+
+
+class Shop:
+    """Has a method that is a tool, and can be called itself."""
+
+    def find(self, name: str) -> str:
+        """Find it."""
+        return name
+
+    def __call__(self, sku: str) -> str:
+        return sku
+
+
+def test_a_typed_function_is_a_tool() -> None:
+    """Its name, its docstring and the types of its arguments; nobody tells the model of the context."""
+    tool = Tool(weather)
+    assert repr(tool) == "Tool('weather')"
+    assert (tool.name, tool.description) == ("weather", "Say how the weather is.\n\nIn a place.")
+    schema = json.loads(json.dumps(tool.schema))
+    assert set(schema["properties"]) == {"place", "unit", "days"}
+    assert schema["properties"]["days"] == {
+        "type": "integer",
+        "default": 1,
+        "minimum": 1,
+        "description": "how many",
+    }
+    assert schema["required"] == ["place"]
+    assert schema["additionalProperties"] is False
+    assert tool.arguments.context == "context"
+    assert "title" not in schema["properties"]["unit"]
+
+
+def test_arguments_are_checked_as_json_and_made_what_the_function_takes() -> None:
+    """A strict model takes a date that is said in JSON."""
+    given = {"place": {"city": "Köln", "since": "2026-01-31"}, "unit": "f"}
+    assert Tool(weather).arguments.checked(given) == {
+        "place": Place(city="Köln", since=dt.date(2026, 1, 31)),
+        "unit": "f",
+        "days": 1,
+    }
+
+
+def test_arguments_that_the_app_has_changed_need_not_be_json() -> None:
+    """What approves a call may put in what the function takes."""
+
+    def until(day: dt.date, what: Any) -> None: ...
+
+    today, thing = dt.date(2026, 1, 31), object()
+    checked = Tool(until).arguments.checked({"day": today, "what": thing})
+    assert checked == {"day": today, "what": thing}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ["place"]),
+        ({"place": {"city": 1}}, ["place.city"]),
+        ({"place": {"city": "x"}, "unit": "k"}, ["unit"]),
+        ({"place": {"city": "x"}, "days": 0}, ["days"]),
+        ({"place": {"city": "x"}, "context": {}}, ["context"]),
+        ({"place": {"city": "x"}, "days": "many", "x": 1}, ["days", "x"]),
+    ],
+)
+def test_wrong_arguments_are_said_each_by_its_name(
+    given: Mapping[str, Any], said: list[str]
+) -> None:
+    """One line for each: the model is to mend them all at once."""
+    with pytest.raises(WrongArguments) as raised:
+        Tool(weather).arguments.checked(given)
+    assert [line.partition(":")[0] for line in str(raised.value).splitlines()] == said
+
+
+@pytest.mark.parametrize(
+    ("run", "name", "properties"),
+    [
+        (add, "add", {"a", "b"}),
+        (untyped, "untyped", {"x", "y"}),
+        (Shop().find, "find", {"name"}),
+        (lambda **anything: anything, "l", set()),
+        (Shop(), "shop", {"sku"}),
+        (functools.partial(add, 1), "plus_one", {"b"}),
+        (functools.partial(add, b=1), "plus_one", {"a", "b"}),
+    ],
+)
+def test_what_can_be_called(run: Callable[..., Any], name: str, properties: set[str]) -> None:
+    """Methods, objects, partials and functions without types."""
+    tool = Tool(run, name=name)
+    assert (tool.name, set(tool.schema.get("properties", {}))) == (name, properties)
+
+
+def test_everything_may_be_said_by_hand() -> None:
+    """The function's own types are what counts when it is called."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"const": 1}}}
+    tool = Tool(name="sum", description="Sums up.", schema=schema, run=add, timeout=2)
+    assert (tool.name, tool.description, tool.schema) == ("sum", "Sums up.", schema)
+    assert (tool.run, tool.timeout) == (add, 2)
+    with pytest.raises(WrongArguments, match="a: "):
+        tool.arguments.checked({"a": "x", "b": 1})
+
+
+def unknown_type(a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
+def no_json(a: Shop) -> None: ...
+
+
+def called_back(a: Callable[[], int]) -> None: ...
+
+
+def several(*numbers: int) -> None: ...
+
+
+def by_position(a: int, /) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("run", "fields", "words"),
+    [
+        (3, {}, "a tool is an int, not a function"),
+        (lambda: 1, {}, "a tool cannot have the name '<lambda>'"),
+        (Shop(), {}, "a tool has no name"),
+        (add, {"name": "a b"}, "a tool cannot have the name 'a b'"),
+        (add, {"name": "x" * 65}, "64 at most"),
+        (add, {"name": "required"}, "a tool cannot have the name 'required'"),
+        (add, {"schema": {"type": "array"}}, "the schema of a tool is not that of an object"),
+        (add, {"timeout": 0}, "the tool add has a timeout of 0"),
+        (unknown_type, {}, "unknown_type cannot be described: name 'Nowhere' is not defined"),
+        (no_json, {}, "no_json cannot be described"),
+        (called_back, {}, "called_back cannot be described"),
+        (several, {}, "the tool several takes \\*numbers"),
+        (by_position, {}, "the tool by_position takes a by its position only"),
+    ],
+)
+def test_what_is_no_tool(run: Any, fields: dict[str, Any], words: str) -> None:
+    """Said when the tool is made, with what is wrong."""
+    with pytest.raises(InvalidRequest, match=words):
+        Tool(run, **fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tools": "add"}, "tools is a str, not a list"),
+        ({"tools": add}, "tools is a function, not a list"),
+        ({"tools": [add, Tool(untyped, name="add")]}, "two tools have the name add"),
+        ({"tools": [add], "tool_choice": "any"}, "tool_choice names no tool of this call"),
+        ({"tools": [add], "tool_choice": weather}, "Choose one of auto, none, required, add"),
+        ({"tool_choice": "auto"}, "tool_choice is set, and there are no tools"),
+        ({"tools": [add], "parallel_tool_calls": 1}, "parallel_tool_calls is not True or False"),
+    ],
+)
+def test_options_that_say_nothing(options: Any, words: str) -> None:
+    """A call says which of its options is wrong."""
+    with pytest.raises(InvalidRequest, match=words):
+        build_call(
+            "hi", options, call_id="c", default_model="m", default_max_tokens=1, streaming=False
+        )
+
+
+def bodies(**options: Any) -> list[dict[str, Any]]:
+    """Build both vendors' requests, and return what they say of tools."""
+    made = build_call(
+        "hi", options, call_id="c", default_model="m", default_max_tokens=1, streaming=False
+    )
+    found = []
+    for provider in (Anthropic(api_key="k"), OpenAI(api_key="k")):
+        body = json.loads(provider.build_request(made, "m").content)
+        found.append({name: value for name, value in body.items() if "tool" in name})
+    return found
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+    "required": ["a", "b"],
+    "additionalProperties": False,
+}
+
+
+def test_tools_in_the_words_of_each_vendor() -> None:
+    """Name, description and schema; what has no description has none."""
+    anthropic, openai = bodies(tools=[add, Tool(add, name="n", description="")])
+    assert anthropic == {
+        "tools": [
+            {"name": "add", "description": "Add.", "input_schema": SCHEMA},
+            {"name": "n", "input_schema": SCHEMA},
+        ]
+    }
+    assert openai == {
+        "tools": [
+            {
+                "type": "function",
+                "function": {"name": "add", "description": "Add.", "parameters": SCHEMA},
+            },
+            {"type": "function", "function": {"name": "n", "parameters": SCHEMA}},
+        ]
+    }
+    assert bodies() == [{}, {}]
+
+
+NAMED = {"type": "function", "function": {"name": "add"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "anthropic", "openai"),
+    [
+        ("auto", None, None, {"tool_choice": "auto"}),
+        ("none", None, {"type": "none"}, {"tool_choice": "none"}),
+        (
+            "none",
+            False,
+            {"type": "none"},
+            {"tool_choice": "none", "parallel_tool_calls": False},
+        ),
+        ("required", None, {"type": "any"}, {"tool_choice": "required"}),
+        ("add", None, {"type": "tool", "name": "add"}, {"tool_choice": NAMED}),
+        (add, None, {"type": "tool", "name": "add"}, {"tool_choice": NAMED}),
+        (Tool(add), None, {"type": "tool", "name": "add"}, {"tool_choice": NAMED}),
+        (
+            None,
+            False,
+            {"type": "auto", "disable_parallel_tool_use": True},
+            {"parallel_tool_calls": False},
+        ),
+        (
+            "required",
+            True,
+            {"type": "any", "disable_parallel_tool_use": False},
+            {"tool_choice": "required", "parallel_tool_calls": True},
+        ),
+    ],
+)
+def test_which_tool_and_how_many(
+    choice: Any, parallel: bool | None, anthropic: object, openai: dict[str, object]
+) -> None:
+    """In each vendor's form."""
+    first, second = bodies(tools=[add], tool_choice=choice, parallel_tool_calls=parallel)
+    del first["tools"], second["tools"]
+    assert first == ({} if anthropic is None else {"tool_choice": anthropic})
+    assert second == openai
+
+
+def test_tools_are_part_of_the_prompt_that_is_estimated() -> None:
+    """A budget holds what they cost."""
+    asked, tool = call(), Tool(add)
+    more = estimate_prompt(call(tools=(tool,))) - estimate_prompt(asked)
+    assert more >= estimate_tokens("add" + "Add." + json.dumps(SCHEMA)) - 1
+
+
+def test_the_signature_of_a_function_is_read_once() -> None:
+    """And keeps no function alive."""
+
+    def local(a: int) -> None: ...
+
+    (one,), (two,) = to_tools([local]), to_tools([local])
+    assert one.arguments is two.arguments
+    function = weakref.ref(local)
+    del one, two, local
+    gc.collect()
+    assert function() is None
