@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStream, AsyncStreamManager
+    from llmkit._async.tool_loop import AsyncChatClient, AsyncToolLoop
     from llmkit._sync.client import Client
     from llmkit._sync.stream import Stream, StreamManager
+    from llmkit._sync.tool_loop import ChatClient, ToolLoop
     from llmkit.budget.manager import BudgetManager
     from llmkit.budget.warnings import BudgetWarning
     from llmkit.call import Call
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from llmkit.config import Config
     from llmkit.config.budgets import Budget
     from llmkit.errors import (
+        AnswerCut,
+        AnswerRefused,
         AnswerTooLarge,
         AuthenticationFailed,
         BudgetExceeded,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         LedgerUnavailable,
         LLMKitError,
         MissingExtra,
+        OutOfSteps,
         Overloaded,
         PromptTooLong,
         ProtocolError,
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
         StreamClosed,
         StreamTruncated,
         ToolCallBroken,
+        ToolError,
     )
     from llmkit.events import (
         Event,
@@ -66,6 +72,7 @@ if TYPE_CHECKING:
     from llmkit.response import Outcome, Response
     from llmkit.sse import ServerSentEvent, SSEDecoder
     from llmkit.tools.context import ToolContext
+    from llmkit.tools.steps import RunResult, Step
     from llmkit.tools.tool import Tool
     from llmkit.usage import Usage
 
@@ -73,12 +80,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Amount": "llmkit.policy.budgets.amounts",
+    "AnswerCut": "llmkit.errors",
+    "AnswerRefused": "llmkit.errors",
     "AnswerTooLarge": "llmkit.errors",
     "AsyncCallNext": "llmkit.middleware",
+    "AsyncChatClient": "llmkit._async.tool_loop",
     "AsyncClient": "llmkit._async.client",
     "AsyncMiddleware": "llmkit.middleware",
     "AsyncStream": "llmkit._async.stream",
     "AsyncStreamManager": "llmkit._async.stream",
+    "AsyncToolLoop": "llmkit._async.tool_loop",
     "AuthenticationFailed": "llmkit.errors",
     "Budget": "llmkit.config.budgets",
     "BudgetExceeded": "llmkit.errors",
@@ -88,6 +99,7 @@ _HOMES = {
     "Call": "llmkit.call",
     "CallNext": "llmkit.middleware",
     "Caller": "llmkit.caller",
+    "ChatClient": "llmkit._sync.tool_loop",
     "Client": "llmkit._sync.client",
     "ConcurrencyLimit": "llmkit.concurrency.limit",
     "Config": "llmkit.config",
@@ -104,6 +116,7 @@ _HOMES = {
     "Message": "llmkit.messages",
     "Middleware": "llmkit.middleware",
     "MissingExtra": "llmkit.errors",
+    "OutOfSteps": "llmkit.errors",
     "Outcome": "llmkit.response",
     "Overloaded": "llmkit.errors",
     "PromptTooLong": "llmkit.errors",
@@ -118,9 +131,11 @@ _HOMES = {
     "Reset": "llmkit.events",
     "Response": "llmkit.response",
     "RetryPolicy": "llmkit.policy.backoff",
+    "RunResult": "llmkit.tools.steps",
     "SSEDecoder": "llmkit.sse",
     "ServerFailed": "llmkit.errors",
     "ServerSentEvent": "llmkit.sse",
+    "Step": "llmkit.tools.steps",
     "Stream": "llmkit._sync.stream",
     "StreamClosed": "llmkit.errors",
     "StreamManager": "llmkit._sync.stream",
@@ -135,18 +150,24 @@ _HOMES = {
     "ToolCallBroken": "llmkit.errors",
     "ToolCallDelta": "llmkit.events",
     "ToolContext": "llmkit.tools.context",
+    "ToolError": "llmkit.errors",
+    "ToolLoop": "llmkit._sync.tool_loop",
     "ToolResult": "llmkit.parts",
     "Usage": "llmkit.usage",
 }
 
 __all__ = [
     "Amount",
+    "AnswerCut",
+    "AnswerRefused",
     "AnswerTooLarge",
     "AsyncCallNext",
+    "AsyncChatClient",
     "AsyncClient",
     "AsyncMiddleware",
     "AsyncStream",
     "AsyncStreamManager",
+    "AsyncToolLoop",
     "AuthenticationFailed",
     "Budget",
     "BudgetExceeded",
@@ -156,6 +177,7 @@ __all__ = [
     "Call",
     "CallNext",
     "Caller",
+    "ChatClient",
     "Client",
     "ConcurrencyLimit",
     "Config",
@@ -172,6 +194,7 @@ __all__ = [
     "Message",
     "Middleware",
     "MissingExtra",
+    "OutOfSteps",
     "Outcome",
     "Overloaded",
     "PromptTooLong",
@@ -186,9 +209,11 @@ __all__ = [
     "Reset",
     "Response",
     "RetryPolicy",
+    "RunResult",
     "SSEDecoder",
     "ServerFailed",
     "ServerSentEvent",
+    "Step",
     "Stream",
     "StreamClosed",
     "StreamManager",
@@ -203,6 +228,8 @@ __all__ = [
     "ToolCallBroken",
     "ToolCallDelta",
     "ToolContext",
+    "ToolError",
+    "ToolLoop",
     "ToolResult",
     "Usage",
 ]

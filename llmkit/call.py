@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from llmkit.caller import NOTHING, Caller, UserId, caller_of
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
 from llmkit.kinds import wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
+from llmkit.tools.limits import LoopOptions
 from llmkit.tools.tool import Tool, to_choice, to_tools
 
 if TYPE_CHECKING:
@@ -89,6 +90,18 @@ class CallOptions(TypedDict, total=False):
     parallel_tool_calls: bool | None
 
 
+class RunOptions(CallOptions, LoopOptions, total=False):
+    """The options of `run()` and `run_stream()`: those of a call, and those of `Limits`."""
+
+
+def split(options: RunOptions) -> tuple[LoopOptions, CallOptions]:
+    """Part the options of a loop from those of its calls."""
+    limits = {name: value for name, value in options.items() if name in _LIMITS}
+    rest = {name: value for name, value in options.items() if name not in _LIMITS}
+    return cast("LoopOptions", limits), cast("CallOptions", rest)
+
+
+_LIMITS = frozenset(LoopOptions.__annotations__)
 _OPTIONS = frozenset(CallOptions.__annotations__)
 
 

@@ -146,7 +146,7 @@ class Kit:
             by_tenant=self.config.partition == "tenant",
             now=self.runtime.now,
             new_id=self.runtime.new_id,
-            from_async=self.runtime.from_async,
+            from_async=self.runtime.host.from_async,
         )
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 from llmkit.budget.budgets import Budgets
 from llmkit.concurrency import sigterm
-from llmkit.concurrency.host_threads import FromAsync, in_any_thread
+from llmkit.concurrency.host_threads import FromAsync, Host, in_any_thread
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import REDACT, WARNING, function_at
@@ -121,7 +121,7 @@ class Runtime:
         self.clock = clock
         self.now = now
         self.new_id = new_id
-        self.from_async = from_async
+        self.host = Host(from_async, within, at_once)
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.open_attempts: dict[OpenAttempt, Owner] = {}  # a fork copies those of its parent
@@ -143,7 +143,7 @@ class Runtime:
         given = (self.config.on_budget_warning, on_budget_warning)
         named = [function_at(each, "on_budget_warning", WARNING) for each in given]
         hooks = [hook for hook in named if hook is not None]
-        self.budgets = self._budgets(hooks, within, at_once)
+        self.budgets = self._budgets(hooks)
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
@@ -219,12 +219,7 @@ class Runtime:
             if owner.pid == os.getpid():
                 attempt.note_open_row()
 
-    def _budgets(
-        self,
-        hooks: Sequence[Callable[[BudgetWarning], object]],
-        within: Callable[[], AbstractContextManager[object]],
-        at_once: Callable[[], bool],
-    ) -> Budgets | None:
+    def _budgets(self, hooks: Sequence[Callable[[BudgetWarning], object]]) -> Budgets | None:
         """Make the budgets, if there are any. The hooks are told of those that are nearly used.
 
         Raises:
@@ -238,10 +233,8 @@ class Runtime:
             prices=self.prices,
             now=self.now,
             clock=self.clock,
-            from_async=self.from_async,
+            host=self.host,
             hooks=hooks,
-            within=within,
-            at_once=at_once,
         )
 
     def flush(self, seconds: float) -> None:

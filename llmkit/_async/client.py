@@ -10,7 +10,8 @@ from llmkit._async.attempts import AsyncAttempts
 from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
-from llmkit.call import CallOptions, build_call
+from llmkit._async.tool_loop import AsyncToolLoop
+from llmkit.call import CallOptions, RunOptions, build_call, split
 from llmkit.config import Config
 from llmkit.messages import Prompt
 from llmkit.response import Response
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit.runtime import HasRuntime
+    from llmkit.tools.steps import RunResult
 
 
 class AsyncClient:
@@ -101,6 +103,22 @@ class AsyncClient:
             while await stream.read() is not None:
                 pass
             return stream.response
+
+    @forgetful
+    async def run(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunResult:
+        """Call the model, run the tools that it calls, and go on until it answers without.
+
+        Args:
+            messages: a string, a message, or a conversation.
+            options: those of `complete`, `tools` among them, and `max_steps` (10), `max_parallel` (8), `tool_timeout` (30 seconds), `max_result` (100,000
+                characters) and `approve`; see `AsyncToolLoop`.
+
+        Raises:
+            LLMKitError: the same errors as `complete`, or `OutOfSteps`. The error's `run` has the steps so far.
+        """
+        limits, rest = split(options)
+        tools = rest.pop("tools", ())
+        return await AsyncToolLoop(self, tools, **limits).run(messages, **rest)
 
     @forgetful
     def prepare(

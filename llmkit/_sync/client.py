@@ -11,7 +11,8 @@ from llmkit._sync.attempts import Attempts
 from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
-from llmkit.call import CallOptions, build_call
+from llmkit._sync.tool_loop import ToolLoop
+from llmkit.call import CallOptions, RunOptions, build_call, split
 from llmkit.config import Config
 from llmkit.messages import Prompt
 from llmkit.response import Response
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit.runtime import HasRuntime
+    from llmkit.tools.steps import RunResult
 
 
 class Client:
@@ -102,6 +104,22 @@ class Client:
             while stream.read() is not None:
                 pass
             return stream.response
+
+    @forgetful
+    def run(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunResult:
+        """Call the model, run the tools that it calls, and go on until it answers without.
+
+        Args:
+            messages: a string, a message, or a conversation.
+            options: those of `complete`, `tools` among them, and `max_steps` (10), `max_parallel` (8), `tool_timeout` (30 seconds), `max_result` (100,000
+                characters) and `approve`; see `ToolLoop`.
+
+        Raises:
+            LLMKitError: the same errors as `complete`, or `OutOfSteps`. The error's `run` has the steps so far.
+        """
+        limits, rest = split(options)
+        tools = rest.pop("tools", ())
+        return ToolLoop(self, tools, **limits).run(messages, **rest)
 
     @forgetful
     def prepare(

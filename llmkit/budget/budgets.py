@@ -6,7 +6,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from llmkit.budget.redis import RedisBudgets
     from llmkit.budget.settler import Settler
     from llmkit.call import Call
-    from llmkit.concurrency.host_threads import FromAsync
+    from llmkit.concurrency.host_threads import Host
     from llmkit.config import Config
     from llmkit.policy.budgets.decide import Claim
     from llmkit.policy.plan import Route
@@ -45,9 +44,8 @@ class Budgets:
         prices: by which calls are billed.
         now: the date, with a time zone.
         clock: gives the time in seconds.
-        from_async: runs a function of the app's for async code.
+        host: how functions of the app's are run: those that say a limit, and the hooks.
         hooks: are called with a `BudgetWarning` when a limit comes near.
-        within, at_once: how they are called; see `Warner`.
 
     Attributes:
         store: where they are decided.
@@ -68,17 +66,15 @@ class Budgets:
         prices: Prices,
         now: Callable[[], datetime],
         clock: Callable[[], float],
-        from_async: FromAsync,
+        host: Host,
         hooks: Sequence[Callable[[Any], object]] = (),
-        within: Callable[[], AbstractContextManager[object]] = nullcontext,
-        at_once: Callable[[], bool] = lambda: False,
     ) -> None:
         self._rules = Rules(
             config.budgets, time_zone=config.time_zone, by_tenant=config.partition == "tenant"
         )
         self._prices = prices
         self._now = now
-        self._from_async = from_async
+        self._host = host
         kept = self._kept = None if ledger is None else ledger.budgets
         self.redis = _in_redis(config, kept)
         self.settler: Settler | None = None
@@ -99,7 +95,7 @@ class Budgets:
         self.store = store
         self.warner: Warner | None = None
         if self._rules.warn and hooks:
-            self.warner = Warner(self._rules.warning, hooks, within=within, at_once=at_once)
+            self.warner = Warner(self._rules.warning, hooks, host=host)
             bell = kept.bell if kept is not None else self.redis.bell if self.redis else Bell()
             self.warner.listen_to(bell)
         self.allowance = Allowance.of(config, clock=clock)
@@ -127,7 +123,7 @@ class Budgets:
         ask = partial(self.claims, call, route, request)
         if not self._rules.asks_the_app:
             return ask()
-        claims: tuple[Claim, ...] = await self._from_async(ask)
+        claims: tuple[Claim, ...] = await self._host.from_async(ask)
         return claims
 
     def _correct(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from llmkit.budget.bell import Bell
+from llmkit.concurrency.host_threads import Host
 from llmkit.concurrency.later import Later
 from llmkit.policy.budgets.accounts import Crossing
 from llmkit.tracebacks import place_of
@@ -51,8 +51,8 @@ class Warner:
     Args:
         read: makes a warning out of what has happened in an account.
         hooks: what is called with it. What they raise is logged.
-        within: what the app's own code runs within, in a thread of llmkit's.
-        at_once: whether they are called by whoever tells of it, because no other thread would see what this one does.
+        host: says within what they are called in a thread of llmkit's, and whether they are called by whoever tells of it, because no
+            other thread would see what this one does.
     """
 
     def __init__(
@@ -60,19 +60,17 @@ class Warner:
         read: Callable[[Crossing], BudgetWarning],
         hooks: Sequence[Callable[[Any], object]],
         *,
-        within: Callable[[], AbstractContextManager[object]] = nullcontext,
-        at_once: Callable[[], bool] = lambda: False,
+        host: Host | None = None,
     ) -> None:
         self._read = read
         self._hooks = hooks
-        self._within = within
-        self._at_once = at_once
+        self._host = Host() if host is None else host
         self._later = Later(self._tell, name="llmkit-warnings", log=log)
 
     def tell_soon(self, crossings: Sequence[Crossing]) -> None:
         """Call the hooks, without waiting."""
         for crossing in crossings:
-            if self._at_once():
+            if self._host.at_once():
                 self._call(crossing)
             else:
                 self._later.put(crossing)
@@ -98,7 +96,7 @@ class Warner:
         self._later.close(timeout)
 
     def _tell(self, crossing: Crossing) -> None:
-        with self._within():
+        with self._host.within():
             self._call(crossing)
 
     def _call(self, crossing: Crossing) -> None:

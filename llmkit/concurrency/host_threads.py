@@ -1,8 +1,12 @@
-"""How async code runs a function of the app's that waits, such as for a database."""
+"""How functions of the app's are run: in which thread, and within what of the app's."""
 
 from __future__ import annotations
 
+import contextvars
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 FromAsync: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -14,3 +18,39 @@ async def in_any_thread(work: Callable[[], Any]) -> Any:
     import asyncio  # noqa: PLC0415  # not for those who have threads only
 
     return await asyncio.to_thread(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where an app's own functions are at home. What they need of it is the adapter's to say.
+
+    Attributes:
+        from_async: runs one for async code in the thread in which the app's async code does what waits.
+        within: makes what they run within in a thread of llmkit's, such as the app's context.
+        at_once: says whether they run in the thread of whoever calls, as in a test whose data no other thread sees.
+    """
+
+    from_async: FromAsync = in_any_thread
+    within: Callable[[], AbstractContextManager[object]] = nullcontext
+    at_once: Callable[[], bool] = lambda: False
+
+    def start(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], object]
+    ) -> None:
+        """Run it in a thread of its own, with the caller's context variables; then say what it returned, or raised.
+
+        The thread may take as long as it likes: no pool of the app's is used up by it, and the process ends without it.
+        """
+
+        def run() -> None:
+            value, failure = None, None
+            try:
+                with self.within():
+                    value = work()
+            except BaseException as error:  # noqa: BLE001  # it is for whoever waits
+                failure = error
+            done(value, failure)
+
+        threading.Thread(
+            target=contextvars.copy_context().run, args=(run,), name="llmkit-tool", daemon=True
+        ).start()

@@ -9,11 +9,14 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from inspect import isawaitable
 from typing import Any, TypeAlias, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.jobs import Ended, Job, TookTooLong
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.threads import Owner, closed
 
@@ -118,6 +121,154 @@ async def async_finished(tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEv
         task for task in list(tasks) if task.get_loop() is loop
     ]  # loops of other threads add theirs
     await asyncio.gather(*mine, return_exceptions=True)
+
+
+def async_refuse_awaited(functions: Iterable[tuple[str, Callable[..., Any]]]) -> None:
+    """Refuse functions that nobody awaits: here they are awaited."""
+
+
+class AsyncJobs:
+    """Runs jobs side by side, so many at a time: what is async in tasks, what waits in threads.
+
+    One that takes too long is cancelled and not waited for; a thread goes on to its own end.
+
+    Args:
+        jobs: what to run.
+        limit: how many at a time.
+        host: where functions of the app's are at home.
+        signal: ends the wait.
+    """
+
+    def __init__(self, jobs: Sequence[Job], *, limit: int, host: Host, signal: AbortSignal) -> None:
+        self._waiting = list(enumerate(jobs))
+        self._limit = limit
+        self._host = host
+        self._signal = signal
+        self._running: dict[asyncio.Task[Any], tuple[int, float | None]] = {}
+        self._all: set[asyncio.Task[Any]] = set()
+
+    async def next(self) -> Ended | None:
+        """Wait for the next one that ends; None when all have.
+
+        Raises:
+            StreamClosed: the call was aborted.
+        """
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        wake = thread_safe(loop, partial(_set, woken))
+        self._signal.add(wake)
+        try:
+            while not self._signal.aborted:
+                self._start(loop)
+                if not self._running:
+                    return None
+                left = None
+                for task, (at, until) in self._running.items():
+                    if task.done():
+                        del self._running[task]
+                        return _ended(at, task)
+                    if until is not None:
+                        left = (
+                            until - loop.time() if left is None else min(left, until - loop.time())
+                        )
+                        if until <= loop.time():
+                            del self._running[task]
+                            task.cancel()
+                            return Ended(at, None, TookTooLong())
+                await asyncio.wait(
+                    {*self._running, woken}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                )
+            raise closed()
+        finally:
+            self._signal.remove(wake)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs, and wait until it has ended, for some seconds."""
+        self._waiting.clear()
+        left = {task for task in self._all if not task.done()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=FINALISER_LIMIT / 2)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting and len(self._running) < self._limit:
+            at, job = self._waiting.pop(0)
+            task = loop.create_task(self._run(job))
+            for tasks in (self._all, _STARTED):
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            task.add_done_callback(_look_at)
+            self._running[task] = at, None if job.timeout is None else loop.time() + job.timeout
+
+    async def _run(self, job: Job) -> Any:
+        if job.is_async:
+            value, is_finished = await job.work(), False
+        else:
+            value, is_finished = await self._in_thread(partial(_until_awaited, job))
+        if is_finished:
+            return value
+        if isawaitable(value):
+            value = await value
+        if value is None or isinstance(value, str | int | float):  # which takes no time
+            return job.finish(value)
+        return await self._in_thread(partial(job.finish, value))
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        if self._host.at_once():
+            return await self._host.from_async(work)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def settle(value: Any, error: BaseException | None) -> None:
+            if future.done():  # nobody waits for it any more
+                return
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(_raisable(error))
+
+        self._host.start(
+            work, lambda value, error: thread_safe(loop, partial(settle, value, error))()
+        )
+        return await future
+
+
+# An event loop knows its tasks by weak references.
+_STARTED: set[asyncio.Task[Any]] = set()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _until_awaited(job: Job) -> tuple[Any, bool]:
+    """Run what is not async, and say whether it is finished: it may have returned what is to be awaited."""
+    value = job.work()
+    return (value, False) if isawaitable(value) else (job.finish(value), True)
+
+
+def _ended(at: int, task: asyncio.Task[Any]) -> Ended:
+    if task.cancelled():  # by itself: nobody here has
+        return Ended(at, None, asyncio.CancelledError())
+    error = task.exception()
+    return Ended(at, None if error is not None else task.result(), error)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Take note of what a task raised: of one that nobody waits for any more, too."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _raisable(error: BaseException) -> BaseException:
+    """Return an error that a future can hold."""
+    if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit):
+        wrapped = RuntimeError(f"{type(error).__name__} in a thread")
+        wrapped.__cause__ = error
+        return wrapped
+    return error
 
 
 def thread_safe(

@@ -6,15 +6,21 @@ The generated drivers in `_sync/` use these, those in `_async/` the others.
 from __future__ import annotations
 
 import os
+import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.jobs import Ended, Job, TookTooLong, is_async
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
 from llmkit.concurrency.timers import timers
-from llmkit.errors import StreamClosed
+from llmkit.errors import InvalidRequest, StreamClosed
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,3 +97,106 @@ def run_soon(owner: Owner, work: Callable[[], object], tasks: set[asyncio.Task[A
 def closed() -> StreamClosed:
     """Make the error for a call that was aborted."""
     return StreamClosed("the call was stopped")
+
+
+def refuse_awaited(functions: Iterable[tuple[str, Callable[..., Any]]]) -> None:
+    """Refuse functions that nobody awaits here, by what they are called.
+
+    Raises:
+        InvalidRequest: one is async.
+    """
+    for name, function in functions:
+        if is_async(function):
+            raise InvalidRequest(
+                f"{name} is async, and this is the sync client",
+                hint="Write it with def, or use the AsyncClient.",
+            )
+
+
+class Jobs:
+    """Runs jobs side by side, so many at a time, each in a thread of its own.
+
+    One that takes too long is left to its own end, and so is every one when the call is aborted.
+
+    Args:
+        jobs: what to run.
+        limit: how many at a time.
+        host: where functions of the app's are at home.
+        signal: ends the wait.
+    """
+
+    def __init__(self, jobs: Sequence[Job], *, limit: int, host: Host, signal: AbortSignal) -> None:
+        self._waiting = list(enumerate(jobs))
+        self._limit = limit
+        self._host = host
+        self._signal = signal
+        self._running: dict[int, float | None] = {}
+        self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
+
+    def next(self) -> Ended | None:
+        """Wait for the next one that ends; None when all have.
+
+        Raises:
+            StreamClosed: the call was aborted.
+        """
+        wake = partial(self._ended.put, None)
+        self._signal.add(wake)
+        try:
+            while not self._signal.aborted:
+                if self._host.at_once():
+                    return _done(*self._waiting.pop(0)) if self._waiting else None
+                self._start()
+                if not self._running:
+                    return None
+                now, left = time.monotonic(), None
+                for at, until in self._running.items():
+                    if until is not None:
+                        left = until - now if left is None else min(left, until - now)
+                        if until <= now:
+                            del self._running[at]
+                            return Ended(at, None, TookTooLong())
+                try:
+                    ended = self._ended.get(timeout=left)
+                except queue.Empty:
+                    continue
+                if ended is not None and ended.at in self._running:
+                    del self._running[ended.at]
+                    return ended
+            raise closed()
+        finally:
+            self._signal.remove(wake)
+
+    def close(self) -> None:
+        """Start no more. Nothing ends a thread from outside."""
+        self._waiting.clear()
+
+    def _start(self) -> None:
+        while self._waiting and len(self._running) < self._limit:
+            at, job = self._waiting.pop(0)
+            self._running[at] = None if job.timeout is None else time.monotonic() + job.timeout
+            # The thread knows the queue alone.
+            self._host.start(partial(_finished, job), partial(_tell, self._ended, at))
+
+
+def _tell(
+    ended: queue.SimpleQueue[Ended | None], at: int, value: Any, error: BaseException | None
+) -> None:
+    ended.put(Ended(at, value, error))
+
+
+def _done(at: int, job: Job) -> Ended:
+    """Run it here and now."""
+    try:
+        return Ended(at, _finished(job), None)
+    except Exception as error:  # noqa: BLE001  # it is for whoever waits
+        return Ended(at, None, error)
+
+
+def _finished(job: Job) -> Any:
+    value = job.work()
+    if isawaitable(value):
+        close = getattr(value, "close", None)  # a coroutine warns if nobody awaits it
+        if close is not None:
+            close()
+        raise TypeError("it is async, and nobody awaits it here: use the AsyncClient")
+    return job.finish(value)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from inspect import getdoc, iscoroutinefunction
+from inspect import getdoc
 from typing import Any
 
+from llmkit.concurrency.jobs import is_async
 from llmkit.errors import InvalidRequest
 from llmkit.kinds import kind_of
 from llmkit.tools.arguments import Arguments, arguments_of
@@ -67,9 +68,7 @@ class Tool:
     @property
     def is_async(self) -> bool:
         """Whether it is awaited."""
-        return iscoroutinefunction(self.run) or iscoroutinefunction(
-            getattr(self.run, "__call__", None)  # noqa: B004  # of an object that is called
-        )
+        return is_async(self.run)
 
     @property
     def described(self) -> str:

@@ -49,7 +49,7 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def untyped(x, y=2):  # type: ignore[no-untyped-def]  # noqa: ANN001
+def untyped(x, y=2):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     pass
 
 

@@ -1,0 +1,143 @@
+"""The loop of tools: the model calls them, reads what they give, and answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
+
+from llmkit._async.tool_runner import AsyncToolRunner
+from llmkit.call import CallOptions
+from llmkit.caller import NOTHING, caller_of
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.tasks import async_refuse_awaited
+from llmkit.errors import InvalidRequest, LLMKitError
+from llmkit.messages import Prompt, to_messages
+from llmkit.tools.context import ToolContext
+from llmkit.tools.limits import Limits, LoopOptions
+from llmkit.tools.steps import RunResult, Steps
+from llmkit.tools.tool import Tool, to_tools
+from llmkit.tracebacks import forgetful
+
+if TYPE_CHECKING:
+    from llmkit._async.stream import AsyncStreamManager
+    from llmkit.parts import ToolCall
+    from llmkit.response import Response
+
+
+class AsyncChatClient(Protocol):
+    """What a loop asks: a client of llmkit's, or whatever else answers messages."""
+
+    async def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
+        """Answer as a whole. `options` has the tools."""
+
+    def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> AsyncStreamManager:
+        """Answer as a stream. Only a loop that streams asks for it."""
+
+
+class AsyncToolLoop:
+    """Calls a model with tools, runs those that it calls, and goes on until it answers without.
+
+    The arguments of a call are checked before anything is run. What is wrong with them, and that a tool failed or took too long, is for
+    the model to read, and the loop goes on. The text of an error stays with the app, except that of a `ToolError`.
+
+    Args:
+        client: whom to ask. A client of llmkit's writes a row for each attempt, all with one `run_id`.
+        tools: typed functions, or `Tool`s.
+        limits: `max_steps`, `max_parallel`, `tool_timeout`, `max_result` and `approve`, as `Limits` says.
+
+    Raises:
+        InvalidRequest: a tool or a limit cannot be used.
+    """
+
+    def __init__(
+        self,
+        client: AsyncChatClient,
+        tools: Sequence[Callable[..., Any] | Tool],
+        **limits: Unpack[LoopOptions],
+    ) -> None:
+        self._client = client
+        self._tools = to_tools(tools)
+        if not self._tools:
+            raise InvalidRequest(
+                "there are no tools to run", hint="Pass tools=[...], or call complete()."
+            )
+        self._limits = Limits(**limits)
+        approve = self._limits.approve
+        async_refuse_awaited((f"the tool {tool.name}", tool.run) for tool in self._tools)
+        async_refuse_awaited([] if approve is None else [("approve", approve)])
+        runtime = getattr(client, "runtime", None)
+        self._host: Host = getattr(runtime, "host", None) or Host()
+        self._new_id: Callable[[], str] = getattr(runtime, "new_id", None) or _new_id
+
+    @forgetful
+    async def run(self, messages: Prompt, **options: Unpack[CallOptions]) -> RunResult:
+        """Run the loop to its end.
+
+        Args:
+            messages: a string, a message, or a conversation.
+            options: those of `complete`, for each step. `tool_choice` is for the first one alone, unless it is "none".
+
+        Raises:
+            LLMKitError: a call failed or was refused, or the loop ran out of steps. The error's `run` has the steps so far.
+        """
+        steps = self._begin(messages, options)
+        try:
+            while True:
+                reply = await self._client.complete(
+                    steps.messages, **self.options_of(steps, options)
+                )
+                calls = steps.take(reply)
+                if not calls:
+                    return steps.result()
+                runner = self.runner(calls, steps, options, AbortSignal())
+                try:
+                    while await runner.next() is not None:
+                        pass
+                finally:
+                    await runner.aclose()
+                steps.give(runner.results)
+        except LLMKitError as error:
+            error.run = steps.result()
+            raise
+
+    def _begin(self, messages: Prompt, options: CallOptions) -> Steps:
+        return Steps(
+            to_messages(messages),
+            max_steps=self._limits.max_steps,
+            run_id=options.get("run_id") or self._new_id(),
+        )
+
+    def options_of(self, steps: Steps, options: CallOptions) -> CallOptions:
+        """Return the options of the next step's call."""
+        own: CallOptions = {**options, "tools": self._tools, "run_id": steps.run_id}
+        if not steps.is_first and own.get("tool_choice") != "none":
+            own.pop("tool_choice", None)  # or it would be called for ever
+        return own
+
+    def runner(
+        self,
+        calls: Sequence[ToolCall],
+        steps: Steps,
+        options: CallOptions,
+        signal: AbortSignal,
+    ) -> AsyncToolRunner:
+        """Make what runs the calls of a step."""
+        caller = caller_of(options.get("user"), options.get("tags") or NOTHING)
+        contexts = [
+            ToolContext(
+                caller=caller,
+                run_id=steps.run_id,
+                conversation=options.get("conversation"),
+                call=call,
+            )
+            for call in calls
+        ]
+        return AsyncToolRunner(
+            self._tools, contexts, limits=self._limits, host=self._host, signal=signal
+        )
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()

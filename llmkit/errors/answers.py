@@ -1,0 +1,52 @@
+"""The errors of answers that came whole from the provider, and are not what was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmkit.errors.base import LLMKitError
+
+if TYPE_CHECKING:
+    from llmkit.response import Response
+
+
+class AnswerCut(LLMKitError):
+    """The answer reached its limit of tokens before it was whole: the calls of tools in it were not run."""
+
+    type = "answer_cut"
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(
+            "the answer reached its limit of tokens before it was whole",
+            hint="Ask for more max_tokens.",
+        )
+        self.response = response
+
+
+class AnswerRefused(LLMKitError):
+    """The model, or a filter of the provider's, has refused to answer."""
+
+    type = "answer_refused"
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(
+            f"the model has refused to answer ({response.raw_stop_reason})",
+            hint="What it says of that is in the response's text.",
+        )
+        self.response = response
+
+
+class OutOfSteps(LLMKitError):
+    """A loop of tools has made all calls of the model that it may make, and the model still asks for tools."""
+
+    type = "out_of_steps"
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(
+            f"the model still asks for tools after {steps} {'step' if steps == 1 else 'steps'}",
+            hint="Raise max_steps, or see in the error's run what it goes round in.",
+        )
+
+
+class ToolError(Exception):
+    """Raise it in a tool to tell the model what is wrong: it reads the message. Of any other error it learns only that the tool failed."""

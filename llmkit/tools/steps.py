@@ -1,0 +1,160 @@
+"""What a loop of tools has done so far, step by step. Nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from llmkit.errors import AnswerCut, AnswerRefused, OutOfSteps
+from llmkit.messages import Message
+from llmkit.parts import ToolCall, ToolResult
+from llmkit.response import Response
+from llmkit.usage import EXACT, Source, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step: an answer of the model, and what the tools that it called have given.
+
+    Attributes:
+        reply: the answer.
+        results: one for each of its calls, in their order; none in the last step.
+    """
+
+    reply: Response
+    results: tuple[ToolResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a loop of tools has done.
+
+    Attributes:
+        run_id: the `run_id` of the rows of its calls.
+        steps: its steps, in their order.
+        messages: the whole conversation: what was asked, answers, results. `[*messages, Message.user(...)]` goes on with it.
+        usage: the tokens of all steps. A count that one of them does not know is None.
+        cost: of all steps in US dollars; None if one is unknown. Attempts that failed before an answer are in the ledger alone.
+    """
+
+    run_id: str
+    steps: tuple[Step, ...]
+    messages: tuple[Message, ...] = field(repr=False)
+    usage: Usage
+    cost: Decimal | None
+
+    @property
+    def reply(self) -> Response | None:
+        """The last answer; None if there is none yet."""
+        return self.steps[-1].reply if self.steps else None
+
+    @property
+    def text(self) -> str:
+        """The text of the last answer."""
+        return self.reply.text if self.reply is not None else ""
+
+
+class Steps:
+    """The steps of one loop.
+
+    Args:
+        messages: what is asked.
+        max_steps: how many answers the model may give.
+        run_id: of the loop.
+
+    Attributes:
+        messages: what the model is told next.
+    """
+
+    def __init__(self, messages: Sequence[Message], *, max_steps: int, run_id: str) -> None:
+        self.messages = list(messages)
+        self.run_id = run_id
+        self._max_steps = max_steps
+        self._steps: list[Step] = []
+
+    @property
+    def is_first(self) -> bool:
+        """Whether no answer has come yet."""
+        return not self._steps
+
+    def take(self, reply: Response) -> tuple[ToolCall, ...]:
+        """Take an answer in. Return the calls that are to be run; none if the loop is at its end.
+
+        Raises:
+            AnswerCut: the answer reached its limit of tokens while it called tools.
+            AnswerRefused: it is refused, and calls tools.
+            OutOfSteps: there is no step left in which the model could read what they give.
+        """
+        self._steps.append(Step(reply=reply))
+        calls = reply.tool_calls
+        if not calls:
+            self.messages.append(Message.assistant(reply))
+            return ()
+        if reply.stop_reason == "max_tokens":
+            raise AnswerCut(reply)
+        if reply.stop_reason in ("refusal", "content_filter"):
+            raise AnswerRefused(reply)
+        if len(self._steps) >= self._max_steps:
+            raise OutOfSteps(self._max_steps)
+        return calls
+
+    def give(self, results: Sequence[ToolResult]) -> None:
+        """Take in what the calls of the last answer have given, in their order."""
+        reply = self._steps[-1].reply
+        self._steps[-1] = Step(reply=reply, results=tuple(results))
+        self.messages += [Message.assistant(reply), Message.user(*results)]
+
+    def result(self) -> RunResult:
+        """Return what was done so far."""
+        replies = [step.reply for step in self._steps]
+        return RunResult(
+            run_id=self.run_id,
+            steps=tuple(self._steps),
+            messages=tuple(self.messages),
+            usage=total_usage(reply.usage for reply in replies),
+            cost=total_cost(reply.cost for reply in replies),
+        )
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """Add up tokens. What one does not know, nobody knows."""
+    each = list(usages)
+
+    def total(name: str) -> int | None:
+        counts = [getattr(usage, name) for usage in each]
+        return None if not counts or None in counts else sum(counts)
+
+    return Usage(
+        **{name: total(name) for name in _COUNTS},
+        input_source=_source(usage.input_source for usage in each),
+        output_source=_source(usage.output_source for usage in each),
+    )
+
+
+def total_cost(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """Add up dollars; None if one is unknown, or there are none."""
+    total = None
+    for cost in costs:
+        if cost is None:
+            return None
+        total = EXACT.add(total or Decimal(0), cost)
+    return total
+
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
+
+
+def _source(sources: Iterable[Source]) -> Source:
+    found = set(sources)
+    if not found or "unknown" in found:
+        return "unknown"
+    return "estimated" if "estimated" in found else "reported"

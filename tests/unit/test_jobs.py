@@ -1,0 +1,284 @@
+"""Functions of the app's that are run side by side: their ends, and what is left of those that do not end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from llmkit import Kit, StreamClosed
+from llmkit.concurrency.abort import AbortSignal
+from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.jobs import Ended, Job, TookTooLong
+from llmkit.concurrency.tasks import _STARTED, AsyncJobs
+from llmkit.concurrency.threads import Jobs
+from llmkit.testing import Behaviour, Emulator
+from support.kits import make_kit
+
+SAID = contextvars.ContextVar("SAID", default="nothing")
+
+
+def job(
+    work: Callable[[], Any],
+    *,
+    is_async: bool = False,
+    timeout: float | None = None,
+    finish: Callable[[Any], Any] = str,
+) -> Job:
+    """Make a job whose result is a text."""
+    return Job(work=work, finish=finish, is_async=is_async, timeout=timeout)
+
+
+def ends_of(jobs: Jobs) -> list[Ended]:
+    """Wait for all."""
+    found = []
+    while (ended := jobs.next()) is not None:
+        found.append(ended)
+    jobs.close()
+    return sorted(found, key=lambda each: each.at)
+
+
+async def aends_of(jobs: AsyncJobs) -> list[Ended]:
+    """Wait for all."""
+    found = []
+    while (ended := await jobs.next()) is not None:
+        found.append(ended)
+    await jobs.aclose()
+    return sorted(found, key=lambda each: each.at)
+
+
+def both(jobs: list[Job], host: Host | None = None, limit: int = 4) -> list[list[Ended]]:
+    """Run jobs in both ways."""
+    home = host or Host()
+    signal = AbortSignal()
+
+    async def run() -> list[Ended]:
+        return await aends_of(AsyncJobs(jobs, limit=limit, host=home, signal=signal))
+
+    return [ends_of(Jobs(jobs, limit=limit, host=home, signal=signal)), asyncio.run(run())]
+
+
+def raises(error: BaseException) -> Callable[[], None]:
+    """Make a function that raises this."""
+
+    def work() -> None:
+        raise error
+
+    return work
+
+
+def test_each_ends_in_its_own_way() -> None:
+    """With a value, with an error of any kind, or with what makes its result."""
+    error, leaving, stop = ValueError("x"), SystemExit(3), StopIteration()
+    jobs = [
+        job(lambda: 1),
+        job(raises(error)),
+        job(raises(leaving)),
+        job(raises(stop)),
+        job(lambda: object(), finish=raises_with),
+    ]
+    for ends in both(jobs):
+        assert [each.at for each in ends] == [0, 1, 2, 3, 4]
+        assert (ends[0].value, ends[0].error) == ("1", None)
+        assert ends[1].error is error
+        for each, wanted in zip(ends[2:4], (leaving, stop), strict=True):
+            assert wanted in (each.error, getattr(each.error, "__cause__", None))
+        assert isinstance(ends[4].error, TypeError)
+        assert all(each.value is None for each in ends[1:])
+
+
+def raises_with(value: object) -> None:
+    """Refuse it."""
+    raise TypeError("no")
+
+
+def test_the_context_of_the_caller_goes_along() -> None:
+    """As it does in the thread of a request."""
+    SAID.set("something")
+    try:
+        for ends in both([job(SAID.get), job(SAID.get)]):
+            assert [each.value for each in ends] == ["something"] * 2
+    finally:
+        SAID.set("nothing")
+
+
+def test_within_what_the_host_needs() -> None:
+    """Also when it fails; and threads are not the caller's."""
+    log: list[str] = []
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        log.append("in")
+        try:
+            yield
+        finally:
+            log.append("out")
+
+    here = threading.get_ident()
+    for ends in both([job(threading.get_ident), job(raises(KeyError()))], Host(within=within)):
+        assert ends[0].value != str(here)
+        assert isinstance(ends[1].error, KeyError)
+    assert sorted(log) == ["in"] * 4 + ["out"] * 4
+
+
+def test_at_once_is_in_the_thread_of_the_caller() -> None:
+    """Or where the host's async code does what waits, one after the other."""
+    here = threading.get_ident()
+
+    async def from_async(work: Callable[[], Any]) -> Any:
+        return work()
+
+    host = Host(at_once=lambda: True, from_async=from_async)
+    error = ValueError()
+    for ends in both([job(threading.get_ident), job(raises(error))], host):
+        assert [each.value for each in ends] == [str(here), None]
+        assert ends[1].error is error
+
+
+def test_one_that_takes_too_long_is_left() -> None:
+    """Its thread goes on to its own end; what it says then is nobody's."""
+    go = threading.Event()
+    jobs = [job(go.wait, timeout=0.01), job(lambda: 2)]
+    for ends in both(jobs, limit=1):
+        assert isinstance(ends[0].error, TookTooLong)
+        assert ends[1].value == "2"
+    go.set()
+
+
+def test_what_is_awaited_after_all() -> None:
+    """A function that returns something to be awaited is async, whatever it looks like; in a thread nobody awaits it."""
+
+    async def later() -> int:
+        return 5
+
+    threads, tasks = both([job(lambda: later())])
+    assert isinstance(threads[0].error, TypeError)
+    assert "use the AsyncClient" in str(threads[0].error)
+    assert tasks[0].value == "5"
+
+
+def test_an_abort_wakes_who_waits() -> None:
+    """From another thread, and before anything has begun."""
+    go = threading.Event()
+    signal = AbortSignal()
+    jobs = Jobs([job(go.wait)], limit=1, host=Host(), signal=signal)
+    threading.Timer(0.01, signal.abort).start()
+    with pytest.raises(StreamClosed):
+        jobs.next()
+    with pytest.raises(StreamClosed):
+        Jobs([job(go.wait)], limit=1, host=Host(), signal=signal).next()
+
+    async def run() -> None:
+        signal = AbortSignal()
+        jobs = AsyncJobs([job(go.wait)], limit=1, host=Host(), signal=signal)
+        threading.Timer(0.01, signal.abort).start()
+        with pytest.raises(StreamClosed):
+            await jobs.next()
+        await jobs.aclose()
+
+    asyncio.run(run())
+    go.set()
+
+
+@pytest.mark.anyio
+async def test_tasks_are_cancelled_and_waited_for() -> None:
+    """One that is timed out, one that runs and one that has not begun."""
+    log: list[str] = []
+
+    async def waits(name: str) -> None:
+        log.append(name)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            log.append(f"{name} ended")
+
+    jobs = AsyncJobs(
+        [
+            job(lambda: waits("a"), is_async=True, timeout=0.01),
+            job(lambda: waits("b"), is_async=True),
+            job(lambda: waits("c"), is_async=True),
+        ],
+        limit=1,
+        host=Host(),
+        signal=AbortSignal(),
+    )
+    first = await jobs.next()
+    assert first is not None
+    assert isinstance(first.error, TookTooLong)
+    waiting = asyncio.ensure_future(jobs.next())
+    while "b" not in log:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await jobs.aclose()
+    assert log in (["a", "a ended", "b", "b ended"], ["a", "b", "a ended", "b ended"])
+    assert not _STARTED
+
+
+@pytest.mark.anyio
+async def test_a_task_that_cancels_itself_has_failed() -> None:
+    """The caller is not cancelled by it."""
+
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    (ended,) = await aends_of(
+        AsyncJobs([job(gives_up, is_async=True)], limit=1, host=Host(), signal=AbortSignal())
+    )
+    assert isinstance(ended.error, asyncio.CancelledError)
+
+
+@pytest.mark.anyio
+async def test_a_loop_of_tools_that_is_cancelled_leaves_none_behind() -> None:
+    """Its tool is cancelled, and has ended when the caller goes on."""
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    with Emulator(behaviour=Behaviour(calls=({"name": "waits"},), delay=0)) as emulator:
+        kit: Kit = make_kit(emulator)
+        running = asyncio.ensure_future(kit.async_client.run("Hi", tools=[waits]))
+        await began.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert ended.is_set()
+        assert not _STARTED
+        await kit.aclose()
+
+
+def test_the_sync_client_refuses_what_is_async() -> None:
+    """When it is asked to run it; nobody there awaits."""
+
+    async def tool() -> None: ...
+
+    async def approve(*_: object) -> bool:
+        return True
+
+    class Called:
+        async def __call__(self) -> None: ...
+
+    def plain() -> None: ...
+
+    with Emulator() as emulator:
+        kit = make_kit(emulator)
+        for options, name in (
+            ({"tools": [tool]}, "the tool tool"),
+            ({"tools": [plain], "approve": approve}, "approve"),
+        ):
+            with pytest.raises(ValueError, match=f"{name} is async, and this is the sync client"):
+                kit.client.run("Hi", **options)  # type: ignore[arg-type]
+        assert emulator.requests == []
+        kit.close()
