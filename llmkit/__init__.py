@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStream, AsyncStreamManager
     from llmkit._async.tool_loop import AsyncChatClient, AsyncToolLoop
+    from llmkit._async.tool_stream import AsyncRunStream
     from llmkit._sync.client import Client
     from llmkit._sync.stream import Stream, StreamManager
     from llmkit._sync.tool_loop import ChatClient, ToolLoop
+    from llmkit._sync.tool_stream import RunStream
     from llmkit.budget.manager import BudgetManager
     from llmkit.budget.warnings import BudgetWarning
     from llmkit.call import Call
@@ -87,6 +89,7 @@ _HOMES = {
     "AsyncChatClient": "llmkit._async.tool_loop",
     "AsyncClient": "llmkit._async.client",
     "AsyncMiddleware": "llmkit.middleware",
+    "AsyncRunStream": "llmkit._async.tool_stream",
     "AsyncStream": "llmkit._async.stream",
     "AsyncStreamManager": "llmkit._async.stream",
     "AsyncToolLoop": "llmkit._async.tool_loop",
@@ -132,6 +135,7 @@ _HOMES = {
     "Response": "llmkit.response",
     "RetryPolicy": "llmkit.policy.backoff",
     "RunResult": "llmkit.tools.steps",
+    "RunStream": "llmkit._sync.tool_stream",
     "SSEDecoder": "llmkit.sse",
     "ServerFailed": "llmkit.errors",
     "ServerSentEvent": "llmkit.sse",
@@ -165,6 +169,7 @@ __all__ = [
     "AsyncChatClient",
     "AsyncClient",
     "AsyncMiddleware",
+    "AsyncRunStream",
     "AsyncStream",
     "AsyncStreamManager",
     "AsyncToolLoop",
@@ -210,6 +215,7 @@ __all__ = [
     "Response",
     "RetryPolicy",
     "RunResult",
+    "RunStream",
     "SSEDecoder",
     "ServerFailed",
     "ServerSentEvent",

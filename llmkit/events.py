@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from llmkit.parts import ToolCall
+from llmkit.parts import ToolCall, ToolResult
 from llmkit.usage import Usage
 
 StopReason = Literal[
@@ -83,6 +83,7 @@ Event = (
     | RedactedThinking
     | ToolCallDelta
     | ToolCall
+    | ToolResult
     | Reset
     | Finish
 )

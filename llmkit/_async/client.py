@@ -11,6 +11,7 @@ from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
 from llmkit._async.tool_loop import AsyncToolLoop
+from llmkit._async.tool_stream import AsyncRunStreamManager
 from llmkit.call import CallOptions, RunOptions, build_call, split
 from llmkit.config import Config
 from llmkit.messages import Prompt
@@ -119,6 +120,21 @@ class AsyncClient:
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return await AsyncToolLoop(self, tools, **limits).run(messages, **rest)
+
+    @forgetful
+    def run_stream(self, messages: Prompt, **options: Unpack[RunOptions]) -> AsyncRunStreamManager:
+        """Prepare what `run` does, with its events while it runs. Entering it with `async with` sends the first call.
+
+        Args:
+            messages: a string, a message, or a conversation.
+            options: as `run` takes them.
+
+        Raises:
+            InvalidRequest: a message or an option is wrong.
+        """
+        limits, rest = split(options)
+        tools = rest.pop("tools", ())
+        return AsyncToolLoop(self, tools, **limits).stream(messages, **rest)
 
     @forgetful
     def prepare(

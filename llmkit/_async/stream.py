@@ -148,9 +148,15 @@ class AsyncStream:
             except Exception:
                 log.exception("a finaliser failed; the next ones still run")
 
+    def abandon(self) -> None:
+        """Close the stream without waiting for it: who had it was dropped. May come from any thread, from a destructor too."""
+        if not self._closed and os.getpid() == self._pid:
+            self._closed = True
+            self._source.abandon()
+
     def __del__(self) -> None:
         if not self._closed and os.getpid() == self._pid:
-            self._source.abandon()
+            self.abandon()
             warnings.warn(
                 f"{self!r} was dropped without being closed",
                 ResourceWarning,

@@ -84,6 +84,12 @@ class AsyncToolRunner:
         ended = await self._running.next()
         return None if ended is None else self._calls.end(ended)
 
+    def abandon(self) -> None:
+        """Do what `aclose` does without waiting. May come from any thread."""
+        for jobs in (self._asking, self._running):
+            if jobs is not None:
+                jobs.abandon()
+
     async def aclose(self) -> None:
         """Cancel what still runs."""
         for jobs in (self._asking, self._running):

@@ -12,6 +12,7 @@ from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
 from llmkit._sync.tool_loop import ToolLoop
+from llmkit._sync.tool_stream import RunStreamManager
 from llmkit.call import CallOptions, RunOptions, build_call, split
 from llmkit.config import Config
 from llmkit.messages import Prompt
@@ -120,6 +121,21 @@ class Client:
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return ToolLoop(self, tools, **limits).run(messages, **rest)
+
+    @forgetful
+    def run_stream(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunStreamManager:
+        """Prepare what `run` does, with its events while it runs. Entering it with `with` sends the first call.
+
+        Args:
+            messages: a string, a message, or a conversation.
+            options: as `run` takes them.
+
+        Raises:
+            InvalidRequest: a message or an option is wrong.
+        """
+        limits, rest = split(options)
+        tools = rest.pop("tools", ())
+        return ToolLoop(self, tools, **limits).stream(messages, **rest)
 
     @forgetful
     def prepare(

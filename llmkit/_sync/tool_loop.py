@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 from llmkit._sync.tool_runner import ToolRunner
+from llmkit._sync.tool_stream import RunStreamManager
 from llmkit.call import CallOptions
 from llmkit.caller import NOTHING, caller_of
 from llmkit.concurrency.abort import AbortSignal
@@ -83,54 +84,84 @@ class ToolLoop:
         Raises:
             LLMKitError: a call failed or was refused, or the loop ran out of steps. The error's `run` has the steps so far.
         """
-        steps = self._begin(messages, options)
+        running = self._begin(messages, options)
         try:
-            while True:
-                reply = self._client.complete(
-                    steps.messages, **self.options_of(steps, options)
-                )
-                calls = steps.take(reply)
-                if not calls:
-                    return steps.result()
-                runner = self.runner(calls, steps, options, AbortSignal())
-                try:
-                    while runner.next() is not None:
-                        pass
-                finally:
-                    runner.close()
-                steps.give(runner.results)
+            while not running.step():
+                pass
         except LLMKitError as error:
-            error.run = steps.result()
+            error.run = running.steps.result()
             raise
+        return running.steps.result()
 
-    def _begin(self, messages: Prompt, options: CallOptions) -> Steps:
-        return Steps(
-            to_messages(messages),
-            max_steps=self._limits.max_steps,
-            run_id=options.get("run_id") or self._new_id(),
-        )
+    @forgetful
+    def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> RunStreamManager:
+        """Prepare a loop whose events are read while it runs. Entering it with `with` sends the first call.
 
-    def options_of(self, steps: Steps, options: CallOptions) -> CallOptions:
-        """Return the options of the next step's call."""
-        own: CallOptions = {**options, "tools": self._tools, "run_id": steps.run_id}
-        if not steps.is_first and own.get("tool_choice") != "none":
-            own.pop("tool_choice", None)  # or it would be called for ever
-        return own
+        Args:
+            messages: a string, a message, or a conversation.
+            options: as `run` takes them.
 
-    def runner(
+        Raises:
+            InvalidRequest: a message or an option is wrong.
+        """
+        return RunStreamManager(self._begin(messages, options))
+
+    def _begin(self, messages: Prompt, options: CallOptions) -> Running:
+        run_id = options.get("run_id") or self._new_id()
+        steps = Steps(to_messages(messages), max_steps=self._limits.max_steps, run_id=run_id)
+        return Running(self._client, self._tools, self._limits, self._host, steps, options)
+
+
+class Running:
+    """A loop that runs.
+
+    Attributes:
+        steps: what it has done.
+    """
+
+    def __init__(
         self,
-        calls: Sequence[ToolCall],
+        client: ChatClient,
+        tools: Sequence[Tool],
+        limits: Limits,
+        host: Host,
         steps: Steps,
         options: CallOptions,
-        signal: AbortSignal,
-    ) -> ToolRunner:
+    ) -> None:
+        self._client = client
+        self._tools = tools
+        self._limits = limits
+        self._host = host
+        self._given = options
+        self.steps = steps
+
+    def step(self) -> bool:
+        """Make a step, and say whether it was the last."""
+        calls = self.steps.take(self._client.complete(self.steps.messages, **self._options()))
+        if not calls:
+            return True
+        runner = self.runner(calls, AbortSignal())
+        try:
+            while runner.next() is not None:
+                pass
+        finally:
+            runner.close()
+        self.steps.give(runner.results)
+        return False
+
+    def manager(self) -> StreamManager:
+        """Prepare the next step as a stream."""
+        return self._client.stream(self.steps.messages, **self._options())
+
+    def runner(self, calls: Sequence[ToolCall], signal: AbortSignal) -> ToolRunner:
         """Make what runs the calls of a step."""
-        caller = caller_of(options.get("user"), options.get("tags") or NOTHING)
+        given = self._given
+        caller = caller_of(given.get("user"), given.get("tags") or NOTHING)
         contexts = [
             ToolContext(
                 caller=caller,
-                run_id=steps.run_id,
-                conversation=options.get("conversation"),
+                run_id=self.steps.run_id,
+                conversation=given.get("conversation"),
                 call=call,
             )
             for call in calls
@@ -138,6 +169,12 @@ class ToolLoop:
         return ToolRunner(
             self._tools, contexts, limits=self._limits, host=self._host, signal=signal
         )
+
+    def _options(self) -> CallOptions:
+        own: CallOptions = {**self._given, "tools": self._tools, "run_id": self.steps.run_id}
+        if not self.steps.is_first and own.get("tool_choice") != "none":
+            own.pop("tool_choice", None)  # or it would be called for ever
+        return own
 
 
 def _new_id() -> str:

@@ -85,6 +85,12 @@ class ToolRunner:
         ended = self._running.next()
         return None if ended is None else self._calls.end(ended)
 
+    def abandon(self) -> None:
+        """Do what `close` does without waiting. May come from any thread."""
+        for jobs in (self._asking, self._running):
+            if jobs is not None:
+                jobs.abandon()
+
     def close(self) -> None:
         """Cancel what still runs."""
         for jobs in (self._asking, self._running):

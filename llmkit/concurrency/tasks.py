@@ -191,6 +191,12 @@ class AsyncJobs:
         if left:
             await asyncio.wait(left, timeout=FINALISER_LIMIT / 2)
 
+    def abandon(self) -> None:
+        """Cancel what still runs, without waiting for it. May come from any thread."""
+        self._waiting.clear()
+        for task in list(self._all):
+            thread_safe(task.get_loop(), task.cancel)()
+
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._waiting and len(self._running) < self._limit:
             at, job = self._waiting.pop(0)

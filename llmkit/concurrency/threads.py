@@ -170,6 +170,10 @@ class Jobs:
         """Start no more. Nothing ends a thread from outside."""
         self._waiting.clear()
 
+    def abandon(self) -> None:
+        """Do the same."""
+        self.close()
+
     def _start(self) -> None:
         while self._waiting and len(self._running) < self._limit:
             at, job = self._waiting.pop(0)

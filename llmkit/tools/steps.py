@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from llmkit.errors import AnswerCut, AnswerRefused, OutOfSteps
@@ -78,6 +78,11 @@ class Steps:
         """Whether no answer has come yet."""
         return not self._steps
 
+    @property
+    def replies(self) -> list[Response]:
+        """The answers so far."""
+        return [step.reply for step in self._steps]
+
     def take(self, reply: Response) -> tuple[ToolCall, ...]:
         """Take an answer in. Return the calls that are to be run; none if the loop is at its end.
 
@@ -107,7 +112,7 @@ class Steps:
 
     def result(self) -> RunResult:
         """Return what was done so far."""
-        replies = [step.reply for step in self._steps]
+        replies = self.replies
         return RunResult(
             run_id=self.run_id,
             steps=tuple(self._steps),
@@ -115,6 +120,25 @@ class Steps:
             usage=total_usage(reply.usage for reply in replies),
             cost=total_cost(reply.cost for reply in replies),
         )
+
+
+def as_one(replies: Sequence[Response], *, complete: bool) -> Response:
+    """Return several answers as one: all that they say, the tokens and the cost of all, and the parts of the last.
+
+    Args:
+        replies: the answers; there is one at least.
+        complete: whether none comes behind them.
+    """
+    last = replies[-1]
+    return replace(
+        last,
+        text="".join(reply.text for reply in replies),
+        thinking="".join(reply.thinking for reply in replies),
+        stop_reason=last.stop_reason if complete else None,
+        raw_stop_reason=last.raw_stop_reason if complete else None,
+        usage=total_usage(reply.usage for reply in replies),
+        cost=total_cost(reply.cost for reply in replies),
+    )
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:

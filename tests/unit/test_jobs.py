@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import Kit, StreamClosed
+from llmkit import AsyncStream, Kit, StreamClosed, ToolResult
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
 from llmkit.concurrency.jobs import Ended, Job, TookTooLong
@@ -256,6 +257,70 @@ async def test_a_loop_of_tools_that_is_cancelled_leaves_none_behind() -> None:
             await running
         assert ended.is_set()
         assert not _STARTED
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["cancelled", "aborted"])
+async def test_a_stream_that_ends_while_a_tool_runs_ends_the_tool(how: str) -> None:
+    """However it ends."""
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> None:
+        began.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async def read_all(stream: AsyncStream) -> None:
+        async for _ in stream:
+            pass
+
+    with Emulator(behaviour=Behaviour(calls=({"name": "waits"},), delay=0)) as emulator:
+        kit: Kit = make_kit(emulator)
+        manager = kit.async_client.run_stream("Hi", tools=[waits])
+        stream = await manager.open()
+        reading = asyncio.ensure_future(read_all(stream))
+        await began.wait()
+        if how == "aborted":
+            manager.abort()
+            with pytest.raises(StreamClosed):
+                await reading
+        else:
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+        assert ended.is_set()
+        await stream.aclose()
+        assert not _STARTED
+        await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_is_dropped_between_two_results_ends_the_other_tool() -> None:
+    """As one that is dropped in the midst of an answer."""
+    ended = asyncio.Event()
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async def quick() -> None: ...
+
+    calls = ({"name": "waits"}, {"name": "quick"})
+    with Emulator(behaviour=Behaviour(calls=calls, delay=0)) as emulator:
+        kit: Kit = make_kit(emulator)
+        stream: Any = await kit.async_client.run_stream("Hi", tools=[waits, quick]).open()
+        async for event in stream:
+            if isinstance(event, ToolResult):
+                break
+        with pytest.warns(ResourceWarning, match="was dropped without being closed"):
+            del stream
+            gc.collect()
+        await ended.wait()
         await kit.aclose()
 
 

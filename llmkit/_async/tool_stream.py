@@ -1,0 +1,179 @@
+"""The loop of tools as a stream: text, calls and results as they come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from llmkit._async.source import AsyncSource
+from llmkit._async.stream import AsyncStream, AsyncStreamManager
+from llmkit.errors import LLMKitError
+from llmkit.events import Finish, Reset, TextDelta
+from llmkit.ledger.row import status_of
+from llmkit.tools.steps import as_one
+
+if TYPE_CHECKING:
+    from llmkit._async.tool_loop import AsyncRunning
+    from llmkit._async.tool_runner import AsyncToolRunner
+    from llmkit.call import Call
+    from llmkit.events import Event
+    from llmkit.response import Response, Status
+    from llmkit.tools.steps import RunResult, Steps
+
+
+class AsyncRunSource(AsyncSource):
+    """Says the events of all steps, and what the tools between them have given. Each step's call has its row; this has none.
+
+    Args:
+        running: the loop, whose next step it asks for.
+        call: the first step's, which stops them all.
+        stream: the first step's, open.
+    """
+
+    def __init__(self, running: AsyncRunning, call: Call, stream: AsyncStream) -> None:
+        self._running = running
+        self._call = call
+        self._manager: AsyncStreamManager | None = None
+        self._stream: AsyncStream | None = stream
+        self._runner: AsyncToolRunner | None = None
+        self._complete = False
+
+    @property
+    def steps(self) -> Steps:
+        """The steps so far."""
+        return self._running.steps
+
+    async def read(self) -> list[Event] | None:
+        """Return the next events of the step, or the next result of its tools.
+
+        Raises:
+            LLMKitError: a step failed, or may not be made. The error's `run` has the steps so far.
+        """
+        try:
+            return await self._read()
+        except LLMKitError as error:
+            error.run = self.steps.result()
+            raise
+
+    async def _read(self) -> list[Event] | None:
+        if self._complete:
+            return None
+        if self._stream is not None:
+            events = await self._stream.read()
+            if events is not None:
+                return self._handed_on(events)
+            reply, self._stream = self._stream.response, None
+            calls = self.steps.take(reply)
+            if not calls:
+                self._complete = True
+                self._unlink()
+                return [self._finish(reply)]
+            self._runner = self._running.runner(calls, self._call.signal)
+        if self._runner is not None:
+            result = await self._runner.next()
+            if result is not None:
+                return [result]
+            await self._runner.aclose()
+            self.steps.give(self._runner.results)
+            self._runner = None
+        await self._open()
+        return []
+
+    async def _open(self) -> None:
+        """Open the next step's stream; what stops the first one stops it."""
+        self._unlink()
+        self._manager = self._running.manager()
+        self._call.signal.add(self._manager.abort)
+        self._stream = await self._manager.open()
+
+    def _unlink(self) -> None:
+        if self._manager is not None:
+            self._call.signal.remove(self._manager.abort)
+            self._manager = None
+
+    def _handed_on(self, events: list[Event]) -> list[Event]:
+        """Leave out the end of a step: another one may follow. When a step begins again, what was said before it stays."""
+        found: list[Event] = []
+        for event in events:
+            kind = type(event)
+            if kind is Finish:
+                continue
+            found.append(event)
+            if kind is Reset and (said := "".join(reply.text for reply in self.steps.replies)):
+                found.append(TextDelta(said))
+        return found
+
+    def _finish(self, reply: Response) -> Finish:
+        return Finish(
+            reply.stop_reason or "other", reply.raw_stop_reason, self.steps.result().usage
+        )
+
+    async def aclose(self, error: BaseException | None) -> Status:
+        """Stop the step and its tools."""
+        if self._runner is not None:
+            await self._runner.aclose()
+        if self._stream is not None:
+            if error is None:
+                await self._stream.aclose()
+            else:
+                await self._stream.fail(error)
+        self._unlink()
+        return status_of(error, complete=self._complete)
+
+    def response(self) -> Response:
+        """Return all that was said so far, as one answer, with the tokens and the cost of all steps. Its parts are those of the last one."""
+        replies = self.steps.replies
+        if self._stream is not None:
+            replies = [*replies, self._stream.response]
+        return as_one(replies, complete=self._complete)
+
+    def try_release(self) -> bool:
+        """Let go of nothing: at the end of the last step there is nothing left."""
+        return self._complete
+
+    def abandon(self) -> None:
+        """Stop what runs, without waiting for it."""
+        if self._runner is not None:
+            self._runner.abandon()
+        if self._stream is not None:
+            self._stream.abandon()
+
+
+class AsyncRunStream(AsyncStream):
+    """A loop of tools whose events are read while it runs: those of a stream, and a `ToolResult` when a tool has ended.
+
+    There is one `Finish`, at the end of the last step, with the tokens of all. `response` is all that was said so far as one answer.
+    """
+
+    @property
+    def run(self) -> RunResult:
+        """What the loop has done so far: the steps that have ended."""
+        return cast("AsyncRunSource", self._source).steps.result()
+
+
+class AsyncRunStreamManager(AsyncStreamManager):
+    """A loop of tools that is not running yet: `async with` opens its first step, and closes what it has open."""
+
+    def __init__(self, running: AsyncRunning) -> None:
+        self._running = running
+        self._first = running.manager()
+        super().__init__(self._first.call, self._open_first)
+
+    async def _open_first(self, call: Call) -> AsyncStream:
+        try:
+            stream = await self._first.open()
+        except LLMKitError as error:
+            error.run = self._running.steps.result()
+            raise
+        return AsyncRunStream(call, AsyncRunSource(self._running, call, stream), [])
+
+    async def open(self) -> AsyncRunStream:
+        """Send the first call, and return the stream when its first content has arrived. You have to close it.
+
+        Raises:
+            LLMKitError: the same errors as `complete`.
+            RuntimeError: it was opened before.
+        """
+        return cast("AsyncRunStream", await super().open())
+
+    async def __aenter__(self) -> AsyncRunStream:
+        return await self.open()
