@@ -36,7 +36,7 @@ class Kit:
         from_async: runs a function of the app's, such as the limit of a budget, for async code; by default in any thread.
         on_budget_warning: called with a `BudgetWarning` when a budget with `warn_at` is nearly used, in a thread of llmkit's; beside the
             setting of this name.
-        within: makes what such functions of the app's run within, such as its context.
+        within: makes what such functions, and tools, run within in a thread of llmkit's, such as the app's context.
         at_once: says whether they are called in the thread that does the call, as in a test whose data no other thread sees.
         clock, now, chance, new_id: where time, the date, random numbers and ids come from. Replace them in tests.
 

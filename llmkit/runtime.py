@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 from llmkit.budget.budgets import Budgets
 from llmkit.concurrency import sigterm
-from llmkit.concurrency.host_threads import FromAsync, Host, in_any_thread
+from llmkit.concurrency.host_threads import FromAsync, Host, in_any_thread, never
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import REDACT, WARNING, function_at
@@ -115,7 +115,7 @@ class Runtime:
         from_async: FromAsync = in_any_thread,
         on_budget_warning: Callable[[BudgetWarning], object] | None = None,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
-        at_once: Callable[[], bool] = lambda: False,
+        at_once: Callable[[], bool] = never,
     ) -> None:
         self.config = Config.of(config)
         self.clock = clock

@@ -11,11 +11,12 @@ from asgiref.sync import sync_to_async
 
 from llmkit.budget.allowance import Allowance
 from llmkit.budget.bell import Bell
+from llmkit.concurrency.host_threads import ask_host_thread
 from llmkit.config import Config, LedgerConfig
 from llmkit.errors import BudgetUnavailable
 from llmkit.ledger.base import AfterSweep, Ledger, Reader
 from llmkit.ledger.entry import row_of
-from llmkit.ledger.host import HostLedger, ask_host_thread
+from llmkit.ledger.host import HostLedger
 from llmkit.ledger.outbox.away import asks, unasked
 from llmkit.ledger.outbox.ledger import OutboxLedger
 from llmkit.ledger.outbox.open import with_outbox

@@ -12,7 +12,7 @@ from llmkit.call import CallOptions
 from llmkit.caller import NOTHING, caller_of
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
-from llmkit.concurrency.tasks import async_refuse_awaited
+from llmkit.concurrency.tasks import async_at_once, async_refuse_awaited
 from llmkit.errors import InvalidRequest, LLMKitError
 from llmkit.messages import Prompt, to_messages
 from llmkit.tools.context import ToolContext
@@ -139,7 +139,7 @@ class AsyncRunning:
         calls = self.steps.take(await self._client.complete(self.steps.messages, **self._options()))
         if not calls:
             return True
-        runner = self.runner(calls, AbortSignal())
+        runner = await self.runner(calls, AbortSignal())
         try:
             while await runner.next() is not None:
                 pass
@@ -152,7 +152,7 @@ class AsyncRunning:
         """Prepare the next step as a stream."""
         return self._client.stream(self.steps.messages, **self._options())
 
-    def runner(self, calls: Sequence[ToolCall], signal: AbortSignal) -> AsyncToolRunner:
+    async def runner(self, calls: Sequence[ToolCall], signal: AbortSignal) -> AsyncToolRunner:
         """Make what runs the calls of a step."""
         given = self._given
         caller = caller_of(given.get("user"), given.get("tags") or NOTHING)
@@ -166,7 +166,12 @@ class AsyncRunning:
             for call in calls
         ]
         return AsyncToolRunner(
-            self._tools, contexts, limits=self._limits, host=self._host, signal=signal
+            self._tools,
+            contexts,
+            limits=self._limits,
+            host=self._host,
+            at_once=await async_at_once(self._host),
+            signal=signal,
         )
 
     def _options(self) -> CallOptions:

@@ -25,6 +25,7 @@ class AsyncToolRunner:
         contexts: one for each call, with it.
         limits: what the loop may do.
         host: where the app's own functions are at home.
+        at_once: whether they run there one after the other.
         signal: ends the wait.
     """
 
@@ -35,6 +36,7 @@ class AsyncToolRunner:
         *,
         limits: Limits,
         host: Host,
+        at_once: bool,
         signal: AbortSignal,
     ) -> None:
         self._calls = StepCalls(
@@ -43,6 +45,7 @@ class AsyncToolRunner:
         self._ready = list(self._calls.results.values())
         self._limits = limits
         self._host = host
+        self._at_once = at_once
         self._signal = signal
         self._asked: Sequence[Runnable] = ()
         self._asking: AsyncJobs | None = None
@@ -50,7 +53,11 @@ class AsyncToolRunner:
         if limits.approve is not None:
             self._asked = list(self._calls.runnable)
             self._asking = AsyncJobs(
-                self._calls.approvals(limits.approve), limit=1, host=host, signal=signal
+                self._calls.approvals(limits.approve),
+                limit=1,
+                host=host,
+                at_once=at_once,
+                signal=signal,
             )
 
     @property
@@ -79,6 +86,7 @@ class AsyncToolRunner:
                 self._calls.jobs(),
                 limit=self._limits.max_parallel,
                 host=self._host,
+                at_once=self._at_once,
                 signal=self._signal,
             )
         ended = await self._running.next()

@@ -67,7 +67,7 @@ class AsyncRunSource(AsyncSource):
                 self._complete = True
                 self._unlink()
                 return [self._finish(reply)]
-            self._runner = self._running.runner(calls, self._call.signal)
+            self._runner = await self._running.runner(calls, self._call.signal)
         if self._runner is not None:
             result = await self._runner.next()
             if result is not None:

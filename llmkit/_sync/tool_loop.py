@@ -13,7 +13,7 @@ from llmkit.call import CallOptions
 from llmkit.caller import NOTHING, caller_of
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
-from llmkit.concurrency.threads import refuse_awaited
+from llmkit.concurrency.threads import at_once, refuse_awaited
 from llmkit.errors import InvalidRequest, LLMKitError
 from llmkit.messages import Prompt, to_messages
 from llmkit.tools.context import ToolContext
@@ -167,7 +167,12 @@ class Running:
             for call in calls
         ]
         return ToolRunner(
-            self._tools, contexts, limits=self._limits, host=self._host, signal=signal
+            self._tools,
+            contexts,
+            limits=self._limits,
+            host=self._host,
+            at_once=at_once(self._host),
+            signal=signal,
         )
 
     def _options(self) -> CallOptions:

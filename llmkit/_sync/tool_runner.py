@@ -26,6 +26,7 @@ class ToolRunner:
         contexts: one for each call, with it.
         limits: what the loop may do.
         host: where the app's own functions are at home.
+        at_once: whether they run there one after the other.
         signal: ends the wait.
     """
 
@@ -36,6 +37,7 @@ class ToolRunner:
         *,
         limits: Limits,
         host: Host,
+        at_once: bool,
         signal: AbortSignal,
     ) -> None:
         self._calls = StepCalls(
@@ -44,6 +46,7 @@ class ToolRunner:
         self._ready = list(self._calls.results.values())
         self._limits = limits
         self._host = host
+        self._at_once = at_once
         self._signal = signal
         self._asked: Sequence[Runnable] = ()
         self._asking: Jobs | None = None
@@ -51,7 +54,11 @@ class ToolRunner:
         if limits.approve is not None:
             self._asked = list(self._calls.runnable)
             self._asking = Jobs(
-                self._calls.approvals(limits.approve), limit=1, host=host, signal=signal
+                self._calls.approvals(limits.approve),
+                limit=1,
+                host=host,
+                at_once=at_once,
+                signal=signal,
             )
 
     @property
@@ -80,6 +87,7 @@ class ToolRunner:
                 self._calls.jobs(),
                 limit=self._limits.max_parallel,
                 host=self._host,
+                at_once=self._at_once,
                 signal=self._signal,
             )
         ended = self._running.next()

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-import contextvars
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+T = TypeVar("T")
 FromAsync: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Runs a function in a thread in which the app's own code may run, and returns what it returns."""
+
+
+Work: TypeAlias = Callable[[], None]
+
+# Runs work in the thread that a connection belongs to, where another thread makes the call for it: a relay's reader.
+in_host_thread: ContextVar[Callable[[Work], None] | None] = ContextVar(
+    "in_host_thread", default=None
+)
+
+
+def ask_host_thread(question: Callable[[], T]) -> T:
+    """Ask something in the thread that a connection belongs to: that of whoever called, where a relay reads for it."""
+    run = in_host_thread.get()
+    if run is None:
+        return question()
+    answers: list[T] = []
+    run(lambda: answers.append(question()))
+    return answers[0]
 
 
 async def in_any_thread(work: Callable[[], Any]) -> Any:
@@ -18,6 +37,11 @@ async def in_any_thread(work: Callable[[], Any]) -> Any:
     import asyncio  # noqa: PLC0415  # not for those who have threads only
 
     return await asyncio.to_thread(work)
+
+
+def never() -> bool:
+    """Say that no test is running whose data one thread alone sees."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +56,7 @@ class Host:
 
     from_async: FromAsync = in_any_thread
     within: Callable[[], AbstractContextManager[object]] = nullcontext
-    at_once: Callable[[], bool] = lambda: False
+    at_once: Callable[[], bool] = never
 
     def start(
         self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], object]
@@ -52,5 +76,5 @@ class Host:
             done(value, failure)
 
         threading.Thread(
-            target=contextvars.copy_context().run, args=(run,), name="llmkit-tool", daemon=True
+            target=copy_context().run, args=(run,), name="llmkit-tool", daemon=True
         ).start()

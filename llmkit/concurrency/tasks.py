@@ -15,7 +15,7 @@ from inspect import isawaitable
 from typing import Any, TypeAlias, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
-from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.host_threads import Host, never
 from llmkit.concurrency.jobs import Ended, Job, TookTooLong
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.threads import Owner, closed
@@ -127,6 +127,11 @@ def async_refuse_awaited(functions: Iterable[tuple[str, Callable[..., Any]]]) ->
     """Refuse functions that nobody awaits: here they are awaited."""
 
 
+async def async_at_once(host: Host) -> bool:
+    """Ask where the app's async code does what waits, whether its functions run there."""
+    return host.at_once is not never and bool(await host.from_async(host.at_once))
+
+
 class AsyncJobs:
     """Runs jobs side by side, so many at a time: what is async in tasks, what waits in threads.
 
@@ -136,13 +141,23 @@ class AsyncJobs:
         jobs: what to run.
         limit: how many at a time.
         host: where functions of the app's are at home.
+        at_once: whether what waits runs where the app's async code does what waits, one after the other.
         signal: ends the wait.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, limit: int, host: Host, signal: AbortSignal) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        limit: int,
+        host: Host,
+        at_once: bool,
+        signal: AbortSignal,
+    ) -> None:
         self._waiting = list(enumerate(jobs))
         self._limit = limit
         self._host = host
+        self._at_once = at_once
         self._signal = signal
         self._running: dict[asyncio.Task[Any], tuple[int, float | None]] = {}
         self._all: set[asyncio.Task[Any]] = set()
@@ -221,7 +236,7 @@ class AsyncJobs:
         return await self._in_thread(partial(job.finish, value))
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        if self._host.at_once():
+        if self._at_once:
             return await self._host.from_async(work)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()

@@ -15,7 +15,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
-from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.host_threads import Host, ask_host_thread, never
 from llmkit.concurrency.jobs import Ended, Job, TookTooLong, is_async
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
@@ -113,6 +113,11 @@ def refuse_awaited(functions: Iterable[tuple[str, Callable[..., Any]]]) -> None:
             )
 
 
+def at_once(host: Host) -> bool:
+    """Ask in the thread of whoever called whether the app's functions run there."""
+    return host.at_once is not never and bool(ask_host_thread(host.at_once))
+
+
 class Jobs:
     """Runs jobs side by side, so many at a time, each in a thread of its own.
 
@@ -122,13 +127,23 @@ class Jobs:
         jobs: what to run.
         limit: how many at a time.
         host: where functions of the app's are at home.
+        at_once: whether they run in the thread of whoever called, one after the other.
         signal: ends the wait.
     """
 
-    def __init__(self, jobs: Sequence[Job], *, limit: int, host: Host, signal: AbortSignal) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        limit: int,
+        host: Host,
+        at_once: bool,
+        signal: AbortSignal,
+    ) -> None:
         self._waiting = list(enumerate(jobs))
         self._limit = limit
         self._host = host
+        self._at_once = at_once
         self._signal = signal
         self._running: dict[int, float | None] = {}
         self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
@@ -143,7 +158,7 @@ class Jobs:
         self._signal.add(wake)
         try:
             while not self._signal.aborted:
-                if self._host.at_once():
+                if self._at_once:
                     return _done(*self._waiting.pop(0)) if self._waiting else None
                 self._start()
                 if not self._running:
@@ -189,9 +204,9 @@ def _tell(
 
 
 def _done(at: int, job: Job) -> Ended:
-    """Run it here and now."""
+    """Run it in the thread of whoever called, now."""
     try:
-        return Ended(at, _finished(job), None)
+        return Ended(at, ask_host_thread(partial(_finished, job)), None)
     except Exception as error:  # noqa: BLE001  # it is for whoever waits
         return Ended(at, None, error)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from llmkit.concurrency.host_threads import Work, ask_host_thread
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger.base import AfterSweep, Reader, Store
 from llmkit.ledger.row import Closing, Opening, Progress, Refusals, RowRejected, lesser, unsent
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("llmkit.ledger")
 
 T = TypeVar("T")
-Work = Callable[[], None]
-
-# Runs work in the thread that a connection belongs to, where another thread makes the call for it: a relay's reader.
-in_host_thread: ContextVar[Callable[[Work], None] | None] = ContextVar(
-    "in_host_thread", default=None
-)
 
 
 class HostLedger:
@@ -64,7 +58,7 @@ class HostLedger:
         Raises:
             LedgerUnavailable: it is not written; the call must not be made.
         """
-        _in_thread(partial(self._write, [opening], []))
+        ask_host_thread(partial(self._write, [opening], []))
 
     async def abegin(self, opening: Opening) -> None:
         """Do what `begin` does, without blocking the event loop."""
@@ -89,7 +83,7 @@ class HostLedger:
             LedgerUnavailable: it is not closed yet.
         """
         try:
-            _in_thread(partial(self._write, [], [closing]))
+            ask_host_thread(partial(self._write, [], [closing]))
         except LedgerUnavailable as error:
             self._keep(closing, error)
             raise
@@ -112,7 +106,7 @@ class HostLedger:
         Raises:
             LedgerUnavailable: it is not written.
         """
-        _in_thread(partial(self._write, [opening], [closing]))
+        ask_host_thread(partial(self._write, [opening], [closing]))
 
     async def arecord(self, opening: Opening, closing: Closing) -> None:
         """Do what `record` does, without blocking the event loop."""
@@ -217,18 +211,3 @@ class HostLedger:
                 logger.error("a row was closed without %s: %s", lost, error)
                 return
         raise error
-
-
-def _in_thread(work: Work) -> None:
-    run = in_host_thread.get()
-    if run is None:
-        work()
-    else:
-        run(work)
-
-
-def ask_host_thread(question: Callable[[], T]) -> T:
-    """Ask something in the thread that a connection belongs to."""
-    answers: list[T] = []
-    _in_thread(lambda: answers.append(question()))
-    return answers[0]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from llmkit._sync.stream import StreamManager
+from llmkit.concurrency.host_threads import Work, in_host_thread
 from llmkit.errors import LedgerUnavailable, LLMKitError, StreamClosed
-from llmkit.ledger.host import Work, in_host_thread
 from llmkit.relay.dialects.text import HEADERS, HEARTBEAT, TextDialect
 from llmkit.relay.problem import INTERNAL, Problem, problem_of
 

@@ -8,6 +8,7 @@ import gc
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from flask.testing import FlaskClient
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import make_url
 
-from llmkit import BudgetWarning, Caller, ConfigError
+from llmkit import BudgetWarning, Caller, ConfigError, ToolContext
 from llmkit.ledger.database import database_url
 from llmkit.ledger.sql import SQLStore
 from llmkit.sse import SSEDecoder
@@ -585,3 +586,59 @@ def test_a_budget_that_is_nearly_used_is_a_signal(emulator: Emulator, tmp_path: 
         with app.app_context():
             get_kit().runtime.flush(30)
     assert told == [(app.name, "7"), (app.name, True, 1)]
+
+
+def test_a_tool_runs_in_the_apps_context(emulator: Emulator, tmp_path: Path) -> None:
+    """Also where it is streamed, when the request's own has ended; each has its session, which goes with it."""
+    data = SQLAlchemy()
+
+    class Note(data.Model):  # type: ignore[name-defined,misc]
+        id = data.Column(data.Integer, primary_key=True)
+
+    ended: list[int] = []
+
+    def notes(context: ToolContext) -> dict[str, Any]:
+        """Count the notes."""
+        found = data.session.query(Note).count()
+        return {"app": flask.current_app.name, "notes": found, "user": context.caller.user}
+
+    def approve(*_: object) -> bool:
+        return data.session.query(Note).count() == 1
+
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path / 'app.db'}"
+    app.config["LLMKIT"] = settings(emulator)
+    data.init_app(app)
+    LLMKit(app, get_user=lambda request: "7")
+
+    @app.teardown_appcontext
+    def count(_: object) -> None:
+        ended.append(threading.get_ident())
+
+    @app.post("/run")
+    def run() -> str:
+        return get_client().run("Say hi", tools=[notes], approve=approve, user="7").text
+
+    @app.post("/stream")
+    def stream() -> flask.Response:
+        manager = get_client().run_stream("Say hi", tools=[notes], approve=approve, user="7")
+        return stream_response(flask.request, manager)
+
+    with app.app_context():
+        data.create_all()
+        data.session.add(Note())
+        data.session.commit()
+    uses = Behaviour(calls=({"name": "notes"}, {"name": "notes"}), delay=0)
+    for path in ("/run", "/stream"):
+        ended.clear()
+        emulator.script(uses)
+        with app.test_client().post(path) as answer:
+            assert answer.status_code == 200
+            assert answer.data
+        # Of two tools and two approvals.
+        assert len([thread for thread in ended if thread != threading.get_ident()]) == 4
+        sent = emulator.requests[-1].body["messages"][-1]["content"]
+        said = [json.loads(part["content"]) for part in sent]
+        assert said == [{"app": app.name, "notes": 1, "user": "7"}] * 2
+    with app.app_context():
+        data.engine.dispose()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llmkit import Kit, LedgerUnavailable, Outcome
-from llmkit.ledger.host import in_host_thread
+from llmkit.concurrency.host_threads import in_host_thread
 from llmkit.relay.dialects.text import HEARTBEAT
 from llmkit.relay.pull import PullRelay
 from llmkit.testing import Behaviour, Emulator

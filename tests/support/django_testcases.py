@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 import unittest
 import warnings
 from typing import ClassVar
@@ -26,7 +27,8 @@ from django.db import connection, transaction
 from django.test import TestCase, TransactionTestCase
 from django.test.runner import DiscoverRunner
 
-from llmkit import Amount, BudgetExceeded, BudgetUnavailable, Caller
+from llmkit import Amount, BudgetExceeded, BudgetUnavailable, Caller, Tool
+from llmkit.relay.pull import PullRelay
 from llmkit.testing import Behaviour, Emulator
 from llmkit_django import aget_client, get_client, get_kit
 from llmkit_django.conf import current
@@ -38,6 +40,51 @@ def plan(_: Caller) -> int:
     """Say how many calls a day there are, after a look into the project's own tables."""
     assert not get_user_model().objects.exists()
     return 2
+
+
+CONNECTIONS: list[tuple[int, object]] = []
+USES = Behaviour(calls=({"name": "users"},), delay=0)
+
+
+def users() -> int:
+    """Count the project's users."""
+    found: int = get_user_model().objects.count()
+    CONNECTIONS.append((threading.get_ident(), connection.connection))
+    return found
+
+
+async def ausers() -> int:
+    """Do the same."""
+    found: int = await get_user_model().objects.acount()
+    return found
+
+
+def is_there(*_: object) -> bool:
+    """Approve of it if there is somebody."""
+    there: bool = get_user_model().objects.exists()
+    return there
+
+
+def counted() -> list[str]:
+    """Return what the tools have given, as the model has read it."""
+    given = []
+    for request in EMULATOR.requests:
+        content = request.body["messages"][-1]["content"]
+        given += [part["content"] for part in content if isinstance(part, dict)]
+    return given
+
+
+def _open_elsewhere() -> list[object]:
+    """Return the connections that a tool has opened in a thread of llmkit's and left open."""
+    opened = [one for thread, one in CONNECTIONS if thread != threading.main_thread().ident]
+    left = []
+    for one in opened:
+        try:
+            one.cursor()  # type: ignore[attr-defined]
+            left.append(one)
+        except Exception as error:
+            assert "closed" in str(error) or "thread" in str(error), error
+    return left
 
 
 class Calls(unittest.TestCase):
@@ -56,6 +103,8 @@ class Calls(unittest.TestCase):
         # Which no test asks, for it rolls nothing back.
         config["redis"], config["partition"] = "redis://nowhere.invalid", "tenant"
         self.enterContext(self.settings(LLMKIT=config))  # type: ignore[attr-defined]
+        EMULATOR.reset()
+        CONNECTIONS.clear()
         assert UsageRecord.objects.count() == 0
         assert BudgetAccount.objects.count() == BudgetHold.objects.count() == 0
 
@@ -95,6 +144,35 @@ class Calls(unittest.TestCase):
         (left,) = await budgets.aleft(7)
         assert (left.used, left.held) == (1, 0)
         assert await sync_to_async(self.statuses)() == ["finished", "refused"]
+
+    def test_a_tool(self) -> None:
+        """It sees the project's tables as the test has them, however it is called, and leaves no connection open."""
+        get_user_model().objects.create(username="somebody")
+        for name in ("run", "stream", "relay"):
+            EMULATOR.script(USES)
+            if name == "run":
+                get_client().run("Say hi", tools=[users], approve=is_there)
+            else:
+                manager = get_client().run_stream("Say hi", tools=[users], approve=is_there)
+                if name == "stream":
+                    with manager as stream:
+                        list(stream)
+                else:
+                    said = b"".join(PullRelay(manager, heartbeat=60).open())
+                    assert b"[DONE]" in said
+        assert counted() == ["1"] * 3
+        assert self.statuses() == ["finished"] * 6
+        assert _open_elsewhere() == []
+
+    async def test_a_tool_of_async_code(self) -> None:
+        """The same in the event loop, for tools of both kinds."""
+        await get_user_model().objects.acreate(username="somebody")
+        for tool in (users, ausers):
+            EMULATOR.script(USES)
+            await aget_client().run("Say hi", tools=[Tool(tool, name="users")], approve=is_there)
+        assert counted() == ["1"] * 2
+        assert await sync_to_async(self.statuses)() == ["finished"] * 4
+        assert _open_elsewhere() == []
 
     def test_inside_a_transaction_of_the_tests(self) -> None:
         """Whatever the code under test begins."""
@@ -156,4 +234,4 @@ if __name__ == "__main__":
         result = unittest.TextTestRunner(verbosity=2).run(suite)
         runner.teardown_databases(databases)
         runner.teardown_test_environment()
-    sys.exit(0 if result.wasSuccessful() and result.testsRun == 14 else 1)
+    sys.exit(0 if result.wasSuccessful() and result.testsRun == 18 else 1)

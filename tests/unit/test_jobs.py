@@ -53,15 +53,22 @@ async def aends_of(jobs: AsyncJobs) -> list[Ended]:
     return sorted(found, key=lambda each: each.at)
 
 
-def both(jobs: list[Job], host: Host | None = None, limit: int = 4) -> list[list[Ended]]:
+def both(
+    jobs: list[Job], host: Host | None = None, *, limit: int = 4, at_once: bool = False
+) -> list[list[Ended]]:
     """Run jobs in both ways."""
     home = host or Host()
     signal = AbortSignal()
 
     async def run() -> list[Ended]:
-        return await aends_of(AsyncJobs(jobs, limit=limit, host=home, signal=signal))
+        return await aends_of(
+            AsyncJobs(jobs, limit=limit, host=home, at_once=at_once, signal=signal)
+        )
 
-    return [ends_of(Jobs(jobs, limit=limit, host=home, signal=signal)), asyncio.run(run())]
+    return [
+        ends_of(Jobs(jobs, limit=limit, host=home, at_once=at_once, signal=signal)),
+        asyncio.run(run()),
+    ]
 
 
 def raises(error: BaseException) -> Callable[[], None]:
@@ -134,9 +141,9 @@ def test_at_once_is_in_the_thread_of_the_caller() -> None:
     async def from_async(work: Callable[[], Any]) -> Any:
         return work()
 
-    host = Host(at_once=lambda: True, from_async=from_async)
+    host = Host(from_async=from_async)
     error = ValueError()
-    for ends in both([job(threading.get_ident), job(raises(error))], host):
+    for ends in both([job(threading.get_ident), job(raises(error))], host, at_once=True):
         assert [each.value for each in ends] == [str(here), None]
         assert ends[1].error is error
 
@@ -167,16 +174,16 @@ def test_an_abort_wakes_who_waits() -> None:
     """From another thread, and before anything has begun."""
     go = threading.Event()
     signal = AbortSignal()
-    jobs = Jobs([job(go.wait)], limit=1, host=Host(), signal=signal)
+    jobs = Jobs([job(go.wait)], limit=1, host=Host(), at_once=False, signal=signal)
     threading.Timer(0.01, signal.abort).start()
     with pytest.raises(StreamClosed):
         jobs.next()
     with pytest.raises(StreamClosed):
-        Jobs([job(go.wait)], limit=1, host=Host(), signal=signal).next()
+        Jobs([job(go.wait)], limit=1, host=Host(), at_once=False, signal=signal).next()
 
     async def run() -> None:
         signal = AbortSignal()
-        jobs = AsyncJobs([job(go.wait)], limit=1, host=Host(), signal=signal)
+        jobs = AsyncJobs([job(go.wait)], limit=1, host=Host(), at_once=False, signal=signal)
         threading.Timer(0.01, signal.abort).start()
         with pytest.raises(StreamClosed):
             await jobs.next()
@@ -207,6 +214,7 @@ async def test_tasks_are_cancelled_and_waited_for() -> None:
         ],
         limit=1,
         host=Host(),
+        at_once=False,
         signal=AbortSignal(),
     )
     first = await jobs.next()
@@ -231,7 +239,13 @@ async def test_a_task_that_cancels_itself_has_failed() -> None:
         raise asyncio.CancelledError
 
     (ended,) = await aends_of(
-        AsyncJobs([job(gives_up, is_async=True)], limit=1, host=Host(), signal=AbortSignal())
+        AsyncJobs(
+            [job(gives_up, is_async=True)],
+            limit=1,
+            host=Host(),
+            at_once=False,
+            signal=AbortSignal(),
+        )
     )
     assert isinstance(ended.error, asyncio.CancelledError)
 
