@@ -12,6 +12,7 @@ from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
 from llmkit.kinds import wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
+from llmkit.outputs.output import MODES, Output, OutputMode, output_of
 from llmkit.tools.limits import LoopOptions
 from llmkit.tools.tool import Tool, to_choice, to_tools
 
@@ -60,6 +61,8 @@ class Call:
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None
     parallel_tool_calls: bool | None = None
+    output: Output | None = None
+    output_mode: OutputMode | None = None
     streaming: bool = True
     signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
@@ -70,7 +73,9 @@ class CallOptions(TypedDict, total=False):
 
     `user` is an id (a string, a number or a UUID), or a `Caller`, which can also have a tenant and tags; None is nobody. `run_id` and
     `conversation` are your app's own ids, which are stored in the row. `tools` are typed functions, or `Tool`s; `tool_choice` is "auto",
-    "none", "required", or the one tool that has to be called.
+    "none", "required", or the one tool that has to be called. `output_type` is what the answer has to be: a pydantic model, a dataclass, a
+    TypedDict, a list of those, a Literal; `output_mode` is how the model is held to it, by default as well as it can;
+    `repair` is how often it may mend an answer that is not of this type, in calls of `complete` and `run`.
     """
 
     model: str
@@ -88,6 +93,9 @@ class CallOptions(TypedDict, total=False):
     tools: Sequence[Callable[..., Any] | Tool]
     tool_choice: str | Callable[..., Any] | Tool | None
     parallel_tool_calls: bool | None
+    output_type: Any
+    output_mode: OutputMode | None
+    repair: int
 
 
 class RunOptions(CallOptions, LoopOptions, total=False):
@@ -144,6 +152,8 @@ _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "run_id": (_is_text, "a string"),
     "conversation": (_is_text, "a string"),
     "parallel_tool_calls": (_is_bool, "True or False"),
+    "repair": (_is_whole, "a whole number"),
+    "output_mode": (MODES.__contains__, " or ".join(map(repr, MODES))),
 }
 
 
@@ -187,6 +197,16 @@ def build_call(
     max_tokens = options.get("max_tokens")
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens is {max_tokens}", hint="Ask for at least 1 token.")
+    if streaming and options.get("repair"):
+        raise InvalidRequest(
+            "a stream cannot be repaired: what was said is said",
+            hint="Leave repair out, or call complete().",
+        )
+    if options.get("output_mode") is not None and options.get("output_type") is None:
+        raise InvalidRequest(
+            "output_mode is set, and there is no output_type",
+            hint="Pass output_type=..., or leave it out.",
+        )
     stop = options.get("stop") or ()
     tools = to_tools(options.get("tools") or ())
     return Call(
@@ -206,6 +226,18 @@ def build_call(
         tools=tools,
         tool_choice=to_choice(options.get("tool_choice"), tools),
         parallel_tool_calls=options.get("parallel_tool_calls"),
+        output=_to_output(options.get("output_type")),
+        output_mode=options.get("output_mode"),
         streaming=streaming,
         trace=Trace(tasks),
     )
+
+
+def _to_output(kind: Any) -> Output | None:
+    if kind is None:
+        return None
+    try:
+        hash(kind)
+    except TypeError:
+        return Output(kind)
+    return output_of(kind)

@@ -39,7 +39,7 @@ class Response:
     """An answer, complete or partial. `stop_reason` is None while it is not complete.
 
     `parts` has text, thinking and calls of tools in their order, as `Message.assistant` takes them into the next turn.
-    `cost` is in US dollars; None if the price or the usage is unknown. `rate_limits` are the provider's rate limit headers
+    `output` is what a complete answer says, of the `output_type` that was asked for. `cost` is in US dollars; None if the price or the usage is unknown. `rate_limits` are the provider's rate limit headers
     (`anthropic-ratelimit-tokens-remaining`, `x-ratelimit-reset-requests`, `retry-after`, ...), names in lower case.
     """
 
@@ -55,6 +55,7 @@ class Response:
     call_id: str
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
     parts: tuple[AssistantPart, ...] = field(default=(), repr=False)
+    output: Any = field(default=None, repr=False)
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

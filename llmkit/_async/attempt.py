@@ -25,6 +25,7 @@ from llmkit.errors import (
 from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
+from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.async_upstream import AsyncUpstream
 
@@ -87,10 +88,11 @@ class AsyncAttempt(AsyncSource):
 
     async def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
-        request = route.provider.build_request(call, route.model)
+        asked = as_tool(call, route.provider.name, route.model)
+        request = route.provider.build_request(asked, route.model)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
-            claims = await runtime.budgets.aclaims(call, route, request)
+            claims = await runtime.budgets.aclaims(asked, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.async_transport()
         await self._leases.acquire(AsyncPlace(runtime, call, route.provider.name))
@@ -112,7 +114,8 @@ class AsyncAttempt(AsyncSource):
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = await self._error_body(upstream)
             raise route.provider.error(route.model, status, headers, body)
-        self._decoder = route.provider.decoder(call, route.model, headers)
+        decoder = route.provider.decoder(asked, route.model, headers)
+        self._decoder = SpokenDecoder(decoder) if asked is not call else decoder
 
     async def _error_body(self, upstream: AsyncUpstream) -> bytes:
         body = b""

@@ -144,6 +144,10 @@ class AsyncRunStream(AsyncStream):
     There is one `Finish`, at the end of the last step, with the tokens of all. `response` is all that was said so far as one answer.
     """
 
+    def __init__(self, call: Call, source: AsyncRunSource, first: list[Event]) -> None:
+        super().__init__(call, source, first)
+        self._wanted = None  # the last step's own stream reads it
+
     @property
     def run(self) -> RunResult:
         """What the loop has done so far: the steps that have ended."""

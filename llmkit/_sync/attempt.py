@@ -26,6 +26,7 @@ from llmkit.errors import (
 from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
+from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.upstream import Upstream
 
@@ -88,10 +89,11 @@ class Attempt(Source):
 
     def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
-        request = route.provider.build_request(call, route.model)
+        asked = as_tool(call, route.provider.name, route.model)
+        request = route.provider.build_request(asked, route.model)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
-            claims = runtime.budgets.claims(call, route, request)
+            claims = runtime.budgets.claims(asked, route, request)
         # A worker's first call loads the HTTP library here.
         transport = runtime.connections.transport()
         self._leases.acquire(Place(runtime, call, route.provider.name))
@@ -113,7 +115,8 @@ class Attempt(Source):
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = self._error_body(upstream)
             raise route.provider.error(route.model, status, headers, body)
-        self._decoder = route.provider.decoder(call, route.model, headers)
+        decoder = route.provider.decoder(asked, route.model, headers)
+        self._decoder = SpokenDecoder(decoder) if asked is not call else decoder
 
     def _error_body(self, upstream: Upstream) -> bytes:
         body = b""

@@ -15,7 +15,9 @@ from llmkit._sync.tool_loop import ToolLoop
 from llmkit._sync.tool_stream import RunStreamManager
 from llmkit.call import CallOptions, RunOptions, build_call, split
 from llmkit.config import Config
-from llmkit.messages import Prompt
+from llmkit.errors import OutputInvalid
+from llmkit.messages import Prompt, to_messages
+from llmkit.outputs.repair import mend, repairs_of, with_costs_of
 from llmkit.response import Response
 from llmkit.runtime import Runtime
 from llmkit.tracebacks import forgetful
@@ -100,7 +102,26 @@ class Client:
             InvalidRequest: a message or an option is wrong.
             ConfigError: the model is unknown.
             ProviderError: every attempt failed. This is the error of the last one.
+            AnswerRefused, AnswerCut, OutputInvalid: the answer is not of the `output_type` that was asked for.
         """
+        repairs = repairs_of(options)
+        if not repairs:
+            return self._complete(messages, options)
+        given = to_messages(messages)
+        options["run_id"] = options.get("run_id") or self.runtime.new_id()
+        failed: list[Response] = []
+        while True:
+            try:
+                reply = self._complete(given, options)
+            except OutputInvalid as error:
+                failed.append(error.response)
+                if len(failed) > repairs:
+                    raise
+                given = mend(given, error)
+            else:
+                return with_costs_of(reply, failed)
+
+    def _complete(self, messages: Prompt, options: CallOptions) -> Response:
         with self.prepare(messages, options, streaming=False) as stream:
             while stream.read() is not None:
                 pass

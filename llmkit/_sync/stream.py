@@ -8,12 +8,15 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Awaitable, Callable
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from llmkit.concurrency.threads import run_to_end
-from llmkit.errors import ProviderError, StreamClosed
-from llmkit.events import Event, TextDelta
+from llmkit.errors import InvalidRequest, ProviderError, StreamClosed
+from llmkit.events import Event, Finish, Reset, TextDelta
+from llmkit.outputs.output import NOTHING, Beginnings
+from llmkit.parts import ToolCall
 from llmkit.response import Outcome, Response
 from llmkit.tracebacks import forget_locals, forgetful
 
@@ -42,6 +45,9 @@ class Stream:
         self._taps: tuple[Callable[[list[Event]], None], ...] = ()
         self._finalisers: tuple[Callable[[Outcome], None], ...] = ()
         self._error: BaseException | None = None
+        # What the answer has to be, as long as it has not been read as that.
+        self._wanted = call.output
+        self._output: Any = None
         self._ended = False
         self._closed = False
         self._pid = os.getpid()
@@ -51,6 +57,7 @@ class Stream:
 
         Raises:
             ProviderError: the answer was cut off. The error's `response` holds the part that arrived.
+            AnswerRefused, AnswerCut, OutputInvalid: it came to its end, and is not of the `output_type` that was asked for.
             StreamClosed: the stream was closed or aborted.
         """
         if self._ended:
@@ -60,6 +67,8 @@ class Stream:
         try:
             events = self._ready if self._ready is not None else self._source.read()
             self._ready = None
+            if self._wanted is not None and events and type(events[-1]) is Finish:
+                self._read_output()
             if events is None:
                 self._ended = True
                 self.close()
@@ -78,6 +87,17 @@ class Stream:
             raise
         return events
 
+    def _read_output(self) -> None:
+        """Read what the answer says, once its row is closed. One that calls tools says it later."""
+        wanted, self._wanted = self._wanted, None
+        while self._source.read() is not None:
+            pass
+        self._ended = True
+        self.close()
+        answer = self._source.response()
+        if wanted is not None and not answer.tool_calls:
+            self._output = wanted.read(answer)
+
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
         """Call the callback with every list of events before the reader gets it."""
         self._taps = (*self._taps, callback)
@@ -89,7 +109,8 @@ class Stream:
     @property
     def response(self) -> Response:
         """The answer so far; complete when `stop_reason` is set."""
-        return self._source.response()
+        answer = self._source.response()
+        return answer if self._output is None else replace(answer, output=self._output)
 
     def abort(self) -> None:
         """Stop the answer from another task or thread. Never blocks; the reader gets `StreamClosed`."""
@@ -98,6 +119,17 @@ class Stream:
     def text(self) -> Iterator[str]:
         """Iterate over the text as it arrives."""
         return _Text(self)
+
+    def partial(self) -> Iterator[Any]:
+        """Iterate over what the answer says so far, of its `output_type`: each time more of it, and at last the whole.
+
+        Lists, dicts and TypedDicts grow from their beginning; a model or a dataclass is there when all that it requires is. A text that is
+        cut is in it as far as it has come.
+
+        Raises:
+            InvalidRequest: the call has no `output_type`.
+        """
+        return _Partial(self)
 
     def __iter__(self) -> Self:
         return self
@@ -182,6 +214,41 @@ class _Text:
             event = self._stream.__next__()
             if type(event) is TextDelta:
                 return event.text
+
+
+class _Partial:
+    """Iterates over what an answer says so far."""
+
+    def __init__(self, stream: Stream) -> None:
+        wanted = stream.call.output
+        if wanted is None:
+            raise InvalidRequest(
+                "the call has no output_type, so there is nothing to read it as",
+                hint="Pass output_type=..., or iterate over text().",
+            )
+        self._stream = stream
+        self._begun = Beginnings(wanted)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        while True:
+            try:
+                event = self._stream.__next__()
+            except StopIteration:
+                # The last one is what the whole answer says.
+                value = self._begun.take(self._stream.response.output)
+                if value is NOTHING:
+                    raise
+                return value
+            value = NOTHING
+            if type(event) is TextDelta:
+                value = self._begun.add(event.text)
+            elif type(event) is ToolCall or type(event) is Reset:
+                self._begun.clear()
+            if value is not NOTHING:
+                return value
 
 
 _OPEN_FIRST = "Open it first: with client.stream(...) as stream:"

@@ -145,6 +145,10 @@ class RunStream(Stream):
     There is one `Finish`, at the end of the last step, with the tokens of all. `response` is all that was said so far as one answer.
     """
 
+    def __init__(self, call: Call, source: RunSource, first: list[Event]) -> None:
+        super().__init__(call, source, first)
+        self._wanted = None  # the last step's own stream reads it
+
     @property
     def run(self) -> RunResult:
         """What the loop has done so far: the steps that have ended."""

@@ -11,6 +11,7 @@ LLMKitError
 ├── StreamClosed (RuntimeError)     the stream, or its Kit, was closed before or while it was read
 ├── AnswerCut                       the answer reached its limit of tokens before it was whole
 ├── AnswerRefused                   the model, or a filter of the provider's, has refused to answer
+├── OutputInvalid                   the answer is not of the type that was asked for
 ├── OutOfSteps                      a loop of tools ended before the model did
 └── ProviderError                   an attempt to call the provider failed
     ├── ConnectionFailed            no connection, or it broke before any answer
@@ -33,7 +34,7 @@ LLMKitError
 
 from __future__ import annotations
 
-from llmkit.errors.answers import AnswerCut, AnswerRefused, OutOfSteps, ToolError
+from llmkit.errors.answers import AnswerCut, AnswerRefused, OutOfSteps, OutputInvalid, ToolError
 from llmkit.errors.base import (
     BudgetExceeded,
     BudgetUnavailable,
@@ -80,6 +81,7 @@ __all__ = [
     "LedgerUnavailable",
     "MissingExtra",
     "OutOfSteps",
+    "OutputInvalid",
     "Overloaded",
     "PromptTooLong",
     "ProtocolError",

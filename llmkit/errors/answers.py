@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmkit.errors.base import LLMKitError
@@ -34,6 +35,25 @@ class AnswerRefused(LLMKitError):
             hint="What it says of that is in the response's text.",
         )
         self.response = response
+
+
+class OutputInvalid(LLMKitError):
+    """The answer is not of the type that was asked for.
+
+    Attributes:
+        response: the answer.
+        problems: what is wrong with it, each by where it is. What a validator of the app's own says is not among it.
+    """
+
+    type = "output_invalid"
+
+    def __init__(self, response: Response, name: str, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"the answer is not of the type {name}: {'; '.join(problems[:3])}",
+            hint="Ask again, with repair=1 let the model mend it, or ask a model with structured outputs.",
+        )
+        self.response = response
+        self.problems = tuple(problems)
 
 
 class OutOfSteps(LLMKitError):

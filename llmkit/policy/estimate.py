@@ -19,7 +19,8 @@ def estimate_prompt(call: Call) -> int:
     """Estimate the tokens of what a call asks."""
     said = "".join(written(part) for message in call.messages for part in message.parts)
     tools = "".join(tool.described for tool in call.tools)
-    return estimate_tokens((call.system or "") + tools + said)
+    output = "" if call.output is None else call.output.described
+    return estimate_tokens((call.system or "") + tools + output + said)
 
 
 def estimate_tokens(text: str) -> int:

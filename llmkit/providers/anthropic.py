@@ -82,6 +82,10 @@ class Anthropic:
             body["stop_sequences"] = call.stop
         if call.tools:
             body |= _tools(call)
+        if call.output is not None and call.output.strict_schema is not None:
+            # platform.claude.com/docs/en/build-with-claude/structured-outputs
+            schema = call.output.strict_schema
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         if call.streaming:
             body["stream"] = True
         accept = "text/event-stream" if call.streaming else "application/json"

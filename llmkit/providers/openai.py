@@ -85,6 +85,16 @@ class OpenAI:
             body[self._quirks.seed] = call.seed
         if call.tools:
             body |= _tools(call)
+        if call.output is not None and call.output.strict_schema is not None:
+            # developers.openai.com/api/docs/guides/structured-outputs
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": call.output.name,
+                    "schema": call.output.strict_schema,
+                    "strict": True,
+                },
+            }
         if call.streaming:
             body["stream"] = True
             if self._quirks.stream_options:

@@ -15,10 +15,10 @@ from pydantic.errors import (
     PydanticSchemaGenerationError,
     PydanticUserError,
 )
-from pydantic.json_schema import GenerateJsonSchema
 
 from llmkit.errors import InvalidRequest
 from llmkit.tools.context import ToolContext
+from llmkit.tools.schema import Untitled
 
 
 class Arguments:
@@ -64,7 +64,7 @@ class Arguments:
         """
         if self._schema is None:
             try:
-                self._schema = self._adapter.json_schema(schema_generator=_Untitled)
+                self._schema = self._adapter.json_schema(schema_generator=Untitled)
             except (PydanticInvalidForJsonSchema, PydanticUserError) as error:
                 raise _unusable(name, error) from error
         return self._schema
@@ -92,13 +92,6 @@ class Arguments:
 
 class WrongArguments(Exception):
     """What a model has called a tool with is not what it takes; the message is for the model."""
-
-
-class _Untitled(GenerateJsonSchema):
-    """Makes no titles: they say the name again, and each is paid for."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
 
 
 _KNOWN: WeakKeyDictionary[Callable[..., Any], Arguments] = WeakKeyDictionary()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from llmkit.errors import AnswerCut, AnswerRefused, OutOfSteps
 from llmkit.messages import Message
@@ -53,6 +54,11 @@ class RunResult:
     def text(self) -> str:
         """The text of the last answer."""
         return self.reply.text if self.reply is not None else ""
+
+    @property
+    def output(self) -> Any:
+        """What the last answer says, of the `output_type` that was asked for."""
+        return None if self.reply is None else self.reply.output
 
 
 class Steps:

@@ -35,6 +35,25 @@ def function(**changes: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": "f"} | changes}
 
 
+FIELDS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+
+
+def answers(schema: dict[str, Any]) -> dict[str, Any]:
+    """Ask Anthropic for an answer of this schema."""
+    return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+
+
+def formats(schema: dict[str, Any]) -> dict[str, Any]:
+    """Ask OpenAI for an answer of this schema."""
+    said = {"name": "a", "strict": True, "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": said}}
+
+
 def turns(*contents: Any) -> dict[str, Any]:
     """Make a conversation of which every second message is the model's."""
     roles = ("user", "assistant")
@@ -87,6 +106,11 @@ def turns(*contents: Any) -> dict[str, Any]:
             "disable_parallel_tool_use: Input should be a valid boolean",
         ),
         ({"tools": [TELLS], "tool_choice": {"type": "tool", "name": "g"}}, "Tool 'g' not found"),
+        ({"output_config": 1}, "output_config: Input should be an object"),
+        ({"output_config": {"format": {"type": "x"}}}, "output_config.format: Input tag"),
+        (answers({"type": "array", "items": {"type": "null"}}), "schema must be a JSON Schema"),
+        (answers({"type": "object", "properties": {}}), "'additionalProperties' is required"),
+        (answers(FIELDS | {"minProperties": 1}), "schema: 'minProperties' is not permitted"),
         ({"stream": "yes"}, "stream: Input"),
         ({"system": 3}, "system: Input"),
         ({"temperature": 1.5}, "temperature: range: 0..1"),
@@ -159,6 +183,15 @@ def test_what_anthropic_requires(name: str) -> None:
             "tool_choice",
             None,
         ),
+        ({"response_format": {"type": "xml"}}, "response_format", "invalid_value"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+            "response_format.json_schema.name",
+            None,
+        ),
+        (formats({"type": "string"}), "response_format", None),
+        (formats(FIELDS | {"required": []}), "response_format", None),
+        (formats(FIELDS | {"default": {}}), "response_format", None),
         ({"stream": 1}, "stream", "invalid_type"),
         ({"max_tokens": 0}, "max_tokens", "integer_below_min_value"),
         ({"max_tokens": "1"}, "max_tokens", "invalid_type"),

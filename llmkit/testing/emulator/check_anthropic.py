@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.check_schema import schema_problems
 from llmkit.testing.emulator.wire import Failure, is_number, parse
 
 # The vendor refuses what it does not know. The last row is what its beta header adds.
@@ -93,6 +94,7 @@ def _problems(request: dict[str, Any]) -> Iterator[str]:
         yield "max_tokens: Input should be greater than or equal to 1"
     yield from _option_problems(request)
     yield from _tool_problems(request)
+    yield from _output_problems(request)
     if not isinstance(request["messages"], list):
         yield "messages: Input should be a valid list"
     if not request["messages"]:
@@ -137,6 +139,19 @@ def _tool_problems(request: dict[str, Any]) -> Iterator[str]:
         yield "tools: Tool names must be unique."
     if request.get("tool_choice") is not None:
         yield from _choice_problems(request["tool_choice"], names)
+
+
+def _output_problems(request: dict[str, Any]) -> Iterator[str]:
+    config = request.get("output_config")
+    if config is None:
+        return
+    if not isinstance(config, dict) or not isinstance(config.get("format") or {}, dict):
+        yield "output_config: Input should be an object"
+    form = config.get("format") or {}
+    if form and form.get("type") != "json_schema":
+        yield "output_config.format: Input tag does not match any of the expected tags: 'json_schema'"
+    for problem in schema_problems(form["schema"], "anthropic") if form else ():
+        yield f"output_config.format.{problem}"
 
 
 def _choice_problems(choice: Any, names: list[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.check_schema import schema_problems
 from llmkit.testing.emulator.wire import Failure, is_number, parse
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -69,6 +70,7 @@ def _problems(request: dict[str, Any]) -> Iterator[Failure]:
     yield from _limit_problems(request)
     yield from _option_problems(request)
     yield from _tool_problems(request)
+    yield from _format_problems(request.get("response_format"))
     for index, message in enumerate(messages):
         yield from _message_problems(f"messages[{index}]", message)
     yield from _call_problems(messages)
@@ -153,6 +155,24 @@ def _tool_problems(request: dict[str, Any]) -> Iterator[Failure]:
             "Invalid type for 'parallel_tool_calls'.", "parallel_tool_calls", "invalid_type"
         )
     yield from _choice_problems(request.get("tool_choice"), tools)
+
+
+def _format_problems(form: Any) -> Iterator[Failure]:
+    if form is None:
+        return
+    if not isinstance(form, dict) or form.get("type") not in ("text", "json_object", "json_schema"):
+        yield _invalid("Invalid value for 'response_format'.", "response_format", "invalid_value")
+    if form["type"] != "json_schema":
+        return
+    said = form.get("json_schema")
+    if not isinstance(said, dict) or not _NAME.fullmatch(str(said.get("name", ""))):
+        name = "response_format.json_schema.name"
+        yield _invalid(f"Missing required parameter: '{name}'.", name)
+    if said.get("strict"):
+        for problem in schema_problems(said.get("schema"), "openai"):
+            yield _invalid(
+                f"Invalid schema for response_format '{said['name']}': {problem}", "response_format"
+            )
 
 
 def _choice_problems(choice: Any, tools: list[dict[str, Any]]) -> Iterator[Failure]:

@@ -1,0 +1,111 @@
+"""How a model is held to the type of an answer: by the vendor's own means where there are some, else by a tool that it has to call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llmkit.errors import InvalidRequest
+from llmkit.events import Event, Finish, TextDelta, ToolCallDelta
+from llmkit.parts import ToolCall
+from llmkit.providers.request import arguments_json
+from llmkit.providers.vendors import is_able
+from llmkit.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from llmkit.call import Call
+    from llmkit.providers.base import Decoder
+    from llmkit.usage import Billing, Usage
+
+
+def as_tool(call: Call, provider: str, model: str) -> Call:
+    """Return the call as this model is asked it: the same, or with a tool in place of a type.
+
+    Raises:
+        InvalidRequest: it has tools already, or a type that the vendor cannot hold the model to, though it has to.
+    """
+    output = call.output
+    if output is None:
+        return call
+    able = output.strict_schema is not None and is_able(provider, model, "json_schema")
+    if call.output_mode == "native" and output.strict_schema is None:
+        raise InvalidRequest(
+            f"the vendor cannot hold a model to {output.name}, which has fields or values of any kind",
+            hint='Name its fields, or leave output_mode="native" out.',
+        )
+    if call.output_mode == "native" or (able and call.output_mode is None):
+        return call
+    if call.tools:
+        raise InvalidRequest(
+            f"{provider}:{model} cannot have both tools and an output_type: a tool that it has to call says the type",
+            hint="Use a model with structured outputs, or leave one of them out.",
+        )
+    tool = Tool(_answer, name=output.name, description=_TOLD, schema=output.schema)
+    return replace(
+        call, output=None, tools=(tool,), tool_choice=tool.name, parallel_tool_calls=False
+    )
+
+
+_TOLD = "Answer with this."
+
+
+def _answer(**said: object) -> None:
+    """Is not run: what the model calls it with is the answer."""
+
+
+class SpokenDecoder:
+    """Decodes an answer that is the call of such a tool, and says it as text, as other models do. Of several calls the first is the answer."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._id: str | None = None
+        self._said = False
+        self._note()
+
+    def _note(self) -> None:
+        """Say of the answer what the decoder says."""
+        decoder = self._decoder
+        self.model = decoder.model
+        self.request_id = decoder.request_id
+        self.finished = decoder.finished
+        self.failure = decoder.failure
+        self.stopping = decoder.stopping
+
+    @property
+    def usage(self) -> Usage:
+        """The usage that is reported so far."""
+        return self._decoder.usage
+
+    @property
+    def billing(self) -> Billing:
+        """What the cost depends on besides the tokens."""
+        return self._decoder.billing
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Read more bytes."""
+        return self._texts(self._decoder.feed(data))
+
+    def close(self, *, broken: bool = False) -> list[Event]:
+        """End the body."""
+        return self._texts(self._decoder.close(broken=broken))
+
+    def _texts(self, events: list[Event]) -> list[Event]:
+        self._note()
+        found: list[Event] = []
+        for event in events:
+            if isinstance(event, ToolCallDelta | ToolCall):
+                self._id = self._id or event.id
+                if event.id != self._id:
+                    continue
+                if isinstance(event, ToolCall):
+                    text = "" if self._said else arguments_json(event.arguments)
+                else:
+                    text = event.arguments
+                if text:
+                    self._said = True
+                    found.append(TextDelta(text))
+            elif isinstance(event, Finish) and event.stop_reason == "tool_use":
+                found.append(Finish("end", event.raw_stop_reason, event.usage))
+            else:
+                found.append(event)
+        return found

@@ -1,0 +1,406 @@
+"""Typed answers: what a vendor is told of a type, and what is made of what a model says."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import itertools
+import json
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pytest
+from pydantic import BaseModel, Field, field_validator
+from typing_extensions import TypedDict
+
+from llmkit import AnswerCut, AnswerRefused, InvalidRequest, OutputInvalid, Response, Usage
+from llmkit.call import build_call
+from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta, ToolCallDelta
+from llmkit.outputs.output import NOTHING, Beginnings, Output, output_of
+from llmkit.outputs.strict import NotStrict, strict
+from llmkit.parts import ToolCall
+from llmkit.policy.estimate import estimate_prompt
+from llmkit.policy.output_mode import SpokenDecoder, as_tool
+from llmkit.providers.anthropic import Anthropic
+from llmkit.providers.openai import OpenAI
+from llmkit.testing.emulator.check_schema import schema_problems
+from support.decoding import call
+
+
+class Level(enum.Enum):
+    """How urgent."""
+
+    LOW = "low"
+    HIGH = "high"
+
+
+class Person(BaseModel):
+    """Somebody."""
+
+    name: str
+    born: dt.date | None = None
+    role: Literal["agent", "customer"] = "customer"
+    tags: list[str] = []
+
+
+class Triage(BaseModel):
+    """What is to be done."""
+
+    level: Level = Field(description="how urgent")
+    who: Person = Field(description="who asks")
+    minutes: int = Field(ge=1, le=60)
+    code: Annotated[str, Field(pattern="^[A-Z]+$", max_length=3)] = "A"
+    price: Decimal = Decimal(1)
+
+
+class Node(BaseModel):
+    """A tree."""
+
+    value: int
+    children: list[Node] = []
+
+
+@dataclasses.dataclass
+class Point:
+    """A place."""
+
+    x: int
+    y: int = 0
+
+
+class Row(TypedDict):
+    """A row."""
+
+    a: int
+    b: str
+
+
+class Secret(BaseModel):
+    """What nobody may know."""
+
+    code: str
+
+    @field_validator("code")
+    @classmethod
+    def no(cls, value: str) -> str:
+        """Refuse it."""
+        raise ValueError(f"what {value} is")
+
+
+TYPES = [
+    (Triage, {"level": "high", "who": {"name": "K"}, "minutes": 5}),
+    (Node, {"value": {"value": 1, "children": [{"value": 2, "children": []}]}}),
+    (Point, {"x": 1, "y": 2}),
+    (Row, {"a": 1, "b": "x"}),
+    (list[Point], {"value": [{"x": 1, "y": 2}]}),
+    (Literal["a", "b"], {"value": "b"}),
+    (int, {"value": 3}),
+    (Level, {"value": "low"}),
+    (Point | Row, {"value": {"x": 1, "y": 2}}),
+    (Person | None, {"value": None}),
+]
+
+
+@pytest.mark.parametrize(("kind", "said"), TYPES, ids=repr)
+def test_what_vendors_are_told_is_what_they_take(kind: Any, said: dict[str, Any]) -> None:
+    """An object whose fields have all to be there, in the words that both know; the answer is of the type."""
+    output = Output(kind)
+    for schema in (output.strict_schema, output.schema):
+        assert schema is not None
+        assert schema["type"] == "object"
+    for wire in ("anthropic", "openai"):
+        assert list(schema_problems(output.strict_schema, wire)) == []
+    value = output.read(answer(json.dumps(said)))
+    inner = said["value"] if set(said) == {"value"} else said
+    if isinstance(inner, dict) and isinstance(value, BaseModel):
+        assert value.model_dump(mode="json", exclude_unset=True) == inner
+    elif kind is Point:
+        assert value == Point(1, 2)
+    elif kind == list[Point]:
+        assert value == [Point(1, 2)]
+    elif kind is Level:
+        assert value is Level.LOW
+
+
+def test_what_cannot_be_said_goes_into_the_description() -> None:
+    """So that the model knows of it; it is checked all the same."""
+    said = Output(Triage).strict_schema
+    assert said is not None
+    fields = said["properties"]
+    assert fields["minutes"] == {"type": "integer", "description": "(maximum: 60, minimum: 1)"}
+    assert fields["code"] == {"type": "string", "description": "(maxLength: 3, pattern: ^[A-Z]+$)"}
+    assert set(said["required"]) == set(fields)
+    assert "default" not in json.dumps(said)
+    assert "title" not in fields["minutes"]
+    with pytest.raises(OutputInvalid, match="minutes: Input should be less than or equal to 60"):
+        Output(Triage).read(answer('{"level": "low", "who": {"name": "K"}, "minutes": 61}'))
+
+
+class Pair(NamedTuple):
+    """Two."""
+
+    a: int
+    b: str
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [dict[str, int], list[Any], tuple[int, str], Pair, dict[str, Person], list[dict[str, int]]],
+)
+def test_what_no_vendor_holds_a_model_to(kind: Any) -> None:
+    """Fields and values of any kind: a tool says them."""
+    output = Output(kind)
+    assert output.strict_schema is None
+    assert output.schema["type"] == "object"
+    asked = as_tool(call(output=output), "openai", "gpt-5")
+    assert asked.output is None
+    assert asked.tools[0].schema == output.schema
+    with pytest.raises(InvalidRequest, match="the vendor cannot hold a model to"):
+        as_tool(call(output=output, output_mode="native"), "openai", "gpt-5")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object"},
+        {"type": "array"},
+        {"allOf": [{"type": "null"}]},
+        {"type": "array", "items": True},
+    ],
+    ids=str,
+)
+def test_schemas_that_are_not_strict(schema: dict[str, Any]) -> None:
+    """Those that pydantic makes of types that know no bounds."""
+    with pytest.raises(NotStrict):
+        strict(schema)
+
+
+@pytest.mark.parametrize("kind", [lambda: 1, "Nowhere", 3, Usage.__init__, len, [int]])
+def test_what_is_no_type(kind: Any) -> None:
+    """Said before anything is sent."""
+    with pytest.raises(InvalidRequest, match="output_type (cannot be described|is the function)"):
+        build_call(
+            "hi",
+            {"output_type": kind},
+            call_id="c",
+            default_model="m",
+            default_max_tokens=1,
+            streaming=False,
+        )
+
+
+def test_a_type_is_read_once() -> None:
+    """Its schema does not change."""
+    assert output_of(Triage) is output_of(Triage)
+
+
+def answer(text: str, stop_reason: StopReason = "end") -> Response:
+    """Make an answer."""
+    return Response(
+        text=text,
+        thinking="",
+        stop_reason=stop_reason,
+        raw_stop_reason=stop_reason,
+        usage=Usage(),
+        cost=None,
+        provider=None,
+        model=None,
+        request_id=None,
+        call_id="c",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"x": 1}',
+        '```json\n{"x": 1}\n```',
+        '```\n{"x": 1}```',
+        'Here it is:\n{"x": 1}',
+        '  {"x": 1}  Is that right?',
+        '{"x": "1"}',
+    ],
+)
+def test_what_servers_put_around_an_answer(text: str) -> None:
+    """Those that know no schemas."""
+    assert Output(Point).read(answer(text)) == Point(1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no", "{", '{"x": ', "[]", '{"y": 1}', '{"x": "much"}', "null"]
+)
+def test_an_answer_of_another_type(text: str) -> None:
+    """It is with the error, and never half of it."""
+    with pytest.raises(OutputInvalid, match="the answer is not of the type Point: ") as raised:
+        Output(Point).read(answer(text))
+    assert raised.value.response.text == text
+    assert raised.value.problems
+
+
+def test_what_a_validator_of_the_apps_says_stays_with_it() -> None:
+    """It may quote anything."""
+    with pytest.raises(OutputInvalid) as raised:
+        Output(Secret).read(answer('{"code": "1234"}'))
+    assert raised.value.problems == ("code: its validator refuses it",)
+    assert "1234" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("max_tokens", AnswerCut), ("refusal", AnswerRefused), ("content_filter", AnswerRefused)],
+)
+def test_a_cut_or_a_refusal_is_an_error_of_its_own(
+    reason: StopReason, error: type[AnswerCut | AnswerRefused]
+) -> None:
+    """Even if what there is could be read."""
+    with pytest.raises(error) as raised:
+        Output(Point).read(answer('{"x": 1}', reason))
+    assert raised.value.response.text == '{"x": 1}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole"),
+    [
+        (list[Point], {"value": [{"x": n, "y": n} for n in range(5)]}),
+        (Row, {"a": 1, "b": "some words"}),
+        (list[str], {"value": ["one", "two {", "three }", "```"]}),
+        (Triage, {"level": "low", "who": {"name": "K"}, "minutes": 5}),
+        (Literal["yes", "no"], {"value": "yes"}),
+    ],
+)
+def test_beginnings_grow_and_are_of_the_type(kind: Any, whole: dict[str, Any]) -> None:
+    """Each is a beginning of the next, as far as a type has beginnings, and the last is the whole."""
+    text = json.dumps(whole)
+    begun, seen = Beginnings(Output(kind)), []
+    for letter in text:
+        value = begun.add(letter)
+        if value is not NOTHING:
+            seen.append(value)
+    final = Output(kind).read(answer(text))
+    if (last := begun.take(final)) is not NOTHING:
+        seen.append(last)
+    assert seen[-1] == final
+    assert begun.take(final) is NOTHING
+    assert all(one != another for one, another in itertools.pairwise(seen))
+    if isinstance(final, list):
+        assert len(seen) > 3
+        for one, another in itertools.pairwise(seen):
+            assert len(one) <= len(another)
+            assert one[:-1] == another[: max(0, len(one) - 1)]
+    for value in seen:
+        assert isinstance(value, type(final))
+
+
+def test_a_long_answer_is_not_read_at_every_token() -> None:
+    """But each time that it has grown by a part."""
+    output = Output(list[int])
+    begun, read = Beginnings(output), 0
+    text = json.dumps({"value": list(range(20_000))})
+    for at in range(0, len(text), 4):
+        read += begun.add(text[at : at + 4]) is not NOTHING
+    assert 20 < read < 1000
+
+
+def asked(provider: str, model: str, **fields: Any) -> Any:
+    """Say how a model is asked."""
+    return as_tool(call(output=Output(Point), **fields), provider, model)
+
+
+def test_the_vendors_own_means_where_there_are_some() -> None:
+    """In the words of each."""
+    known = asked("anthropic", "claude-sonnet-4-5")
+    schema = known.output.strict_schema
+    body = json.loads(Anthropic(api_key="k").build_request(known, "m").content)
+    assert body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    assert "tools" not in body
+    body = json.loads(OpenAI(api_key="k").build_request(asked("openai", "gpt-5"), "m").content)
+    assert body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "Point", "schema": schema, "strict": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "mode", "is_tool"),
+    [
+        ("anthropic", "claude-3-5-haiku-latest", None, True),
+        ("anthropic", "claude-opus-4-20250514", None, True),
+        ("anthropic", "claude-opus-4-1", None, False),
+        ("openai", "gpt-4-turbo", None, True),
+        ("openai", "gpt-4o", None, False),
+        ("deepseek", "deepseek-chat", None, True),
+        ("mine", "whatever", None, False),
+        ("openai", "gpt-5", "tool", True),
+        ("openai", "gpt-4-turbo", "native", False),
+    ],
+)
+def test_a_tool_where_the_vendor_has_no_means(
+    provider: str, model: str, mode: str | None, is_tool: bool
+) -> None:
+    """Or where the app says so."""
+    given = asked(provider, model, output_mode=mode)
+    assert (given.output is None) is is_tool
+    if is_tool:
+        (tool,) = given.tools
+        assert (tool.name, given.tool_choice, given.parallel_tool_calls) == (
+            "Point",
+            "Point",
+            False,
+        )
+        assert tool.schema == Output(Point).schema
+        other = call(output=Output(Point), output_mode=mode, tools=(tool,))
+        with pytest.raises(InvalidRequest, match="cannot have both tools and an output_type"):
+            as_tool(other, provider, model)
+
+
+class Script:
+    """A decoder that says what it is told to."""
+
+    model = request_id = failure = None
+    finished = stopping = False
+    usage = Usage()
+    billing: Any = None
+
+    def __init__(self, *reads: list[Event]) -> None:
+        self._reads = list(reads)
+
+    def feed(self, data: bytes) -> list[Event]:
+        self.model = "m"
+        return self._reads.pop(0)
+
+    def close(self, *, broken: bool = False) -> list[Event]:
+        self.finished = True
+        return self._reads.pop(0)
+
+
+def test_the_call_of_such_a_tool_is_said_as_text() -> None:
+    """Of several the first; one without pieces as a whole; what else was said stays."""
+    one, two = (
+        ToolCall(id="1", name="Point", arguments={"x": 1}),
+        ToolCall(id="2", name="Point", arguments={"x": 2}),
+    )
+    usage = Usage()
+    streamed = SpokenDecoder(
+        Script(
+            [ThinkingDelta("hm"), ToolCallDelta(0, "1", "Point", "")],
+            [ToolCallDelta(0, "1", "Point", '{"x":'), ToolCallDelta(1, "2", "Point", "{")],
+            [ToolCallDelta(0, "1", "Point", "1}"), one, two, Finish("tool_use", "tool_use", usage)],
+        )
+    )
+    assert streamed.model is None
+    assert streamed.feed(b"") == [ThinkingDelta("hm")]
+    assert streamed.model == "m"
+    assert streamed.feed(b"") == [TextDelta('{"x":')]
+    assert not streamed.finished
+    end = Finish("end", "tool_use", usage)
+    assert streamed.close() == [TextDelta("1}"), end]
+    assert streamed.finished
+    whole = SpokenDecoder(Script([TextDelta("So: "), one, two, Finish("tool_use", "x", usage)]))
+    assert whole.feed(b"") == [TextDelta("So: "), TextDelta('{"x":1}'), Finish("end", "x", usage)]
+
+
+def test_a_type_is_part_of_the_prompt_that_is_estimated() -> None:
+    """A budget holds what it costs."""
+    assert estimate_prompt(call(output=Output(Triage))) > estimate_prompt(call()) + 50
