@@ -19,6 +19,7 @@ from llmkit.concurrency.host_threads import FromAsync, Host, in_any_thread, neve
 from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import REDACT, WARNING, function_at
+from llmkit.config.tools import tools_at
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
@@ -136,6 +137,7 @@ class Runtime:
             connect=timeouts.connect, first_content=None, idle=None, total=timeouts.total
         )
         self._contents = _contents(self.config)
+        self.relay_tools = tools_at(self.config.relay.tools, "relay.tools")
         self._limits: dict[int, ConcurrencyLimit] = {}
         self.ledger = (
             ledger if ledger is not None else open_own(self.config, worker=WorkerName(new_id))

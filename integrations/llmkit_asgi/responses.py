@@ -10,13 +10,19 @@ from llmkit_asgi.exchange import ASGISink, Receive, Scope, Send, Watch
 
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
+    from llmkit.config import RelayConfig
 
 
 async def relay(
-    manager: AsyncStreamManager, receive: Receive, send: Send, *, heartbeat: float
+    manager: AsyncStreamManager, receive: Receive, send: Send, settings: RelayConfig
 ) -> None:
     """Relay a call to the client as server-sent events, and stop it when the client leaves."""
-    push = PushRelay(manager, ASGISink(send), heartbeat=heartbeat)
+    push = PushRelay(
+        manager,
+        ASGISink(send),
+        heartbeat=settings.heartbeat,
+        tool_details=settings.tool_details,
+    )
     with Watch(receive, push.abort):
         await push.run()
 

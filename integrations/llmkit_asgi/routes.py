@@ -77,7 +77,7 @@ class Routes:
         if isinstance(made, Answer):
             await respond(made, scope, receive, send)
         elif endpoint == "stream":
-            await relay(made, receive, send, heartbeat=self._settings.heartbeat)
+            await relay(made, receive, send, self._settings)
         else:
             with Watch(receive, made.abort):
                 answer = await async_answer_whole(made)

@@ -19,6 +19,7 @@ except ImportError:
 if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStreamManager
+    from llmkit.config import RelayConfig
     from llmkit.kit import Kit
 
 
@@ -45,7 +46,7 @@ def stream_response(request: HTTPConnection, stream: AsyncStreamManager) -> Resp
 
     The stream is opened when the response is sent. Closing the tab stops it.
     """
-    return StreamResponse(stream, heartbeat=kit_of(request.scope).config.relay.heartbeat)
+    return StreamResponse(stream, kit_of(request.scope).config.relay)
 
 
 class StreamResponse(Response):
@@ -53,10 +54,10 @@ class StreamResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: AsyncStreamManager, *, heartbeat: float) -> None:
+    def __init__(self, stream: AsyncStreamManager, settings: RelayConfig) -> None:
         super().__init__()
         self._stream = stream
-        self._heartbeat = heartbeat
+        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Relay the stream; then run the response's background task, if it has one."""
@@ -65,6 +66,6 @@ class StreamResponse(Response):
             await sink.start(200, HEADERS)
             await sink.send(b"", more=False)
             return
-        await relay(self._stream, receive, send, heartbeat=self._heartbeat)
+        await relay(self._stream, receive, send, self._settings)
         if self.background is not None:
             await self.background()

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from llmkit.budget.rules import Rules
 from llmkit.config import Config
 from llmkit.config.functions import REDACT, WARNING, function_at
+from llmkit.config.tools import tools_at
 from llmkit.errors import ConfigError
 from llmkit.ledger.outbox.open import doubts, outbox_folder
 from llmkit.ledger.own import check_own
@@ -105,10 +106,11 @@ def _models(config: Config) -> Iterator[CheckMessage]:
 
 
 def _budgets(config: Config) -> Iterator[CheckMessage]:
-    """Find functions that are not there: the first call would be refused for them."""
+    """Find functions and tools that are not there: the first call would be refused for them."""
     try:
         Rules(config.budgets, time_zone=config.time_zone)
         function_at(config.on_budget_warning, "on_budget_warning", WARNING)
+        tools_at(config.relay.tools, "relay.tools")
         if config.ledger is not False:
             function_at(config.ledger.redact, "ledger.redact", REDACT)
     except ConfigError as error:

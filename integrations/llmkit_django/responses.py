@@ -93,7 +93,10 @@ def relay_response(
     manager: StreamManager, kit: Kit, *, taken: Callable[[], None] | None = None
 ) -> HttpResponseBase:
     """Open a call and make the response that relays it under WSGI; see `PullRelay`."""
-    relay = PullRelay(manager, heartbeat=kit.config.relay.heartbeat, taken=taken).open()
+    settings = kit.config.relay
+    relay = PullRelay(
+        manager, heartbeat=settings.heartbeat, tool_details=settings.tool_details, taken=taken
+    ).open()
     return StreamingHttpResponse(relay, status=relay.status, headers=dict(relay.headers))
 
 
@@ -101,8 +104,14 @@ async def arelay_response(
     manager: AsyncStreamManager, kit: Kit, *, taken: Callable[[], Awaitable[None]] | None = None
 ) -> HttpResponseBase:
     """Open a call and make the response that relays it under ASGI; see `BodyRelay`."""
-    heartbeat = kit.config.relay.heartbeat
-    body = BodyRelay(manager, heartbeat=heartbeat, tasks=kit.runtime.tasks, taken=taken)
+    settings = kit.config.relay
+    body = BodyRelay(
+        manager,
+        heartbeat=settings.heartbeat,
+        tool_details=settings.tool_details,
+        tasks=kit.runtime.tasks,
+        taken=taken,
+    )
     await body.open()
     return StreamingHttpResponse(body, status=body.status, headers=dict(body.headers))
 

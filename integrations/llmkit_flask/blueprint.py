@@ -88,13 +88,13 @@ def _view(path: str, get_user: GetUser) -> Callable[[], Response]:
             return to_flask_response(problem_of(error).answer)
         if found == "usage":
             return to_flask_response(Door(kit).usage(request))
-        heartbeat = kit.config.relay.heartbeat
+        settings = kit.config.relay
         made = Door(kit).admit(request, streaming=found == "stream")
         if isinstance(made, Answer):
             return to_flask_response(made)
         if found == "stream":
-            return relay_response(made, heartbeat=heartbeat)
-        whole = answer_while_present(made, flask.request.environ, heartbeat=heartbeat)
+            return relay_response(made, settings)
+        whole = answer_while_present(made, flask.request.environ, heartbeat=settings.heartbeat)
         return to_flask_response(whole)
 
     return view

@@ -14,6 +14,7 @@ from llmkit_flask.state import current_state
 if TYPE_CHECKING:
     from llmkit._sync.client import Client
     from llmkit._sync.stream import StreamManager
+    from llmkit.config import RelayConfig
     from llmkit.kit import Kit
     from llmkit.relay.answer import Answer
 
@@ -43,12 +44,14 @@ def stream_response(request: flask.Request, stream: StreamManager) -> Response:
     """
     if request.method == "HEAD":
         return Response(headers=dict(HEADERS))
-    return relay_response(stream, heartbeat=current_state().kit.config.relay.heartbeat)
+    return relay_response(stream, current_state().kit.config.relay)
 
 
-def relay_response(manager: StreamManager, *, heartbeat: float) -> Response:
+def relay_response(manager: StreamManager, settings: RelayConfig) -> Response:
     """Open a call and make the response that relays it."""
-    relay = PullRelay(manager, heartbeat=heartbeat).open()
+    relay = PullRelay(
+        manager, heartbeat=settings.heartbeat, tool_details=settings.tool_details
+    ).open()
     return Response(relay, relay.status, dict(relay.headers))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack, cast
 
 from llmkit._async.tool_runner import AsyncToolRunner
 from llmkit._async.tool_stream import AsyncRunStreamManager
@@ -22,6 +22,7 @@ from llmkit.tools.tool import Tool, to_tools
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
+    from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStreamManager
     from llmkit.parts import ToolCall
     from llmkit.response import Response
@@ -103,7 +104,13 @@ class AsyncToolLoop:
         Raises:
             InvalidRequest: a message or an option is wrong.
         """
-        return AsyncRunStreamManager(self._begin(messages, options))
+        return self.prepare(messages, options, streaming=True)
+
+    def prepare(
+        self, messages: Prompt, options: CallOptions, *, streaming: bool
+    ) -> AsyncRunStreamManager:
+        """Prepare a loop that is read while it runs, whose answers are streamed or not."""
+        return AsyncRunStreamManager(self._begin(messages, options), streaming=streaming)
 
     def _begin(self, messages: Prompt, options: CallOptions) -> AsyncRunning:
         run_id = options.get("run_id") or self._new_id()
@@ -148,9 +155,12 @@ class AsyncRunning:
         self.steps.give(runner.results)
         return False
 
-    def manager(self) -> AsyncStreamManager:
-        """Prepare the next step as a stream."""
-        return self._client.stream(self.steps.messages, **self._options())
+    def manager(self, *, streaming: bool) -> AsyncStreamManager:
+        """Prepare the next step, to be read as a stream whether it is one or not."""
+        if streaming:
+            return self._client.stream(self.steps.messages, **self._options())
+        client = cast("AsyncClient", self._client)  # a relay's
+        return client.prepare(self.steps.messages, self._options(), streaming=False)
 
     async def runner(self, calls: Sequence[ToolCall], signal: AbortSignal) -> AsyncToolRunner:
         """Make what runs the calls of a step."""

@@ -94,12 +94,14 @@ class AsyncToolRunner:
 
     def abandon(self) -> None:
         """Do what `aclose` does without waiting. May come from any thread."""
+        self._calls.stop()
         for jobs in (self._asking, self._running):
             if jobs is not None:
                 jobs.abandon()
 
     async def aclose(self) -> None:
-        """Cancel what still runs."""
+        """Cancel what still runs, and say so to what cannot be."""
+        self._calls.stop()
         for jobs in (self._asking, self._running):
             if jobs is not None:
                 await jobs.aclose()

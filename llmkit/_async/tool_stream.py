@@ -9,7 +9,7 @@ from llmkit._async.stream import AsyncStream, AsyncStreamManager
 from llmkit.errors import LLMKitError
 from llmkit.events import Finish, Reset, TextDelta
 from llmkit.ledger.row import status_of
-from llmkit.tools.steps import as_one
+from llmkit.tools.steps import JOINT, as_one, texts_of
 
 if TYPE_CHECKING:
     from llmkit._async.tool_loop import AsyncRunning
@@ -27,15 +27,20 @@ class AsyncRunSource(AsyncSource):
         running: the loop, whose next step it asks for.
         call: the first step's, which stops them all.
         stream: the first step's, open.
+        streaming: whether the steps are streamed.
     """
 
-    def __init__(self, running: AsyncRunning, call: Call, stream: AsyncStream) -> None:
+    def __init__(
+        self, running: AsyncRunning, call: Call, stream: AsyncStream, *, streaming: bool
+    ) -> None:
         self._running = running
+        self._streaming = streaming
         self._call = call
         self._manager: AsyncStreamManager | None = None
         self._stream: AsyncStream | None = stream
         self._runner: AsyncToolRunner | None = None
         self._complete = False
+        self._joint = ""
 
     @property
     def steps(self) -> Steps:
@@ -81,8 +86,9 @@ class AsyncRunSource(AsyncSource):
     async def _open(self) -> None:
         """Open the next step's stream; what stops the first one stops it."""
         self._unlink()
-        self._manager = self._running.manager()
+        self._manager = self._running.manager(streaming=self._streaming)
         self._call.signal.add(self._manager.abort)
+        self._begin_text()
         self._stream = await self._manager.open()
 
     def _unlink(self) -> None:
@@ -97,10 +103,19 @@ class AsyncRunSource(AsyncSource):
             kind = type(event)
             if kind is Finish:
                 continue
+            if kind is TextDelta and self._joint:
+                found.append(TextDelta(self._joint))
+                self._joint = ""
             found.append(event)
-            if kind is Reset and (said := "".join(reply.text for reply in self.steps.replies)):
-                found.append(TextDelta(said))
+            if kind is Reset:
+                if said := texts_of(self.steps.replies):
+                    found.append(TextDelta(said))
+                self._begin_text()
         return found
+
+    def _begin_text(self) -> None:
+        """Set a step's text apart from what was said before it."""
+        self._joint = JOINT if texts_of(self.steps.replies) else ""
 
     def _finish(self, reply: Response) -> Finish:
         return Finish(
@@ -157,9 +172,10 @@ class AsyncRunStream(AsyncStream):
 class AsyncRunStreamManager(AsyncStreamManager):
     """A loop of tools that is not running yet: `async with` opens its first step, and closes what it has open."""
 
-    def __init__(self, running: AsyncRunning) -> None:
+    def __init__(self, running: AsyncRunning, *, streaming: bool = True) -> None:
         self._running = running
-        self._first = running.manager()
+        self._streaming = streaming
+        self._first = running.manager(streaming=streaming)
         super().__init__(self._first.call, self._open_first)
 
     async def _open_first(self, call: Call) -> AsyncStream:
@@ -168,7 +184,8 @@ class AsyncRunStreamManager(AsyncStreamManager):
         except LLMKitError as error:
             error.run = self._running.steps.result()
             raise
-        return AsyncRunStream(call, AsyncRunSource(self._running, call, stream), [])
+        source = AsyncRunSource(self._running, call, stream, streaming=self._streaming)
+        return AsyncRunStream(call, source, [])
 
     async def open(self) -> AsyncRunStream:
         """Send the first call, and return the stream when its first content has arrived. You have to close it.

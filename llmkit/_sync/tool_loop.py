@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Unpack, cast
 
 from llmkit._sync.tool_runner import ToolRunner
 from llmkit._sync.tool_stream import RunStreamManager
@@ -23,6 +23,7 @@ from llmkit.tools.tool import Tool, to_tools
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
+    from llmkit._sync.client import Client
     from llmkit._sync.stream import StreamManager
     from llmkit.parts import ToolCall
     from llmkit.response import Response
@@ -104,7 +105,13 @@ class ToolLoop:
         Raises:
             InvalidRequest: a message or an option is wrong.
         """
-        return RunStreamManager(self._begin(messages, options))
+        return self.prepare(messages, options, streaming=True)
+
+    def prepare(
+        self, messages: Prompt, options: CallOptions, *, streaming: bool
+    ) -> RunStreamManager:
+        """Prepare a loop that is read while it runs, whose answers are streamed or not."""
+        return RunStreamManager(self._begin(messages, options), streaming=streaming)
 
     def _begin(self, messages: Prompt, options: CallOptions) -> Running:
         run_id = options.get("run_id") or self._new_id()
@@ -149,9 +156,12 @@ class Running:
         self.steps.give(runner.results)
         return False
 
-    def manager(self) -> StreamManager:
-        """Prepare the next step as a stream."""
-        return self._client.stream(self.steps.messages, **self._options())
+    def manager(self, *, streaming: bool) -> StreamManager:
+        """Prepare the next step, to be read as a stream whether it is one or not."""
+        if streaming:
+            return self._client.stream(self.steps.messages, **self._options())
+        client = cast("Client", self._client)  # a relay's
+        return client.prepare(self.steps.messages, self._options(), streaming=False)
 
     def runner(self, calls: Sequence[ToolCall], signal: AbortSignal) -> ToolRunner:
         """Make what runs the calls of a step."""

@@ -95,12 +95,14 @@ class ToolRunner:
 
     def abandon(self) -> None:
         """Do what `close` does without waiting. May come from any thread."""
+        self._calls.stop()
         for jobs in (self._asking, self._running):
             if jobs is not None:
                 jobs.abandon()
 
     def close(self) -> None:
-        """Cancel what still runs."""
+        """Cancel what still runs, and say so to what cannot be."""
+        self._calls.stop()
         for jobs in (self._asking, self._running):
             if jobs is not None:
                 jobs.close()

@@ -10,7 +10,7 @@ from llmkit._sync.stream import Stream, StreamManager
 from llmkit.errors import LLMKitError
 from llmkit.events import Finish, Reset, TextDelta
 from llmkit.ledger.row import status_of
-from llmkit.tools.steps import as_one
+from llmkit.tools.steps import JOINT, as_one, texts_of
 
 if TYPE_CHECKING:
     from llmkit._sync.tool_loop import Running
@@ -28,15 +28,20 @@ class RunSource(Source):
         running: the loop, whose next step it asks for.
         call: the first step's, which stops them all.
         stream: the first step's, open.
+        streaming: whether the steps are streamed.
     """
 
-    def __init__(self, running: Running, call: Call, stream: Stream) -> None:
+    def __init__(
+        self, running: Running, call: Call, stream: Stream, *, streaming: bool
+    ) -> None:
         self._running = running
+        self._streaming = streaming
         self._call = call
         self._manager: StreamManager | None = None
         self._stream: Stream | None = stream
         self._runner: ToolRunner | None = None
         self._complete = False
+        self._joint = ""
 
     @property
     def steps(self) -> Steps:
@@ -82,8 +87,9 @@ class RunSource(Source):
     def _open(self) -> None:
         """Open the next step's stream; what stops the first one stops it."""
         self._unlink()
-        self._manager = self._running.manager()
+        self._manager = self._running.manager(streaming=self._streaming)
         self._call.signal.add(self._manager.abort)
+        self._begin_text()
         self._stream = self._manager.open()
 
     def _unlink(self) -> None:
@@ -98,10 +104,19 @@ class RunSource(Source):
             kind = type(event)
             if kind is Finish:
                 continue
+            if kind is TextDelta and self._joint:
+                found.append(TextDelta(self._joint))
+                self._joint = ""
             found.append(event)
-            if kind is Reset and (said := "".join(reply.text for reply in self.steps.replies)):
-                found.append(TextDelta(said))
+            if kind is Reset:
+                if said := texts_of(self.steps.replies):
+                    found.append(TextDelta(said))
+                self._begin_text()
         return found
+
+    def _begin_text(self) -> None:
+        """Set a step's text apart from what was said before it."""
+        self._joint = JOINT if texts_of(self.steps.replies) else ""
 
     def _finish(self, reply: Response) -> Finish:
         return Finish(
@@ -158,9 +173,10 @@ class RunStream(Stream):
 class RunStreamManager(StreamManager):
     """A loop of tools that is not running yet: `with` opens its first step, and closes what it has open."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, *, streaming: bool = True) -> None:
         self._running = running
-        self._first = running.manager()
+        self._streaming = streaming
+        self._first = running.manager(streaming=streaming)
         super().__init__(self._first.call, self._open_first)
 
     def _open_first(self, call: Call) -> Stream:
@@ -169,7 +185,8 @@ class RunStreamManager(StreamManager):
         except LLMKitError as error:
             error.run = self._running.steps.result()
             raise
-        return RunStream(call, RunSource(self._running, call, stream), [])
+        source = RunSource(self._running, call, stream, streaming=self._streaming)
+        return RunStream(call, source, [])
 
     def open(self) -> RunStream:
         """Send the first call, and return the stream when its first content has arrived. You have to close it.

@@ -23,6 +23,7 @@ from llmkit.config.errors import NOT_BUILT, explain
 from llmkit.config.functions import WARNING, function
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
+from llmkit.config.tools import tool
 from llmkit.config.values import (
     BaseURL,
     Count,
@@ -131,7 +132,9 @@ class RelayConfig(Section):
 
     `model` is the browser's default model, `models` are others that it may choose. `heartbeat` is in seconds, `max_body` in bytes.
     `anonymous` lets users call who are not logged in. `allowed_origins` are other origins whose pages may call with cookies; Django
-    refuses it, and uses its own CSRF_TRUSTED_ORIGINS instead.
+    refuses it, and uses its own CSRF_TRUSTED_ORIGINS instead. `tools` are functions of the app's, or their dotted paths, that the model may
+    call for a browser, in `max_steps` answers at most, each for `tool_timeout` seconds. The browser is told of their names; with
+    `tool_details` also of arguments and results.
     """
 
     model: str = "default"
@@ -143,6 +146,12 @@ class RelayConfig(Section):
     heartbeat: Seconds = 15
     anonymous: bool = False
     allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(as_list)] = ()
+    tools: Annotated[
+        tuple[Annotated[Any, AfterValidator(tool)], ...], BeforeValidator(as_list)
+    ] = ()
+    max_steps: Count = 10
+    tool_timeout: Seconds = 30
+    tool_details: bool = False
 
 
 class Config(Section):

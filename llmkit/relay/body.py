@@ -30,6 +30,7 @@ class BodyRelay:
     Args:
         manager: the call, not opened yet.
         heartbeat: seconds of silence before a comment is sent.
+        tool_details: whether the browser sees what tools are called with, and what they return.
         tasks: a set that keeps the call's task alive, and shows its owner what is still running.
         taken: awaited before the first piece is taken; by then the framework's middleware has handled the response.
     """
@@ -39,11 +40,13 @@ class BodyRelay:
         manager: AsyncStreamManager,
         *,
         heartbeat: float,
+        tool_details: bool = False,
         tasks: set[asyncio.Task[Any]],
         taken: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._sink = _Sink(manager)
         self._heartbeat = heartbeat
+        self._tool_details = tool_details
         self._tasks = tasks
         self._taken = taken
         self._iterated = False
@@ -67,7 +70,12 @@ class BodyRelay:
         """
         self._opened = True
         loop = asyncio.get_running_loop()
-        push = PushRelay(self._sink.manager, self._sink, heartbeat=self._heartbeat)
+        push = PushRelay(
+            self._sink.manager,
+            self._sink,
+            heartbeat=self._heartbeat,
+            tool_details=self._tool_details,
+        )
         task = loop.create_task(push.run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

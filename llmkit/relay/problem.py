@@ -10,6 +10,8 @@ from datetime import datetime
 import msgspec
 
 from llmkit.errors import (
+    AnswerCut,
+    AnswerRefused,
     AuthenticationFailed,
     BudgetExceeded,
     BudgetUnavailable,
@@ -17,6 +19,8 @@ from llmkit.errors import (
     InvalidRequest,
     LedgerUnavailable,
     LLMKitError,
+    OutOfSteps,
+    OutputInvalid,
     Overloaded,
     PromptTooLong,
     ProviderError,
@@ -123,6 +127,14 @@ def problem_of(error: LLMKitError) -> Problem:
         case ProviderError():
             log.warning("a call failed: %s", error)
             return _providers(error)
+        case AnswerRefused():
+            log.info("a call was refused: %s", error)
+            message, hint = "the model has refused to answer", "Ask in another way."
+            return Problem(502, error.type, message, hint)
+        case AnswerCut() | OutOfSteps() | OutputInvalid():
+            log.warning("a call failed: %s", error)
+            message, hint = "the model did not come to an answer", "Try again, or ask for less."
+            return Problem(502, error.type, message, hint)
         case _:
             log.error("a call failed: %s", error)
             return INTERNAL

@@ -37,6 +37,7 @@ class PullRelay:
     Args:
         manager: the call, not opened yet.
         heartbeat: seconds of silence before a comment is sent.
+        tool_details: whether the browser sees what tools are called with, and what they return.
         taken: called when the first piece is taken; by then the framework's middleware has handled the response.
         clock: gives the time in seconds.
     """
@@ -46,6 +47,7 @@ class PullRelay:
         manager: StreamManager,
         *,
         heartbeat: float,
+        tool_details: bool = False,
         taken: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,7 +55,7 @@ class PullRelay:
         self.headers: Mapping[str, str] = HEADERS
         self._heartbeat = heartbeat
         self._taken = taken
-        self._dialect = TextDialect(manager.call.call_id)
+        self._dialect = TextDialect(manager.call.call_id, tool_details=tool_details)
         self._first = b""
         self._ended = False
         # The thread knows the queue and not the body, so that a body that is dropped is noticed.

@@ -41,13 +41,21 @@ class PushRelay:
         manager: the call, not opened yet.
         sink: where the response goes.
         heartbeat: seconds of silence before a comment is sent.
+        tool_details: whether the browser sees what tools are called with, and what they return.
     """
 
-    def __init__(self, manager: AsyncStreamManager, sink: Sink, *, heartbeat: float) -> None:
+    def __init__(
+        self,
+        manager: AsyncStreamManager,
+        sink: Sink,
+        *,
+        heartbeat: float,
+        tool_details: bool = False,
+    ) -> None:
         self._manager = manager
         self._sink = sink
         self._heartbeat = heartbeat
-        self._dialect = TextDialect(manager.call.call_id)
+        self._dialect = TextDialect(manager.call.call_id, tool_details=tool_details)
         self._stream: AsyncStream | None = None
         self._started = False
         self._ended = False

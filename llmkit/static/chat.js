@@ -92,6 +92,7 @@ async function answer(turn) {
       turn.answer += piece;
       text.append(piece);
     },
+    onTool: (tool) => showTool(bubble, tool),
     onReset: () => {
       turn.answer = "";
       text.reset();
@@ -117,11 +118,33 @@ function begin() {
 /** Show how an answer ended. */
 function end(turn, bubble, text) {
   text.end();
+  for (const tool of messages.querySelectorAll('.tools [data-state="called"]')) {
+    tool.dataset.state = "stopped"; // nobody says any more how it ends
+    tool.textContent = tool.textContent.replace(/running$/, "stopped");
+  }
   bubble.setAttribute("aria-busy", "false");
   bubble.dataset.state = turn.state;
   if (turn.state === "failed") fail(turn.error, turn, bubble);
   else if (turn.state === "stopped") note("Stopped");
   else if (!turn.answer) note("The answer is empty");
+}
+
+/** Show above an answer which tools the model has called for it, and how each has ended. */
+function showTool(bubble, { id, name, state }) {
+  let line = bubble.previousElementSibling;
+  if (line?.className !== "tools") {
+    line = document.createElement("p");
+    line.className = "tools";
+    bubble.before(line);
+  }
+  let tool = line.querySelector(`[data-id="${Number(id)}"]`);
+  if (!tool) {
+    tool = document.createElement("span");
+    tool.dataset.id = Number(id);
+    line.append(tool);
+  }
+  tool.dataset.state = state;
+  tool.textContent = `${name}: ${{ called: "running", done: "done", failed: "failed" }[state] ?? state}`;
 }
 
 /** Keep the conversation for when the page is loaded again. */
@@ -195,6 +218,7 @@ function fail(error, turn, bubble) {
   box.querySelector(".retry").addEventListener("click", () => {
     if (running) return;
     box.remove();
+    if (bubble.previousElementSibling?.className === "tools") bubble.previousElementSibling.remove();
     bubble.remove();
     following = true;
     answer(turn);

@@ -19,6 +19,13 @@
  */
 
 /**
+ * A tool of the app's that the model has called. `id` is its number in this answer, `state` is "called", then "done" or "failed".
+ * `arguments` and `result` are there only if the app shows them.
+ *
+ * @typedef {{id: number, name: string, state: string, arguments: ?object, result: ?string}} Tool
+ */
+
+/**
  * Stream one answer from the app.
  *
  * Aborting `signal`, leaving the page and throwing in a callback close the connection; that stops the model.
@@ -26,6 +33,7 @@
  * @param {string | {role: string, content: string}[]} messages the conversation, or a single question.
  * @param {object} [options]
  * @param {(text: string) => void} [options.onText] is called with each piece of text as it arrives.
+ * @param {(tool: Tool) => void} [options.onTool] is called when the model calls a tool of the app's, and when that has ended.
  * @param {() => void} [options.onReset] is called to discard all text so far: the answer starts again.
  * @param {(problem: Problem) => void} [options.onError] is called if there is no complete answer.
  * @param {(result: Result) => void} [options.onDone] is called when the answer is complete.
@@ -38,7 +46,7 @@
  * @returns {Promise<Result>} rejects with what a callback throws; without `onError` also with the problem, as an Error.
  */
 export async function stream(messages, options = {}) {
-  const { onText, onReset, onError, onDone, signal } = options;
+  const { onText, onTool, onReset, onError, onDone, signal } = options;
   const result = { text: "", stopped: false, error: null, id: null };
   const request = JSON.stringify({
     messages: typeof messages === "string" ? [{ role: "user", content: messages }] : messages,
@@ -74,6 +82,8 @@ export async function stream(messages, options = {}) {
         result.text += text;
         onText?.(text);
       }
+    } else if (event === "tool") {
+      onTool?.(parse(data));
     } else if (event === "reset") {
       result.text = "";
       onReset?.();

@@ -148,6 +148,7 @@ class StepCalls:
         if error is None:
             return self._give(each.at, ToolResult(call_id=call.id, content=ended.value))
         if isinstance(error, TookTooLong):
+            each.context.signal.abort()
             timeout = self._timeout if each.tool.timeout is None else each.tool.timeout
             log.warning("the tool %s took longer than %g s", call.name, timeout)
             return self._fail(each.at, call, f"The tool did not answer within {timeout:g} seconds.")
@@ -155,6 +156,12 @@ class StepCalls:
             return self._fail(each.at, call, _sound(str(error))[: self._max_result])
         log.error("the tool %s failed: %s", call.name, place_of(error, each.tool.run))
         return self._fail(each.at, call, "The tool failed.")
+
+    def stop(self) -> None:
+        """Say to those that still run that nobody waits for them."""
+        for each in self.runnable:
+            if each.at not in self.results:
+                each.context.signal.abort()
 
     def _fail(self, at: int, call: ToolCall, content: str) -> ToolResult:
         return self._give(at, ToolResult(call_id=call.id, content=content, is_error=True))

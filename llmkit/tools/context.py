@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llmkit.caller import Caller
+from llmkit.concurrency.abort import AbortSignal
 from llmkit.parts import ToolCall
 
 
@@ -23,3 +24,9 @@ class ToolContext:
     run_id: str
     conversation: str | None
     call: ToolCall
+    signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody waits for the tool any more: it took too long, or the loop was stopped. A thread may look, for nothing ends it."""
+        return self.signal.aborted

@@ -128,6 +128,15 @@ class Steps:
         )
 
 
+JOINT = "\n\n"
+"""What is between the texts of two steps."""
+
+
+def texts_of(replies: Sequence[Response]) -> str:
+    """Return all text of several answers."""
+    return JOINT.join(reply.text for reply in replies if reply.text)
+
+
 def as_one(replies: Sequence[Response], *, complete: bool) -> Response:
     """Return several answers as one: all that they say, the tokens and the cost of all, and the parts of the last.
 
@@ -138,7 +147,7 @@ def as_one(replies: Sequence[Response], *, complete: bool) -> Response:
     last = replies[-1]
     return replace(
         last,
-        text="".join(reply.text for reply in replies),
+        text=texts_of(replies),
         thinking="".join(reply.thinking for reply in replies),
         stop_reason=last.stop_reason if complete else None,
         raw_stop_reason=last.raw_stop_reason if complete else None,

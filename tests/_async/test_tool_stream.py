@@ -77,7 +77,7 @@ async def test_text_calls_and_results_as_they_come(tmp_path: Path, wire: str) ->
     assert kinds.count(Finish) == 1
     assert events[-1] == Finish("end", reply.raw_stop_reason, run.usage)
     said = [event.text for event in events if isinstance(event, TextDelta)]
-    assert "".join(said) == reply.text == "Let me see.It is 3."
+    assert "".join(said) == reply.text == "Let me see.\n\nIt is 3."
     assert (reply.usage, reply.cost, reply.stop_reason) == (run.usage, run.cost, "end")
     assert (run.text, len(run.steps)) == ("It is 3.", 2)
     assert [step.results for step in run.steps] == [run.messages[2].tool_results, ()]
@@ -95,7 +95,7 @@ async def test_only_the_text() -> None:
         async with kit.async_client.run_stream("Hi", tools=[add, double]) as stream:
             said = [text async for text in stream.text()]
         await kit.aclose()
-    assert "".join(said) == "Let me see.It is 3."
+    assert "".join(said) == "Let me see.\n\nIt is 3."
 
 
 @pytest.mark.anyio
@@ -142,10 +142,10 @@ async def test_a_first_step_that_fails_is_a_call_that_fails() -> None:
         (
             Behaviour(text="It is 3.", delay=0, terminal=False),
             StreamTruncated,
-            "Let me see.It is 3.",
+            "Let me see.\n\nIt is 3.",
             ["finished", "truncated"],
         ),
-        (BOTH, OutOfSteps, "Let me see.Let me see.", ["finished", "finished"]),
+        (BOTH, OutOfSteps, "Let me see.\n\nLet me see.", ["finished", "finished"]),
     ],
 )
 async def test_a_later_step_that_fails(
@@ -263,7 +263,7 @@ async def test_a_step_that_begins_again_takes_back_its_own_text_alone() -> None:
                     seen = ""
                 elif isinstance(event, TextDelta):
                     seen += event.text
-            assert seen == stream.response.text == "Let me see.It is 3."
+            assert seen == stream.response.text == "Let me see.\n\nIt is 3."
         await kit.aclose()
 
 

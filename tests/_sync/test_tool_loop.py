@@ -158,11 +158,13 @@ def test_what_goes_wrong_is_for_the_model_to_read(
 
 
 def test_a_tool_that_hangs_is_left() -> None:
-    """Its own time, or that of the loop; the other one has run meanwhile."""
-    never = threading.Event()
+    """Its own time, or that of the loop; the other one has run meanwhile. It can see that nobody waits any more."""
+    seen, now = threading.Semaphore(0), threading.Event()
 
-    def hangs() -> None:
-        never.wait()
+    def hangs(context: ToolContext) -> None:
+        while not context.stopped:
+            now.wait(0.001)
+        seen.release()
 
     with Emulator(behaviour=ANSWER) as emulator:
         emulator.script(
@@ -172,7 +174,8 @@ def test_a_tool_that_hangs_is_left() -> None:
         slowly = Tool(hangs, name="slowly", timeout=0.02)
         run = kit.client.run("Hi", tools=[hangs, slowly, add], tool_timeout=0.04)
         kit.close()
-    never.set()
+    assert seen.acquire(timeout=30)
+    assert seen.acquire(timeout=30)
     assert [result.content for result in run.steps[0].results] == [
         "The tool did not answer within 0.04 seconds.",
         "The tool did not answer within 0.02 seconds.",

@@ -77,7 +77,7 @@ def test_text_calls_and_results_as_they_come(tmp_path: Path, wire: str) -> None:
     assert kinds.count(Finish) == 1
     assert events[-1] == Finish("end", reply.raw_stop_reason, run.usage)
     said = [event.text for event in events if isinstance(event, TextDelta)]
-    assert "".join(said) == reply.text == "Let me see.It is 3."
+    assert "".join(said) == reply.text == "Let me see.\n\nIt is 3."
     assert (reply.usage, reply.cost, reply.stop_reason) == (run.usage, run.cost, "end")
     assert (run.text, len(run.steps)) == ("It is 3.", 2)
     assert [step.results for step in run.steps] == [run.messages[2].tool_results, ()]
@@ -94,7 +94,7 @@ def test_only_the_text() -> None:
         with kit.client.run_stream("Hi", tools=[add, double]) as stream:
             said = [text for text in stream.text()]
         kit.close()
-    assert "".join(said) == "Let me see.It is 3."
+    assert "".join(said) == "Let me see.\n\nIt is 3."
 
 
 def test_a_tool_that_is_done_need_not_wait_for_another() -> None:
@@ -138,10 +138,10 @@ def test_a_first_step_that_fails_is_a_call_that_fails() -> None:
         (
             Behaviour(text="It is 3.", delay=0, terminal=False),
             StreamTruncated,
-            "Let me see.It is 3.",
+            "Let me see.\n\nIt is 3.",
             ["finished", "truncated"],
         ),
-        (BOTH, OutOfSteps, "Let me see.Let me see.", ["finished", "finished"]),
+        (BOTH, OutOfSteps, "Let me see.\n\nLet me see.", ["finished", "finished"]),
     ],
 )
 def test_a_later_step_that_fails(
@@ -255,7 +255,7 @@ def test_a_step_that_begins_again_takes_back_its_own_text_alone() -> None:
                     seen = ""
                 elif isinstance(event, TextDelta):
                     seen += event.text
-            assert seen == stream.response.text == "Let me see.It is 3."
+            assert seen == stream.response.text == "Let me see.\n\nIt is 3."
         kit.close()
 
 

@@ -22,6 +22,7 @@ export async function replay(pieces, init) {
   const result = await stream("Hi", {
     fetch: fetchOf(pieces, init),
     onText: (text) => told.push(["text", text]),
+    onTool: (tool) => told.push(["tool", tool]),
     onReset: () => told.push(["reset"]),
     onError: (problem) => told.push(["error", problem]),
     onDone: () => told.push(["done"]),

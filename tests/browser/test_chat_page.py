@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -342,6 +343,55 @@ def test_reset_clears_the_partial_answer(chat: Page, host: ScriptedHost) -> None
     asked.done()
     expect(newest(chat)).to_have_attribute("data-state", "done")
     expect(newest(chat)).to_have_text("Right")
+
+
+def tool(asked: Exchange, number: int, name: str, state: str) -> None:
+    """Tell of a tool."""
+    asked.send(
+        b"event: tool\ndata: "
+        + json.dumps({"id": number, "name": name, "state": state}).encode()
+        + b"\n\n"
+    )
+
+
+def test_tools_are_shown_while_they_run(chat: Page, host: ScriptedHost) -> None:
+    """Above the answer, each with how it ended; what the model is sent next is the text alone."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    tool(asked, 1, "weather", "called")
+    tool(asked, 2, "<b>time</b>", "called")
+    shown = chat.locator(".tools span")
+    expect(shown).to_have_text(["weather: running", "<b>time</b>: running"])
+    tool(asked, 2, "<b>time</b>", "failed")
+    tool(asked, 1, "weather", "done")
+    expect(shown).to_have_text(["weather: done", "<b>time</b>: failed"])
+    asked.text("It is grey.")
+    asked.done()
+    expect(newest(chat)).to_have_attribute("data-state", "done")
+    expect(newest(chat)).to_have_text("It is grey.")
+    again = ask(chat, host, "And now?")
+    assert again.json == said("Hi", "It is grey.", "And now?")
+    again.start()
+    tool(again, 1, "weather", "called")
+    expect(shown.last).to_have_text("weather: running")
+    chat.click("#stop")
+    expect(shown.last).to_have_text("weather: stopped")
+
+
+def test_a_retry_begins_without_the_tools_of_before(chat: Page, host: ScriptedHost) -> None:
+    """They belong to the answer that is gone."""
+    asked = ask(chat, host, "Hi")
+    asked.start()
+    tool(asked, 1, "weather", "called")
+    expect(chat.locator(".tools")).to_have_count(1)
+    asked.cut()
+    chat.click(".retry")
+    again = host.asked()
+    expect(chat.locator(".tools")).to_have_count(0)
+    again.start()
+    again.text("It is grey.")
+    again.done()
+    expect(newest(chat)).to_have_text("It is grey.")
 
 
 def test_empty_answer_says_so(chat: Page, host: ScriptedHost) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llmkit.events import Finish, Reset, TextDelta
+from llmkit.parts import ToolCall, ToolResult
 from llmkit.relay.dialects.text import HEARTBEAT, TextDialect
 from llmkit.relay.problem import Problem
 from llmkit.usage import Usage
@@ -56,6 +57,8 @@ def relayed() -> bytes:
             dialect.encode([Reset()]),
             dialect.encode([TextDelta("Žluťoučký kůň 🐎\n")]),
             HEARTBEAT,
+            dialect.encode([ToolCall(id="t1", name="look", arguments={"a": "b"})]),
+            dialect.encode([ToolResult(call_id="t1", content="c")]),
             dialect.encode([TextDelta('"</script>'), FINISH]),
         )
     )
@@ -102,11 +105,13 @@ def test_reads_what_the_relay_writes(blank: Page) -> None:
         ["text", "No, wait"],
         ["reset"],
         ["text", "Žluťoučký kůň 🐎\n"],
+        ["tool", {"id": 1, "name": "look", "state": "called"}],
+        ["tool", {"id": 1, "name": "look", "state": "done"}],
         ["text", '"</script>'],
         ["done"],
     ]
     text = 'Žluťoučký kůň 🐎\n"</script>'
-    assert got["result"] == {"text": text, "stopped": False, "error": None, "id": "s1:6"}
+    assert got["result"] == {"text": text, "stopped": False, "error": None, "id": "s1:8"}
 
 
 def test_reads_whatever_the_standard_allows(blank: Page) -> None:

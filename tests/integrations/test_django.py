@@ -838,6 +838,7 @@ def test_checks_of_a_sound_project(project: Any, monkeypatch: pytest.MonkeyPatch
         ({"ledger": {"store_content": True, "redact": "no.where"}}, "llmkit.E004"),
         ({"on_budget_warning": print}, "llmkit.W010"),
         ({"ledger": False}, "llmkit.W002"),
+        ({"relay": {"tools": ["no.where"]}}, "llmkit.E004"),
         ({"budgets": [{"scope": "user", "per": "day", "usd": "no.where"}]}, "llmkit.E004"),
         (
             {

@@ -87,6 +87,10 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
         ({"providers": {"x": {"headers": {"Content-Length": "3"}}}}, "set by the HTTP library"),
         ({"relay": {"allowed_origins": ["https://x.example/"]}}, "relay.allowed_origins"),
         ({"relay": {"allowed_origins": "*"}}, "an origin has to be a scheme and a host"),
+        ({"relay": {"tools": "look"}}, "relay.tools: it has to be a function, an llmkit.Tool"),
+        ({"relay": {"tools": [3]}}, "relay.tools.0: it has to be a function, an llmkit.Tool"),
+        ({"relay": {"max_steps": 0}}, "relay.max_steps"),
+        ({"relay": {"tool_timeout": 0}}, "relay.tool_timeout"),
         ({"relay": {"allowed_origins": "http://["}}, "an origin has to be a scheme and a host"),
         (
             {"ledger": {"connection": "hots"}},

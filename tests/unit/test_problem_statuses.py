@@ -8,12 +8,16 @@ from datetime import UTC, datetime
 import pytest
 
 from llmkit.errors import (
+    AnswerCut,
+    AnswerRefused,
     AuthenticationFailed,
     ConfigError,
     ConnectionFailed,
     InvalidRequest,
     LedgerUnavailable,
     LLMKitError,
+    OutOfSteps,
+    OutputInvalid,
     Overloaded,
     PromptTooLong,
     ProviderTimeout,
@@ -28,6 +32,21 @@ from llmkit.policy.budgets.amounts import Unit, Units
 from llmkit.policy.budgets.decide import Claim, decide
 from llmkit.policy.budgets.windows import Per
 from llmkit.relay.problem import Problem, problem_of
+from llmkit.response import Response
+from llmkit.usage import Usage
+
+ANSWER = Response(
+    text="what was said",
+    thinking="",
+    stop_reason="refusal",
+    raw_stop_reason="refusal",
+    usage=Usage(),
+    cost=None,
+    provider=None,
+    model=None,
+    request_id=None,
+    call_id="c",
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +65,10 @@ from llmkit.relay.problem import Problem, problem_of
         (Overloaded("x"), 503, "5"),
         (QuotaExhausted("x"), 503, "5"),
         (ProviderTimeout("idle", 60), 504, None),
+        (AnswerRefused(ANSWER), 502, None),
+        (AnswerCut(ANSWER), 502, None),
+        (OutOfSteps(3), 502, None),
+        (OutputInvalid(ANSWER, "Order", ["total: its validator refuses it"]), 502, None),
         (LLMKitError("x"), 500, None),
     ],
 )
@@ -57,6 +80,8 @@ def test_each_error_has_its_status(
     assert answer.status == status
     assert answer.headers.get("retry-after") == retry_after
     assert set(json.loads(answer.body)["error"]) == {"type", "message", "hint"}
+    for secret in (b"what was said", b"total"):
+        assert secret not in answer.body
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from llmkit import (
     SSEDecoder,
     TextDelta,
     ThinkingDelta,
+    ToolCall,
+    ToolResult,
     Usage,
 )
 from llmkit.config import RelayConfig
@@ -55,6 +57,36 @@ def test_finish_is_done() -> None:
         ("message", "[DONE]", "s1:2"),
     ]
     assert dialect.finished
+
+
+CALL = ToolCall(id="toolu_1", name="weather", arguments={"city": "Köln"})
+RESULT = ToolResult(call_id="toolu_1", content="grey")
+
+
+def test_a_tool_is_a_name_and_a_state() -> None:
+    """In its place; neither what it is called with, nor what it returns, nor the provider's id. Nobody has called an unknown one."""
+    dialect = TextDialect("s1")
+    more = ToolCall(id="toolu_2", name="time", arguments={})
+    events = [TextDelta("a"), CALL, more, ToolResult(call_id="toolu_2", content="", is_error=True)]
+    unknown = ToolResult(call_id="x", content="?")
+    data = dialect.encode([*events, RESULT, unknown, TextDelta("b"), FINISH])
+    assert frames(data) == [
+        ("message", '{"text":"a"}', "s1:1"),
+        ("tool", '{"id":1,"name":"weather","state":"called"}', "s1:2"),
+        ("tool", '{"id":2,"name":"time","state":"called"}', "s1:3"),
+        ("tool", '{"id":2,"name":"time","state":"failed"}', "s1:4"),
+        ("tool", '{"id":1,"name":"weather","state":"done"}', "s1:5"),
+        ("message", '{"text":"b"}', "s1:7"),
+        ("message", "[DONE]", "s1:8"),
+    ]
+
+
+def test_an_app_may_show_what_tools_do() -> None:
+    """If it says so."""
+    dialect = TextDialect("s1", tool_details=True)
+    called, done = (json.loads(data) for _, data, _ in frames(dialect.encode([CALL, RESULT])))
+    assert called == {"id": 1, "name": "weather", "state": "called", "arguments": {"city": "Köln"}}
+    assert done == {"id": 1, "name": "weather", "state": "done", "result": "grey"}
 
 
 def test_reset_comes_in_its_place() -> None:

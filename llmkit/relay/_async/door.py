@@ -6,10 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit._async.tool_loop import AsyncToolLoop
 from llmkit.caller import Caller
 from llmkit.errors import (
     BudgetUnavailable,
     ConfigError,
+    InvalidRequest,
     LedgerUnavailable,
     LLMKitError,
     StreamClosed,
@@ -31,6 +33,7 @@ from llmkit.relay.rules import (
 if TYPE_CHECKING:
     from llmkit._async.stream import AsyncStreamManager
     from llmkit.budget.manager import Left
+    from llmkit.config import RelayConfig
     from llmkit.kit import Kit
 
 log = logging.getLogger("llmkit.relay")
@@ -95,9 +98,11 @@ class AsyncDoor:
             ):  # of the request alone: what the app's own code raises is the app's
                 return Answer.of(CLIENT_LEFT, {})
             payload = parse(body, settings)
-            return self._kit.async_client.prepare(
-                payload.messages, payload.options(settings, caller), streaming=streaming
+            options = payload.options(settings, caller)
+            asked = (
+                self._loop(settings) if self._kit.runtime.relay_tools else self._kit.async_client
             )
+            return asked.prepare(payload.messages, options, streaming=streaming)
         except LLMKitError as error:
             return problem_of(error).answer
 
@@ -121,6 +126,22 @@ class AsyncDoor:
             return unreadable(error).answer
         except LLMKitError as error:
             return problem_of(error).answer
+
+    def _loop(self, settings: RelayConfig) -> AsyncToolLoop:
+        """Make the loop of the app's tools.
+
+        Raises:
+            ConfigError: one of them cannot be run here.
+        """
+        try:
+            return AsyncToolLoop(
+                self._kit.async_client,
+                self._kit.runtime.relay_tools,
+                max_steps=settings.max_steps,
+                tool_timeout=settings.tool_timeout,
+            )
+        except InvalidRequest as error:
+            raise ConfigError(f"relay.tools: {error.message}", hint=error.hint) from None
 
     async def _left(self, caller: Caller) -> list[Left] | None:
         """Say what is left to a caller; None if that cannot be said now: what calls have cost can."""

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from llmkit._sync.tool_loop import ToolLoop
 from llmkit.caller import Caller
 from llmkit.errors import (
     BudgetUnavailable,
     ConfigError,
+    InvalidRequest,
     LedgerUnavailable,
     LLMKitError,
     StreamClosed,
@@ -32,6 +34,7 @@ from llmkit.relay.rules import (
 if TYPE_CHECKING:
     from llmkit._sync.stream import StreamManager
     from llmkit.budget.manager import Left
+    from llmkit.config import RelayConfig
     from llmkit.kit import Kit
 
 log = logging.getLogger("llmkit.relay")
@@ -96,9 +99,11 @@ class Door:
             ):  # of the request alone: what the app's own code raises is the app's
                 return Answer.of(CLIENT_LEFT, {})
             payload = parse(body, settings)
-            return self._kit.client.prepare(
-                payload.messages, payload.options(settings, caller), streaming=streaming
+            options = payload.options(settings, caller)
+            asked = (
+                self._loop(settings) if self._kit.runtime.relay_tools else self._kit.client
             )
+            return asked.prepare(payload.messages, options, streaming=streaming)
         except LLMKitError as error:
             return problem_of(error).answer
 
@@ -122,6 +127,22 @@ class Door:
             return unreadable(error).answer
         except LLMKitError as error:
             return problem_of(error).answer
+
+    def _loop(self, settings: RelayConfig) -> ToolLoop:
+        """Make the loop of the app's tools.
+
+        Raises:
+            ConfigError: one of them cannot be run here.
+        """
+        try:
+            return ToolLoop(
+                self._kit.client,
+                self._kit.runtime.relay_tools,
+                max_steps=settings.max_steps,
+                tool_timeout=settings.tool_timeout,
+            )
+        except InvalidRequest as error:
+            raise ConfigError(f"relay.tools: {error.message}", hint=error.hint) from None
 
     def _left(self, caller: Caller) -> list[Left] | None:
         """Say what is left to a caller; None if that cannot be said now: what calls have cost can."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from llmkit.events import Event, Finish, Reset, TextDelta
+from llmkit.parts import ToolCall, ToolResult
 from llmkit.relay.problem import Problem
 
 HEARTBEAT = b": \n\n"
@@ -22,15 +23,23 @@ _quote = msgspec.json.Encoder().encode
 class TextDialect:
     """Encodes one stream.
 
-    Frames: `data: {"text": "..."}` with the text of one network read, `event: reset`, `event: error`, and `data: [DONE]` at the
-    end of a complete answer and of no other. Each has the id `{stream_id}:{ordinal of the last event in it}`.
+    Frames: `data: {"text": "..."}` with the text of one network read, `event: tool` when the model calls one and when that has ended,
+    `event: reset`, `event: error`, and `data: [DONE]` at the end of a complete answer and of no other. Each has the id
+    `{stream_id}:{ordinal of the last event in it}`.
+
+    Args:
+        stream_id: of the answer.
+        tool_details: whether a browser sees what a tool is called with, and what it returns.
     """
 
-    __slots__ = ("_ordinal", "_prefix", "finished")
+    __slots__ = ("_called", "_ordinal", "_prefix", "_tool_details", "finished")
 
-    def __init__(self, stream_id: str) -> None:
+    def __init__(self, stream_id: str, *, tool_details: bool = False) -> None:
         self._prefix = f"id: {stream_id}:".encode()
         self._ordinal = 0
+        self._tool_details = tool_details
+        # Numbers and names of the tools that were called, by the provider's ids.
+        self._called: dict[str, tuple[int, str]] = {}
         self.finished = False
 
     def encode(self, events: list[Event]) -> bytes:
@@ -55,12 +64,28 @@ class TextDialect:
             elif kind is Reset:
                 frames += self._frame(b"event: reset\ndata: {}", 1)
                 text = ""
+            elif kind is ToolCall or kind is ToolResult:
+                frames += self._text(text) + self._tool(event)  # type: ignore[arg-type]
+                text = ""
             self._ordinal += 1
         return frames + self._text(text) if text else frames
 
     def error(self, problem: Problem) -> bytes:
         """Return the last frame of a stream that failed."""
         return self._frame(b"event: error\ndata: " + problem.body, 1)
+
+    def _tool(self, event: ToolCall | ToolResult) -> bytes:
+        if isinstance(event, ToolCall):
+            number, name = self._called[event.id] = len(self._called) + 1, event.name
+            more: dict[str, object] = {"state": "called", "arguments": event.arguments}
+        elif event.call_id not in self._called:
+            return b""  # nobody has heard of it
+        else:
+            number, name = self._called[event.call_id]
+            more = {"state": "failed" if event.is_error else "done", "result": event.content}
+        if not self._tool_details:
+            more = {"state": more["state"]}
+        return self._frame(b"event: tool\ndata: " + _quote({"id": number, "name": name, **more}), 1)
 
     def _text(self, text: str) -> bytes:
         if not text:
