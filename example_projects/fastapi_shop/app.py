@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +14,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from llmkit import AsyncClient  # added for llmkit
 from llmkit_asgi import LLMKitMiddleware, get_client, stream_response  # added for llmkit
-from sqlalchemy import create_engine, select
+from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from starlette.middleware.sessions import SessionMiddleware
 
 HERE = Path(__file__).parent
-SYSTEM = "You sell in a small shop. Answer from the description alone, in a few sentences."
+SYSTEM = "You sell in a small shop. Answer from descriptions alone, in a few sentences. You may look for other products."
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -66,6 +67,7 @@ def create_app(database: str, llmkit: dict[str, Any] | None = None) -> FastAPI:
             session.commit()
     app = FastAPI()
     app.state.engine = engine
+    app.state.find_products = finder(engine)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
 
     # Added for llmkit. It stands inside the session's middleware, which is added after it.
@@ -73,7 +75,7 @@ def create_app(database: str, llmkit: dict[str, Any] | None = None) -> FastAPI:
         LLMKitMiddleware,
         config={
             "models": {"default": "anthropic:claude-haiku-4-5"},
-            # In no minute may a customer ask more often than this.
+            # In no minute may the model answer a customer more often than this.
             "budgets": [{"scope": "user", "per": "minute", "requests": 10}],
             "ledger": {"database": database},
             **(llmkit or {}),
@@ -88,6 +90,22 @@ def create_app(database: str, llmkit: dict[str, Any] | None = None) -> FastAPI:
     app.post("/login")(log_in)
     app.post("/products/{product_id}/ask")(ask)
     return app
+
+
+def finder(engine: Engine) -> Callable[[str], list[dict[str, str]]]:
+    """Make the tool that looks into the shop's table. Added for llmkit."""
+
+    def find_products(word: str) -> list[dict[str, str]]:
+        """Find what the shop sells by a word of its name or description."""
+        with Session(engine) as session:
+            found = session.scalars(select(Product))
+            return [
+                {"name": each.name, "description": each.description}
+                for each in found
+                if word.lower() in f"{each.name} {each.description}".lower()
+            ]
+
+    return find_products
 
 
 def products(request: Request) -> list[Product]:
@@ -145,7 +163,9 @@ async def ask(
         raise HTTPException(404, "There is no such product.")
     question = (await request.json())["messages"][-1]["content"]
     prompt = f"{product.name}: {product.description}\n\nQuestion: {question}"
-    return stream_response(request, client.stream(prompt, system=SYSTEM, user=customer))
+    tools = [request.app.state.find_products]
+    stream = client.run_stream(prompt, tools=tools, max_steps=3, system=SYSTEM, user=customer)
+    return stream_response(request, stream)
 
 
 def _card(product: Product, is_known: bool) -> str:  # noqa: FBT001

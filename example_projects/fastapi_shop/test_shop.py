@@ -41,6 +41,24 @@ def test_a_customer_asks(app: FastAPI, emulator: Emulator) -> None:
     assert [tuple(row) for row in rows] == [("1", "finished")]
 
 
+def test_a_customer_asks_for_something_else(app: FastAPI, emulator: Emulator) -> None:
+    """The model looks into the shop's own table; the browser sees that it looks, and not for what."""
+    find = {"name": "find_products", "arguments": {"word": "four cups"}}
+    emulator.script(Behaviour(text="Let me see.", calls=(find,), delay=0))
+    with TestClient(app) as browser:
+        browser.post("/login", data={"name": "Ann"})
+        answer = browser.post("/products/1/ask", json=QUESTION)
+    assert '"name":"find_products","state":"done"' in answer.text
+    assert "Stoneware" not in answer.text
+    (result,) = emulator.requests[1].body["messages"][-1]["content"]
+    assert "Teapot" in result["content"]
+    assert "Kettle" not in result["content"]
+    with app.state.engine.connect() as connection:
+        rows = connection.execute(text("SELECT run_id, status FROM llmkit_usage")).all()
+    assert [row.status for row in rows] == ["finished", "finished"]
+    assert rows[0].run_id == rows[1].run_id
+
+
 def test_a_customer_asks_too_often(app: FastAPI, emulator: Emulator) -> None:
     """The eleventh question within a minute is refused, with the time to wait; another customer's is not."""
     with TestClient(app) as browser:

@@ -26,6 +26,7 @@ WORDS = {
     "test_an_old_browser": "HTTP/1.0",
     "test_head_of_a_stream_asks_nobody": "HEAD calls no model",
     "test_users_are_told_apart": "each call is recorded for the user who made it",
+    "test_the_browser_leaves_while_a_tool_runs": "closing the tab while a tool runs: nothing is left behind",
     "test_no_row_stays_open": "no row is left open at SIGTERM",
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from llmkit.testing import Behaviour
 from llmkit.testing.emulator.answer import TEXT, Ask, compose
+from llmkit.testing.emulator.sample import sample
 from support.emulator import WIRES, answer, events, text_of, whole
 
 
@@ -17,6 +19,54 @@ def test_default_text() -> None:
     assert said.output_tokens == 40
     assert "".join(said.text) == TEXT.rstrip()
     assert said.text[-1].endswith(".")
+
+
+def test_an_answer_keeps_to_the_schema_that_is_asked_for() -> None:
+    """Of itself; a text of the behaviour's is said as it is."""
+    tree = {"type": "object", "properties": {"value": {"type": "integer"}, "more": {"$ref": "#"}}}
+    schema = {
+        "type": "object",
+        "properties": {
+            "day": {"type": "string", "format": "date"},
+            "level": {"enum": ["low", "high"]},
+            "kind": {"const": 7},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "who": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}]},
+            "any": {},
+        },
+        "$defs": {
+            "Person": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "boss": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}]},
+                    "staff": {"type": "array", "items": {"$ref": "#/$defs/Person"}},
+                },
+            }
+        },
+    }
+    asked = Ask("m", streaming=True, input_tokens=1, schema=schema)
+    said = json.loads("".join(compose(asked, Behaviour()).text))
+    assert said["who"]["name"] == "An example."
+    assert {name: said[name] for name in ("day", "level", "kind", "tags", "any")} == {
+        "day": "2026-01-31",
+        "level": "low",
+        "kind": 7,
+        "tags": ["An example."],
+        "any": None,
+    }
+    assert compose(asked, Behaviour(text="no")).text == ("no",)
+    assert sample(tree)["value"] == 1  # though no value fits
+
+
+def test_a_tool_that_has_to_be_called_is() -> None:
+    """With arguments of its schema."""
+    schema = {"type": "object", "properties": {"a": {"type": "number"}}}
+    asked = Ask("m", streaming=True, input_tokens=1, forced=("f", schema))
+    said = compose(asked, Behaviour())
+    ((call,), text) = said.calls, said.text
+    assert (call.name, json.loads("".join(call.pieces)), text) == ("f", {"a": 1.5}, ())
+    assert said.stop_reason == "tool_use"
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 39, 41, 500])

@@ -13,6 +13,11 @@ class Ticket(models.Model):
     question = models.TextField()
     answer = models.TextField(blank=True)
     asked_at = models.DateTimeField(auto_now_add=True)
+    urgency = models.CharField(
+        max_length=10, blank=True
+    )  # added for llmkit, as the two that follow
+    team = models.CharField(max_length=20, blank=True)
+    summary = models.TextField(blank=True)
 
     def __str__(self) -> str:
         return self.subject

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import mail
@@ -60,6 +62,22 @@ class Drafts(TestCase):
         self.client.force_login(get_user_model().objects.create_user("other"))
         answer = self.client.post(self.url, "{}", content_type="application/json")
         self.assertIn(b"data: [DONE]", answer.getvalue())
+
+    def test_a_ticket_is_sorted(self) -> None:
+        """The answer is of the type that the view asks for, and goes into the ticket."""
+        said = {"urgency": "high", "team": "repairs", "summary": "The kettle does not whistle."}
+        self.emulator.behaviour = Behaviour(text=json.dumps(said), delay=0)
+        self.client.force_login(self.agent)
+        url = reverse("triage", args=[self.ticket.pk])
+        self.assertRedirects(self.client.post(url), reverse("ticket", args=[self.ticket.pk]))
+        self.ticket.refresh_from_db()
+        self.assertEqual((self.ticket.urgency, self.ticket.team), ("high", "repairs"))
+        self.assertIn("output_config", self.emulator.requests[0].body)
+        self.emulator.behaviour = Behaviour(text="I do not know.", delay=0)
+        page = self.client.post(url, follow=True)
+        self.assertContains(page, "The ticket could not be sorted.")
+        self.assertEqual(len(self.emulator.requests), 3)
+        self.assertEqual(UsageRecord.objects.count(), 3)
 
     def test_strangers_get_none(self) -> None:
         """The helpdesk's own login stands before the model."""

@@ -9,6 +9,7 @@ for (const form of document.querySelectorAll("form[data-url]")) {
     await stream(new FormData(form).get("question"), {
       url: form.dataset.url,
       onText: (text) => answer.append(text),
+      onTool: ({ state }) => answer.classList.toggle("looking", state === "called"),
       onReset: () => answer.replaceChildren(),
       onError: (error) => answer.append(`${error.message}. ${error.hint ?? ""}`),
     });

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.sample import sample
 
 # Forty words, so that the default answer ends with a full stop. Longer ones start again.
 TEXT = (
@@ -27,7 +28,8 @@ _PIECE = re.compile(r".{1,8}", re.DOTALL)
 class Ask:
     """What a valid request asks for.
 
-    `stop` are its stop sequences. `include_usage` is OpenAI's stream option.
+    `stop` are its stop sequences. `include_usage` is OpenAI's stream option. `schema` is what the answer has to keep to, `forced` the tool that
+    has to be called, with the schema of its arguments.
     """
 
     model: str
@@ -36,6 +38,8 @@ class Ask:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     include_usage: bool = False
+    schema: Mapping[str, Any] | None = None
+    forced: tuple[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,7 @@ class Answer:
 def compose(ask: Ask, behaviour: Behaviour) -> Answer:
     """Decide what to say: the behaviour's words within the request's limits."""
     thinking = _pieces(behaviour.thinking) if behaviour.thinking is not None else ()
-    text = _own_pieces(behaviour.tokens) if behaviour.text is None else _pieces(behaviour.text)
-    calls = tuple(_tool_use(each) for each in behaviour.calls)
+    text, calls = _words(ask, behaviour)
     stop_reason, stop_sequence = "tool_use" if calls else "end", None
     if ask.max_tokens is not None:
         thinking, left = thinking[: ask.max_tokens], ask.max_tokens - len(thinking)
@@ -91,6 +94,19 @@ def compose(ask: Ask, behaviour: Behaviour) -> Answer:
         stop_sequence=stop_sequence,
         input_tokens=ask.input_tokens,
     )
+
+
+def _words(ask: Ask, behaviour: Behaviour) -> tuple[tuple[str, ...], tuple[ToolUse, ...]]:
+    """Say the behaviour's text and calls; of itself what the request asks for."""
+    calls = tuple(_tool_use(each) for each in behaviour.calls)
+    if behaviour.text is not None:
+        return _pieces(behaviour.text), calls
+    if calls or not (ask.forced or ask.schema):
+        return _own_pieces(behaviour.tokens), calls
+    if ask.forced is not None:
+        name, schema = ask.forced
+        return (), (_tool_use({"name": name, "arguments": sample(schema)}),)
+    return tuple(_PIECE.findall(json.dumps(sample(ask.schema or {}), ensure_ascii=False))), ()
 
 
 def estimate_tokens(texts: Iterable[str], *, messages: int) -> int:

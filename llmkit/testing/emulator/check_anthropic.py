@@ -75,7 +75,18 @@ def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask 
         input_tokens=estimate_tokens(texts, messages=len(request["messages"])),
         max_tokens=request["max_tokens"],
         stop=tuple(request.get("stop_sequences") or ()),
+        schema=((request.get("output_config") or {}).get("format") or {}).get("schema"),
+        forced=_forced(request),
     )
+
+
+def _forced(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Name the tool that has to be called, with the schema of its arguments."""
+    choice = request.get("tool_choice") or {}
+    schemas = {tool["name"]: tool["input_schema"] for tool in request.get("tools") or ()}
+    if choice.get("type") == "any":
+        return next(iter(schemas.items()))
+    return (choice["name"], schemas[choice["name"]]) if choice.get("type") == "tool" else None
 
 
 def _problems(request: dict[str, Any]) -> Iterator[str]:

@@ -45,7 +45,22 @@ def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask 
         max_tokens=request.get("max_completion_tokens") or request.get("max_tokens"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         include_usage=bool((request.get("stream_options") or {}).get("include_usage")),
+        schema=((request.get("response_format") or {}).get("json_schema") or {}).get("schema"),
+        forced=_forced(request),
     )
+
+
+def _forced(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Name the tool that has to be called, with the schema of its arguments."""
+    choice = request.get("tool_choice")
+    tools = [tool["function"] for tool in request.get("tools") or ()]
+    schemas = {tool["name"]: tool.get("parameters", {}) for tool in tools}
+    if choice == "required":
+        return next(iter(schemas.items()))
+    if not isinstance(choice, dict):
+        return None
+    name = choice["function"]["name"]
+    return name, schemas[name]
 
 
 def _problems(request: dict[str, Any]) -> Iterator[Failure]:
