@@ -64,7 +64,7 @@ class Arguments:
         """
         if self._schema is None:
             try:
-                self._schema = self._adapter.json_schema(schema_generator=Untitled)
+                self._schema = _untitled(self._adapter.json_schema(schema_generator=Untitled))
             except (PydanticInvalidForJsonSchema, PydanticUserError) as error:
                 raise _unusable(name, error) from error
         return self._schema
@@ -92,6 +92,14 @@ class Arguments:
 
 class WrongArguments(Exception):
     """What a model has called a tool with is not what it takes; the message is for the model."""
+
+
+def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Take out the titles that pydantic before 2.11 makes of the arguments' names all the same."""
+    for name, each in schema.get("properties", {}).items():
+        if each.get("title") == name.title().replace("_", " ").strip():
+            del each["title"]
+    return schema
 
 
 _KNOWN: WeakKeyDictionary[Callable[..., Any], Arguments] = WeakKeyDictionary()

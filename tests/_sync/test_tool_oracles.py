@@ -1,0 +1,269 @@
+# Generated from tests/_async/test_tool_oracles.py. Do not edit.
+"""The vendors' own SDKs as oracles for calls of tools: given the same bytes, our client reads the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from llmkit import LLMKitError
+from llmkit.testing import Behaviour, Emulator
+from support.kits import WIRES, make_kit
+
+openai = pytest.importorskip("openai", minversion="1.80")
+anthropic = pytest.importorskip("anthropic", minversion="0.60")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a client makes of an answer; `ended` is False if it raised."""
+
+    text: str = ""
+    thinking: str = ""
+    calls: tuple[tuple[str, str, Any], ...] = ()
+    stop_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    ended: bool = True
+
+
+def call(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
+    """Ask for a tool."""
+    return {"name": name, **({} if arguments is None else {"arguments": arguments}), **more}
+
+
+ONE = call("weather", {"city": "Köln", "days": 3})
+TWO = call("add", {"a": 1, "b": [2, {"c": None}]})
+CACHED = {
+    "anthropic": {
+        "input_tokens": 7,
+        "cache_read_input_tokens": 100,
+        "cache_creation_input_tokens": 20,
+        "output_tokens": 9,
+    },
+    "openai": {
+        "prompt_tokens": 127,
+        "completion_tokens": 9,
+        "total_tokens": 136,
+        "prompt_tokens_details": {"cached_tokens": 100},
+        "completion_tokens_details": {"reasoning_tokens": 5},
+    },
+}
+ZERO = {
+    "anthropic": {"input_tokens": 0, "output_tokens": 0},
+    "openai": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+}
+LONG = 'Ein langer Satz, mit \\ "Zeichen" und \u2028 und 😀. ' * 300
+
+# What is said, for either wire.
+SAID: dict[str, dict[str, Any]] = {
+    "a tool": {"text": "", "calls": (ONE,)},
+    "text and a tool": {"text": "Let me see.", "calls": (ONE,)},
+    "two tools": {"text": "", "calls": (ONE, TWO)},
+    "text and two tools": {"text": "Both.", "calls": (ONE, TWO)},
+    "nine tools": {"text": "", "calls": tuple(call("f", {"at": at}) for at in range(9))},
+    "the same tool twice": {"text": "", "calls": (ONE, ONE)},
+    "no arguments": {"text": "", "calls": (call("now"),)},
+    "tools without and with arguments": {"text": "", "calls": (call("now"), ONE, call("now"))},
+    "arguments of an empty piece": {"text": "", "calls": (call("now", ("", "{}")),)},
+    "an id of another kind": {"text": "", "calls": (call("f", {"a": 1}, id="x-1.2:3"),)},
+    "arguments in one piece": {"text": "", "calls": (call("f", ('{"a": "b"}',)),)},
+    "arguments a letter at a time": {"text": "", "calls": (call("f", tuple('{"a": [1, 2]}')),)},
+    "arguments with white space": {"text": "", "calls": (call("f", '\n{ "a" :\t1 }\n'),)},
+    "arguments in pieces of nothing": {
+        "text": "",
+        "calls": (call("f", ("", "{", "", '"a":1', "", "}", "")),),
+    },
+    "long arguments": {"text": "", "calls": (call("f", {"text": LONG}),)},
+    "numbers": {"text": "", "calls": (call("f", {"a": 1.5e-7, "b": -0.0, "c": 10**15}),)},
+    "escaped letters": {"text": "", "calls": (call("f", '{"a": "\\u00e9\\ud83d\\ude00\\n"}'),)},
+    "deep arguments": {"text": "", "calls": (call("f", {"a": {"b": {"c": [[[{"d": 1}]]]}}}),)},
+    "thinking and a tool": {"thinking": "Hm, well.", "text": "", "calls": (ONE,)},
+    "thinking, text and tools": {"thinking": "Hm.", "text": "So.", "calls": (ONE, TWO)},
+    "thinking alone": {"thinking": "Hm, well.", "text": "So it is."},
+    "a refusal": {"text": "I will not.", "stop_reason": "refusal"},
+    "a filter": {"text": "Once upon", "stop_reason": "content_filter"},
+    "a limit in the text": {"text": "Once upon a", "stop_reason": "max_tokens"},
+    "a limit behind a tool": {"text": "", "calls": (ONE,), "stop_reason": "max_tokens"},
+    "a stop sequence": {"text": "Once upon", "stop_reason": "stop_sequence"},
+    "a pause": {"text": "Let me look that up.", "stop_reason": "pause"},
+    "usage with a cache": {"text": "Hi.", "calls": (ONE,), "usage": CACHED},
+    "usage in every chunk": {"text": "Hi.", "calls": (ONE,), "usage_in": "every"},
+    "usage with the reason": {"text": "Hi.", "calls": (ONE,), "usage_in": "finish"},
+    "pings between": {"text": "Hi there.", "calls": (ONE, TWO), "pings": 0.001, "delay": 0.002},
+}
+
+# Where we differ on purpose: what we read, and why.
+DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "arguments that are cut off": (
+        {"text": "", "calls": (call("f", '{"a": "b'),)},
+        {"ended": False},
+        "half a call is an error; the SDKs hand it on, or as much of it as can be read",
+    ),
+    "arguments that are no object": (
+        {"text": "", "calls": (call("f", "[1]"),)},
+        {"ended": False},
+        "a tool takes its arguments by their names",
+    ),
+    "usage that is nothing": (
+        {"text": "Hi.", "usage": ZERO},
+        {"text": "Hi.", "stop_reason": "stop"},
+        "no prompt has 0 tokens: what a server does not count is not known",
+    ),
+}
+
+
+def behaviour(wire: str, said: dict[str, Any], **more: Any) -> Behaviour:
+    """Say it in a wire's form."""
+    fields = {"delay": 0, **said, **more}
+    calls = fields.get("calls", ())
+    fields["calls"] = tuple({"id": f"call_{at}", **each} for at, each in enumerate(calls))
+    if isinstance(fields.get("usage"), dict):
+        fields["usage"] = fields["usage"][wire]
+    return Behaviour(**fields)
+
+
+def read(arguments: str) -> Any:
+    """Read arguments as an SDK has them, a text; what cannot be read stays one."""
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+def by_sdk(emulator: Emulator, wire: str, *, streaming: bool) -> Reading:
+    """Read an answer with the vendor's SDK."""
+    return (_by_openai if wire == "openai" else _by_anthropic)(emulator, streaming=streaming)
+
+
+def _by_openai(emulator: Emulator, *, streaming: bool) -> Reading:
+    asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    with openai.OpenAI(
+        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
+    ) as sdk:
+        if not streaming:
+            answer = sdk.chat.completions.create(**asked)
+            (choice,) = answer.choices
+            said = choice.message
+            calls = [
+                (each.id, each.function.name, each.function.arguments)
+                for each in said.tool_calls or ()
+            ]
+            thought = getattr(said, "reasoning_content", None) or ""
+            usage, reason, text = answer.usage, choice.finish_reason, said.content or ""
+        else:
+            text, thought, reason, usage = "", "", None, None
+            parts: dict[int, list[str]] = {}
+            stream = sdk.chat.completions.create(
+                **asked, stream=True, stream_options={"include_usage": True}
+            )
+            for chunk in stream:
+                usage = chunk.usage or usage
+                for choice in chunk.choices:
+                    text += choice.delta.content or ""
+                    thought += getattr(choice.delta, "reasoning_content", None) or ""
+                    reason = choice.finish_reason or reason
+                    for each in choice.delta.tool_calls or ():
+                        part = parts.setdefault(each.index, ["", "", ""])
+                        part[0] = each.id or part[0]
+                        part[1] = each.function.name or part[1]
+                        part[2] += each.function.arguments or ""
+            calls = [tuple(part) for _, part in sorted(parts.items())]
+    return Reading(
+        text=text,
+        thinking=thought,
+        calls=tuple((id_, name, read(arguments)) for id_, name, arguments in calls),
+        stop_reason=reason,
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+    )
+
+
+def _by_anthropic(emulator: Emulator, *, streaming: bool) -> Reading:
+    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+    asked |= {"model": "m", "max_tokens": 9999}
+    with anthropic.Anthropic(
+        api_key="sk-any", base_url=emulator.base_url, max_retries=0
+    ) as sdk:
+        if streaming:
+            with sdk.messages.stream(**asked) as stream:
+                message = stream.get_final_message()
+        else:
+            message = sdk.messages.create(**asked)
+    usage = message.usage
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    return Reading(
+        text="".join(block.text for block in message.content if block.type == "text"),
+        thinking="".join(block.thinking for block in message.content if block.type == "thinking"),
+        calls=tuple(
+            (block.id, block.name, block.input)
+            for block in message.content
+            if block.type == "tool_use"
+        ),
+        stop_reason=message.stop_reason,
+        input_tokens=usage.input_tokens + cached,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def by_us(emulator: Emulator, wire: str, *, streaming: bool) -> Reading:
+    """Read an answer with our client."""
+    kit = make_kit(emulator, wire=wire, retry={"attempts": 1})
+    try:
+        if streaming:
+            with kit.client.stream("Hi", max_tokens=9999) as stream:
+                for _ in stream:
+                    pass
+            reply = stream.response
+        else:
+            reply = kit.client.complete("Hi", max_tokens=9999)
+    except LLMKitError:
+        return Reading(ended=False)
+    finally:
+        kit.close()
+    usage = reply.usage
+    return Reading(
+        text=reply.text,
+        thinking=reply.thinking,
+        calls=tuple((each.id, each.name, dict(each.arguments)) for each in reply.tool_calls),
+        stop_reason=reply.raw_stop_reason,
+        input_tokens=usage.input_tokens if usage.input_source == "reported" else None,
+        output_tokens=usage.output_tokens if usage.output_source == "reported" else None,
+    )
+
+
+SENT: dict[str, tuple[bool, dict[str, Any]]] = {
+    "whole": (False, {}),
+    "streamed": (True, {}),
+    "a byte a write": (True, {"chunk_size": 1}),
+    "gzip": (True, {"encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("sent", SENT)
+@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("wire", WIRES)
+def test_we_read_what_the_sdk_reads(wire: str, name: str, sent: str) -> None:
+    """Calls with their arguments, text, thinking, stop reason and tokens."""
+    streaming, more = SENT[sent]
+    with Emulator(behaviour=behaviour(wire, SAID[name], **more)) as emulator:
+        theirs = by_sdk(emulator, wire, streaming=streaming)
+        ours = by_us(emulator, wire, streaming=streaming)
+    assert ours == theirs
+    assert len(theirs.calls) == len(SAID[name].get("calls", ()))
+
+
+@pytest.mark.parametrize("sent", ["streamed", "whole"])
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_where_we_differ_on_purpose(name: str, sent: str) -> None:
+    """The table says what we read and why; without a difference it would have no place there."""
+    said, changes, why = DIFFERENT[name]
+    streaming, _ = SENT[sent]
+    with Emulator(behaviour=behaviour("openai", said)) as emulator:
+        theirs = by_sdk(emulator, "openai", streaming=streaming)
+        ours = by_us(emulator, "openai", streaming=streaming)
+    assert theirs.ended
+    assert ours == replace(Reading(), **changes), why
