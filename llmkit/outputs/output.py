@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from llmkit.errors import AnswerCut, AnswerRefused, InvalidRequest, OutputInvalid
 from llmkit.outputs.strict import NotStrict, strict
 from llmkit.response import Response
-from llmkit.tools.schema import Untitled
+from llmkit.tools.schema import Untitled, problems_of
 
 OutputMode = Literal["native", "tool"]
 """How a model is held to a type: by the vendor's own means, or by a tool that it has to call."""
@@ -31,8 +31,6 @@ _EXAMPLES = "Pass a pydantic model, a dataclass, a TypedDict, a list of those, o
 NOTHING = object()
 """What a beginning comes to that is no value yet."""
 
-# What says that a validator of the app's own has refused, in words that may quote anything.
-_OWN_WORDS = frozenset({"value_error", "assertion_error"})
 # How much longer a beginning has to be than the last one before it is read again: a part of it, so that a long one is not read at every token.
 _GROWTH = 20
 
@@ -106,7 +104,7 @@ class Output:
         try:
             value = self._adapter.validate_json(_object_in(response.text))
         except ValidationError as error:
-            problems = _in_words(error)
+            problems = problems_of(error, "the answer")
         else:
             return value["value"] if self._is_wrapped else value
         raise OutputInvalid(response, self.name, problems)
@@ -180,12 +178,3 @@ def _object_in(text: str, *, whole: bool = True) -> str:
     begins = text.find("{")
     ends = text.rfind("}") + 1 if whole else len(text)
     return text[begins:ends] if 0 <= begins < ends else text
-
-
-def _in_words(error: ValidationError) -> list[str]:
-    problems = []
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        at = ".".join(map(str, each["loc"])) or "the answer"
-        says = "its validator refuses it" if each["type"] in _OWN_WORDS else each["msg"]
-        problems.append(f"{at}: {says}")
-    return problems

@@ -18,7 +18,7 @@ from pydantic.errors import (
 
 from llmkit.errors import InvalidRequest
 from llmkit.tools.context import ToolContext
-from llmkit.tools.schema import Untitled
+from llmkit.tools.schema import Untitled, problems_of
 
 
 class Arguments:
@@ -78,7 +78,7 @@ class Arguments:
         try:
             arguments: dict[str, Any] = self._validated(said)
         except ValidationError as error:
-            raise WrongArguments(_in_words(error)) from None
+            raise WrongArguments("\n".join(problems_of(error, "the arguments"))) from None
         return arguments
 
     def _validated(self, said: Mapping[str, Any]) -> Any:
@@ -157,11 +157,3 @@ def _unusable(name: str, error: Exception) -> InvalidRequest:
         f"the arguments of the tool {name} cannot be described: {str(error).splitlines()[0]}",
         hint="Annotate them with types that JSON has, pydantic models or dataclasses, which its module can see.",
     )
-
-
-def _in_words(error: ValidationError) -> str:
-    lines = []
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        at = ".".join(map(str, each["loc"]))
-        lines.append(f"{at}: {each['msg']}" if at else str(each["msg"]))
-    return "\n".join(lines)

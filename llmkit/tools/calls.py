@@ -22,6 +22,9 @@ from llmkit.tracebacks import place_of
 
 log = logging.getLogger("llmkit.tools")
 
+MAX_CALLS = 100
+"""How many calls of one answer are run. No app has so many tools; a model that goes astray calls one again and again."""
+
 _NOT_APPROVED = "This call was not approved."
 
 
@@ -70,7 +73,12 @@ class StepCalls:
         self.results: dict[int, ToolResult] = {}
         self.runnable: list[Runnable] = []
         for at, context in enumerate(contexts):
-            self._check(at, context)
+            if at < MAX_CALLS:
+                self._check(at, context)
+            else:
+                self._fail(
+                    at, context.call, f"Too many calls at once: the first {MAX_CALLS} are run."
+                )
 
     def _check(self, at: int, context: ToolContext) -> None:
         call = context.call

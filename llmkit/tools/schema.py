@@ -1,10 +1,14 @@
-"""How pydantic writes the schemas that a model reads."""
+"""How pydantic writes the schemas that a model reads, and what it says of what does not fit them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema
+
+# What says that a validator of the app's own has refused, in words that may quote anything.
+_OWN_WORDS = frozenset({"value_error", "assertion_error"})
 
 
 class Untitled(GenerateJsonSchema):
@@ -13,3 +17,18 @@ class Untitled(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         """Say that none should."""
         return False
+
+
+def problems_of(error: ValidationError, whole: str) -> list[str]:
+    """Say what is wrong, each by where it is. What a validator of the app's own says stays with the app.
+
+    Args:
+        error: pydantic's.
+        whole: what is wrong if it is no part of it.
+    """
+    problems = []
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        at = ".".join(map(str, each["loc"])) or whole
+        says = "its validator refuses it" if each["type"] in _OWN_WORDS else each["msg"]
+        problems.append(f"{at}: {says}")
+    return problems

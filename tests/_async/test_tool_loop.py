@@ -29,6 +29,7 @@ from llmkit import (
     Usage,
 )
 from llmkit.testing import Behaviour, Emulator
+from llmkit.tools.calls import MAX_CALLS
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
 
@@ -209,6 +210,25 @@ async def test_so_many_tools_run_at_a_time(limit: int) -> None:
         await kit.aclose()
     assert [result.content for result in run.steps[0].results] == list("012345")
     assert most == [limit]
+
+
+@pytest.mark.anyio
+async def test_a_model_that_goes_astray() -> None:
+    """Of one answer so many calls are run; it is told of the others."""
+    ran: list[int] = []
+
+    def go(at: int) -> None:
+        ran.append(at)
+
+    with Emulator(behaviour=ANSWER) as emulator:
+        emulator.script(asks(*(("go", {"at": at}) for at in range(MAX_CALLS + 5))))
+        kit = make_kit(emulator)
+        run = await kit.async_client.run("Hi", tools=[go])
+        await kit.aclose()
+    assert sorted(ran) == list(range(MAX_CALLS))
+    results = run.steps[0].results
+    assert [result.is_error for result in results] == [False] * MAX_CALLS + [True] * 5
+    assert results[-1].content == "Too many calls at once: the first 100 are run."
 
 
 @pytest.mark.anyio

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llmkit import InvalidRequest, Tool, ToolContext
 from llmkit.call import build_call
@@ -139,6 +139,21 @@ def test_what_can_be_called(run: Callable[..., Any], name: str, properties: set[
     """Methods, objects, partials and functions without types."""
     tool = Tool(run, name=name)
     assert (tool.name, set(tool.schema.get("properties", {}))) == (name, properties)
+
+
+def refuse(value: str) -> str:
+    """Refuse a value."""
+    raise ValueError(f"{value} is somebody else's")
+
+
+def test_what_a_validator_of_the_apps_says_stays_with_it() -> None:
+    """A model learns which argument it refuses; `ToolError` is for words to it."""
+
+    def find(order: Annotated[str, AfterValidator(refuse)]) -> None: ...
+
+    with pytest.raises(WrongArguments) as raised:
+        Tool(find).arguments.checked({"order": "17"})
+    assert str(raised.value) == "order: its validator refuses it"
 
 
 def test_everything_may_be_said_by_hand() -> None:
