@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import iscoroutinefunction, signature
+from inspect import signature
 from typing import Any
 
+from llmkit.concurrency.jobs import is_async
 from llmkit.errors import ConfigError
 from llmkit.kinds import kind_of
 
@@ -45,7 +46,7 @@ def function(value: object, shape: Shape) -> object:
         return value
     if not callable(value):
         raise ValueError(f"it {shape}")  # noqa: TRY004  # which pydantic takes
-    if iscoroutinefunction(value):
+    if is_async(value):
         raise ValueError("it is called in a thread: it has to be a function that is not async")
     return value
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AnswerCut(LLMKitError):
-    """The answer reached its limit of tokens before it was whole: the calls of tools in it were not run."""
+    """The answer reached its limit of tokens before it was whole: no call of a tool in it was run, and it is no object."""
 
     type = "answer_cut"
 
@@ -35,6 +35,19 @@ class AnswerRefused(LLMKitError):
             hint="What it says of that is in the response's text.",
         )
         self.response = response
+
+
+def check_whole(response: Response) -> None:
+    """See that a model has said what it wanted to say.
+
+    Raises:
+        AnswerRefused: it, or the provider, has refused to answer.
+        AnswerCut: it reached its limit of tokens.
+    """
+    if response.stop_reason in ("refusal", "content_filter"):
+        raise AnswerRefused(response)
+    if response.stop_reason == "max_tokens":
+        raise AnswerCut(response)
 
 
 class OutputInvalid(LLMKitError):

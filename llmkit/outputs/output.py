@@ -17,7 +17,8 @@ from pydantic.errors import (
 )
 from typing_extensions import TypedDict
 
-from llmkit.errors import AnswerCut, AnswerRefused, InvalidRequest, OutputInvalid
+from llmkit.errors import InvalidRequest, OutputInvalid
+from llmkit.errors.answers import check_whole
 from llmkit.outputs.strict import NotStrict, strict
 from llmkit.response import Response
 from llmkit.tools.schema import Untitled, problems_of
@@ -97,10 +98,7 @@ class Output:
             AnswerCut: it reached its limit of tokens.
             OutputInvalid: it is not of this type.
         """
-        if response.stop_reason in ("refusal", "content_filter"):
-            raise AnswerRefused(response)
-        if response.stop_reason == "max_tokens":
-            raise AnswerCut(response)
+        check_whole(response)
         try:
             value = self._adapter.validate_json(_object_in(response.text))
         except ValidationError as error:
@@ -116,7 +114,7 @@ class Output:
             value = self._adapter.validate_json(
                 begun, experimental_allow_partial="trailing-strings"
             )
-        except ValidationError:
+        except Exception:  # noqa: BLE001  # a validator of the app's own need not expect half of anything
             return NOTHING
         if self._is_wrapped:
             return value.get("value", NOTHING)

@@ -144,7 +144,7 @@ class StepCalls:
                 work=partial(each.tool.run, **_given(each)),
                 finish=partial(_text, most=self._max_result),
                 is_async=each.tool.is_async,
-                timeout=self._timeout if each.tool.timeout is None else each.tool.timeout,
+                timeout=self._time_of(each.tool),
             )
             for each in self.runnable
         ]
@@ -157,7 +157,7 @@ class StepCalls:
             return self._give(each.at, ToolResult(call_id=call.id, content=ended.value))
         if isinstance(error, TookTooLong):
             each.context.signal.abort()
-            timeout = self._timeout if each.tool.timeout is None else each.tool.timeout
+            timeout = self._time_of(each.tool)
             log.warning("the tool %s took longer than %g s", call.name, timeout)
             return self._fail(each.at, call, f"The tool did not answer within {timeout:g} seconds.")
         if isinstance(error, ToolError):
@@ -170,6 +170,9 @@ class StepCalls:
         for each in self.runnable:
             if each.at not in self.results:
                 each.context.signal.abort()
+
+    def _time_of(self, tool: Tool) -> float:
+        return self._timeout if tool.timeout is None else tool.timeout
 
     def _fail(self, at: int, call: ToolCall, content: str) -> ToolResult:
         return self._give(at, ToolResult(call_id=call.id, content=content, is_error=True))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from llmkit.errors import AnswerCut, AnswerRefused, OutOfSteps
+from llmkit.errors import OutOfSteps
+from llmkit.errors.answers import check_whole
 from llmkit.messages import Message
 from llmkit.parts import ToolCall, ToolResult
 from llmkit.response import Response
@@ -102,10 +103,7 @@ class Steps:
         if not calls:
             self.messages.append(Message.assistant(reply))
             return ()
-        if reply.stop_reason == "max_tokens":
-            raise AnswerCut(reply)
-        if reply.stop_reason in ("refusal", "content_filter"):
-            raise AnswerRefused(reply)
+        check_whole(reply)
         if len(self._steps) >= self._max_steps:
             raise OutOfSteps(self._max_steps)
         return calls

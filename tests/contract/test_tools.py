@@ -113,14 +113,19 @@ def threads(host: Host) -> int:
     return len(os.listdir(f"/proc/{host.process.pid}/task"))
 
 
-@pytest.mark.parametrize("tool", ["wait", "await_"])
 @pytest.mark.parametrize("reset", [False, True])
-def test_the_browser_leaves_while_a_tool_runs(
-    host: Host, tmp_path: Path, tool: str, *, reset: bool
-) -> None:
+def test_the_browser_leaves_while_a_tool_runs(host: Host, tmp_path: Path, *, reset: bool) -> None:
     """No row stays open, the model is not asked again, and neither a task nor a thread is left."""
-    if tool == "await_" and not host.is_asgi:
-        pytest.skip("there is no event loop")
+    for tool in ("wait", "await_") if host.is_asgi else ("wait",):
+        folder = tmp_path / tool
+        folder.mkdir()
+        host.reset()
+        host.emulator.behaviour = ANSWER
+        leave_while_it_runs(host, folder, tool, reset=reset)
+
+
+def leave_while_it_runs(host: Host, tmp_path: Path, tool: str, *, reset: bool) -> None:
+    """Leave while this tool runs, and see what is left."""
     host.emulator.script(asks("look", word="x"))  # what is begun once is begun
     post(host, "/llm/stream")
     before = threads(host)

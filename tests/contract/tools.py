@@ -22,7 +22,9 @@ def wait(folder: str, context: ToolContext) -> str:
     while not (place / "go").exists():
         if context.stopped:
             (place / "stopped").touch()
-        time.sleep(0.01)
+        time.sleep(
+            0.01
+        )  # in another process than the test's nothing can wake it, and a greenlet has to let others go on
     (place / "ended").touch()
     return "done"
 

@@ -35,6 +35,12 @@ def takes_it_by_name(*, caller: object) -> int:
     return 5
 
 
+class Later:
+    """Is async when it is called."""
+
+    async def __call__(self, caller: object) -> None: ...
+
+
 async def later(what: object) -> int:
     """Be async."""
     return 5
@@ -127,6 +133,7 @@ def test_what_can_be_called_with_one_argument(right: Any) -> None:
     ("limit", "said"),
     [
         (later, "usd: it is called in a thread: it has to be a function that is not async"),
+        (Later(), "usd: it is called in a thread: it has to be a function that is not async"),
         (
             f"{__name__}.later",
             (

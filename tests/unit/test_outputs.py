@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
 from llmkit import AnswerCut, AnswerRefused, InvalidRequest, OutputInvalid, Response, Usage
@@ -291,6 +291,23 @@ def test_beginnings_grow_and_are_of_the_type(kind: Any, whole: dict[str, Any]) -
             assert one[:-1] == another[: max(0, len(one) - 1)]
     for value in seen:
         assert isinstance(value, type(final))
+
+
+class Sum(TypedDict):
+    """A sum that its validator looks up."""
+
+    items: list[int]
+    total: Annotated[int, AfterValidator({61: 61}.__getitem__)]
+
+
+def test_a_validator_that_fails_on_half_of_it_is_asked_again_later() -> None:
+    """It raises what it likes, and need not expect a number that is not whole."""
+    begun, seen = Beginnings(Output(Sum)), []
+    for letter in '{"items": [1], "total": 61}':
+        value = begun.add(letter)
+        if value is not NOTHING:
+            seen.append(value)
+    assert seen[-1] == {"items": [1], "total": 61}
 
 
 def test_a_long_answer_is_not_read_at_every_token() -> None:
