@@ -143,7 +143,6 @@ class EventDecoder(StreamDecoder):
         if delta.type == "signature_delta" and delta.signature:
             events.append(ThinkingSignature(delta.signature))
         elif delta.type == "input_json_delta" and delta.partial_json and self._calls is not None:
-            # Of a tool that the provider runs itself, whose block is no call, there is none.
             grown = self._calls.add(index, delta.partial_json)
             if grown is not None:
                 events.append(grown)
@@ -230,6 +229,9 @@ def _add_block(
         calls = calls or Calls()
         # Its input is an empty object where its pieces are still to come.
         events.append(calls.begin(index, block.name, block.input or None, given_id=block.id))
+    elif block.type not in ("text", "redacted_thinking"):
+        calls = calls or Calls()
+        calls.pass_over(index)
     return calls
 
 

@@ -46,10 +46,12 @@ class Calls:
     them, leave the index out, or give every call the same one.
     """
 
-    __slots__ = ("_calls",)
+    __slots__ = ("_calls", "_passed", "_strayed")
 
     def __init__(self) -> None:
         self._calls: list[_Growing] = []
+        self._passed: set[int | None] = set()
+        self._strayed = False
 
     def begin(
         self, key: int | None, name: str | None, piece: object, *, given_id: str | None
@@ -58,12 +60,22 @@ class Calls:
         index = len(self._calls)
         call = _Growing(index, key, given_id, self._new_id(given_id, index), name or "")
         self._calls.append(call)
+        self._passed.discard(key)
         return _grown(call, piece)
 
+    def pass_over(self, key: int | None) -> None:
+        """Let something else begin, whose pieces are no arguments of a call: a tool that the provider runs itself."""
+        self._passed.add(key)
+
     def add(self, key: int | None, piece: str) -> ToolCallDelta | None:
-        """Add a piece of the arguments of a call that has begun; None if there is none."""
+        """Add a piece of the arguments of a call that has begun; None if it belongs to none."""
+        if key in self._passed:
+            return None
         call = self._latest(key)
-        return None if call is None else _grown(call, piece)
+        if call is None:
+            self._strayed = True
+            return None
+        return _grown(call, piece)
 
     def take(
         self, key: int | None, piece: object, *, name: str | None, given_id: str | None
@@ -85,8 +97,10 @@ class Calls:
         """Return the calls of an answer that has ended.
 
         Raises:
-            BrokenCall: one of them is cut off, has no name, or arguments that are no JSON object.
+            BrokenCall: one of them is cut off, has no name, or arguments that are no JSON object; or it is not known whose some arguments are.
         """
+        if self._strayed and self._calls:
+            raise BrokenCall("sent arguments of a tool that belong to no call of its answer")
         is_cut = stop_reason == "max_tokens"
         found = []
         for call in self._calls:
