@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json
-
 from llmkit.concurrency.jobs import Ended, Job, TookTooLong, is_async
 from llmkit.errors import ToolError
 from llmkit.kinds import kind_of
@@ -17,6 +15,7 @@ from llmkit.parts import ToolCall, ToolResult
 from llmkit.tools.arguments import WrongArguments
 from llmkit.tools.context import ToolContext
 from llmkit.tools.limits import Approve
+from llmkit.tools.results import sound, text_of
 from llmkit.tools.tool import Tool
 from llmkit.tracebacks import place_of
 
@@ -142,7 +141,7 @@ class StepCalls:
         return [
             Job(
                 work=partial(each.tool.run, **_given(each)),
-                finish=partial(_text, most=self._max_result),
+                finish=partial(text_of, most=self._max_result),
                 is_async=each.tool.is_async,
                 timeout=self._time_of(each.tool),
             )
@@ -161,7 +160,7 @@ class StepCalls:
             log.warning("the tool %s took longer than %g s", call.name, timeout)
             return self._fail(each.at, call, f"The tool did not answer within {timeout:g} seconds.")
         if isinstance(error, ToolError):
-            return self._fail(each.at, call, _sound(str(error))[: self._max_result])
+            return self._fail(each.at, call, sound(str(error))[: self._max_result])
         log.error("the tool %s failed: %s", call.name, place_of(error, each.tool.run))
         return self._fail(each.at, call, "The tool failed.")
 
@@ -189,27 +188,3 @@ def _same(value: Any) -> Any:
 def _given(each: Runnable) -> dict[str, Any]:
     context = each.tool.arguments.context
     return dict(each.arguments) if context is None else {**each.arguments, context: each.context}
-
-
-def _text(value: Any, *, most: int) -> str:
-    """Return what a model reads of what a tool has returned.
-
-    Raises:
-        ToolError: it is too long to be read.
-        TypeError: it cannot be written as JSON.
-    """
-    if not isinstance(value, str):
-        try:
-            value = to_json(value).decode()
-        except PydanticSerializationError:
-            raise TypeError(f"it returned {kind_of(value)}, which is no JSON") from None
-    if len(value) > most:
-        raise ToolError(
-            f"The result has {len(value):,} characters; {most:,} can be read. Ask for less."
-        )
-    return _sound(value)
-
-
-def _sound(text: str) -> str:
-    """Return a text that can be sent: of half a character a question mark is left."""
-    return text.encode("utf-8", "replace").decode()
