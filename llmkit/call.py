@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from llmkit.caller import NOTHING, Caller, UserId, caller_of
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.errors import InvalidRequest
-from llmkit.kinds import wrong_tags
+from llmkit.kinds import is_number, is_whole, wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
 from llmkit.outputs.output import MODES, Output, OutputMode, output_of
 from llmkit.tools.limits import LoopOptions
@@ -103,7 +102,12 @@ class RunOptions(CallOptions, LoopOptions, total=False):
 
 
 def split(options: RunOptions) -> tuple[LoopOptions, CallOptions]:
-    """Part the options of a loop from those of its calls."""
+    """Part the options of a loop from those of its calls.
+
+    Raises:
+        TypeError: an option is not known.
+    """
+    _known(options, _OPTIONS | _LIMITS, "run()")
     limits = {name: value for name, value in options.items() if name in _LIMITS}
     rest = {name: value for name, value in options.items() if name not in _LIMITS}
     return cast("LoopOptions", limits), cast("CallOptions", rest)
@@ -113,12 +117,12 @@ _LIMITS = frozenset(LoopOptions.__annotations__)
 _OPTIONS = frozenset(CallOptions.__annotations__)
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return _is_whole(value) or (isinstance(value, float) and isfinite(value))
+def _known(options: Mapping[str, Any], known: frozenset[str], whose: str) -> None:
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise TypeError(
+            f"{unknown[0]!r} is not an option of {whose}. Known options: {', '.join(sorted(known))}"
+        )
 
 
 def _is_text(value: object) -> bool:
@@ -143,16 +147,16 @@ def _is_mapping(value: object) -> bool:
 _KINDS: dict[str, tuple[Callable[[object], bool], str]] = {
     "model": (_is_text, "a string"),
     "system": (_is_text, "a string"),
-    "max_tokens": (_is_whole, "a whole number"),
-    "temperature": (_is_number, "a number"),
-    "top_p": (_is_number, "a number"),
+    "max_tokens": (is_whole, "a whole number"),
+    "temperature": (is_number, "a number"),
+    "top_p": (is_number, "a number"),
     "stop": (_are_texts, "a string or a list of strings"),
-    "seed": (_is_whole, "a whole number"),
+    "seed": (is_whole, "a whole number"),
     "extra": (_is_mapping, "a dict"),
     "run_id": (_is_text, "a string"),
     "conversation": (_is_text, "a string"),
     "parallel_tool_calls": (_is_bool, "True or False"),
-    "repair": (_is_whole, "a whole number"),
+    "repair": (is_whole, "a whole number"),
     "output_mode": (MODES.__contains__, " or ".join(map(repr, MODES))),
 }
 
@@ -190,9 +194,7 @@ def build_call(
         InvalidRequest: a message or an option is wrong.
         TypeError: an option is not known, or the user is no id.
     """
-    if not options.keys() <= _OPTIONS:
-        unknown, known = min(options.keys() - _OPTIONS), ", ".join(sorted(_OPTIONS))
-        raise TypeError(f"{unknown!r} is not an option of a call. Known options: {known}")
+    _known(options, _OPTIONS, "a call")
     _check(options)
     max_tokens = options.get("max_tokens")
     if max_tokens is not None and max_tokens < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 
 
 def kind_of(value: object) -> str:
@@ -12,6 +13,16 @@ def kind_of(value: object) -> str:
         return "None"
     name = type(value).__name__
     return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number, and not endless."""
+    return is_whole(value) or (isinstance(value, float) and isfinite(value))
 
 
 def wrong_tags(tags: object) -> str | None:

@@ -16,6 +16,7 @@ from llmkit.parts import (
     ToolCall,
     ToolResult,
     UserPart,
+    wrong_field,
 )
 from llmkit.response import Response
 
@@ -81,12 +82,18 @@ def to_parts(content: Iterable[str | Part], role: Role) -> tuple[Part, ...]:
     """Turn texts into parts and keep parts as they are. Empty texts are left out: vendors refuse them.
 
     Raises:
-        InvalidRequest: one is neither, or not of this role; or a result stands behind text.
+        InvalidRequest: one is neither, or not of this role, or has a field of another kind; or a result stands behind text.
     """
     parts = [TextPart(item) if isinstance(item, str) else item for item in content]
     for part in parts:
         if not isinstance(part, _PARTS[role]):
             raise _wrong_part(part, role)
+        wrong = wrong_field(part)
+        if wrong is not None:
+            raise InvalidRequest(
+                f"the {wrong[0]} of a {type(part).__name__} is {kind_of(getattr(part, wrong[0]))}",
+                hint=f"It has to be {wrong[1]}.",
+            )
     said = tuple(part for part in parts if not (isinstance(part, TextPart) and not part.text))
     is_result = [isinstance(part, ToolResult) for part in said]
     if is_result != sorted(is_result, reverse=True):

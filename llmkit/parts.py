@@ -71,6 +71,33 @@ def written(part: Part) -> str:
             return part.content
 
 
+def wrong_field(part: Part) -> tuple[str, str] | None:
+    """Return the name of a field of a part that is not of its kind, and what it has to be; None if all are."""
+    for name, kind, said in _FIELDS[type(part)]:
+        if not isinstance(getattr(part, name), kind):
+            return name, said
+    return None
+
+
+_TEXT = "a string"
+_FIELDS: Mapping[type, tuple[tuple[str, Any, str], ...]] = {
+    TextPart: (("text", str, _TEXT),),
+    ThinkingPart: (
+        ("text", str, _TEXT),
+        ("signature", str | None, "a string, as the provider gave it"),
+        ("redacted", str | None, "a string, as the provider gave it"),
+    ),
+    ToolCall: (
+        ("id", str, _TEXT),
+        ("name", str, _TEXT),
+        ("arguments", Mapping, "a dict"),
+    ),
+    ToolResult: (
+        ("call_id", str, "the id of the call"),
+        ("content", str, "a string: write anything else as JSON"),
+    ),
+}
+
 UserPart = TextPart | ToolResult
 AssistantPart = TextPart | ThinkingPart | ToolCall
 Part = TextPart | ThinkingPart | ToolCall | ToolResult

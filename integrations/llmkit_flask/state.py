@@ -15,6 +15,7 @@ from llmkit.budget.bell import Bell
 from llmkit.budget.budgets import correct_after_sweeps
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
+from llmkit.config.tools import refuse_async
 from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
@@ -165,6 +166,7 @@ def install(app: Flask) -> State:
     place = Place('app.config["LLMKIT"]', before="LLMKit(app)")
     config = Config.of(app.config.get("LLMKIT"), place=place)
     _check_books(config, app)
+    refuse_async(config.relay.tools, "relay.tools")
     log_missing(config, Routes(config))
     state = app.extensions[KEY] = State(config)
     sigterm.install()  # while this is the main thread: the kit may be made in another

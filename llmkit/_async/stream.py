@@ -250,7 +250,6 @@ class _AsyncPartial:
                 return value
 
 
-_OPEN_FIRST = "Open it first: async with client.stream(...) as stream:"
 _OF_AN_OPEN_STREAM = frozenset(name for name in dir(AsyncStream) if not name.startswith("_"))
 
 
@@ -259,6 +258,8 @@ class AsyncStreamManager:
 
     Nothing is sent before that, so a stream that is never entered leaves nothing behind.
     """
+
+    _OPEN_FIRST = "Open it first: async with client.stream(...) as stream:"
 
     def __init__(self, call: Call, call_next: Callable[[Call], Awaitable[AsyncStream]]) -> None:
         self.call = call
@@ -271,13 +272,13 @@ class AsyncStreamManager:
         def __getattr__(self, name: str) -> object:
             """Say what is missing to whoever uses a stream that is not open."""
             raise AttributeError(
-                f"the stream is not open, so it has no {name}. {_OPEN_FIRST}"
+                f"the stream is not open, so it has no {name}. {self._OPEN_FIRST}"
                 if name in _OF_AN_OPEN_STREAM
                 else f"{type(self).__name__!r} object has no attribute {name!r}"
             )
 
         def __aiter__(self) -> Self:
-            raise TypeError(f"the stream is not open. {_OPEN_FIRST}")
+            raise TypeError(f"the stream is not open. {self._OPEN_FIRST}")
 
     @forgetful
     async def open(self) -> AsyncStream:

@@ -29,13 +29,10 @@ if TYPE_CHECKING:
 
 
 class AsyncChatClient(Protocol):
-    """What a loop asks: a client of llmkit's, or whatever else answers messages."""
+    """What a loop asks: a client of llmkit's, or whatever else answers messages. A loop that streams asks for its `stream`, as llmkit's have it."""
 
     async def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
         """Answer as a whole. `options` has the tools."""
-
-    def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> AsyncStreamManager:
-        """Answer as a stream. Only a loop that streams asks for it."""
 
 
 class AsyncToolLoop:
@@ -113,6 +110,10 @@ class AsyncToolLoop:
         return AsyncRunStreamManager(self._begin(messages, options), streaming=streaming)
 
     def _begin(self, messages: Prompt, options: CallOptions) -> AsyncRunning:
+        if "tools" in options:
+            raise InvalidRequest(
+                "the loop has its tools already", hint="Pass them where it is made."
+            )
         run_id = options.get("run_id") or self._new_id()
         steps = Steps(to_messages(messages), max_steps=self._limits.max_steps, run_id=run_id)
         return AsyncRunning(self._client, self._tools, self._limits, self._host, steps, options)
@@ -152,14 +153,14 @@ class AsyncRunning:
                 pass
         finally:
             await runner.aclose()
-        self.steps.give(runner.results)
+        self.steps.give(runner.results, runner.errors)
         return False
 
     def manager(self, *, streaming: bool) -> AsyncStreamManager:
         """Prepare the next step, to be read as a stream whether it is one or not."""
+        client = cast("AsyncClient", self._client)  # or what has its methods
         if streaming:
-            return self._client.stream(self.steps.messages, **self._options())
-        client = cast("AsyncClient", self._client)  # a relay's
+            return client.stream(self.steps.messages, **self._options())
         return client.prepare(self.steps.messages, self._options(), streaming=False)
 
     async def runner(self, calls: Sequence[ToolCall], signal: AbortSignal) -> AsyncToolRunner:

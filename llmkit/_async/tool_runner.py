@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from llmkit.concurrency.tasks import AsyncJobs
@@ -64,6 +64,11 @@ class AsyncToolRunner:
     def results(self) -> list[ToolResult]:
         """What each call has given, in their order."""
         return [result for _, result in sorted(self._calls.results.items())]
+
+    @property
+    def errors(self) -> Mapping[str, Exception]:
+        """What those have raised that failed, by the ids of the calls."""
+        return self._calls.errors
 
     async def next(self) -> ToolResult | None:
         """Wait for the next result; None when there are no more.

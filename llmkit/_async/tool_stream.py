@@ -78,7 +78,7 @@ class AsyncRunSource(AsyncSource):
             if result is not None:
                 return [result]
             await self._runner.aclose()
-            self.steps.give(self._runner.results)
+            self.steps.give(self._runner.results, self._runner.errors)
             self._runner = None
         await self._open()
         return []
@@ -171,6 +171,8 @@ class AsyncRunStream(AsyncStream):
 
 class AsyncRunStreamManager(AsyncStreamManager):
     """A loop of tools that is not running yet: `async with` opens its first step, and closes what it has open."""
+
+    _OPEN_FIRST = "Open it first: async with client.run_stream(...) as stream:"
 
     def __init__(self, running: AsyncRunning, *, streaming: bool = True) -> None:
         self._running = running

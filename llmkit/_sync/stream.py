@@ -251,7 +251,6 @@ class _Partial:
                 return value
 
 
-_OPEN_FIRST = "Open it first: with client.stream(...) as stream:"
 _OF_AN_OPEN_STREAM = frozenset(name for name in dir(Stream) if not name.startswith("_"))
 
 
@@ -260,6 +259,8 @@ class StreamManager:
 
     Nothing is sent before that, so a stream that is never entered leaves nothing behind.
     """
+
+    _OPEN_FIRST = "Open it first: with client.stream(...) as stream:"
 
     def __init__(self, call: Call, call_next: Callable[[Call], Stream]) -> None:
         self.call = call
@@ -272,13 +273,13 @@ class StreamManager:
         def __getattr__(self, name: str) -> object:
             """Say what is missing to whoever uses a stream that is not open."""
             raise AttributeError(
-                f"the stream is not open, so it has no {name}. {_OPEN_FIRST}"
+                f"the stream is not open, so it has no {name}. {self._OPEN_FIRST}"
                 if name in _OF_AN_OPEN_STREAM
                 else f"{type(self).__name__!r} object has no attribute {name!r}"
             )
 
         def __iter__(self) -> Self:
-            raise TypeError(f"the stream is not open. {_OPEN_FIRST}")
+            raise TypeError(f"the stream is not open. {self._OPEN_FIRST}")
 
     @forgetful
     def open(self) -> Stream:

@@ -79,7 +79,7 @@ class RunSource(Source):
             if result is not None:
                 return [result]
             self._runner.close()
-            self.steps.give(self._runner.results)
+            self.steps.give(self._runner.results, self._runner.errors)
             self._runner = None
         self._open()
         return []
@@ -172,6 +172,8 @@ class RunStream(Stream):
 
 class RunStreamManager(StreamManager):
     """A loop of tools that is not running yet: `with` opens its first step, and closes what it has open."""
+
+    _OPEN_FIRST = "Open it first: with client.run_stream(...) as stream:"
 
     def __init__(self, running: Running, *, streaming: bool = True) -> None:
         self._running = running

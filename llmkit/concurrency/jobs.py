@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import Any
 
 
@@ -42,6 +42,24 @@ class Ended:
 
 class TookTooLong(Exception):
     """It did not end in its time."""
+
+
+class Unfit(TypeError):
+    """What it returned cannot be used. The message is llmkit's own, and quotes nothing."""
+
+
+def can_take(function: Callable[..., Any], count: int) -> bool:
+    """Say whether a function can be called with so many arguments. One whose signature cannot be read is taken as it is."""
+    try:
+        # What is called is the wrapper, whatever the function takes that it is wrapped around.
+        parameters = signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return True
+    try:
+        parameters.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host, ask_host_thread, never
-from llmkit.concurrency.jobs import Ended, Job, TookTooLong, is_async
+from llmkit.concurrency.jobs import Ended, Job, TookTooLong, Unfit, is_async
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
 from llmkit.concurrency.timers import timers
@@ -217,5 +217,5 @@ def _finished(job: Job) -> Any:
         close = getattr(value, "close", None)  # a coroutine warns if nobody awaits it
         if close is not None:
             close()
-        raise TypeError("it is async, and nobody awaits it here: use the AsyncClient")
+        raise Unfit("it is async, and nobody awaits it here: use the AsyncClient")
     return job.finish(value)

@@ -23,7 +23,7 @@ from llmkit.config.errors import NOT_BUILT, explain
 from llmkit.config.functions import WARNING, function
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
-from llmkit.config.tools import tool
+from llmkit.config.tools import tool, usable
 from llmkit.config.values import (
     BaseURL,
     Count,
@@ -147,7 +147,9 @@ class RelayConfig(Section):
     anonymous: bool = False
     allowed_origins: Annotated[tuple[Origin, ...], BeforeValidator(as_list)] = ()
     tools: Annotated[
-        tuple[Annotated[Any, AfterValidator(tool)], ...], BeforeValidator(as_list)
+        tuple[Annotated[Any, AfterValidator(tool)], ...],
+        BeforeValidator(as_list),
+        AfterValidator(usable),
     ] = ()
     max_steps: Count = 10
     tool_timeout: Seconds = 30

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import signature
 from typing import Any
 
-from llmkit.concurrency.jobs import is_async
+from llmkit.concurrency.jobs import can_take, is_async
 from llmkit.errors import ConfigError
 from llmkit.kinds import kind_of
 
@@ -94,18 +93,11 @@ def takes_one(function: Callable[..., Any], setting: str, what: str) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    try:
-        # What is called is the wrapper, whatever the function takes that it is wrapped around.
-        parameters = signature(function, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return
-    try:
-        parameters.bind(None)
-    except TypeError:
+    if not can_take(function, 1):
         raise ConfigError(
             f"{setting}: {_name(function)} has to take one argument, {what}",
             hint="It is called with that alone.",
-        ) from None
+        )
 
 
 def _name(function: Callable[..., Any]) -> str:

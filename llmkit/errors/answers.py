@@ -63,7 +63,7 @@ class OutputInvalid(LLMKitError):
     def __init__(self, response: Response, name: str, problems: Sequence[str]) -> None:
         super().__init__(
             f"the answer is not of the type {name}: {'; '.join(problems[:3])}",
-            hint="Ask again, with repair=1 let the model mend it, or ask a model with structured outputs.",
+            hint="Ask again, let the model mend it (repair=1, or more), or ask a model with structured outputs.",
         )
         self.response = response
         self.problems = tuple(problems)
@@ -82,4 +82,7 @@ class OutOfSteps(LLMKitError):
 
 
 class ToolError(Exception):
-    """Raise it in a tool to tell the model what is wrong: it reads the message. Of any other error it learns only that the tool failed."""
+    """Raise it in a tool to tell the model what is wrong: it reads the message. Of any other error it learns only that the tool failed.
+
+    In a validator of an argument or of an `output_type` it does the same: of other errors the model learns only that the validator refuses.
+    """

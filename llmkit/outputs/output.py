@@ -17,11 +17,11 @@ from pydantic.errors import (
 )
 from typing_extensions import TypedDict
 
-from llmkit.errors import InvalidRequest, OutputInvalid
+from llmkit.errors import InvalidRequest, OutputInvalid, ToolError
 from llmkit.errors.answers import check_whole
 from llmkit.outputs.strict import NotStrict, strict
 from llmkit.response import Response
-from llmkit.tools.schema import Untitled, problems_of
+from llmkit.tools.schema import Untitled, first_line, problems_of
 
 OutputMode = Literal["native", "tool"]
 """How a model is held to a type: by the vendor's own means, or by a tool that it has to call."""
@@ -74,7 +74,7 @@ class Output:
             TypeError,
         ) as error:
             raise InvalidRequest(
-                f"output_type cannot be described: {str(error).splitlines()[0]}",
+                f"output_type cannot be described: {first_line(error)}",
                 hint=_EXAMPLES,
             ) from error
         self._adapter = adapter
@@ -100,16 +100,18 @@ class Output:
         """
         check_whole(response)
         try:
-            value = self._adapter.validate_json(_object_in(response.text))
+            value = self._adapter.validate_json(self._json_in(response.text))
         except ValidationError as error:
             problems = problems_of(error, "the answer")
+        except ToolError as error:
+            problems = [str(error)]
         else:
             return value["value"] if self._is_wrapped else value
         raise OutputInvalid(response, self.name, problems)
 
     def begun(self, text: str) -> Any:
         """Return what the beginning of an answer says, as far as it is of this type; `NOTHING` if it is not yet."""
-        begun = _object_in(text, whole=False)
+        begun = self._json_in(text, whole=False)
         try:
             value = self._adapter.validate_json(
                 begun, experimental_allow_partial="trailing-strings"
@@ -119,6 +121,14 @@ class Output:
         if self._is_wrapped:
             return value.get("value", NOTHING)
         return value
+
+    def _json_in(self, text: str, *, whole: bool = True) -> str:
+        """Take out what is to be read: an object, or what it is to have as its value, where a server that knows no schemas says that alone."""
+        if self._is_wrapped:
+            bare = _FENCE.sub("", text)
+            if _BARE.match(bare):
+                return f'{{"value":{bare}{"}" if whole else ""}'
+        return _object_in(text, whole=whole)
 
 
 class Beginnings:
@@ -164,6 +174,8 @@ def output_of(kind: Any) -> Output:
     return Output(kind)
 
 
+_FENCE = re.compile(r"\A\s*```\w*\s*|\s*```\s*\Z")
+_BARE = re.compile(r"""["\[\d-]|(?:true|false|null)\Z""")
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmkit.errors import InvalidRequest, OutputInvalid
+from llmkit.kinds import is_whole
 from llmkit.messages import Message
 from llmkit.response import Response
 from llmkit.tools.steps import total_cost, total_usage
@@ -19,7 +20,7 @@ def repairs_of(options: Mapping[str, Any]) -> int:
         InvalidRequest: that is no number, or there is no type that it has to be of.
     """
     repairs = options.get("repair") or 0
-    if not isinstance(repairs, int) or isinstance(repairs, bool) or repairs < 0:
+    if not is_whole(repairs) or repairs < 0:
         raise InvalidRequest(
             f"repair is {repairs!r}", hint="Pass a whole number, such as repair=1."
         )

@@ -35,6 +35,11 @@ def as_tool(call: Call, provider: str, model: str) -> Call:
         )
     if call.output_mode == "native" or (able and call.output_mode is None):
         return call
+    if call.tools and output.strict_schema is None:
+        raise InvalidRequest(
+            f"no vendor can hold a model to {output.name}, which has fields or values of any kind; a tool could, but the call has tools already",
+            hint="Name its fields, or leave the tools or the output_type out.",
+        )
     if call.tools:
         raise InvalidRequest(
             f"{provider}:{model} cannot have both tools and an output_type: a tool that it has to call says the type",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
-from types import FunctionType
-from typing import Any, get_type_hints
+from types import FunctionType, NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -18,7 +18,7 @@ from pydantic.errors import (
 
 from llmkit.errors import InvalidRequest
 from llmkit.tools.context import ToolContext
-from llmkit.tools.schema import Untitled, problems_of
+from llmkit.tools.schema import Untitled, first_line, problems_of
 
 
 class Arguments:
@@ -40,7 +40,7 @@ class Arguments:
         self._schema: Mapping[str, Any] | None = None
         parameters = []
         for each in _parameters(function, name):
-            if each.annotation is ToolContext:
+            if _is_context(each.annotation):
                 self.context = each.name
             else:
                 parameters.append(each)
@@ -143,6 +143,16 @@ def _parameters(function: Callable[..., Any], name: str) -> list[Parameter]:
     return found
 
 
+def _is_context(annotation: Any) -> bool:
+    """Whether a parameter is the app's: a `ToolContext`, or one that may be None where the app itself calls the function."""
+    kinds = {annotation}
+    if get_origin(annotation) is Annotated:
+        kinds = {annotation.__origin__}
+    elif get_origin(annotation) in (Union, UnionType):
+        kinds = {*get_args(annotation)}
+    return ToolContext in kinds and kinds <= {ToolContext, NoneType}
+
+
 def _hinted(function: Any) -> Any:
     """Return where the annotations of something that is called stand."""
     function = getattr(function, "func", function)  # of a partial
@@ -154,6 +164,6 @@ def _hinted(function: Any) -> Any:
 
 def _unusable(name: str, error: Exception) -> InvalidRequest:
     return InvalidRequest(
-        f"the arguments of the tool {name} cannot be described: {str(error).splitlines()[0]}",
+        f"the arguments of the tool {name} cannot be described: {first_line(error)}",
         hint="Annotate them with types that JSON has, pydantic models or dataclasses, which its module can see.",
     )

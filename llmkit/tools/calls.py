@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from llmkit.concurrency.jobs import Ended, Job, TookTooLong, is_async
+from llmkit.concurrency.jobs import Ended, Job, TookTooLong, Unfit, is_async
 from llmkit.errors import ToolError
 from llmkit.kinds import kind_of
 from llmkit.parts import ToolCall, ToolResult
@@ -17,7 +17,7 @@ from llmkit.tools.context import ToolContext
 from llmkit.tools.limits import Approve
 from llmkit.tools.results import sound, text_of
 from llmkit.tools.tool import Tool
-from llmkit.tracebacks import place_of
+from llmkit.tracebacks import forget_locals, place_of
 
 log = logging.getLogger("llmkit.tools")
 
@@ -55,6 +55,7 @@ class StepCalls:
 
     Attributes:
         results: what each has given so far, by its place.
+        errors: what those have raised that failed, by the ids of the calls.
         runnable: those that may be run, as far as that is known.
     """
 
@@ -70,6 +71,7 @@ class StepCalls:
         self._timeout = timeout
         self._max_result = max_result
         self.results: dict[int, ToolResult] = {}
+        self.errors: dict[str, Exception] = {}
         self.runnable: list[Runnable] = []
         for at, context in enumerate(contexts):
             if at < MAX_CALLS:
@@ -88,10 +90,11 @@ class StepCalls:
             return
         try:
             arguments = tool.arguments.checked(call.arguments)
-        except WrongArguments as error:
+        except (WrongArguments, ToolError) as error:
             self._fail(at, call, f"The arguments are wrong, and nothing was run.\n{error}")
         except Exception as error:  # noqa: BLE001  # a check of the app's own, in a type of an argument
             log.error("the arguments of %s could not be checked: %s", tool.name, place_of(error))  # noqa: TRY400
+            self._keep(call, error)
             self._fail(at, call, "The arguments could not be checked, and nothing was run.")
         else:
             self.runnable.append(Runnable(at=at, tool=tool, context=context, arguments=arguments))
@@ -126,6 +129,7 @@ class StepCalls:
             log.error(
                 "approve failed for a call of %s: %s", call.name, place_of(ended.error, approve)
             )
+            self._keep(call, ended.error)
         elif said is not False and not isinstance(said, str):
             log.error(
                 "approve has to return True, False, a reason or a changed ToolCall, not %s: the call of %s is not run",
@@ -161,7 +165,9 @@ class StepCalls:
             return self._fail(each.at, call, f"The tool did not answer within {timeout:g} seconds.")
         if isinstance(error, ToolError):
             return self._fail(each.at, call, sound(str(error))[: self._max_result])
-        log.error("the tool %s failed: %s", call.name, place_of(error, each.tool.run))
+        what = str(error) if isinstance(error, Unfit) else place_of(error, each.tool.run)
+        log.error("the tool %s failed: %s", call.name, what)
+        self._keep(call, error)
         return self._fail(each.at, call, "The tool failed.")
 
     def stop(self) -> None:
@@ -172,6 +178,12 @@ class StepCalls:
 
     def _time_of(self, tool: Tool) -> float:
         return self._timeout if tool.timeout is None else tool.timeout
+
+    def _keep(self, call: ToolCall, error: BaseException) -> None:
+        """Keep an error for the app: what the model reads does not say it, nor does the log."""
+        if isinstance(error, Exception):
+            forget_locals(error)
+            self.errors[call.id] = error
 
     def _fail(self, at: int, call: ToolCall, content: str) -> ToolResult:
         return self._give(at, ToolResult(call_id=call.id, content=content, is_error=True))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
+from llmkit.concurrency.jobs import can_take
 from llmkit.errors import InvalidRequest
+from llmkit.kinds import is_number, is_whole
 from llmkit.parts import ToolCall
 from llmkit.tools.context import ToolContext
 
-Approve = Callable[[ToolCall, ToolContext], Any]
+Approval = bool | str | ToolCall
+Approve = Callable[[ToolCall, ToolContext], Approval | Awaitable[Approval]]
 """Says whether a call may be run: True, or False or a reason, which the model reads; or a changed `ToolCall`."""
 
 
@@ -49,16 +52,17 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_steps", "max_parallel", "max_result"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise InvalidRequest(
                     f"{name} is {value!r}", hint=f"Pass a whole number from 1 up as {name}."
                 )
         timeout = self.tool_timeout
-        if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout > 0:
+        if not (is_number(timeout) and timeout > 0):
             raise InvalidRequest(
                 f"tool_timeout is {timeout!r}", hint="Pass some seconds as tool_timeout."
             )
-        if self.approve is not None and not callable(self.approve):
+        if self.approve is not None and not (callable(self.approve) and can_take(self.approve, 2)):
             raise InvalidRequest(
-                "approve is not a function", hint="It takes a call and its context."
+                "approve is not a function of two arguments",
+                hint="It is called with a ToolCall and its ToolContext: def approve(call, context).",
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from llmkit.concurrency.jobs import Unfit
 from llmkit.errors import ToolError
 from llmkit.kinds import kind_of
 
@@ -19,7 +20,7 @@ def text_of(value: Any, *, most: int) -> str:
 
     Raises:
         ToolError: it is too long.
-        TypeError: it cannot be written as JSON.
+        Unfit: it cannot be written as JSON.
     """
     if isinstance(value, str) or not _is_longer(value, most):
         text = value if isinstance(value, str) else _json(value)
@@ -39,7 +40,7 @@ def _json(value: Any) -> str:
     try:
         return to_json(value).decode()
     except PydanticSerializationError:
-        raise TypeError(f"it returned {kind_of(value)}, which is no JSON") from None
+        raise Unfit(f"it returned {kind_of(value)}, which is no JSON") from None
 
 
 def _is_longer(value: Any, most: int) -> bool:

@@ -19,6 +19,11 @@ class Untitled(GenerateJsonSchema):
         return False
 
 
+def first_line(error: Exception) -> str:
+    """Return what pydantic says first of a type that has no schema, without a stop."""
+    return str(error).splitlines()[0].rstrip(".")
+
+
 def problems_of(error: ValidationError, whole: str) -> list[str]:
     """Say what is wrong, each by where it is. What a validator of the app's own says stays with the app.
 

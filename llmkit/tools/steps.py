@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from llmkit.caller import NOTHING
 from llmkit.errors import OutOfSteps
 from llmkit.errors.answers import check_whole
 from llmkit.messages import Message
@@ -22,10 +23,12 @@ class Step:
     Attributes:
         reply: the answer.
         results: one for each of its calls, in their order; none in the last step.
+        errors: what tools, and `approve`, have raised, by the id of the call: the model learns no more than that they failed.
     """
 
     reply: Response
     results: tuple[ToolResult, ...] = ()
+    errors: Mapping[str, Exception] = field(default_factory=lambda: NOTHING, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +111,10 @@ class Steps:
             raise OutOfSteps(self._max_steps)
         return calls
 
-    def give(self, results: Sequence[ToolResult]) -> None:
-        """Take in what the calls of the last answer have given, in their order."""
+    def give(self, results: Sequence[ToolResult], errors: Mapping[str, Exception]) -> None:
+        """Take in what the calls of the last answer have given, in their order, and what they have raised."""
         reply = self._steps[-1].reply
-        self._steps[-1] = Step(reply=reply, results=tuple(results))
+        self._steps[-1] = Step(reply=reply, results=tuple(results), errors=dict(errors))
         self.messages += [Message.assistant(reply), Message.user(*results)]
 
     def result(self) -> RunResult:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmkit.concurrency.jobs import is_async
 from llmkit.errors import InvalidRequest
-from llmkit.kinds import kind_of
+from llmkit.kinds import is_number, kind_of
 from llmkit.tools.arguments import Arguments, arguments_of
 
 CHOICES = ("auto", "none", "required")
@@ -59,9 +59,9 @@ class Tool:
         self.schema: Mapping[str, Any] = (
             self.arguments.schema(self.name) if schema is None else _checked_schema(schema)
         )
-        if timeout is not None and not timeout > 0:
+        if timeout is not None and not (is_number(timeout) and timeout > 0):
             raise InvalidRequest(
-                f"the tool {self.name} has a timeout of {timeout}", hint="Give it some seconds."
+                f"the tool {self.name} has a timeout of {timeout!r}", hint="Give it some seconds."
             )
         self.timeout = timeout
 

@@ -29,6 +29,7 @@ from llmkit import (
     ToolResult,
     Usage,
 )
+from llmkit.concurrency.jobs import Unfit
 from llmkit.testing import Behaviour, Emulator
 from llmkit.tools.calls import MAX_CALLS
 from support.kits import WIRES, make_kit
@@ -156,6 +157,12 @@ def test_what_goes_wrong_is_for_the_model_to_read(
     assert "secret" not in caplog.text
     if call[0] == "fails":
         assert "the tool fails failed: ValueError, " in caplog.text
+    if call[0] == "strange":
+        assert "the tool strange failed: it returned an object, which is no JSON" in caplog.text
+    # What the app wants to know of it is with the step.
+    errors = [(id_, type(error)) for id_, error in run.steps[0].errors.items()]
+    kinds = {"fails": ValueError, "strange": Unfit}
+    assert errors == ([(first.call_id, kinds[call[0]])] if call[0] in kinds else [])
 
 
 def test_a_tool_that_hangs_is_left() -> None:
@@ -303,6 +310,7 @@ def test_the_app_allows_denies_or_changes_a_call(caplog: pytest.LogCaptureFixtur
     assert sorted(ran) == [1, 40]
     assert "secret" not in caplog.text
     assert "approve failed for a call of add: ValueError" in caplog.text
+    assert [type(error) for error in run.steps[0].errors.values()] == [ValueError]
     assert (
         "approve has to return True, False, a reason or a changed ToolCall, not None" in caplog.text
     )
@@ -441,9 +449,6 @@ class Parrot:
             parts=() if len(self.asked) > 1 else (call,),
         )
 
-    def stream(self, messages: Any, **options: Any) -> Any:
-        raise NotImplementedError
-
 
 def test_a_loop_asks_whatever_client_it_is_given() -> None:
     """It needs a `complete` and no kit; what nobody knows is None and not 0."""
@@ -466,7 +471,8 @@ def test_a_loop_asks_whatever_client_it_is_given() -> None:
         ({"tools": [add], "max_result": "1"}, "max_result is '1'"),
         ({"tools": [add], "tool_timeout": 0}, "tool_timeout is 0"),
         ({"tools": [add], "tool_timeout": math.nan}, "tool_timeout is nan"),
-        ({"tools": [add], "approve": True}, "approve is not a function"),
+        ({"tools": [add], "approve": True}, "approve is not a function of two"),
+        ({"tools": [add], "approve": lambda call: True}, "approve is not a function of two"),
         ({"tools": [add], "seed": "x"}, "seed is not a whole number"),
     ],
 )
@@ -476,5 +482,20 @@ def test_limits_that_mean_nothing(options: Any, words: str) -> None:
         kit = make_kit(emulator)
         with pytest.raises(InvalidRequest, match=words):
             kit.client.run("Hi", **options)
+        assert emulator.requests == []
+        kit.close()
+
+
+def test_options_that_there_are_not() -> None:
+    """The error has the names of all, those of a loop among them; a loop that is made by hand has its tools already."""
+    with Emulator(behaviour=ANSWER) as emulator:
+        kit = make_kit(emulator)
+        for name in ("max_step", "tool"):
+            with pytest.raises(TypeError, match=f"'{name}' is not an option of run.*max_steps"):
+                kit.client.run("Hi", tools=[add], **{name: 3})
+        with pytest.raises(InvalidRequest, match="the loop has its tools already"):
+            ToolLoop(kit.client, [add]).run("Hi", tools=[weather])
+        with pytest.raises(AttributeError, match="not open.*client.run_stream"):
+            kit.client.run_stream("Hi", tools=[add]).text()
         assert emulator.requests == []
         kit.close()

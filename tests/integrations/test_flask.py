@@ -374,6 +374,11 @@ def test_settings_are_checked_at_the_start(emulator: Emulator) -> None:
     with pytest.raises(ConfigError, match=r"ledger\.database is not set"):
         make_app(settings(emulator, ledger={}))
 
+    async def later() -> None: ...
+
+    with pytest.raises(ConfigError, match=r"relay\.tools: the tool later is async"):
+        make_app({**settings(emulator), "relay": {"tools": [later]}})
+
 
 BAD_DATABASES = [
     ("nope", "is not a URL"),

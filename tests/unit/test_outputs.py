@@ -14,7 +14,16 @@ import pytest
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 from typing_extensions import TypedDict
 
-from llmkit import AnswerCut, AnswerRefused, InvalidRequest, OutputInvalid, Response, Usage
+from llmkit import (
+    AnswerCut,
+    AnswerRefused,
+    InvalidRequest,
+    OutputInvalid,
+    Response,
+    Tool,
+    ToolError,
+    Usage,
+)
 from llmkit.call import build_call
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta, ToolCallDelta
 from llmkit.outputs.output import NOTHING, Beginnings, Output, output_of
@@ -226,6 +235,52 @@ def answer(text: str, stop_reason: StopReason = "end") -> Response:
 def test_what_servers_put_around_an_answer(text: str) -> None:
     """Those that know no schemas."""
     assert Output(Point).read(answer(text)) == Point(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (list[int], "[1, 2]", [1, 2]),
+        (list[int], '{"value": [1, 2]}', [1, 2]),
+        (list[int], "```json\n[1, 2]\n```", [1, 2]),
+        (list[Point], '[{"x": 1}]', [Point(1)]),
+        (list[Point], 'Here it is: {"value": [{"x": 1}]}', [Point(1)]),
+        (Literal["low", "high"], '"low"', "low"),
+        (int, "-7", -7),
+        (bool, "true", True),
+        (int | None, "null", None),
+    ],
+)
+def test_what_is_no_object_by_itself(kind: Any, text: str, value: object) -> None:
+    """It is the value of one; a server that knows no schemas may say it alone."""
+    assert Output(kind).read(answer(text)) == value
+
+
+def test_such_a_value_grows_too() -> None:
+    """As it would in its object."""
+    begun = Output(list[int]).begun
+    assert [begun("[1"), begun("[1, 2"), begun('{"value": [1, 2, 3')] == [[1], [1, 2], [1, 2, 3]]
+
+
+def test_words_for_the_model_in_a_validator() -> None:
+    """They are what is wrong with the answer."""
+
+    def explain(value: str) -> str:
+        raise ToolError("write YYYY-MM-DD")
+
+    with pytest.raises(OutputInvalid, match="write YYYY-MM-DD") as raised:
+        Output(TypedDict("Day", {"day": Annotated[str, AfterValidator(explain)]})).read(  # type: ignore[operator]
+            answer('{"day": "May"}')
+        )
+    assert raised.value.problems == ("write YYYY-MM-DD",)
+
+
+def test_tools_and_a_type_that_no_vendor_holds_a_model_to() -> None:
+    """The type is to blame, and not the model."""
+    tool = Tool(answer, name="a", schema={"type": "object"})
+    given = call(output=Output(TypedDict("Tags", {"tags": dict[str, str]})), tools=(tool,))  # type: ignore[operator]
+    with pytest.raises(InvalidRequest, match="no vendor can hold a model to Tags.*Name its fields"):
+        as_tool(given, "openai", "gpt-5")
 
 
 @pytest.mark.parametrize(

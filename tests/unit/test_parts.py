@@ -160,6 +160,20 @@ RESULT = ToolResult(call_id="call_1", content="x")
         (lambda: Message.assistant(RESULT), "role assistant has a ToolResult.*Message.user"),
         (lambda: Message.user({"type": "text"}), "a part of a message is a dict.*TextPart, Too"),
         (lambda: Message.user("a", RESULT), "behind a text .*Anthropic refuses"),
+        (
+            lambda: Message.user(ToolResult(call_id="a", content={"n": 7})),  # type: ignore[arg-type]
+            "the content of a ToolResult is a dict. It has to be a string: write anything else as JSON",
+        ),
+        (
+            lambda: Message.user(ToolResult(call_id=None, content="a")),  # type: ignore[arg-type]
+            "the call_id of a ToolResult is None. It has to be the id of the call",
+        ),
+        (
+            lambda: Message.assistant(ToolCall(id="a", name="b", arguments="{}")),  # type: ignore[arg-type]
+            "the arguments of a ToolCall is a str. It has to be a dict",
+        ),
+        (lambda: Message.user(TextPart(7)), "the text of a TextPart is an int"),  # type: ignore[arg-type]
+        (lambda: Message.assistant(ThinkingPart(signature=7)), "signature of a ThinkingPart"),  # type: ignore[arg-type]
     ],
 )
 def test_parts_of_the_wrong_role_or_order(make: Callable[[], object], said: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from llmkit import ConfigError, Kit, Tool
 from llmkit._sync.tool_loop import ToolLoop
+from llmkit.config import Config
 from llmkit.relay._sync.door import Door
 from llmkit.testing import Emulator
 from support.browser import SAY_HI
@@ -47,9 +48,12 @@ def test_functions_tools_and_dotted_paths() -> None:
     ],
 )
 def test_what_is_no_tool(tools: list[Any], words: str) -> None:
-    """Said when the kit is made, and not when a browser asks."""
+    """Said when the kit is made, and not when a browser asks; but for dotted paths when the settings are read."""
     with Emulator() as emulator, pytest.raises(ConfigError, match=words):
-        Kit(settings(emulator, relay={"tools": tools}))
+        given = settings(emulator, relay={"tools": tools})
+        if any(map(callable, tools)):
+            Config.of(given)
+        Kit(given)
 
 
 class Request:

@@ -8,17 +8,19 @@ import gc
 import json
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from llmkit import InvalidRequest, Tool, ToolContext
+from llmkit import Caller, InvalidRequest, Tool, ToolContext, ToolError
 from llmkit.call import build_call
+from llmkit.parts import ToolCall
 from llmkit.policy.estimate import estimate_prompt, estimate_tokens
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.openai import OpenAI
 from llmkit.tools.arguments import WrongArguments
+from llmkit.tools.calls import StepCalls
 from llmkit.tools.tool import to_tools
 from support.decoding import call
 
@@ -156,6 +158,38 @@ def test_what_a_validator_of_the_apps_says_stays_with_it() -> None:
     assert str(raised.value) == "order: its validator refuses it"
 
 
+def explain(value: str) -> str:
+    """Refuse a value, in words to the model."""
+    raise ToolError("write YYYY-MM-DD")
+
+
+def test_words_for_the_model_in_a_validator() -> None:
+    """They are what it reads."""
+
+    def find(day: Annotated[str, AfterValidator(explain)]) -> None: ...
+
+    call = ToolCall(id="a", name="find", arguments={"day": "May"})
+    context = ToolContext(caller=Caller(), run_id="r", conversation=None, call=call)
+    calls = StepCalls([Tool(find)], [context], timeout=1, max_result=100)
+    assert calls.runnable == []
+    assert calls.results[0].content.endswith("nothing was run.\nwrite YYYY-MM-DD")
+
+
+def test_a_context_that_may_be_left_out() -> None:
+    """Where the app calls the function itself."""
+
+    def one(a: int, context: ToolContext | None = None) -> None: ...
+
+    def two(a: int, context: Optional[ToolContext] = None) -> None: ...  # noqa: UP045
+
+    def three(a: int, context: Annotated[ToolContext, "the app's"]) -> None: ...
+
+    for function in (one, two, three):
+        tool = Tool(function)
+        assert tool.arguments.context == "context"
+        assert set(tool.schema["properties"]) == {"a"}
+
+
 def test_everything_may_be_said_by_hand() -> None:
     """The function's own types are what counts when it is called."""
     schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"const": 1}}}
@@ -192,6 +226,7 @@ def by_position(a: int, /) -> None: ...
         (add, {"name": "required"}, "a tool cannot have the name 'required'"),
         (add, {"schema": {"type": "array"}}, "the schema of a tool is not that of an object"),
         (add, {"timeout": 0}, "the tool add has a timeout of 0"),
+        (add, {"timeout": "3"}, "the tool add has a timeout of '3'"),
         (unknown_type, {}, "unknown_type cannot be described: name 'Nowhere' is not defined"),
         (no_json, {}, "no_json cannot be described"),
         (called_back, {}, "called_back cannot be described"),
