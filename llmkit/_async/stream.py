@@ -227,6 +227,7 @@ class _AsyncPartial:
             )
         self._stream = stream
         self._begun = Beginnings(wanted)
+        self._ended = False
 
     def __aiter__(self) -> Self:
         return self
@@ -236,10 +237,12 @@ class _AsyncPartial:
             try:
                 event = await self._stream.__anext__()
             except StopAsyncIteration:
-                # The last one is what the whole answer says.
-                value = self._begun.take(self._stream.response.output)
-                if value is NOTHING:
+                # The last one is what the whole answer says, once; one that calls tools says nothing.
+                answer = self._stream.response
+                value = NOTHING if answer.tool_calls else self._begun.take(answer.output)
+                if value is NOTHING or self._ended:
                     raise
+                self._ended = True
                 return value
             value = NOTHING
             if type(event) is TextDelta:

@@ -117,6 +117,7 @@ class Client:
             except OutputInvalid as error:
                 failed.append(error.response)
                 if len(failed) > repairs:
+                    error.response = with_costs_of(failed[-1], failed[:-1])
                     raise
                 given = mend(given, error)
             else:

@@ -228,6 +228,7 @@ class _Partial:
             )
         self._stream = stream
         self._begun = Beginnings(wanted)
+        self._ended = False
 
     def __iter__(self) -> Self:
         return self
@@ -237,10 +238,12 @@ class _Partial:
             try:
                 event = self._stream.__next__()
             except StopIteration:
-                # The last one is what the whole answer says.
-                value = self._begun.take(self._stream.response.output)
-                if value is NOTHING:
+                # The last one is what the whole answer says, once; one that calls tools says nothing.
+                answer = self._stream.response
+                value = NOTHING if answer.tool_calls else self._begun.take(answer.output)
+                if value is NOTHING or self._ended:
                     raise
+                self._ended = True
                 return value
             value = NOTHING
             if type(event) is TextDelta:

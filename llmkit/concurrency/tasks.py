@@ -9,14 +9,14 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeAlias, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host, never
-from llmkit.concurrency.jobs import Ended, Job, TookTooLong
+from llmkit.concurrency.jobs import Ended, Job, Line
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.threads import Owner, closed
 
@@ -154,13 +154,15 @@ class AsyncJobs:
         at_once: bool,
         signal: AbortSignal,
     ) -> None:
-        self._waiting = list(enumerate(jobs))
-        self._limit = limit
+        self._line = Line(jobs, limit)
         self._host = host
         self._at_once = at_once
         self._signal = signal
-        self._running: dict[asyncio.Task[Any], tuple[int, float | None]] = {}
+        self._running: dict[int, asyncio.Task[Any]] = {}
+        # Those that end when they are cancelled, or soon after; and those whose threads still run.
         self._all: set[asyncio.Task[Any]] = set()
+        self._in_threads: set[int] = set()
+        self._woken: asyncio.Future[None] | None = None
 
     async def next(self) -> Ended | None:
         """Wait for the next one that ends; None when all have.
@@ -169,29 +171,30 @@ class AsyncJobs:
             StreamClosed: the call was aborted.
         """
         loop = asyncio.get_running_loop()
-        woken = loop.create_future()
-        wake = thread_safe(loop, partial(_set, woken))
+        wake = thread_safe(loop, self._wake)
         self._signal.add(wake)
         try:
             while not self._signal.aborted:
-                self._start(loop)
-                if not self._running:
+                for at, job in self._line.begin(loop.time()):
+                    self._start(loop, at, job)
+                if self._line.is_empty:
                     return None
-                left = None
-                for task, (at, until) in self._running.items():
+                for at, task in self._running.items():
                     if task.done():
-                        del self._running[task]
+                        del self._running[at]
+                        self._line.ended(at)
                         return _ended(at, task)
-                    if until is not None:
-                        left = (
-                            until - loop.time() if left is None else min(left, until - loop.time())
-                        )
-                        if until <= loop.time():
-                            del self._running[task]
-                            task.cancel()
-                            return Ended(at, None, TookTooLong())
+                if (late := self._line.late(loop.time())) is not None:
+                    hanging = self._running.pop(late.at, None)
+                    if hanging is not None:
+                        self._all.discard(hanging)
+                        hanging.cancel()
+                    return late
+                self._woken = loop.create_future()
                 await asyncio.wait(
-                    {*self._running, woken}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                    {*self._running.values(), self._woken},
+                    timeout=self._line.left(loop.time()),
+                    return_when=asyncio.FIRST_COMPLETED,
                 )
             raise closed()
         finally:
@@ -199,7 +202,7 @@ class AsyncJobs:
 
     async def aclose(self) -> None:
         """Cancel what still runs, and wait until it has ended, for some seconds."""
-        self._waiting.clear()
+        self._line.close()
         left = {task for task in self._all if not task.done()}
         for task in left:
             task.cancel()
@@ -208,47 +211,59 @@ class AsyncJobs:
 
     def abandon(self) -> None:
         """Cancel what still runs, without waiting for it. May come from any thread."""
-        self._waiting.clear()
+        self._line.close()
         for task in list(self._all):
             thread_safe(task.get_loop(), task.cancel)()
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._waiting and len(self._running) < self._limit:
-            at, job = self._waiting.pop(0)
-            task = loop.create_task(self._run(job))
-            for tasks in (self._all, _STARTED):
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-            task.add_done_callback(_look_at)
-            self._running[task] = at, None if job.timeout is None else loop.time() + job.timeout
+    def _start(self, loop: asyncio.AbstractEventLoop, at: int, job: Job) -> None:
+        task = loop.create_task(self._run(at, job))
+        for tasks in (self._all, _STARTED):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        task.add_done_callback(_look_at)
+        task.add_done_callback(lambda _: self._let_go(at))
+        self._running[at] = task
 
-    async def _run(self, job: Job) -> Any:
+    def _let_go(self, at: int) -> None:
+        """Give up the place of one that nobody waits for any more, when neither its task nor its thread runs."""
+        if at not in self._running and at not in self._in_threads:
+            self._line.ended(at)
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    async def _run(self, at: int, job: Job) -> Any:
         if job.is_async:
-            value, is_finished = await job.work(), False
+            value, is_finished = await _without_exit(job.work()), False
         else:
-            value, is_finished = await self._in_thread(partial(_until_awaited, job))
+            value, is_finished = await self._in_thread(at, partial(_until_awaited, job))
         if is_finished:
             return value
         if isawaitable(value):
-            value = await value
+            value = await _without_exit(value)
         if value is None or isinstance(value, str | int | float):  # which takes no time
             return job.finish(value)
-        return await self._in_thread(partial(job.finish, value))
+        return await self._in_thread(at, partial(job.finish, value))
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+    async def _in_thread(self, at: int, work: Callable[[], Any]) -> Any:
         if self._at_once:
-            return await self._host.from_async(work)
+            return await self._host.from_async(partial(_held, work))
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
         def settle(value: Any, error: BaseException | None) -> None:
+            self._in_threads.discard(at)
             if future.done():  # nobody waits for it any more
+                self._let_go(at)
                 return
             if error is None:
                 future.set_result(value)
             else:
                 future.set_exception(_raisable(error))
 
+        self._in_threads.add(at)
         self._host.start(
             work, lambda value, error: thread_safe(loop, partial(settle, value, error))()
         )
@@ -257,11 +272,6 @@ class AsyncJobs:
 
 # An event loop knows its tasks by weak references.
 _STARTED: set[asyncio.Task[Any]] = set()
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _until_awaited(job: Job) -> tuple[Any, bool]:
@@ -277,6 +287,22 @@ def _ended(at: int, task: asyncio.Task[Any]) -> Ended:
     return Ended(at, None if error is not None else task.result(), error)
 
 
+async def _without_exit(work: Awaitable[Any]) -> Any:
+    """Wait for a function of the app's. If it ends the process, an event loop would do so at once: whoever waits is told instead."""
+    try:
+        return await work
+    except SystemExit as error:
+        raise _raisable(error) from None
+
+
+def _held(work: Callable[[], Any]) -> Any:
+    """Run a function whose error a future has to hold."""
+    try:
+        return work()
+    except (StopIteration, KeyboardInterrupt, SystemExit) as error:
+        raise _raisable(error) from None
+
+
 def _look_at(task: asyncio.Task[Any]) -> None:
     """Take note of what a task raised: of one that nobody waits for any more, too."""
     if not task.cancelled():
@@ -286,7 +312,7 @@ def _look_at(task: asyncio.Task[Any]) -> None:
 def _raisable(error: BaseException) -> BaseException:
     """Return an error that a future can hold."""
     if isinstance(error, StopIteration | KeyboardInterrupt | SystemExit):
-        wrapped = RuntimeError(f"{type(error).__name__} in a thread")
+        wrapped = RuntimeError(f"{type(error).__name__} in a function that others wait for")
         wrapped.__cause__ = error
         return wrapped
     return error

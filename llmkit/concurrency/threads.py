@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host, ask_host_thread, never
-from llmkit.concurrency.jobs import Ended, Job, TookTooLong, Unfit, is_async
+from llmkit.concurrency.jobs import Ended, Job, Line, Unfit, is_async
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
 from llmkit.concurrency.timers import timers
@@ -140,12 +140,10 @@ class Jobs:
         at_once: bool,
         signal: AbortSignal,
     ) -> None:
-        self._waiting = list(enumerate(jobs))
-        self._limit = limit
+        self._line = Line(jobs, 1 if at_once else limit)
         self._host = host
         self._at_once = at_once
         self._signal = signal
-        self._running: dict[int, float | None] = {}
         self._ended: queue.SimpleQueue[Ended | None] = queue.SimpleQueue()
 
     def next(self) -> Ended | None:
@@ -158,24 +156,25 @@ class Jobs:
         self._signal.add(wake)
         try:
             while not self._signal.aborted:
-                if self._at_once:
-                    return _done(*self._waiting.pop(0)) if self._waiting else None
-                self._start()
-                if not self._running:
+                now = time.monotonic()
+                for at, job in self._line.begin(now):
+                    if self._at_once:
+                        self._line.ended(at)
+                        return _done(at, job)
+                    # The thread knows the queue alone.
+                    self._host.start(partial(_finished, job), partial(_tell, self._ended, at))
+                if self._line.is_empty:
                     return None
-                now, left = time.monotonic(), None
-                for at, until in self._running.items():
-                    if until is not None:
-                        left = until - now if left is None else min(left, until - now)
-                        if until <= now:
-                            del self._running[at]
-                            return Ended(at, None, TookTooLong())
+                if (late := self._line.late(now)) is not None:
+                    return late
+                left = self._line.left(now)
                 try:
-                    ended = self._ended.get(timeout=left)
+                    ended = self._ended.get(
+                        timeout=None if left is None else min(left, threading.TIMEOUT_MAX)
+                    )
                 except queue.Empty:
                     continue
-                if ended is not None and ended.at in self._running:
-                    del self._running[ended.at]
+                if ended is not None and self._line.ended(ended.at):
                     return ended
             raise closed()
         finally:
@@ -183,18 +182,11 @@ class Jobs:
 
     def close(self) -> None:
         """Start no more. Nothing ends a thread from outside."""
-        self._waiting.clear()
+        self._line.close()
 
     def abandon(self) -> None:
         """Do the same."""
         self.close()
-
-    def _start(self) -> None:
-        while self._waiting and len(self._running) < self._limit:
-            at, job = self._waiting.pop(0)
-            self._running[at] = None if job.timeout is None else time.monotonic() + job.timeout
-            # The thread knows the queue alone.
-            self._host.start(partial(_finished, job), partial(_tell, self._ended, at))
 
 
 def _tell(

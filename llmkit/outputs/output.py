@@ -15,6 +15,7 @@ from pydantic.errors import (
     PydanticSchemaGenerationError,
     PydanticUserError,
 )
+from pydantic_core import SchemaError
 from typing_extensions import TypedDict
 
 from llmkit.errors import InvalidRequest, OutputInvalid, ToolError
@@ -70,6 +71,7 @@ class Output:
             PydanticInvalidForJsonSchema,
             PydanticSchemaGenerationError,
             PydanticUserError,
+            SchemaError,
             NameError,
             TypeError,
         ) as error:
@@ -154,7 +156,7 @@ class Beginnings:
 
     def take(self, value: Any) -> Any:
         """Return a value if it is a new one; else `NOTHING`."""
-        if value is NOTHING or value == self._last:
+        if value is NOTHING or value is self._last or _equal(value, self._last):
             return NOTHING
         self._last = value
         return value
@@ -172,6 +174,13 @@ def output_of(kind: Any) -> Output:
         InvalidRequest: there is no schema for it.
     """
     return Output(kind)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001  # the app's own type compares itself
+        return False
 
 
 _FENCE = re.compile(r"\A\s*```\w*\s*|\s*```\s*\Z")

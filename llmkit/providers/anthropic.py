@@ -17,6 +17,7 @@ from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.tool_history import sound_calls
 from llmkit.providers.vendors import VENDORS
 from llmkit.tools.tool import Tool
 from llmkit.tracebacks import forgetful
@@ -109,7 +110,7 @@ class Anthropic:
 
 def _messages(call: Call) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
-    for message in call.messages:
+    for message in sound_calls(call.messages):
         if len(message.parts) == 1 and type(message.parts[0]) is TextPart:
             found.append({"role": message.role, "content": message.text})
         elif blocks := [block for part in message.parts if (block := _block(part)) is not None]:

@@ -42,7 +42,9 @@ _LONGEST_INT = 300
 
 def _int(digits: str) -> int | float:
     """Read a whole number; Python refuses one with thousands of digits, and nobody counts that far."""
-    return int(digits) if len(digits) < _LONGEST_INT else float("inf")
+    if len(digits) < _LONGEST_INT:
+        return int(digits)
+    return float("-inf" if digits.startswith("-") else "inf")
 
 
 _DECODER = json.JSONDecoder(parse_int=_int)
@@ -107,6 +109,18 @@ def mended(text: str) -> str:
     if _HALF.search(text) is None:
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def all_mended(value: object) -> object:
+    """Return a decoded document with all of its texts mended."""
+    match value:
+        case str():
+            return mended(value)
+        case list():
+            return [all_mended(each) for each in value]
+        case dict():
+            return {mended(name): all_mended(each) for name, each in value.items()}
+    return value
 
 
 @cache

@@ -25,6 +25,7 @@ from llmkit.providers.request import (
     checked_headers,
     to_request,
 )
+from llmkit.providers.tool_history import sound_calls
 from llmkit.providers.vendors import VENDORS, quirks_at
 from llmkit.tools.tool import CHOICES, Tool
 from llmkit.tracebacks import forgetful
@@ -129,7 +130,7 @@ class OpenAI:
 def _messages(call: Call) -> list[dict[str, object]]:
     """Write the conversation. What a model has thought is not said again: the wire has no word for it."""
     found: list[dict[str, object]] = []
-    for message in call.messages:
+    for message in sound_calls(call.messages):
         if message.role == "assistant":
             found.append(_answer(message))
             continue

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from llmkit.events import StopReason, ToolCallDelta
 from llmkit.parts import ToolCall
-from llmkit.providers.lenient import lenient_json, mended
+from llmkit.providers.lenient import all_mended, lenient_json, mended
 
 
 class BrokenCall(Exception):
@@ -46,10 +45,11 @@ class Calls:
     them, leave the index out, or give every call the same one.
     """
 
-    __slots__ = ("_calls", "_passed", "_strayed")
+    __slots__ = ("_calls", "_ids", "_passed", "_strayed")
 
     def __init__(self) -> None:
         self._calls: list[_Growing] = []
+        self._ids: set[str] = set()
         self._passed: set[int | None] = set()
         self._strayed = False
 
@@ -129,9 +129,12 @@ class Calls:
 
     def _new_id(self, given_id: str | None, index: int) -> str:
         """Name a call so that its result can name it: as the provider does, if no other call of the answer has that id."""
-        name = mended(given_id) if given_id else f"call_{index}"
-        taken = {call.id for call in self._calls}
-        return name if name not in taken else f"{name}_{index}"
+        stem = name = mended(given_id) if given_id else f"call_{index}"
+        while name in self._ids:
+            name = f"{stem}_{index}"
+            index += 1
+        self._ids.add(name)
+        return name
 
 
 def _grown(call: _Growing, piece: object) -> ToolCallDelta:
@@ -142,7 +145,7 @@ def _grown(call: _Growing, piece: object) -> ToolCallDelta:
 
 def _as_text(arguments: object) -> str:
     """Write arguments that came as an object, as some servers send them."""
-    return "" if arguments is None else msgspec.json.encode(arguments).decode()
+    return "" if arguments is None else json.dumps(arguments)
 
 
 def _arguments(text: str, *, may_be_none: bool) -> Mapping[str, Any] | None:
@@ -152,6 +155,8 @@ def _arguments(text: str, *, may_be_none: bool) -> Mapping[str, Any] | None:
     for _ in range(2):
         try:
             found = lenient_json(text)
+            if "\\u" in text:  # only so can it have half of a surrogate pair
+                found = all_mended(found)
         except (ValueError, RecursionError):
             return None
         if isinstance(found, dict):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import Parameter, Signature, signature
 from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
-import msgspec
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import (
     PydanticInvalidForJsonSchema,
@@ -28,7 +29,7 @@ class Arguments:
         context: the name of that one; None if it takes none.
     """
 
-    __slots__ = ("_adapter", "_schema", "context")
+    __slots__ = ("_adapter", "_bound", "_schema", "context")
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         """Read the function's signature.
@@ -37,10 +38,19 @@ class Arguments:
             InvalidRequest: it cannot be read, or a type in it is none that JSON has.
         """
         self.context: str | None = None
+        # What a partial has bound is the app's to say.
+        self._bound = frozenset(function.keywords if isinstance(function, partial) else ())
         self._schema: Mapping[str, Any] | None = None
         parameters = []
         for each in _parameters(function, name):
+            if each.name in self._bound:
+                continue
             if _is_context(each.annotation):
+                if self.context is not None:
+                    raise InvalidRequest(
+                        f"the tool {name} takes two contexts, {self.context} and {each.name}",
+                        hint="One is enough: remove the other.",
+                    )
                 self.context = each.name
             else:
                 parameters.append(each)
@@ -79,13 +89,17 @@ class Arguments:
             arguments: dict[str, Any] = self._validated(said)
         except ValidationError as error:
             raise WrongArguments("\n".join(problems_of(error, "the arguments"))) from None
+        for name in self._bound & arguments.keys():  # of a function that takes any
+            raise WrongArguments(f"{name}: Unexpected keyword argument")
         return arguments
 
     def _validated(self, said: Mapping[str, Any]) -> Any:
         """Check them as what they were when the model said them, which is JSON: in Python a text is no date."""
         try:
-            content = msgspec.json.encode(said)
-        except (TypeError, ValueError, RecursionError):  # the app has changed them
+            content = json.dumps(dict(said), allow_nan=False)
+        except ValueError:
+            raise WrongArguments("a number in them is not finite, which is no JSON") from None
+        except (TypeError, RecursionError):  # the app has changed them
             return self._adapter.validate_python(dict(said))
         return self._adapter.validate_json(content)
 

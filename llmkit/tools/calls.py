@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from llmkit.concurrency.jobs import Ended, Job, TookTooLong, Unfit, is_async
+from llmkit.concurrency.jobs import Ended, Job, NoPlace, TookTooLong, Unfit, is_async
 from llmkit.errors import ToolError
 from llmkit.kinds import kind_of
-from llmkit.parts import ToolCall, ToolResult
+from llmkit.parts import ToolCall, ToolResult, wrong_field
 from llmkit.tools.arguments import WrongArguments
 from llmkit.tools.context import ToolContext
 from llmkit.tools.limits import Approve
@@ -116,11 +116,13 @@ class StepCalls:
     ) -> ToolResult | None:
         """Take in what the app says to a call of those that were asked for. Return the result of one that is not run."""
         each, said = asked[ended.at], ended.value
-        if said is True and ended.error is None:
-            return None
         self.runnable.remove(each)
         call = each.context.call
-        if isinstance(said, ToolCall):
+        if said is True and ended.error is None:
+            # What is run is what was asked for, also where the app has changed it in its place.
+            self._check(each.at, each.context)
+            return self.results.get(each.at)
+        if isinstance(said, ToolCall) and wrong_field(said) is None:
             # The call is what the model has called: its id stays.
             changed = replace(said, id=call.id)
             self._check(each.at, replace(each.context, call=changed))
@@ -163,8 +165,13 @@ class StepCalls:
             timeout = self._time_of(each.tool)
             log.warning("the tool %s took longer than %g s", call.name, timeout)
             return self._fail(each.at, call, f"The tool did not answer within {timeout:g} seconds.")
+        if isinstance(error, NoPlace):
+            log.warning(
+                "the tool %s was not run: others that take too long have all places", call.name
+            )
+            return self._fail(each.at, call, "The tool was not run: others did not answer in time.")
         if isinstance(error, ToolError):
-            return self._fail(each.at, call, sound(str(error))[: self._max_result])
+            return self._fail(each.at, call, str(error))
         what = str(error) if isinstance(error, Unfit) else place_of(error, each.tool.run)
         log.error("the tool %s failed: %s", call.name, what)
         self._keep(call, error)
@@ -186,7 +193,8 @@ class StepCalls:
             self.errors[call.id] = error
 
     def _fail(self, at: int, call: ToolCall, content: str) -> ToolResult:
-        return self._give(at, ToolResult(call_id=call.id, content=content, is_error=True))
+        told = sound(content)[: self._max_result]
+        return self._give(at, ToolResult(call_id=call.id, content=told, is_error=True))
 
     def _give(self, at: int, result: ToolResult) -> ToolResult:
         self.results[at] = result

@@ -33,11 +33,12 @@ class Limits:
 
     Attributes:
         max_steps: how many answers the model may give.
-        max_parallel: how many tools may run at a time.
+        max_parallel: how many tools may run at a time. One that has taken too long counts until it ends: nothing ends a thread from outside.
         tool_timeout: how long each may take, in seconds; a `Tool` may have a time of its own.
         max_result: how many characters the model reads of what a tool returns. It is told of a longer one, and may ask for less.
         approve: is asked before each call, with the `ToolCall` and its `ToolContext`, one after the other. It returns True; False or a
-            reason, which the model reads instead of a result; or a changed `ToolCall`. What it raises is logged, and means no.
+            reason, which the model reads instead of a result; or a changed `ToolCall`. What it raises is logged, and means no. It may
+            take as long as it likes, such as for a person to decide.
 
     Raises:
         InvalidRequest: one of them is not possible.

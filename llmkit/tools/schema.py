@@ -11,6 +11,10 @@ from pydantic.json_schema import GenerateJsonSchema
 _OWN_WORDS = frozenset({"value_error", "assertion_error"})
 
 
+# How many faults are said: who has to mend thousands begins with the first.
+_MOST = 20
+
+
 class Untitled(GenerateJsonSchema):
     """Makes no titles: they say the name again, and each is paid for."""
 
@@ -32,8 +36,11 @@ def problems_of(error: ValidationError, whole: str) -> list[str]:
         whole: what is wrong if it is no part of it.
     """
     problems = []
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    for each in found[:_MOST]:
         at = ".".join(map(str, each["loc"])) or whole
         says = "its validator refuses it" if each["type"] in _OWN_WORDS else each["msg"]
         problems.append(f"{at}: {says}")
+    if len(found) > _MOST:
+        problems.append(f"and {len(found) - _MOST:,} more")
     return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import threading
@@ -15,7 +16,7 @@ import pytest
 from llmkit import AsyncStream, Kit, StreamClosed, ToolResult
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
-from llmkit.concurrency.jobs import Ended, Job, TookTooLong
+from llmkit.concurrency.jobs import Ended, Job, NoPlace, TookTooLong
 from llmkit.concurrency.tasks import _STARTED, AsyncJobs
 from llmkit.concurrency.threads import Jobs
 from llmkit.testing import Behaviour, Emulator
@@ -152,10 +153,140 @@ def test_one_that_takes_too_long_is_left() -> None:
     """Its thread goes on to its own end; what it says then is nobody's."""
     go = threading.Event()
     jobs = [job(go.wait, timeout=0.01), job(lambda: 2)]
-    for ends in both(jobs, limit=1):
+    for ends in both(jobs, limit=2):
         assert isinstance(ends[0].error, TookTooLong)
         assert ends[1].value == "2"
     go.set()
+
+
+def test_those_that_hang_are_never_more_than_there_are_places() -> None:
+    """What waits behind them is not begun, and does not wait for ever; nothing of that is left for the next jobs."""
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def hangs() -> None:
+        begun.release()
+        go.wait()
+
+    for ends in both([job(hangs, timeout=0.01)] * 30, limit=2):
+        kinds = [type(each.error) for each in ends]
+        assert kinds == [TookTooLong] * 2 + [NoPlace] * 28
+    # Two in each way.
+    assert [begun.acquire(timeout=30) for _ in range(4)] == [True] * 4
+    assert not begun.acquire(blocking=False)
+    go.set()
+
+
+def test_a_place_that_comes_free_in_time_is_taken() -> None:
+    """By the next one, which has its own time from then on."""
+    go = threading.Event()
+
+    def frees() -> None:
+        go.wait()
+
+    def first() -> str:
+        return "late"
+
+    jobs = Jobs(
+        [job(frees, timeout=0.01), job(first, timeout=3600)],
+        limit=1,
+        host=Host(),
+        at_once=False,
+        signal=AbortSignal(),
+    )
+    late = jobs.next()
+    assert late is not None
+    assert isinstance(late.error, TookTooLong)
+    go.set()
+    after = jobs.next()
+    assert after is not None
+    assert after.value == "late"
+    assert jobs.next() is None
+
+    async def swallows() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        go.clear()
+        for hanging, is_async in ((frees, False), (swallows, True)):
+            jobs = AsyncJobs(
+                [job(hanging, is_async=is_async, timeout=0.01), job(first, timeout=3600)],
+                limit=1,
+                host=Host(),
+                at_once=False,
+                signal=AbortSignal(),
+            )
+            late = await jobs.next()
+            assert late is not None
+            assert isinstance(late.error, TookTooLong)
+            go.set()
+            after = await jobs.next()
+            assert after is not None
+            assert after.value == "late"
+            assert await jobs.next() is None
+            await jobs.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.anyio
+async def test_one_that_will_not_be_cancelled_is_not_waited_for() -> None:
+    """Its time is over, and the others go on; it may take as long as it likes to end."""
+    go = asyncio.Event()
+
+    async def swallows() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await go.wait()
+        await go.wait()
+
+    jobs = AsyncJobs(
+        [job(swallows, is_async=True, timeout=0.01)],
+        limit=1,
+        host=Host(),
+        at_once=False,
+        signal=AbortSignal(),
+    )
+    late = await jobs.next()
+    assert late is not None
+    assert isinstance(late.error, TookTooLong)
+    (task,) = _STARTED
+    while not task.cancelling():
+        await asyncio.sleep(0)
+    await jobs.aclose()
+    assert not task.done()
+    go.set()
+    await task
+
+
+@pytest.mark.parametrize("timeout", [1e10, 1e300])
+def test_a_time_that_no_thread_can_wait(timeout: float) -> None:
+    """Is as long as it can."""
+    for ends in both([job(lambda: 1, timeout=timeout)]):
+        assert ends[0].value == "1"
+
+
+def test_an_exit_is_the_functions_own() -> None:
+    """It ends no event loop, and so no server."""
+
+    async def leaves() -> None:
+        raise SystemExit(2)
+
+    def stops() -> None:
+        raise StopIteration
+
+    async def run() -> list[Ended]:
+        jobs = [job(leaves, is_async=True), job(lambda: leaves()), job(stops)]
+        return await aends_of(
+            AsyncJobs(jobs, limit=4, host=Host(), at_once=False, signal=AbortSignal())
+        )
+
+    for ended, name in zip(
+        asyncio.run(run()), ("SystemExit", "SystemExit", "StopIteration"), strict=True
+    ):
+        assert isinstance(ended.error, RuntimeError)
+        assert name in str(ended.error)
 
 
 def test_what_is_awaited_after_all() -> None:
@@ -209,7 +340,7 @@ async def test_tasks_are_cancelled_and_waited_for() -> None:
     jobs = AsyncJobs(
         [
             job(lambda: waits("a"), is_async=True, timeout=0.01),
-            job(lambda: waits("b"), is_async=True),
+            job(lambda: waits("b"), is_async=True, timeout=3600),
             job(lambda: waits("c"), is_async=True),
         ],
         limit=1,
@@ -227,7 +358,7 @@ async def test_tasks_are_cancelled_and_waited_for() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await jobs.aclose()
-    assert log in (["a", "a ended", "b", "b ended"], ["a", "b", "a ended", "b ended"])
+    assert log == ["a", "a ended", "b", "b ended"]
     assert not _STARTED
 
 

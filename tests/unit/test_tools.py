@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import gc
 import json
+import math
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Optional
@@ -134,13 +135,42 @@ def test_wrong_arguments_are_said_each_by_its_name(
         (lambda **anything: anything, "l", set()),
         (Shop(), "shop", {"sku"}),
         (functools.partial(add, 1), "plus_one", {"b"}),
-        (functools.partial(add, b=1), "plus_one", {"a", "b"}),
+        (functools.partial(add, b=1), "plus_one", {"a"}),
     ],
 )
 def test_what_can_be_called(run: Callable[..., Any], name: str, properties: set[str]) -> None:
     """Methods, objects, partials and functions without types."""
     tool = Tool(run, name=name)
     assert (tool.name, set(tool.schema.get("properties", {}))) == (name, properties)
+
+
+@pytest.mark.parametrize("function", [add, lambda **anything: anything])
+def test_what_a_partial_has_bound_is_the_apps(function: Callable[..., Any]) -> None:
+    """A model cannot say it, or it would say whose order it wants to see."""
+    arguments = Tool(functools.partial(function, b=1), name="bound").arguments
+    assert arguments.checked({"a": 2}) == {"a": 2}
+    with pytest.raises(WrongArguments, match="b: Unexpected keyword argument"):
+        arguments.checked({"a": 2, "b": 3})
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite(number: float) -> None:
+    """Is no JSON: a limit of None would be none."""
+
+    def refund(limit: float | None = 10) -> None: ...
+
+    with pytest.raises(WrongArguments, match="not finite"):
+        Tool(refund).arguments.checked({"limit": number})
+
+
+def test_thousands_of_faults() -> None:
+    """The first ones are enough to mend."""
+
+    def many(texts: list[str]) -> None: ...
+
+    with pytest.raises(WrongArguments, match="and 29,980 more") as raised:
+        Tool(many).arguments.checked({"texts": list(range(30_000))})
+    assert len(str(raised.value)) < 2000
 
 
 def refuse(value: str) -> str:
@@ -209,6 +239,9 @@ def no_json(a: Shop) -> None: ...
 def called_back(a: Callable[[], int]) -> None: ...
 
 
+def two_contexts(one: ToolContext, two: ToolContext) -> None: ...
+
+
 def several(*numbers: int) -> None: ...
 
 
@@ -230,6 +263,7 @@ def by_position(a: int, /) -> None: ...
         (unknown_type, {}, "unknown_type cannot be described: name 'Nowhere' is not defined"),
         (no_json, {}, "no_json cannot be described"),
         (called_back, {}, "called_back cannot be described"),
+        (two_contexts, {}, "takes two contexts, one and two"),
         (several, {}, "the tool several takes \\*numbers"),
         (by_position, {}, "the tool by_position takes a by its position only"),
     ],

@@ -32,7 +32,7 @@ class TextDialect:
         tool_details: whether a browser sees what a tool is called with, and what it returns.
     """
 
-    __slots__ = ("_called", "_ordinal", "_prefix", "_tool_details", "finished")
+    __slots__ = ("_called", "_calls", "_ordinal", "_prefix", "_tool_details", "finished")
 
     def __init__(self, stream_id: str, *, tool_details: bool = False) -> None:
         self._prefix = f"id: {stream_id}:".encode()
@@ -40,6 +40,7 @@ class TextDialect:
         self._tool_details = tool_details
         # Numbers and names of the tools that were called, by the provider's ids.
         self._called: dict[str, tuple[int, str]] = {}
+        self._calls = 0
         self.finished = False
 
     def encode(self, events: list[Event]) -> bytes:
@@ -76,7 +77,9 @@ class TextDialect:
 
     def _tool(self, event: ToolCall | ToolResult) -> bytes:
         if isinstance(event, ToolCall):
-            number, name = self._called[event.id] = len(self._called) + 1, event.name
+            # Some servers give the calls of every answer the same ids.
+            self._calls += 1
+            number, name = self._called[event.id] = self._calls, event.name
             more: dict[str, object] = {"state": "called", "arguments": event.arguments}
         elif event.call_id not in self._called:
             return b""  # nobody has heard of it

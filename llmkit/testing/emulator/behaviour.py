@@ -201,10 +201,10 @@ def _check_text(name: str, value: object) -> None:
 
 
 def _check_calls(calls: object) -> None:
-    _check("calls", calls, tuple, "a tuple of mappings")
-    assert isinstance(calls, tuple)
+    _check("calls", calls, list | tuple, "a list of mappings")
+    assert isinstance(calls, list | tuple)
     for call in calls:
-        _check("calls", call, Mapping, "a tuple of mappings")
+        _check("calls", call, Mapping, "a list of mappings")
         unknown = sorted(set(call).difference(("id", "name", "arguments")))
         if unknown or not isinstance(call.get("name"), str):
             _fail(f"a call has a name, arguments and maybe an id, not {dict(call)!r}")

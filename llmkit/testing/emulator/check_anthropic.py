@@ -211,6 +211,7 @@ def _message_problems(index: int, message: Any, count: int) -> Iterator[str]:
 def _call_problems(messages: list[dict[str, Any]]) -> Iterator[str]:
     """Say which call has no result in the message behind it, and which result no call in the message before it."""
     asked: list[str] = []
+    seen: set[str] = set()
     for index, message in enumerate([*messages, {}]):
         content = message.get("content")
         blocks = (
@@ -237,6 +238,17 @@ def _call_problems(messages: list[dict[str, Any]]) -> Iterator[str]:
         for at, block in enumerate(blocks):
             if block.get("type") == "thinking" and not block.get("signature"):
                 yield f"messages.{index}.content.{at}.thinking.signature: Field required"
+            if block.get("type") == "tool_result" and not isinstance(
+                block.get("content"), str | list
+            ):
+                yield f"messages.{index}.content.{at}.tool_result.content: Input should be a valid string"
+            if block.get("type") == "tool_use":
+                for name in ("id", "name"):
+                    if not _NAME.fullmatch(str(block.get(name))):
+                        yield f"messages.{index}.content.{at}.tool_use.{name}: String should match pattern '^[a-zA-Z0-9_-]+$'"
+                if str(block.get("id")) in seen:
+                    yield f"messages.{index}.content.{at}: `tool_use` ids must be unique"
+                seen.add(str(block.get("id")))
         asked = [str(each.get("id")) for each in blocks if each.get("type") == "tool_use"]
 
 

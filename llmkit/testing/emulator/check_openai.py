@@ -237,6 +237,21 @@ def _call_problems(messages: list[dict[str, Any]]) -> Iterator[Failure]:
                 )
             calls = message.get("tool_calls") or ()
             asked = [str(each.get("id")) for each in calls]
+            for at, each in enumerate(calls):
+                where = f"messages[{index}].tool_calls[{at}]"
+                if len(str(each.get("id"))) > 40:
+                    yield _invalid(
+                        f"Invalid '{where}.id': string too long. Expected a string with maximum length 40.",
+                        f"{where}.id",
+                        "string_above_max_length",
+                    )
+                if not _NAME.fullmatch(str(each.get("function", {}).get("name"))):
+                    yield _invalid(
+                        f"Invalid '{where}.function.name': string does not match pattern. "
+                        "Expected a string that matches the pattern '^[a-zA-Z0-9_-]+$'.",
+                        f"{where}.function.name",
+                        "invalid_value",
+                    )
             if not all(_is_json(each.get("function", {}).get("arguments")) for each in calls):
                 yield _invalid("Invalid 'arguments': it must be JSON.", f"messages[{index}]")
         elif message.get("tool_call_id") in asked:
