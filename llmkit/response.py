@@ -59,7 +59,7 @@ class Response:
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls of tools that the model asks for. Each is whole: of an answer that was cut off there is none."""
+        """The calls of tools that the model asks for. Each is whole; there are none before the answer is at its end."""
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
 

@@ -20,6 +20,7 @@ from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import REDACT, WARNING, function_at
 from llmkit.config.tools import tools_at
+from llmkit.ids import new_id
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
 from llmkit.ledger.record import AttemptRecord, unmade
@@ -112,7 +113,7 @@ class Runtime:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
-        new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+        new_id: Callable[[], str] = new_id,
         from_async: FromAsync = in_any_thread,
         on_budget_warning: Callable[[BudgetWarning], object] | None = None,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,

@@ -45,7 +45,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         return [Error(error.message, hint=error.hint, id="llmkit.E001")]
     return [
         *_models(conf.config),
-        *_budgets(conf.config),
+        *_functions(conf.config),
         *_needs(conf.config),
         *_books(conf.config),
         *_login(conf),
@@ -105,7 +105,7 @@ def _models(config: Config) -> Iterator[CheckMessage]:
         yield Warning(lack.message, hint=lack.hint, id="llmkit.W001")
 
 
-def _budgets(config: Config) -> Iterator[CheckMessage]:
+def _functions(config: Config) -> Iterator[CheckMessage]:
     """Find functions and tools that are not there: the first call would be refused for them."""
     try:
         Rules(config.budgets, time_zone=config.time_zone)

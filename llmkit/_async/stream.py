@@ -66,8 +66,6 @@ class AsyncStream:
         try:
             events = self._ready if self._ready is not None else await self._source.read()
             self._ready = None
-            if self._wanted is not None and events and type(events[-1]) is Finish:
-                await self._read_output()
             if events is None:
                 self._ended = True
                 await self.aclose()
@@ -75,6 +73,8 @@ class AsyncStream:
             if events:
                 for tap in self._taps:
                     tap(events)
+                if self._wanted is not None and type(events[-1]) is Finish:
+                    await self._read_output()
         except BaseException as error:
             self._error = error
             try:

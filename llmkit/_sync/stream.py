@@ -67,8 +67,6 @@ class Stream:
         try:
             events = self._ready if self._ready is not None else self._source.read()
             self._ready = None
-            if self._wanted is not None and events and type(events[-1]) is Finish:
-                self._read_output()
             if events is None:
                 self._ended = True
                 self.close()
@@ -76,6 +74,8 @@ class Stream:
             if events:
                 for tap in self._taps:
                     tap(events)
+                if self._wanted is not None and type(events[-1]) is Finish:
+                    self._read_output()
         except BaseException as error:
             self._error = error
             try:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Unpack, cast
 
@@ -15,6 +14,7 @@ from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
 from llmkit.concurrency.threads import at_once, refuse_awaited
 from llmkit.errors import InvalidRequest, LLMKitError
+from llmkit.ids import new_id
 from llmkit.messages import Prompt, to_messages
 from llmkit.tools.context import ToolContext
 from llmkit.tools.limits import Limits, LoopOptions
@@ -69,7 +69,7 @@ class ToolLoop:
         refuse_awaited([] if approve is None else [("approve", approve)])
         runtime = getattr(client, "runtime", None)
         self._host: Host = getattr(runtime, "host", None) or Host()
-        self._new_id: Callable[[], str] = getattr(runtime, "new_id", None) or _new_id
+        self._new_id: Callable[[], str] = getattr(runtime, "new_id", None) or new_id
 
     @forgetful
     def run(self, messages: Prompt, **options: Unpack[CallOptions]) -> RunResult:
@@ -191,7 +191,3 @@ class Running:
         if not self.steps.is_first and own.get("tool_choice") != "none":
             own.pop("tool_choice", None)  # or it would be called for ever
         return own
-
-
-def _new_id() -> str:
-    return os.urandom(16).hex()

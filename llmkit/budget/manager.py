@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from llmkit.concurrency.later import Later
 from llmkit.config.budgets import Budget
 from llmkit.config.functions import WARNING, function_at
 from llmkit.errors import BudgetUnavailable, ConfigError
+from llmkit.ids import new_id
 from llmkit.kinds import kind_of
 from llmkit.policy.budgets.amounts import UNUSED, Amount, Unit, Units, said
 from llmkit.policy.budgets.decide import Claim
@@ -108,7 +108,7 @@ class BudgetManager:
         by_tenant: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_budget_warning: Callable[[BudgetWarning], object] | None = None,
-        new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+        new_id: Callable[[], str] = new_id,
         from_async: FromAsync = in_any_thread,
     ) -> None:
         read = _read(budgets)

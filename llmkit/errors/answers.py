@@ -55,14 +55,23 @@ class OutputInvalid(LLMKitError):
 
     Attributes:
         response: the answer.
-        problems: what is wrong with it, each by where it is. What a validator of the app's own says is not among it.
+        problems: what is wrong with it, each by where it is, as the model is told it. It may quote the answer; the error's text does not, and
+            neither has what a validator of the app's own says.
     """
 
     type = "output_invalid"
 
-    def __init__(self, response: Response, name: str, problems: Sequence[str]) -> None:
+    def __init__(
+        self,
+        response: Response,
+        name: str,
+        problems: Sequence[str],
+        *,
+        shown: Sequence[str] | None = None,
+    ) -> None:
+        said = "; ".join((problems if shown is None else shown)[:3])
         super().__init__(
-            f"the answer is not of the type {name}: {'; '.join(problems[:3])}",
+            f"the answer is not of the type {name}: {said}",
             hint="Ask again, let the model mend it (repair=1, or more), or ask a model with structured outputs.",
         )
         self.response = response

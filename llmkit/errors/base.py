@@ -1,4 +1,4 @@
-"""The errors of llmkit itself: nothing was sent."""
+"""The errors of llmkit itself, and the base class of all."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack, get_args
 from llmkit.caller import Caller, UserId, caller_of
 from llmkit.config.errors import without_provider
 from llmkit.errors import ConfigError
+from llmkit.ids import new_id
 from llmkit.kinds import wrong_tags
 from llmkit.ledger.base import NoLedgerYet
 from llmkit.ledger.row import Closing, Opening
@@ -66,7 +66,7 @@ class CostTracker:
         prices: Mapping[str, AnyPrice] | Prices | None = None,
         time_zone: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        new_id: Callable[[], str] = lambda: os.urandom(16).hex(),
+        new_id: Callable[[], str] = new_id,
     ) -> None:
         if isinstance(ledger, str):
             from llmkit.ledger import open_ledger  # noqa: PLC0415  # needs SQLAlchemy

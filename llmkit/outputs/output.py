@@ -22,7 +22,8 @@ from llmkit.errors import InvalidRequest, OutputInvalid, ToolError
 from llmkit.errors.answers import check_whole
 from llmkit.outputs.strict import NotStrict, strict
 from llmkit.response import Response
-from llmkit.tools.schema import Untitled, first_line, problems_of
+from llmkit.tools.schema import Untitled, first_line, problems_of, words_of
+from llmkit.tools.tool import CHOICES
 
 OutputMode = Literal["native", "tool"]
 """How a model is held to a type: by the vendor's own means, or by a tool that it has to call."""
@@ -56,6 +57,8 @@ class Output:
         """
         name = getattr(kind, "__name__", None)
         self.name = _NO_NAME.sub("_", name)[:64] if isinstance(name, str) and name else "answer"
+        if self.name in CHOICES:  # a vendor would take it for another word
+            self.name = f"{self.name}_answer"
         if isroutine(kind):  # pydantic would call it with the answer
             raise InvalidRequest(
                 f"output_type is the function {self.name}, not a type", hint=_EXAMPLES
@@ -105,11 +108,12 @@ class Output:
             value = self._adapter.validate_json(self._json_in(response.text))
         except ValidationError as error:
             problems = problems_of(error, "the answer")
+            shown = problems_of(error, "the answer", words=words_of(self.schema))
         except ToolError as error:
-            problems = [str(error)]
+            problems = shown = [str(error)]
         else:
             return value["value"] if self._is_wrapped else value
-        raise OutputInvalid(response, self.name, problems)
+        raise OutputInvalid(response, self.name, problems, shown=shown)
 
     def begun(self, text: str) -> Any:
         """Return what the beginning of an answer says, as far as it is of this type; `NOTHING` if it is not yet."""

@@ -59,12 +59,16 @@ def _answer(**said: object) -> None:
 
 
 class SpokenDecoder:
-    """Decodes an answer that is the call of such a tool, and says it as text, as other models do. Of several calls the first is the answer."""
+    """Decodes an answer that is the call of such a tool, and says it as text, as other models do. Of several calls the first is the answer.
+
+    Text beside it is none, unless it is all that there is.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._id: str | None = None
         self._said = False
+        self._held: list[Event] = []
         self._note()
 
     def _note(self) -> None:
@@ -92,25 +96,40 @@ class SpokenDecoder:
 
     def close(self, *, broken: bool = False) -> list[Event]:
         """End the body."""
-        return self._texts(self._decoder.close(broken=broken))
+        return self._texts(self._decoder.close(broken=broken)) + self._let_go()
+
+    def _let_go(self) -> list[Event]:
+        """Return the text that nothing follows: it is all that there is of an answer."""
+        held, self._held = self._held, []
+        return held
 
     def _texts(self, events: list[Event]) -> list[Event]:
         self._note()
         found: list[Event] = []
         for event in events:
             if isinstance(event, ToolCallDelta | ToolCall):
-                self._id = self._id or event.id
-                if event.id != self._id:
-                    continue
-                if isinstance(event, ToolCall):
-                    text = "" if self._said else arguments_json(event.arguments)
-                else:
-                    text = event.arguments
-                if text:
-                    self._said = True
-                    found.append(TextDelta(text))
-            elif isinstance(event, Finish) and event.stop_reason == "tool_use":
-                found.append(Finish("end", event.raw_stop_reason, event.usage))
+                found += self._of_call(event)
+            elif isinstance(event, TextDelta):
+                if self._id is None:
+                    self._held.append(event)
+            elif isinstance(event, Finish):
+                reason = "end" if event.stop_reason == "tool_use" else event.stop_reason
+                found += self._let_go()
+                found.append(Finish(reason, event.raw_stop_reason, event.usage))
             else:
                 found.append(event)
         return found
+
+    def _of_call(self, event: ToolCallDelta | ToolCall) -> list[Event]:
+        self._held.clear()
+        self._id = self._id or event.id
+        if event.id != self._id:
+            return []
+        if isinstance(event, ToolCallDelta):
+            text = event.arguments
+        else:
+            text = "" if self._said else arguments_json(event.arguments)
+        if not text:
+            return []
+        self._said = True
+        return [TextDelta(text)]

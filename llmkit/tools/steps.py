@@ -104,7 +104,8 @@ class Steps:
         self._steps.append(Step(reply=reply))
         calls = reply.tool_calls
         if not calls:
-            self.messages.append(Message.assistant(reply))
+            if reply.text or reply.parts:  # vendors refuse an empty one
+                self.messages.append(Message.assistant(reply))
             return ()
         check_whole(reply)
         if len(self._steps) >= self._max_steps:

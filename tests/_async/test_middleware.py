@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from llmkit import (
     Outcome,
     StreamTruncated,
 )
+from llmkit.errors import OutputInvalid
+from llmkit.events import Finish, TextDelta
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 from support.rows import database, rows
@@ -197,3 +200,31 @@ async def test_the_outcome_tells_how_it_ended() -> None:
     assert [outcome.status for outcome in outcomes] == ["truncated"]
     assert isinstance(outcomes[0].error, StreamTruncated)
     assert outcomes[0].response.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("said", ['{"x": 1}', "much"])
+async def test_taps_see_every_event_of_a_typed_answer(said: str) -> None:
+    """Before the finalisers, as of any other; also where it is not of the type, and the reader sees an error."""
+    log: list[object] = []
+
+    class Watch:
+        async def handle_async(self, call: Call, call_next: AsyncCallNext) -> AsyncStream:
+            stream = await call_next(call)
+            stream.tap(lambda events: log.extend(type(event) for event in events))
+            stream.finalise(self.finish)
+            return stream
+
+        async def finish(self, outcome: Outcome) -> None:
+            log.append(outcome.status)
+
+    with Emulator(behaviour=Behaviour(text=said, delay=0)) as emulator:
+        kit = make_kit(emulator, middleware=[Watch()])
+        async with kit.async_client.stream("Hi", output_type=dict[str, int]) as stream:
+            with contextlib.suppress(OutputInvalid):
+                while await stream.read() is not None:
+                    pass
+        await kit.aclose()
+    assert log[-2:] == [Finish, "finished"]
+    assert TextDelta in log
+    assert len([each for each in log if each is Finish]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -218,8 +219,11 @@ async def test_stopped_in_a_later_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("kind", [TextDelta, ToolCall, ToolResult])
-async def test_closed_early(tmp_path: Path, kind: type[Event]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(TextDelta, "cancelled"), (ToolCall, "finished"), (ToolResult, "finished")],
+)
+async def test_closed_early(tmp_path: Path, kind: type[Event], status: str) -> None:
     """Whoever has seen enough goes; what had begun is closed."""
     with Emulator(behaviour=ANSWER) as emulator:
         emulator.script(Behaviour(**{**_fields(BOTH), "hold_at": 2}) if kind is TextDelta else BOTH)
@@ -232,8 +236,7 @@ async def test_closed_early(tmp_path: Path, kind: type[Event]) -> None:
             await stream.read()
         await kit.aclose()
     (row,) = rows(tmp_path)
-    assert row["status"] == ("cancelled" if kind is TextDelta else row["status"])
-    assert row["status"] != "started"
+    assert row["status"] == status
 
 
 def _fields(behaviour: Behaviour) -> dict[str, Any]:
@@ -280,3 +283,40 @@ async def test_its_conversation_goes_on() -> None:
         assert (await kit.async_client.run(again, tools=[add])).text == "It is 3."
         await kit.aclose()
         assert len(emulator.requests[2].body["messages"]) == 5
+
+
+@pytest.mark.anyio
+async def test_dropped_while_a_step_is_read(tmp_path: Path) -> None:
+    """Its row is closed all the same."""
+    with Emulator(behaviour=Behaviour(text="a b c d", delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        stream = await kit.async_client.run_stream("Hi", tools=[add]).open()
+        while not stream.response.text:
+            await stream.read()
+        with pytest.warns(ResourceWarning, match="dropped without being closed"):
+            del stream
+            gc.collect()
+        await kit.aclose()
+    (row,) = rows(tmp_path)
+    assert row["status"] == "cancelled"
+
+
+@pytest.mark.anyio
+async def test_each_call_has_its_result_whatever_the_app_says_of_it() -> None:
+    """One that it denies, with or without a reason, and one that it changes to what cannot be run."""
+
+    def approve(call: ToolCall, _: object) -> Any:
+        changed = ToolCall(id="x", name=call.name, arguments={"a": "much"})
+        return {"add": "", "double": changed}[call.name]
+
+    with Emulator(behaviour=ANSWER) as emulator:
+        emulator.script(BOTH)
+        kit = make_kit(emulator)
+        async with kit.async_client.run_stream(
+            "Hi", tools=[add, double], approve=approve
+        ) as stream:
+            results = [event async for event in stream if isinstance(event, ToolResult)]
+        await kit.aclose()
+    said = sorted(result.content.splitlines()[0] for result in results)
+    assert said == ["The arguments are wrong, and nothing was run.", "This call was not approved."]
+    assert results == sorted(stream.run.steps[0].results, key=results.index)

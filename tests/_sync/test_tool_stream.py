@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -211,8 +212,11 @@ def test_stopped_in_a_later_step(tmp_path: Path) -> None:
     assert [row["status"] for row in rows(tmp_path)] == ["finished", "cancelled"]
 
 
-@pytest.mark.parametrize("kind", [TextDelta, ToolCall, ToolResult])
-def test_closed_early(tmp_path: Path, kind: type[Event]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(TextDelta, "cancelled"), (ToolCall, "finished"), (ToolResult, "finished")],
+)
+def test_closed_early(tmp_path: Path, kind: type[Event], status: str) -> None:
     """Whoever has seen enough goes; what had begun is closed."""
     with Emulator(behaviour=ANSWER) as emulator:
         emulator.script(Behaviour(**{**_fields(BOTH), "hold_at": 2}) if kind is TextDelta else BOTH)
@@ -225,8 +229,7 @@ def test_closed_early(tmp_path: Path, kind: type[Event]) -> None:
             stream.read()
         kit.close()
     (row,) = rows(tmp_path)
-    assert row["status"] == ("cancelled" if kind is TextDelta else row["status"])
-    assert row["status"] != "started"
+    assert row["status"] == status
 
 
 def _fields(behaviour: Behaviour) -> dict[str, Any]:
@@ -271,3 +274,38 @@ def test_its_conversation_goes_on() -> None:
         assert (kit.client.run(again, tools=[add])).text == "It is 3."
         kit.close()
         assert len(emulator.requests[2].body["messages"]) == 5
+
+
+def test_dropped_while_a_step_is_read(tmp_path: Path) -> None:
+    """Its row is closed all the same."""
+    with Emulator(behaviour=Behaviour(text="a b c d", delay=0, hold_at=2)) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)})
+        stream = kit.client.run_stream("Hi", tools=[add]).open()
+        while not stream.response.text:
+            stream.read()
+        with pytest.warns(ResourceWarning, match="dropped without being closed"):
+            del stream
+            gc.collect()
+        kit.close()
+    (row,) = rows(tmp_path)
+    assert row["status"] == "cancelled"
+
+
+def test_each_call_has_its_result_whatever_the_app_says_of_it() -> None:
+    """One that it denies, with or without a reason, and one that it changes to what cannot be run."""
+
+    def approve(call: ToolCall, _: object) -> Any:
+        changed = ToolCall(id="x", name=call.name, arguments={"a": "much"})
+        return {"add": "", "double": changed}[call.name]
+
+    with Emulator(behaviour=ANSWER) as emulator:
+        emulator.script(BOTH)
+        kit = make_kit(emulator)
+        with kit.client.run_stream(
+            "Hi", tools=[add, double], approve=approve
+        ) as stream:
+            results = [event for event in stream if isinstance(event, ToolResult)]
+        kit.close()
+    said = sorted(result.content.splitlines()[0] for result in results)
+    assert said == ["The arguments are wrong, and nothing was run.", "This call was not approved."]
+    assert results == sorted(stream.run.steps[0].results, key=results.index)

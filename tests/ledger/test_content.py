@@ -72,6 +72,25 @@ def test_messages_and_answer_are_kept(database: str) -> None:
     assert left["answer"] == {"text": seen}
 
 
+def test_calls_of_tools_are_kept(database: str) -> None:
+    """Where they were answered, and where they are said again with their results."""
+
+    def add(a: int) -> int:
+        return a + 1
+
+    with Emulator(behaviour=Behaviour(text="so", delay=0)) as emulator:
+        emulator.script(Behaviour(calls=[{"name": "add", "arguments": {"a": 1}}], delay=0))
+        kit = kit_of(emulator, database)
+        kit.client.run("Hi", tools=[add])
+        kit.close()
+    first, second = (row["content"] for row in read(database))
+    (called,) = first["answer"]["tool_calls"]
+    assert (called["name"], called["arguments"]) == ("add", {"a": 1})
+    assert second["messages"][1]["tool_calls"] == [called]
+    assert second["messages"][2]["tool_results"][0]["content"] == "2"
+    assert second["answer"] == {"text": "so"}
+
+
 def test_calls_without_an_answer_keep_what_was_asked(database: str) -> None:
     """Those that the provider refuses, and those that no attempt was made for."""
 

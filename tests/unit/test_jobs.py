@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import AsyncStream, Kit, StreamClosed, ToolResult
+from llmkit import AsyncStream, Kit, StreamClosed, ToolCall, ToolResult
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
 from llmkit.concurrency.jobs import Ended, Job, NoPlace, TookTooLong
@@ -492,3 +492,63 @@ def test_the_sync_client_refuses_what_is_async() -> None:
                 kit.client.run("Hi", **options)  # type: ignore[arg-type]
         assert emulator.requests == []
         kit.close()
+
+
+@pytest.mark.parametrize("end", [Jobs.close, Jobs.abandon])
+def test_no_more_are_begun_after_the_end(end: Callable[[Jobs], None]) -> None:
+    """What runs goes on in a thread that keeps no process alive."""
+    go, begun = threading.Event(), []
+
+    def waits() -> None:
+        begun.append(threading.current_thread().daemon)
+        go.wait()
+
+    jobs = Jobs(
+        [job(waits, timeout=0.01), job(waits)],
+        limit=1,
+        host=Host(),
+        at_once=False,
+        signal=AbortSignal(),
+    )
+    assert jobs.next() is not None
+    end(jobs)
+    go.set()
+    assert jobs.next() is None
+    assert begun == [True]
+
+
+@pytest.mark.anyio
+async def test_left_while_the_app_is_asked_to_approve() -> None:
+    """Nobody waits for its answer any more; it is asked for one call at a time."""
+    asked: list[str] = []
+
+    def add(a: int) -> int:
+        return a
+
+    async def approve(call: ToolCall, _: object) -> bool:
+        asked.append(call.name)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            asked.append("left")
+        return True
+
+    with Emulator(behaviour=Behaviour(text="so", delay=0)) as emulator:
+        emulator.script(Behaviour(calls=[{"name": "add", "arguments": {"a": 1}}] * 2, delay=0))
+        kit = make_kit(emulator)
+        manager = kit.async_client.run_stream("Hi", tools=[add], approve=approve)
+        async with manager as stream:
+            reading = asyncio.ensure_future(_read_all(stream))
+            while not asked:
+                await asyncio.sleep(0)
+            manager.abort()
+            with pytest.raises(StreamClosed):
+                await reading
+        await kit.aclose()
+    assert len(asked) == 2
+    assert asked[1] == "left"
+
+
+async def _read_all(stream: AsyncStream) -> None:
+    async for _ in stream:
+        pass

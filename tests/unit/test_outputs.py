@@ -7,11 +7,13 @@ import datetime as dt
 import enum
 import itertools
 import json
+import math
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
 from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from llmkit import (
@@ -176,6 +178,8 @@ def test_what_no_vendor_holds_a_model_to(kind: Any) -> None:
         {"type": "object"},
         {"type": "array"},
         {"allOf": [{"type": "null"}]},
+        {"type": "object", "properties": {"a": {"type": "null"}}, "additionalProperties": True},
+        {"type": "string", "allOf": [{"minLength": 1}]},
         {"type": "array", "items": True},
     ],
     ids=str,
@@ -262,6 +266,55 @@ def test_such_a_value_grows_too() -> None:
     assert [begun("[1"), begun("[1, 2"), begun('{"value": [1, 2, 3')] == [[1], [1, 2], [1, 2, 3]]
 
 
+class Cat(BaseModel):
+    """One kind."""
+
+    kind: Literal["cat"]
+    claws: int
+
+
+class Dog(BaseModel):
+    """Another."""
+
+    kind: Literal["dog"]
+
+
+class Lists(BaseModel):
+    """Whose names a model makes up."""
+
+    counts: dict[str, int] = {}
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
+    ages: list[int] = []
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "shown"),
+    [
+        ('{"counts": {"Smith is ill": "x"}}', "counts.Smith is ill: ", "counts.?: Input should be"),
+        ('{"pet": {"kind": "Smith is ill"}}', "Smith is ill", "pet: its kind is none of those"),
+        ('{"pet": {"kind": "cat", "claws": "Smith is ill"}}', "pet.cat.claws: ", "pet.cat.claws: "),
+        ('{"ages": ["Smith is ill"]}', "ages.0: ", "ages.0: Input should be a valid integer"),
+    ],
+)
+def test_the_text_of_the_error_quotes_nothing(text: str, told: str, shown: str) -> None:
+    """It goes into logs; what the model reads to mend its answer does not."""
+    with pytest.raises(OutputInvalid) as raised:
+        Output(Lists).read(answer(text))
+    assert told in raised.value.problems[0]
+    assert shown in str(raised.value)
+    assert "Smith" not in str(raised.value)
+
+
+def test_a_type_whose_name_means_something_else() -> None:
+    """To a vendor, as the choice of a tool."""
+
+    class auto(TypedDict):  # noqa: N801
+        x: int
+
+    assert Output(auto).name == "auto_answer"
+    assert len(Output(TypedDict("x" * 90, {"x": int})).name) == 64  # type: ignore[misc]
+
+
 def test_words_for_the_model_in_a_validator() -> None:
     """They are what is wrong with the answer."""
 
@@ -300,6 +353,28 @@ def test_what_a_validator_of_the_apps_says_stays_with_it() -> None:
         Output(Secret).read(answer('{"code": "1234"}'))
     assert raised.value.problems == ("code: its validator refuses it",)
     assert "1234" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("account DE89"),
+        AssertionError("account DE89"),
+        PydanticCustomError("unknown", "account DE89"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_validator_of_the_apps_raises(error: Exception) -> None:
+    """Its words stay with the app."""
+
+    def own(value: str) -> str:
+        raise error
+
+    with pytest.raises(OutputInvalid) as raised:
+        Output(TypedDict("Code", {"code": Annotated[str, AfterValidator(own)]})).read(
+            answer('{"code": "x"}')
+        )
+    assert raised.value.problems == ("code: its validator refuses it",)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +438,22 @@ def test_a_validator_that_fails_on_half_of_it_is_asked_again_later() -> None:
         if value is not NOTHING:
             seen.append(value)
     assert seen[-1] == {"items": [1], "total": 61}
+
+
+def test_an_answer_that_begins_again() -> None:
+    """Is read from its beginning, however short it is."""
+    begun = Beginnings(Output(list[int]))
+    assert begun.add('{"value": [1, 2, 3, 4, 5, 6, 7') == [1, 2, 3, 4, 5, 6, 7]
+    begun.clear()
+    assert begun.add("[8") == [8]
+
+
+def test_a_value_that_is_not_equal_to_itself() -> None:
+    """Is said once."""
+    begun = Beginnings(Output(float))
+    value = begun.take(math.nan)
+    assert math.isnan(value)
+    assert begun.take(value) is NOTHING
 
 
 def test_a_long_answer_is_not_read_at_every_token() -> None:
@@ -470,7 +561,13 @@ def test_the_call_of_such_a_tool_is_said_as_text() -> None:
     assert streamed.close() == [TextDelta("1}"), end]
     assert streamed.finished
     whole = SpokenDecoder(Script([TextDelta("So: "), one, two, Finish("tool_use", "x", usage)]))
-    assert whole.feed(b"") == [TextDelta("So: "), TextDelta('{"x":1}'), Finish("end", "x", usage)]
+    assert whole.feed(b"") == [TextDelta('{"x":1}'), Finish("end", "x", usage)]
+    # Where there is no call, the text is all that there is; a cut stays one.
+    texts = SpokenDecoder(Script([TextDelta("So: ")], [Finish("max_tokens", "x", usage)]))
+    assert texts.feed(b"") == []
+    assert texts.close() == [TextDelta("So: "), Finish("max_tokens", "x", usage)]
+    broken = SpokenDecoder(Script([TextDelta("So: ")], []))
+    assert broken.feed(b"") + broken.close() == [TextDelta("So: ")]
 
 
 def test_a_type_is_part_of_the_prompt_that_is_estimated() -> None:

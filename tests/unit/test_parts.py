@@ -17,6 +17,7 @@ from llmkit.events import (
     TextDelta,
     ThinkingDelta,
     ThinkingSignature,
+    ToolCallDelta,
 )
 from llmkit.messages import to_messages
 from llmkit.providers.anthropic import Anthropic
@@ -218,6 +219,7 @@ END = Finish("end", "end_turn", Usage())
     [
         ([], ()),
         ([TextDelta("a"), TextDelta("b")], (TextPart("ab"),)),
+        ([WEATHER, ToolCallDelta(1, "x", "y", "{"), Reset(), TextDelta("b")], (TextPart("b"),)),
         (
             [ThinkingDelta("a"), ThinkingDelta("b"), ThinkingSignature("s"), TextDelta("c")],
             (ThinkingPart(text="ab", signature="s"), TextPart("c")),

@@ -81,6 +81,18 @@ def test_a_tool_is_a_name_and_a_state() -> None:
     ]
 
 
+def test_calls_of_several_steps_with_one_id() -> None:
+    """Each has its own number, which its end has too."""
+    dialect = TextDialect("s1")
+    seen = []
+    for at in range(3):
+        call = ToolCall(id="call_0", name=f"t{at}", arguments={})
+        for _, data, _ in frames(dialect.encode([call, ToolResult(call_id="call_0", content="")])):
+            said = json.loads(data)
+            seen.append((said["id"], said["name"], said["state"]))
+    assert seen == [(at + 1, f"t{at}", state) for at in range(3) for state in ("called", "done")]
+
+
 def test_an_app_may_show_what_tools_do() -> None:
     """If it says so."""
     dialect = TextDialect("s1", tool_details=True)

@@ -40,6 +40,7 @@ def test_functions_tools_and_dotted_paths() -> None:
 @pytest.mark.parametrize(
     ("tools", "words"),
     [
+        (["a b.c"], "it has to be a function, an llmkit.Tool or the dotted path"),
         (["no.where"], "relay.tools cannot be imported: No module named 'no'"),
         (["support.tools.missing"], "relay.tools cannot be imported"),
         (["support.tools.NO_TOOL"], "relay.tools: a tool is an int, not a function"),

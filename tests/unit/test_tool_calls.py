@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -219,7 +220,17 @@ def test_whole_answers() -> None:
     assert [call.id for call in whole("openai", None, (None, "time", "{}")).calls] == ["call_0"]
 
 
-BROKEN = ['{"a": 1', "[1]", "7", "null", "x", '{"a": 1}}', "{" * 100_000, '"x"']
+BROKEN = [
+    '{"a": ' + "[" * 50_000 + "]" * 50_000 + "}",
+    '{"a": 1',
+    "[1]",
+    "7",
+    "null",
+    "x",
+    '{"a": 1}}',
+    "{" * 100_000,
+    '"x"',
+]
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:9])
@@ -227,7 +238,7 @@ def test_arguments_that_are_none(text: str) -> None:
     """No call of the answer is handed on, and the error quotes nothing of it."""
     for outcome in (
         streamed("openai", openai_stream(*usual(TIME, 0), piece(1, text, id="c", name="secret")))
-        if len(text) < 100
+        if len(text) < 50_000
         else decode(stream_decoder("openai"), [openai_stream(piece(0, text, id="c", name="x"))]),
         whole("openai", None, ("b", "time", "{}"), ("c", "secret", text)),
     ):
@@ -245,6 +256,44 @@ def test_a_call_without_a_name() -> None:
     ):
         assert outcome.failure is not None
         assert outcome.failure[0] is ToolCallBroken
+
+
+def test_an_earlier_call_of_an_answer_that_was_cut() -> None:
+    """It was at its end: nothing is no arguments, and half of them is a fault of the server's."""
+    said = [piece(0, None, id="b", name="time"), piece(1, TEXT, id="a", name="weather")]
+    assert streamed("openai", openai_stream(*said, reason="length")).calls == (TIME, WEATHER)
+    said[0] = piece(0, '{"x', id="b", name="time")
+    decoder = stream_decoder("openai")
+    decoder.feed(openai_stream(*said, reason="length"))
+    assert isinstance(decoder.failure, ToolCallBroken)
+    assert "no JSON object" in str(decoder.failure)
+
+
+def test_halves_of_a_character() -> None:
+    """In names, ids and arguments: nothing that could not be sent again is handed on."""
+    said = piece(0, r'{"x\ud83d": ["\ud83d", "\ud83d\ude00"], "n": -1' + "0" * 400 + "}")
+    said |= {"id": "a\ud83d"}
+    said["function"]["name"] = "s\ud83d"
+    expected = ToolCall(
+        id="a\ufffd",
+        name="s\ufffd",
+        arguments={"x\ufffd": ["\ufffd", "\U0001f600"], "n": -math.inf},
+    )
+    assert streamed("openai", openai_stream(said)).calls == (expected,)
+    function = said["function"]
+    given = (said["id"], function["name"], function["arguments"])
+    assert whole("openai", None, given).calls == (expected,)
+    block = (said["id"], function["name"], {"x\ud83d": ["\ud83d", "\ud83d\ude00"]})
+    (called,) = whole("anthropic", None, block).calls
+    assert called.arguments == {"x\ufffd": ["\ufffd", "\U0001f600"]}
+
+
+def test_ids_that_are_like_others() -> None:
+    """Each call has its own."""
+    said = [piece(at, "{}", id=id_, name="time") for at, id_ in enumerate(("a_2", "a", "a"))]
+    ids = [call.id for call in streamed("openai", openai_stream(*said)).calls]
+    assert ids[:2] == ["a_2", "a"]
+    assert len(set(ids)) == 3
 
 
 @pytest.mark.parametrize("text", ['{"city": "K', "", '{"city": "Köln"}'])

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from llmkit import Caller, InvalidRequest, Tool, ToolContext, ToolError
 from llmkit.call import build_call
-from llmkit.parts import ToolCall
+from llmkit.concurrency.jobs import Ended
+from llmkit.parts import ToolCall, ToolResult
 from llmkit.policy.estimate import estimate_prompt, estimate_tokens
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.openai import OpenAI
@@ -142,6 +144,9 @@ def test_what_can_be_called(run: Callable[..., Any], name: str, properties: set[
     """Methods, objects, partials and functions without types."""
     tool = Tool(run, name=name)
     assert (tool.name, set(tool.schema.get("properties", {}))) == (name, properties)
+    # Each has its type, wherever it is written.
+    types = {each.get("type") for each in tool.schema.get("properties", {}).values()}
+    assert (None in types) is (run is untyped)
 
 
 @pytest.mark.parametrize("function", [add, lambda **anything: anything])
@@ -193,14 +198,72 @@ def explain(value: str) -> str:
     raise ToolError("write YYYY-MM-DD")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("DE89"),
+        AssertionError("DE89"),
+        PydanticCustomError("unknown", "DE89"),
+        KeyError("DE89"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_validator_of_the_apps_raises(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its words are neither for the model nor for the log."""
+
+    def own(value: int) -> int:
+        raise error
+
+    def look(n: int) -> None: ...
+
+    look.__annotations__["n"] = Annotated[int, AfterValidator(own)]
+    call = ToolCall(id="a", name="look", arguments={"n": 7})
+    calls = StepCalls([Tool(look)], [in_context(call)], timeout=1, max_result=100)
+    assert calls.runnable == []
+    assert calls.results[0].is_error
+    assert "nothing was run" in calls.results[0].content
+    assert "DE89" not in calls.results[0].content + caplog.text
+    assert (calls.errors.get("a") is error) is isinstance(error, KeyError)
+
+
+def in_context(call: ToolCall) -> ToolContext:
+    """Make the context of a call."""
+    return ToolContext(caller=Caller(), run_id="r", conversation=None, call=call)
+
+
+def test_a_model_that_says_the_context() -> None:
+    """Says nothing with it, even to a function that takes anything."""
+
+    def look(context: ToolContext, **more: object) -> object:
+        return context
+
+    call = ToolCall(id="a", name="look", arguments={"context": "mine", "x": 1})
+    context = in_context(call)
+    calls = StepCalls([Tool(look)], [context], timeout=1, max_result=100)
+    (job,) = calls.jobs()
+    assert job.work() is context
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(ToolError("x" * 200), "x" * 100), (ToolError("half \ud83d"), "half ?"), (ToolError(""), "")],
+)
+def test_words_to_the_model_are_cut_and_sound(error: ToolError, told: str) -> None:
+    """Or the next request could not be sent."""
+    call = ToolCall(id="a", name="add", arguments={"a": 1, "b": 2})
+    calls = StepCalls([Tool(add)], [in_context(call)], timeout=1, max_result=100)
+    assert calls.end(Ended(0, None, error)) == ToolResult(call_id="a", content=told, is_error=True)
+
+
 def test_words_for_the_model_in_a_validator() -> None:
     """They are what it reads."""
 
     def find(day: Annotated[str, AfterValidator(explain)]) -> None: ...
 
     call = ToolCall(id="a", name="find", arguments={"day": "May"})
-    context = ToolContext(caller=Caller(), run_id="r", conversation=None, call=call)
-    calls = StepCalls([Tool(find)], [context], timeout=1, max_result=100)
+    calls = StepCalls([Tool(find)], [in_context(call)], timeout=1, max_result=100)
     assert calls.runnable == []
     assert calls.results[0].content.endswith("nothing was run.\nwrite YYYY-MM-DD")
 
