@@ -67,15 +67,8 @@ class Call:
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
 
 
-class CallOptions(TypedDict, total=False):
-    """The options of `complete()` and `stream()`.
-
-    `user` is an id (a string, a number or a UUID), or a `Caller`, which can also have a tenant and tags; None is nobody. `run_id` and
-    `conversation` are your app's own ids, which are stored in the row. `tools` are typed functions, or `Tool`s; `tool_choice` is "auto",
-    "none", "required", or the one tool that has to be called. `output_type` is what the answer has to be: a pydantic model, a dataclass, a
-    TypedDict, a list of those, a Literal; `output_mode` is how the model is held to it, by default as well as it can;
-    `repair` is how often it may mend an answer that is not of this type, in calls of `complete` and `run`.
-    """
+class PlainOptions(TypedDict, total=False):
+    """The options of `complete()` and `stream()`, but for the type of the answer; see `CallOptions`."""
 
     model: str
     system: str | None
@@ -92,9 +85,25 @@ class CallOptions(TypedDict, total=False):
     tools: Sequence[Callable[..., Any] | Tool]
     tool_choice: str | Callable[..., Any] | Tool | None
     parallel_tool_calls: bool | None
-    output_type: Any
     output_mode: OutputMode | None
     repair: int
+
+
+class CallOptions(PlainOptions, total=False):
+    """The options of `complete()` and `stream()`.
+
+    `user` is an id (a string, a number or a UUID), or a `Caller`, which can also have a tenant and tags; None is nobody. `run_id` and
+    `conversation` are your app's own ids, which are stored in the row. `tools` are typed functions, or `Tool`s; `tool_choice` is "auto",
+    "none", "required", or the one tool that has to be called. `output_type` is what the answer has to be: a pydantic model, a dataclass, a
+    TypedDict, a list of those, a Literal; `output_mode` is how the model is held to it, by default as well as it can;
+    `repair` is how often it may mend an answer that is not of this type, in calls of `complete` and `run`.
+    """
+
+    output_type: Any
+
+
+class PlainRunOptions(PlainOptions, LoopOptions, total=False):
+    """The options of `run()` and `run_stream()`, but for the type of the answer."""
 
 
 class RunOptions(CallOptions, LoopOptions, total=False):
@@ -113,8 +122,8 @@ def split(options: RunOptions) -> tuple[LoopOptions, CallOptions]:
     return cast("LoopOptions", limits), cast("CallOptions", rest)
 
 
-_LIMITS = frozenset(LoopOptions.__annotations__)
-_OPTIONS = frozenset(CallOptions.__annotations__)
+_LIMITS = LoopOptions.__optional_keys__
+_OPTIONS = CallOptions.__optional_keys__
 
 
 def _known(options: Mapping[str, Any], known: frozenset[str], whose: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from llmkit.events import (
     Event,
@@ -34,8 +34,16 @@ Status = Literal[
 ]
 
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as DefaultingTypeVar
+
+    OutputT_co = DefaultingTypeVar("OutputT_co", covariant=True, default=Any)
+else:
+    OutputT_co = TypeVar("OutputT_co", covariant=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(Generic[OutputT_co]):
     """An answer, complete or partial. `stop_reason` is None while it is not complete.
 
     `parts` has text, thinking and calls of tools in their order, as `Message.assistant` takes them into the next turn.
@@ -55,7 +63,7 @@ class Response:
     call_id: str
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
     parts: tuple[AssistantPart, ...] = field(default=(), repr=False)
-    output: Any = field(default=None, repr=False)
+    output: OutputT_co = field(default=None, repr=False)  # type: ignore[assignment]  # None where nothing was asked for
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from llmkit._async.attempts import AsyncAttempts
 from llmkit._async.chain import async_build_chain
@@ -12,7 +12,14 @@ from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
 from llmkit._async.tool_loop import AsyncToolLoop
 from llmkit._async.tool_stream import AsyncRunStreamManager
-from llmkit.call import CallOptions, RunOptions, build_call, split
+from llmkit.call import (
+    CallOptions,
+    PlainOptions,
+    PlainRunOptions,
+    RunOptions,
+    build_call,
+    split,
+)
 from llmkit.config import Config
 from llmkit.errors import OutputInvalid
 from llmkit.messages import Prompt, to_messages
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult
+
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -80,6 +89,14 @@ class AsyncClient:
         client._owns_runtime = True
         return client
 
+    @overload
+    def stream(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainOptions]
+    ) -> AsyncStreamManager[T]: ...
+
+    @overload
+    def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> AsyncStreamManager: ...
+
     @forgetful
     def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> AsyncStreamManager:
         """Prepare a streamed call. Entering it with `async with` sends it.
@@ -93,6 +110,14 @@ class AsyncClient:
             InvalidRequest: a message or an option is wrong.
         """
         return self.prepare(messages, options, streaming=True)
+
+    @overload
+    async def complete(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainOptions]
+    ) -> Response[T]: ...
+
+    @overload
+    async def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response: ...
 
     @forgetful
     async def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
@@ -128,6 +153,14 @@ class AsyncClient:
                 pass
             return stream.response
 
+    @overload
+    async def run(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainRunOptions]
+    ) -> RunResult[T]: ...
+
+    @overload
+    async def run(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunResult: ...
+
     @forgetful
     async def run(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunResult:
         """Call the model, run the tools that it calls, and go on until it answers without.
@@ -143,6 +176,16 @@ class AsyncClient:
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return await AsyncToolLoop(self, tools, **limits).run(messages, **rest)
+
+    @overload
+    def run_stream(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainRunOptions]
+    ) -> AsyncRunStreamManager[T]: ...
+
+    @overload
+    def run_stream(
+        self, messages: Prompt, **options: Unpack[RunOptions]
+    ) -> AsyncRunStreamManager: ...
 
     @forgetful
     def run_stream(self, messages: Prompt, **options: Unpack[RunOptions]) -> AsyncRunStreamManager:

@@ -9,14 +9,14 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import InvalidRequest, ProviderError, StreamClosed
 from llmkit.events import Event, Finish, Reset, TextDelta
 from llmkit.outputs.output import NOTHING, Beginnings
 from llmkit.parts import ToolCall
-from llmkit.response import Outcome, Response
+from llmkit.response import Outcome, OutputT_co, Response
 from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("llmkit.stream")
 
 
-class AsyncStream:
+class AsyncStream(Generic[OutputT_co]):
     """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
     It is closed at its end, after a failure, and when its `async with` block ends. If it is closed early, its connection is cut, so
@@ -106,7 +106,7 @@ class AsyncStream:
         self._finalisers = (*self._finalisers, callback)
 
     @property
-    def response(self) -> Response:
+    def response(self) -> Response[OutputT_co]:
         """The answer so far; complete when `stop_reason` is set."""
         answer = self._source.response()
         return answer if self._output is None else replace(answer, output=self._output)
@@ -119,7 +119,7 @@ class AsyncStream:
         """Iterate over the text as it arrives."""
         return _AsyncText(self)
 
-    def partial(self) -> AsyncIterator[Any]:
+    def partial(self) -> AsyncIterator[OutputT_co]:
         """Iterate over what the answer says so far, of its `output_type`: each time more of it, and at last the whole.
 
         Lists, dicts and TypedDicts grow from their beginning; a model or a dataclass is there when all that it requires is. A text that is
@@ -256,7 +256,7 @@ class _AsyncPartial:
 _OF_AN_OPEN_STREAM = frozenset(name for name in dir(AsyncStream) if not name.startswith("_"))
 
 
-class AsyncStreamManager:
+class AsyncStreamManager(Generic[OutputT_co]):
     """A stream that is not open yet: `async with` opens and closes it.
 
     Nothing is sent before that, so a stream that is never entered leaves nothing behind.
@@ -267,7 +267,7 @@ class AsyncStreamManager:
     def __init__(self, call: Call, call_next: Callable[[Call], Awaitable[AsyncStream]]) -> None:
         self.call = call
         self._call_next = call_next
-        self._stream: AsyncStream | None = None
+        self._stream: AsyncStream[OutputT_co] | None = None
         self._entered = False
 
     if not TYPE_CHECKING:  # which is to find such mistakes by itself
@@ -284,7 +284,7 @@ class AsyncStreamManager:
             raise TypeError(f"the stream is not open. {self._OPEN_FIRST}")
 
     @forgetful
-    async def open(self) -> AsyncStream:
+    async def open(self) -> AsyncStream[OutputT_co]:
         """Send the call, and return the stream when its first content has arrived. You have to close it.
 
         Raises:
@@ -305,7 +305,7 @@ class AsyncStreamManager:
         """Stop the call from another task or thread, whether it is open or still opening. Never blocks."""
         self.call.signal.abort()
 
-    async def __aenter__(self) -> AsyncStream:
+    async def __aenter__(self) -> AsyncStream[OutputT_co]:
         return await self.open()
 
     async def __aexit__(

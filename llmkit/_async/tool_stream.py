@@ -9,6 +9,7 @@ from llmkit._async.stream import AsyncStream, AsyncStreamManager
 from llmkit.errors import LLMKitError
 from llmkit.events import Finish, Reset, TextDelta
 from llmkit.ledger.row import status_of
+from llmkit.response import OutputT_co
 from llmkit.tools.steps import JOINT, as_one, texts_of
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class AsyncRunSource(AsyncSource):
             self._stream.abandon()
 
 
-class AsyncRunStream(AsyncStream):
+class AsyncRunStream(AsyncStream[OutputT_co]):
     """A loop of tools whose events are read while it runs: those of a stream, and a `ToolResult` when a tool has ended.
 
     There is one `Finish`, at the end of the last step, with the tokens of all. `response` is all that was said so far as one answer.
@@ -164,12 +165,12 @@ class AsyncRunStream(AsyncStream):
         self._wanted = None  # the last step's own stream reads it
 
     @property
-    def run(self) -> RunResult:
+    def run(self) -> RunResult[OutputT_co]:
         """What the loop has done so far: the steps that have ended."""
         return cast("AsyncRunSource", self._source).steps.result()
 
 
-class AsyncRunStreamManager(AsyncStreamManager):
+class AsyncRunStreamManager(AsyncStreamManager[OutputT_co]):
     """A loop of tools that is not running yet: `async with` opens its first step, and closes what it has open."""
 
     _OPEN_FIRST = "Open it first: async with client.run_stream(...) as stream:"
@@ -180,7 +181,7 @@ class AsyncRunStreamManager(AsyncStreamManager):
         self._first = running.manager(streaming=streaming)
         super().__init__(self._first.call, self._open_first)
 
-    async def _open_first(self, call: Call) -> AsyncStream:
+    async def _open_first(self, call: Call) -> AsyncStream[OutputT_co]:
         try:
             stream = await self._first.open()
         except LLMKitError as error:
@@ -189,14 +190,14 @@ class AsyncRunStreamManager(AsyncStreamManager):
         source = AsyncRunSource(self._running, call, stream, streaming=self._streaming)
         return AsyncRunStream(call, source, [])
 
-    async def open(self) -> AsyncRunStream:
+    async def open(self) -> AsyncRunStream[OutputT_co]:
         """Send the first call, and return the stream when its first content has arrived. You have to close it.
 
         Raises:
             LLMKitError: the same errors as `complete`.
             RuntimeError: it was opened before.
         """
-        return cast("AsyncRunStream", await super().open())
+        return cast("AsyncRunStream[OutputT_co]", await super().open())
 
-    async def __aenter__(self) -> AsyncRunStream:
+    async def __aenter__(self) -> AsyncRunStream[OutputT_co]:
         return await self.open()

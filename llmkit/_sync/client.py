@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from llmkit._sync.attempts import Attempts
 from llmkit._sync.chain import build_chain
@@ -13,7 +13,14 @@ from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
 from llmkit._sync.tool_loop import ToolLoop
 from llmkit._sync.tool_stream import RunStreamManager
-from llmkit.call import CallOptions, RunOptions, build_call, split
+from llmkit.call import (
+    CallOptions,
+    PlainOptions,
+    PlainRunOptions,
+    RunOptions,
+    build_call,
+    split,
+)
 from llmkit.config import Config
 from llmkit.errors import OutputInvalid
 from llmkit.messages import Prompt, to_messages
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
 
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult
+
+T = TypeVar("T")
 
 
 class Client:
@@ -81,6 +90,14 @@ class Client:
         client._owns_runtime = True
         return client
 
+    @overload
+    def stream(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainOptions]
+    ) -> StreamManager[T]: ...
+
+    @overload
+    def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> StreamManager: ...
+
     @forgetful
     def stream(self, messages: Prompt, **options: Unpack[CallOptions]) -> StreamManager:
         """Prepare a streamed call. Entering it with `with` sends it.
@@ -94,6 +111,14 @@ class Client:
             InvalidRequest: a message or an option is wrong.
         """
         return self.prepare(messages, options, streaming=True)
+
+    @overload
+    def complete(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainOptions]
+    ) -> Response[T]: ...
+
+    @overload
+    def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response: ...
 
     @forgetful
     def complete(self, messages: Prompt, **options: Unpack[CallOptions]) -> Response:
@@ -129,6 +154,14 @@ class Client:
                 pass
             return stream.response
 
+    @overload
+    def run(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainRunOptions]
+    ) -> RunResult[T]: ...
+
+    @overload
+    def run(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunResult: ...
+
     @forgetful
     def run(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunResult:
         """Call the model, run the tools that it calls, and go on until it answers without.
@@ -144,6 +177,16 @@ class Client:
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return ToolLoop(self, tools, **limits).run(messages, **rest)
+
+    @overload
+    def run_stream(
+        self, messages: Prompt, *, output_type: type[T], **options: Unpack[PlainRunOptions]
+    ) -> RunStreamManager[T]: ...
+
+    @overload
+    def run_stream(
+        self, messages: Prompt, **options: Unpack[RunOptions]
+    ) -> RunStreamManager: ...
 
     @forgetful
     def run_stream(self, messages: Prompt, **options: Unpack[RunOptions]) -> RunStreamManager:

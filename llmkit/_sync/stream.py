@@ -10,14 +10,14 @@ import warnings
 from collections.abc import Iterator, Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import InvalidRequest, ProviderError, StreamClosed
 from llmkit.events import Event, Finish, Reset, TextDelta
 from llmkit.outputs.output import NOTHING, Beginnings
 from llmkit.parts import ToolCall
-from llmkit.response import Outcome, Response
+from llmkit.response import Outcome, OutputT_co, Response
 from llmkit.tracebacks import forget_locals, forgetful
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("llmkit.stream")
 
 
-class Stream:
+class Stream(Generic[OutputT_co]):
     """An open answer. Iterate over it for events, or over `text()` for text; `response` is the answer so far.
 
     It is closed at its end, after a failure, and when its `with` block ends. If it is closed early, its connection is cut, so
@@ -107,7 +107,7 @@ class Stream:
         self._finalisers = (*self._finalisers, callback)
 
     @property
-    def response(self) -> Response:
+    def response(self) -> Response[OutputT_co]:
         """The answer so far; complete when `stop_reason` is set."""
         answer = self._source.response()
         return answer if self._output is None else replace(answer, output=self._output)
@@ -120,7 +120,7 @@ class Stream:
         """Iterate over the text as it arrives."""
         return _Text(self)
 
-    def partial(self) -> Iterator[Any]:
+    def partial(self) -> Iterator[OutputT_co]:
         """Iterate over what the answer says so far, of its `output_type`: each time more of it, and at last the whole.
 
         Lists, dicts and TypedDicts grow from their beginning; a model or a dataclass is there when all that it requires is. A text that is
@@ -257,7 +257,7 @@ class _Partial:
 _OF_AN_OPEN_STREAM = frozenset(name for name in dir(Stream) if not name.startswith("_"))
 
 
-class StreamManager:
+class StreamManager(Generic[OutputT_co]):
     """A stream that is not open yet: `with` opens and closes it.
 
     Nothing is sent before that, so a stream that is never entered leaves nothing behind.
@@ -268,7 +268,7 @@ class StreamManager:
     def __init__(self, call: Call, call_next: Callable[[Call], Stream]) -> None:
         self.call = call
         self._call_next = call_next
-        self._stream: Stream | None = None
+        self._stream: Stream[OutputT_co] | None = None
         self._entered = False
 
     if not TYPE_CHECKING:  # which is to find such mistakes by itself
@@ -285,7 +285,7 @@ class StreamManager:
             raise TypeError(f"the stream is not open. {self._OPEN_FIRST}")
 
     @forgetful
-    def open(self) -> Stream:
+    def open(self) -> Stream[OutputT_co]:
         """Send the call, and return the stream when its first content has arrived. You have to close it.
 
         Raises:
@@ -306,7 +306,7 @@ class StreamManager:
         """Stop the call from another task or thread, whether it is open or still opening. Never blocks."""
         self.call.signal.abort()
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> Stream[OutputT_co]:
         return self.open()
 
     def __exit__(

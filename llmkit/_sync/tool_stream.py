@@ -10,6 +10,7 @@ from llmkit._sync.stream import Stream, StreamManager
 from llmkit.errors import LLMKitError
 from llmkit.events import Finish, Reset, TextDelta
 from llmkit.ledger.row import status_of
+from llmkit.response import OutputT_co
 from llmkit.tools.steps import JOINT, as_one, texts_of
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class RunSource(Source):
             self._stream.abandon()
 
 
-class RunStream(Stream):
+class RunStream(Stream[OutputT_co]):
     """A loop of tools whose events are read while it runs: those of a stream, and a `ToolResult` when a tool has ended.
 
     There is one `Finish`, at the end of the last step, with the tokens of all. `response` is all that was said so far as one answer.
@@ -165,12 +166,12 @@ class RunStream(Stream):
         self._wanted = None  # the last step's own stream reads it
 
     @property
-    def run(self) -> RunResult:
+    def run(self) -> RunResult[OutputT_co]:
         """What the loop has done so far: the steps that have ended."""
         return cast("RunSource", self._source).steps.result()
 
 
-class RunStreamManager(StreamManager):
+class RunStreamManager(StreamManager[OutputT_co]):
     """A loop of tools that is not running yet: `with` opens its first step, and closes what it has open."""
 
     _OPEN_FIRST = "Open it first: with client.run_stream(...) as stream:"
@@ -181,7 +182,7 @@ class RunStreamManager(StreamManager):
         self._first = running.manager(streaming=streaming)
         super().__init__(self._first.call, self._open_first)
 
-    def _open_first(self, call: Call) -> Stream:
+    def _open_first(self, call: Call) -> Stream[OutputT_co]:
         try:
             stream = self._first.open()
         except LLMKitError as error:
@@ -190,14 +191,14 @@ class RunStreamManager(StreamManager):
         source = RunSource(self._running, call, stream, streaming=self._streaming)
         return RunStream(call, source, [])
 
-    def open(self) -> RunStream:
+    def open(self) -> RunStream[OutputT_co]:
         """Send the first call, and return the stream when its first content has arrived. You have to close it.
 
         Raises:
             LLMKitError: the same errors as `complete`.
             RuntimeError: it was opened before.
         """
-        return cast("RunStream", super().open())
+        return cast("RunStream[OutputT_co]", super().open())
 
-    def __enter__(self) -> RunStream:
+    def __enter__(self) -> RunStream[OutputT_co]:
         return self.open()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Generic, cast
 
 from llmkit.caller import NOTHING
 from llmkit.errors import OutOfSteps
 from llmkit.errors.answers import check_whole
 from llmkit.messages import Message
 from llmkit.parts import ToolCall, ToolResult
-from llmkit.response import Response
+from llmkit.response import OutputT_co, Response
 from llmkit.usage import EXACT, Source, Usage
 
 
@@ -32,7 +32,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
+class RunResult(Generic[OutputT_co]):
     """What a loop of tools has done.
 
     Attributes:
@@ -50,7 +50,7 @@ class RunResult:
     cost: Decimal | None
 
     @property
-    def reply(self) -> Response | None:
+    def reply(self) -> Response[OutputT_co] | None:
         """The last answer; None if there is none yet."""
         return self.steps[-1].reply if self.steps else None
 
@@ -60,9 +60,10 @@ class RunResult:
         return self.reply.text if self.reply is not None else ""
 
     @property
-    def output(self) -> Any:
-        """What the last answer says, of the `output_type` that was asked for."""
-        return None if self.reply is None else self.reply.output
+    def output(self) -> OutputT_co:
+        """What the last answer says, of the `output_type` that was asked for; None if it says nothing of it."""
+        said: Any = None if self.reply is None else self.reply.output
+        return cast("OutputT_co", said)
 
 
 class Steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_type
 
 import pytest
 from pydantic import BaseModel
@@ -250,3 +250,25 @@ def test_options_that_mean_nothing(options: Any, words: str) -> None:
             kit.client.stream("Hi", output_type=Literal["a"], repair=1)
         assert emulator.requests == []
         kit.close()
+
+
+def test_type_checkers_know_of_which_type_an_answer_is() -> None:
+    """The checks are for mypy, and what is checked is true."""
+    with Emulator(behaviour=Behaviour(text='{"city": "Köln", "degrees": 7}', delay=0)) as emulator:
+        kit = make_kit(emulator)
+        client = kit.client
+        reply = client.complete("Hi", output_type=Weather)
+        assert_type(reply.output, Weather)
+        run = client.run("Hi", tools=[look], output_type=Weather, max_steps=2)
+        assert_type(run.output, Weather)
+        with client.stream("Hi", output_type=Weather) as stream:
+            for begun in stream.partial():
+                assert_type(begun, Weather)
+        with client.run_stream("Hi", tools=[look], output_type=Weather) as running:
+            for _ in running:
+                pass
+            assert_type(running.response.output, Weather)
+        assert_type((client.complete("Hi")).output, Any)
+        kit.close()
+    said = [reply.output, run.output, stream.response.output, running.run.output]
+    assert said == [Weather(city="Köln", degrees=7)] * 4
