@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +96,40 @@ async def test_against_llmock(wire: str, request: pytest.FixtureRequest) -> None
         llmock.add(Reply(text=json.dumps(TRIP), times=1))
     await check(wire, llmock.base_url(wire))
     llmock.assert_resilient(strict=True)
+
+
+@contextmanager
+def mocked(wire: str, folder: Path) -> Iterator[str]:
+    """Answer with the `llmock` command of npm's @copilotkit/aimock, which the environment names."""
+    command = os.environ.get("LLMKIT_TEST_AIMOCK")
+    if not command:
+        pytest.skip("set LLMKIT_TEST_AIMOCK to the llmock command of npm's @copilotkit/aimock")
+    calls = [{"name": name, "arguments": arguments} for name, arguments in CALLS]
+    fixtures = [
+        {"match": {"hasToolResult": False}, "response": {"toolCalls": calls}},
+        {"match": {"hasToolResult": True}, "response": {"content": json.dumps(TRIP)}},
+    ]
+    file = folder / "fixtures.json"
+    file.write_text(json.dumps({"fixtures": fixtures}), encoding="utf-8")
+    server = subprocess.Popen(
+        [command, "--port", "0", "--strict", "--fixtures", file], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        said = next(line for line in server.stdout if "listening on" in line)
+        url = said.split()[-1]
+        yield url if wire == "anthropic" else f"{url}/v1"
+    finally:
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wire", WIRES)
+async def test_against_aimock(wire: str, tmp_path: Path) -> None:
+    """The same."""
+    with mocked(wire, tmp_path) as url:
+        await check(wire, url)
 
 
 @pytest.mark.anyio
