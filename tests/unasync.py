@@ -46,8 +46,8 @@ PATTERNS = {
     re.compile(r"^(_?)Async([A-Z]\w*)$"): r"\1\2",
     re.compile(r"^async_(\w+)$"): r"\1",
 }
-# The module of the waits has another name for threads.
-WAITS = re.compile(r"\bllmkit\.concurrency\.tasks\b")
+# The modules of the waits have other names for threads.
+WAITS = re.compile(r"\bllmkit\.concurrency\.(job_)?tasks\b")
 WORDS = re.compile(r"[A-Za-z_]\w*")
 # In prose: `async with`, and code samples.
 PROSE = re.compile(r"\b(?:async|await) (?=with\b|for\b|def\b)")
@@ -64,7 +64,7 @@ class Rewriter:
     def rewrite(self, source: str, name: str) -> str:
         """Return the sync form of the source of the file of that name."""
         source = self._sub(ANYIO, "", source)
-        source = self._sub(WAITS, "llmkit.concurrency.threads", source)
+        source = self._sub(WAITS, r"llmkit.concurrency.\1threads", source)
         tokens = self._without_awaitable(src_to_tokens(source))
         kept: list[Token] = []
         skip_space = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llmkit.concurrency.tasks import AsyncJobs
+from llmkit.concurrency.job_tasks import AsyncJobs
 from llmkit.tools.calls import Runnable, StepCalls
 
 if TYPE_CHECKING:

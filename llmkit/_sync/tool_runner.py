@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llmkit.concurrency.threads import Jobs
+from llmkit.concurrency.job_threads import Jobs
 from llmkit.tools.calls import Runnable, StepCalls
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import pytest
 from llmkit import AsyncStream, Kit, StreamClosed, ToolCall, ToolResult
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host
+from llmkit.concurrency.job_tasks import _STARTED, AsyncJobs
+from llmkit.concurrency.job_threads import Jobs
 from llmkit.concurrency.jobs import Ended, Job, NoPlace, TookTooLong
-from llmkit.concurrency.tasks import _STARTED, AsyncJobs
-from llmkit.concurrency.threads import Jobs
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 
