@@ -115,6 +115,14 @@ class Output:
             return value["value"] if self._is_wrapped else value
         raise OutputInvalid(response, self.name, problems, shown=shown)
 
+    def fits(self, response: Response) -> bool:
+        """Whether an answer can be read as this type."""
+        try:
+            self.read(response)
+        except Exception:  # noqa: BLE001  # a validator of the app's own may raise anything: whoever reads it is told
+            return False
+        return True
+
     def begun(self, text: str) -> Any:
         """Return what the beginning of an answer says, as far as it is of this type; `NOTHING` if it is not yet."""
         begun = self._json_in(text, whole=False)

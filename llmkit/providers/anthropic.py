@@ -54,7 +54,13 @@ class Anthropic:
         self._headers = {"anthropic-version": VERSION, "content-type": "application/json"}
         if api_key is not None:
             self._headers["x-api-key"] = checked_api_key(name, api_key)
-        self._headers |= checked_headers(name, headers)
+        further = checked_headers(name, headers)
+        self._headers |= further
+        # What tells its answers from those of another with the same name: the key does not.
+        self.identity = (
+            self._url,
+            *(f"{name}: {value}" for name, value in sorted(further.items())),
+        )
         self._clock = clock
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:

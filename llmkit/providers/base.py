@@ -60,7 +60,11 @@ class Decoder(Protocol):
 
 
 class Provider(Protocol):
-    """A wire format with an address and a key. Implement this to add your own provider."""
+    """A wire format with an address and a key. Implement this to add your own provider.
+
+    It may have an `identity`, a tuple of strings that tells its answers from those of another provider of the same name, such as its address.
+    Without one, the cache takes those of one class and name for the same.
+    """
 
     name: str
     """The name before the colon in `provider:model`."""

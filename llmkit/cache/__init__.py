@@ -1,0 +1,1 @@
+"""The cache: answers that were given before, and where they are kept."""
