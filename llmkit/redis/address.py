@@ -49,6 +49,8 @@ class Address:
         part = 0.5 if self.is_cluster else 1.0
         return {
             "decode_responses": True,
+            # What is no text comes through all the same: `in_bytes` makes of it what it was.
+            "encoding_errors": "surrogateescape",
             "socket_connect_timeout": CONNECT * part,
             "socket_timeout": ANSWER * part,
             # A second try would wait as long again; a connection that has died is told from one that serves before it is used.

@@ -49,6 +49,11 @@ def patience_of_thread() -> Patience | None:
     return getattr(_thread, "patience", None)
 
 
+def in_bytes(text: str) -> bytes:
+    """Return what Redis has sent in place of a text."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 class Script:
     """A script of Redis'."""
 

@@ -124,6 +124,27 @@ class RedisRoom:
         here.served()
         return answer
 
+    def delete_matching(self, pattern: str) -> int:
+        """Delete all keys that match, one after the other, over a connection of its own; for a command, for it takes as long as it takes.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            RedisUnavailable: Redis does not answer, or refuses.
+        """
+        import redis  # noqa: PLC0415  # optional
+        from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415
+
+        new = redis.RedisCluster if self._address.is_cluster else redis.Redis
+        try:
+            with new.from_url(self._address.url) as client:
+                return sum(
+                    client.unlink(key) for key in client.scan_iter(match=pattern, count=1000)
+                )
+        except (RedisError, RedisClusterException, OSError) as error:
+            raise RedisUnavailable(f"Redis does not serve ({type(error).__name__})") from error
+
     def close(self) -> None:
         """Close the connections of the threads."""
         here = self._here.pop(os.getpid(), None)

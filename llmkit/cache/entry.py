@@ -1,0 +1,130 @@
+"""A kept answer, in bytes: checked before it is believed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+
+from llmkit.events import (
+    Event,
+    Finish,
+    RedactedThinking,
+    StopReason,
+    TextDelta,
+    ThinkingDelta,
+    ThinkingSignature,
+)
+from llmkit.usage import Usage
+
+# Version 1. Another one is another first byte, which older processes take for nothing.
+_PLAIN, _SMALL = b"\x01", b"\x02"
+_DIGEST = 16
+# From how many bytes on an answer is compressed, and how long one may be: more than any model writes.
+_LARGE = 4096
+_LONGEST = 128 * 1024 * 1024
+
+Kind = Literal["text", "thinking", "signature", "redacted"]
+_KINDS: dict[type[Event], Kind] = {
+    TextDelta: "text",
+    ThinkingDelta: "thinking",
+    ThinkingSignature: "signature",
+    RedactedThinking: "redacted",
+}
+_EVENTS: dict[Kind, Any] = {kind: event for event, kind in _KINDS.items()}
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that is kept.
+
+    Attributes:
+        said: what was said, in its order, each with its kind.
+        stop_reason, raw_stop_reason, usage, provider, model, request_id: as the answer has them.
+        cost: what it cost, in US dollars; None if that is not known.
+        at: when it was given, in seconds since 1970.
+    """
+
+    said: tuple[tuple[Kind, str], ...]
+    stop_reason: StopReason
+    raw_stop_reason: str | None
+    usage: Usage
+    cost: Decimal | None
+    provider: str | None
+    model: str | None
+    request_id: str | None
+    at: float
+
+    def events(self) -> list[Event]:
+        """Return what a stream of it says."""
+        said: list[Event] = [_EVENTS[kind](text) for kind, text in self.said]
+        return [*said, Finish(self.stop_reason, self.raw_stop_reason, self.usage)]
+
+
+def said_by(events: Sequence[Event]) -> tuple[tuple[Kind, str], ...]:
+    """Return what events have said, neighbours of one kind as one."""
+    said: list[tuple[Kind, str]] = []
+    for event in events:
+        kind = _KINDS.get(type(event))
+        if kind is None:
+            continue
+        text: str = event.data if isinstance(event, RedactedThinking) else _text(event)
+        if said and said[-1][0] == kind and kind in ("text", "thinking"):
+            text = said.pop()[1] + text
+        said.append((kind, text))
+    return tuple(said)
+
+
+def _text(event: Event) -> str:
+    if isinstance(event, ThinkingSignature):
+        return event.signature
+    assert isinstance(event, TextDelta | ThinkingDelta)  # noqa: S101  # by its kind
+    return event.text
+
+
+def written(key: str, kept: Kept) -> bytes:
+    """Write an answer that is kept under this key."""
+    content = _ENCODER.encode(kept)
+    form = _PLAIN
+    if len(content) > _LARGE:
+        form, content = _SMALL, zlib.compress(content, 1)
+    return form + _digest(key, form, content) + content
+
+
+def read(key: str, data: object) -> Kept | None:
+    """Read what is kept under this key; None if it is of another version, torn, or another key's."""
+    if not isinstance(data, bytes) or len(data) <= 1 + _DIGEST:
+        return None
+    form, digest, content = data[:1], data[1 : 1 + _DIGEST], data[1 + _DIGEST :]
+    if digest != _digest(key, form, content):
+        return None
+    try:
+        if form == _SMALL:
+            content = _inflated(content)
+        return _DECODER.decode(content)
+    except (msgspec.MsgspecError, zlib.error, ValueError, RecursionError):
+        return None
+
+
+def _digest(key: str, form: bytes, content: bytes) -> bytes:
+    return sha256(b"%b\0%b%b" % (key.encode(), form, content)).digest()[:_DIGEST]
+
+
+def _inflated(content: bytes) -> bytes:
+    """Inflate.
+
+    Raises:
+        ValueError: it is longer than any answer.
+    """
+    inflater = zlib.decompressobj()
+    found = inflater.decompress(content, _LONGEST)
+    if not inflater.eof:
+        raise ValueError("it is too long, or torn")
+    return found
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Kept)
