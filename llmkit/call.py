@@ -41,7 +41,8 @@ class Call:
     """One call, however many attempts it takes. Middleware may pass on a changed copy (`dataclasses.replace`).
 
     `model` is an alias from the settings or a `provider:model` id. A field that is None is left to the provider.
-    `tool_choice` is "auto", "none", "required" or the name of a tool. `extra` has fields that are added to the provider's request body as they are. The call's `repr` does not show the messages.
+    `tool_choice` is "auto", "none", "required" or the name of a tool. `extra` has fields that are added to the provider's request body as they are. `cache` says whether its answer may be kept and given again, or for how many seconds;
+    None leaves it to the settings. The call's `repr` does not show the messages.
     """
 
     call_id: str
@@ -62,6 +63,7 @@ class Call:
     parallel_tool_calls: bool | None = None
     output: Output | None = None
     output_mode: OutputMode | None = None
+    cache: bool | float | None = None
     streaming: bool = True
     signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
@@ -87,6 +89,7 @@ class PlainOptions(TypedDict, total=False):
     parallel_tool_calls: bool | None
     output_mode: OutputMode | None
     repair: int
+    cache: bool | Mapping[str, float] | None
 
 
 class CallOptions(PlainOptions, total=False):
@@ -96,7 +99,8 @@ class CallOptions(PlainOptions, total=False):
     `conversation` are your app's own ids, which are stored in the row. `tools` are typed functions, or `Tool`s; `tool_choice` is "auto",
     "none", "required", or the one tool that has to be called. `output_type` is what the answer has to be: a pydantic model, a dataclass, a
     TypedDict, a list of those, a Literal; `output_mode` is how the model is held to it, by default as well as it can;
-    `repair` is how often it may mend an answer that is not of this type, in calls of `complete` and `run`.
+    `repair` is how often it may mend an answer that is not of this type, in calls of `complete` and `run`. `cache` says whether the answer
+    may be kept and given again: True, False, or `{"ttl": seconds}`; without it the settings decide.
     """
 
     output_type: Any
@@ -239,8 +243,27 @@ def build_call(
         parallel_tool_calls=options.get("parallel_tool_calls"),
         output=_to_output(options.get("output_type")),
         output_mode=options.get("output_mode"),
+        cache=_to_cache(options.get("cache")),
         streaming=streaming,
         trace=Trace(tasks),
+    )
+
+
+def _to_cache(given: object) -> bool | float | None:
+    """Return whether an answer may be kept, or for how many seconds.
+
+    Raises:
+        InvalidRequest: it is neither.
+    """
+    if given is None or isinstance(given, bool):
+        return given
+    if isinstance(given, Mapping) and set(given) == {"ttl"}:
+        ttl = given["ttl"]
+        if is_number(ttl) and ttl > 0:
+            return float(ttl)
+    raise InvalidRequest(
+        "cache is neither True or False, nor a time to live",
+        hint='Pass cache=True, cache=False or cache={"ttl": 60}, in seconds.',
     )
 
 

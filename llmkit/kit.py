@@ -38,6 +38,7 @@ class Kit:
             setting of this name.
         within: makes what such functions, and tools, run within in a thread of llmkit's, such as the app's context.
         at_once: says whether they are called in the thread that does the call, as in a test whose data no other thread sees.
+        host_cache: the cache of the app's framework, for `"cache": {"store": "host"}`; see `llmkit.cache.host`.
         clock, now, chance, new_id: where time, the date, random numbers and ids come from. Replace them in tests.
 
     Raises:

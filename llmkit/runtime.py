@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 from llmkit.budget.budgets import Budgets
+from llmkit.cache.made import cache_of
 from llmkit.concurrency import sigterm
 from llmkit.concurrency.host_threads import FromAsync, Host, in_any_thread, never
 from llmkit.concurrency.limit import ConcurrencyLimit
@@ -23,7 +24,7 @@ from llmkit.config.tools import tools_at
 from llmkit.ids import new_id
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
-from llmkit.ledger.record import AttemptRecord, unmade
+from llmkit.ledger.record import AttemptRecord, replayed, unmade
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.policy.clocks import Clocks, Timeouts
@@ -31,6 +32,7 @@ from llmkit.policy.plan import Plan, Try
 from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
 from llmkit.providers.base import Provider
+from llmkit.redis.opened import room_of
 from llmkit.tracebacks import place_of
 from llmkit.transport.connections import Connections
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit.budget.warnings import BudgetWarning
+    from llmkit.cache.base import CacheStore
+    from llmkit.cache.entry import Kept
     from llmkit.call import Call
     from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
@@ -96,6 +100,7 @@ class RuntimeOptions(TypedDict, total=False):
     on_budget_warning: Callable[[BudgetWarning], object] | None
     within: Callable[[], AbstractContextManager[object]]
     at_once: Callable[[], bool]
+    host_cache: CacheStore | None
 
 
 class Runtime:
@@ -118,6 +123,7 @@ class Runtime:
         on_budget_warning: Callable[[BudgetWarning], object] | None = None,
         within: Callable[[], AbstractContextManager[object]] = nullcontext,
         at_once: Callable[[], bool] = never,
+        host_cache: CacheStore | None = None,
     ) -> None:
         self.config = Config.of(config)
         self.clock = clock
@@ -146,7 +152,17 @@ class Runtime:
         given = (self.config.on_budget_warning, on_budget_warning)
         named = [function_at(each, "on_budget_warning", WARNING) for each in given]
         hooks = [hook for hook in named if hook is not None]
+        # Budgets and the cache have one Redis, and one memory of its failures.
+        self.room = room_of(self.config)
         self.budgets = self._budgets(hooks)
+        self.cache = cache_of(
+            self.config,
+            self.room,
+            host_cache,
+            routes=self.routes.of,
+            now=lambda: now().timestamp(),
+            clock=clock,
+        )
         if self.ledger is not None:
             self.ledger.watch(partial(_progress, self.open_attempts, clock))
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
@@ -216,6 +232,10 @@ class Runtime:
         """Make the row of a call that ends now without an attempt."""
         return unmade(call, error, at=self.now(), contents=self._contents)
 
+    def replayed(self, call: Call, kept: Kept) -> tuple[Opening, Closing]:
+        """Make the row of a call whose answer was kept, and is given again now."""
+        return replayed(call, kept, at=self.now(), contents=self._contents)
+
     def note_open_rows(self) -> None:
         """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
         for attempt, owner in list(self.open_attempts.items()):
@@ -238,6 +258,7 @@ class Runtime:
             clock=self.clock,
             host=self.host,
             hooks=hooks,
+            room=self.room,
         )
 
     def flush(self, seconds: float) -> None:
@@ -255,6 +276,8 @@ class Runtime:
             self.ledger.close()
         if self.budgets is not None:
             self.budgets.close()
+        if self.room is not None:
+            self.room.close()
 
     async def aclose(self) -> None:
         """Stop the streams of this event loop that are still open, close its connections, then do what `close` does."""
@@ -264,6 +287,8 @@ class Runtime:
         await self.connections.aclose()
         if self.budgets is not None:
             await self.budgets.aclose()
+        if self.room is not None:
+            await self.room.aclose()
         await asyncio.to_thread(self.close)
 
 

@@ -30,6 +30,8 @@ NAMES = {
     "_async": "_sync",
     "abegin": "begin",
     "aclaims": "claims",
+    "afind": "find",
+    "akeep": "keep",
     "aclose": "close",
     "afinish": "finish",
     "aiter_raw": "iter_raw",

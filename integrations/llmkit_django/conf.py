@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from llmkit.budget.rules import Rules
+from llmkit.cache.host import HostCache
 from llmkit.config import Config, Place
 from llmkit.config.functions import takes_one
 from llmkit.errors import ConfigError
@@ -22,6 +23,7 @@ from llmkit.kinds import kind_of
 from llmkit.kit import Kit
 from llmkit.relay.rules import User
 from llmkit.tracebacks import forgetful
+from llmkit_django.caching import DjangoBackend
 from llmkit_django.connections import closing_connections, in_request_thread
 from llmkit_django.signals import tell_receivers
 from llmkit_django.transactions import is_testing
@@ -104,6 +106,7 @@ class Conf:
                     on_budget_warning=tell_receivers,
                     within=closing_connections,
                     at_once=is_seen_here_alone,
+                    host_cache=HostCache(DjangoBackend(), namespace=config.namespace),
                 )
             return self._kit
 

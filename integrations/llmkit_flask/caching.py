@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmkit.cache.host import HostCache
+
 
 class FlaskBackend:
     """A `flask_caching.Cache` of the app's: each entry is a key of its own, with bytes.
@@ -37,3 +39,11 @@ class FlaskBackend:
     async def aset(self, name: str, value: object, ttl: float | None) -> None:
         """Do what `set` does, without blocking the event loop."""
         await asyncio.to_thread(self.set, name, value, ttl)
+
+
+def host_cache(app: Any, namespace: str) -> HostCache | None:
+    """Return what keeps answers in the first Flask-Caching of an app; None if it has none."""
+    caches = app.extensions.get("cache")
+    if not caches:
+        return None
+    return HostCache(FlaskBackend(next(iter(caches)), app), namespace=namespace)

@@ -30,6 +30,7 @@ from llmkit.policy.readiness import log_missing
 from llmkit.policy.routes import Routes
 from llmkit.tracebacks import place_of
 from llmkit.zones import zone_of
+from llmkit_flask.caching import host_cache
 from llmkit_flask.cli import llmkit_commands
 from llmkit_flask.signals import budget_warning
 
@@ -69,6 +70,7 @@ class State:
                     ledger=_host_ledger(config),
                     on_budget_warning=partial(_tell_receivers, app),
                     within=app.app_context,
+                    host_cache=host_cache(app, config.namespace),
                 )
             return self._kit
 

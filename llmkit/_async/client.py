@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from llmkit._async.attempts import AsyncAttempts
+from llmkit._async.caching import AsyncCaching
 from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
@@ -78,7 +79,8 @@ class AsyncClient:
             kit.runtime.routes.of("default")
         self.runtime = runtime = kit.runtime
         self._model = model or "default"
-        chain = async_build_chain(runtime.middleware, AsyncAttempts(runtime))
+        last = AsyncCaching(runtime, AsyncAttempts(runtime))
+        chain = async_build_chain(runtime.middleware, last)
         self._call_next = AsyncRecorder(runtime, chain)
 
     @classmethod

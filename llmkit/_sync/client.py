@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from llmkit._sync.attempts import Attempts
+from llmkit._sync.caching import Caching
 from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
@@ -79,7 +80,8 @@ class Client:
             kit.runtime.routes.of("default")
         self.runtime = runtime = kit.runtime
         self._model = model or "default"
-        chain = build_chain(runtime.middleware, Attempts(runtime))
+        last = Caching(runtime, Attempts(runtime))
+        chain = build_chain(runtime.middleware, last)
         self._call_next = Recorder(runtime, chain)
 
     @classmethod

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from llmkit.policy.plan import Route
     from llmkit.policy.pricing import Prices
     from llmkit.providers.base import HTTPRequest
+    from llmkit.redis.room import RedisRoom
 
 log = logging.getLogger("llmkit.budget")
 
@@ -68,6 +69,7 @@ class Budgets:
         clock: Callable[[], float],
         host: Host,
         hooks: Sequence[Callable[[Any], object]] = (),
+        room: RedisRoom | None = None,
     ) -> None:
         self._rules = Rules(
             config.budgets, time_zone=config.time_zone, by_tenant=config.partition == "tenant"
@@ -76,7 +78,7 @@ class Budgets:
         self._now = now
         self._host = host
         kept = self._kept = None if ledger is None else ledger.budgets
-        self.redis = _in_redis(config, kept)
+        self.redis = _in_redis(config, kept, room)
         self.settler: Settler | None = None
         store: BudgetStore | None = kept
         if self.redis is not None:
@@ -154,8 +156,10 @@ class Budgets:
             await self.redis.aclose()
 
 
-def _in_redis(config: Config, kept: KeptBudgets | None) -> RedisBudgets | None:
-    """Make the budgets in Redis; None if the settings name none.
+def _in_redis(
+    config: Config, kept: KeptBudgets | None, room: RedisRoom | None = None
+) -> RedisBudgets | None:
+    """Make the budgets in Redis; None if the settings name none. A room that is given is closed by whoever has made it, too.
 
     Raises:
         ConfigError: its URL cannot be used.
@@ -167,7 +171,7 @@ def _in_redis(config: Config, kept: KeptBudgets | None) -> RedisBudgets | None:
 
     lapse = config.concurrency.queue_timeout + config.timeouts.total + 60
     return RedisBudgets(
-        RedisRoom(config.redis),
+        RedisRoom(config.redis) if room is None else room,
         source=kept,
         namespace=config.namespace,
         lapse=lapse,

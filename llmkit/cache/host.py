@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from llmkit.cache.base import CacheUnavailable
+from llmkit.ids import new_id
 from llmkit.tracebacks import place_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class HostCache:
         new_id: makes the name of an era.
     """
 
-    def __init__(self, backend: HostBackend, *, namespace: str, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, backend: HostBackend, *, namespace: str, new_id: Callable[[], str] = new_id
+    ) -> None:
         self._backend = backend
         self._prefix = f"{namespace}:cache:"
         self._new_id = new_id

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from llmkit.config.budgets import AllowanceConfig, Budget
+from llmkit.config.cache import CacheConfig as CacheConfig
 from llmkit.config.errors import NOT_BUILT, explain
 from llmkit.config.functions import WARNING, function
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
@@ -174,7 +175,7 @@ class Config(Section):
     transport: Literal["auto", "httpx", "aiohttp"] = "auto"
     redis: Annotated[RedisURL | None, Field(repr=False)] = None
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
-    cache: Annotated[None, NOT_BUILT] = None
+    cache: CacheConfig | None = None
     budgets: tuple[Budget, ...] = ()
     on_budget_warning: Annotated[Any, AfterValidator(partial(function, shape=WARNING))] = None
     on_store_error: AllowanceConfig | Literal["closed"] = "closed"
@@ -199,6 +200,12 @@ class Config(Section):
             raise ValueError(
                 'budgets have to be written apart from the app\'s transactions, but ledger.connection is "host": leave it at "own", or set redis'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_answers_where_it_can(self) -> Self:
+        if self.cache is not None and self.cache.store == "redis" and self.redis is None:
+            raise ValueError('cache.store is "redis", but redis is not set')
         return self
 
     @model_validator(mode="after")

@@ -68,7 +68,7 @@ class Progress:
 class Closing:
     """What is known at the end. It closes the row with the same `call_id` and `attempt`, once.
 
-    `cost` is in US dollars, None when it is unknown; the times have a zone. `content` is what was asked and answered, plain or still to be
+    `cost` is in US dollars, None when it is unknown, and `saved` what an answer that is given again has cost before; the times have a zone. `content` is what was asked and answered, plain or still to be
     redacted; None if it is not kept. `held` says that the opening had claims on budgets, which this settles.
     """
 
@@ -78,6 +78,7 @@ class Closing:
     finished_at: datetime
     usage: Usage = _UNKNOWN
     cost: Decimal | None = None
+    saved: Decimal | None = None
     price_version: str | None = None
     stop_reason: str | None = None
     raw_stop_reason: str | None = None

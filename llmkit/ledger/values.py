@@ -23,6 +23,7 @@ OPENING = {
 # And of a closing, whose row is the one with the same call_id and attempt.
 CLOSING = {
     "cost_usd": "cost",
+    "saved_usd": "saved",
     "content": "kept",
     "billing": "billed",
     **{

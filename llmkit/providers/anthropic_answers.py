@@ -142,7 +142,7 @@ class EventDecoder(StreamDecoder):
     def _add_delta(self, delta: Block, index: int | None, events: list[Event]) -> None:
         if delta.type == "signature_delta" and delta.signature:
             events.append(ThinkingSignature(delta.signature))
-        elif delta.type == "input_json_delta" and delta.partial_json and self._calls is not None:
+        elif self._calls is not None and (delta.type == "input_json_delta" or delta.partial_json):
             grown = self._calls.add(index, delta.partial_json)
             if grown is not None:
                 events.append(grown)

@@ -67,12 +67,12 @@ class Calls:
         """Let something else begin, whose pieces are no arguments of a call: a tool that the provider runs itself."""
         self._passed.add(key)
 
-    def add(self, key: int | None, piece: str) -> ToolCallDelta | None:
-        """Add a piece of the arguments of a call that has begun; None if it belongs to none."""
-        if key in self._passed:
+    def add(self, key: int | None, piece: str | None) -> ToolCallDelta | None:
+        """Add a piece of the arguments of a call that has begun; None if it belongs to none, or says nothing."""
+        if key in self._passed or piece == "":
             return None
         call = self._latest(key)
-        if call is None:
+        if call is None or piece is None:
             self._strayed = True
             return None
         return _grown(call, piece)
@@ -100,7 +100,7 @@ class Calls:
             BrokenCall: one of them is cut off, has no name, or arguments that are no JSON object; or it is not known whose some arguments are.
         """
         if self._strayed and self._calls:
-            raise BrokenCall("sent arguments of a tool that belong to no call of its answer")
+            raise BrokenCall("sent arguments of a tool that cannot be read, or belong to no call")
         is_cut = stop_reason == "max_tokens"
         found = []
         for call in self._calls:

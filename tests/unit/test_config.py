@@ -39,7 +39,7 @@ def test_the_readmes_defaults_can_be_pasted() -> None:
     config = Config.of(settings)
     own = {"providers": settings["providers"], "models": settings["models"]}
     assert config == Config.of(own)
-    assert set(settings) == set(Config.model_fields) - {"cache"}
+    assert set(settings) == set(Config.model_fields)
     assert set(settings["ledger"]) == set(LedgerConfig.model_fields)
 
 
@@ -172,7 +172,9 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
             {"ledger": {"store_content": "yes"}},
             "ledger.store_content: it has to be True or False, not a str",
         ),
-        ({"cache": {"ttl": 3600}}, "cache is not supported by this version; remove it"),
+        ({"cache": {"ttl": 0}}, "cache.ttl"),
+        ({"cache": {"scope": "group"}}, "cache.scope: it has to be 'user', 'tenant' or 'all'"),
+        ({"cache": {"store": "redis"}}, 'cache.store is "redis", but redis is not set'),
         ({"namespace": "a shop"}, "namespace: it may only have letters, digits and the char"),
         ({"prices": {"a:b": {"input": 1, "output": 1, "cache_raed": 1}}}, "prices.a:b.cache_read?"),
         ({"providers": {"x": {"price": 3}}}, "providers.x.price: a price has to be 0, or"),
@@ -186,7 +188,7 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
             {"models": {"default": "openai/"}},
             "'openai/' is not of the form provider:model, such as",
         ),
-        ({"zzz": 1}, "known settings: budgets, concurrency, defaults"),
+        ({"zzz": 1}, "known settings: budgets, cache, concurrency, defaults"),
         ({"ledger": True}, "ledger"),
         (
             {"ledger": "sqlite:///llm.db"},
@@ -226,7 +228,7 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
         ({"models": {"default": "smollm2"}}, "models.default: 'smollm2' is"),
         ({"models": {"default": ["a:b", "smollm2"]}}, "models.default.1: 'smollm2' is"),
         ({"relay": {"allowed_origins": "*"}}, "relay.allowed_origins: an origin"),
-        ({"cach": {}}, "cach is not a setting (known settings: budgets, concurrency"),
+        ({"cach": {}}, "cach is not a setting; did you mean cache?"),
         ({"models": {"default": "gpt-5"}}, "did you mean 'openai:gpt-5'? Correct the settings"),
         (
             {"ledger": {"on_store_error": "x"}},

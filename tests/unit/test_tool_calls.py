@@ -346,6 +346,32 @@ def test_arguments_of_no_call() -> None:
     assert streamed("anthropic", anthropic_stream(lost)).failure is None
 
 
+@pytest.mark.parametrize(
+    ("delta", "is_whole"),
+    [
+        ({"type": "input_json_delta", "partial_json": ""}, True),
+        ({"type": "input_json_delta"}, False),
+        ({"type": "input_json_delta", "partial_json": None}, False),
+        ({"partial_json": '{"x": 1}'}, True),
+        ({"type": "of_tomorrow", "text": "?"}, True),
+    ],
+    ids=str,
+)
+def test_a_piece_of_another_form(delta: dict[str, Any], is_whole: bool) -> None:
+    """Is taken if it can be; if it cannot, the call would run without it."""
+    start = {"type": "tool_use", "id": "a", "name": "time", "input": {}}
+    events = [
+        anthropic_event("content_block_start", index=1, content_block=start),
+        anthropic_event("content_block_delta", index=1, delta=delta),
+    ]
+    outcome = streamed("anthropic", anthropic_stream(*events))
+    assert (outcome.failure is None) is is_whole
+    assert len(outcome.calls) == is_whole
+    assert [dict(call.arguments) for call in outcome.calls if "x" in call.arguments] == (
+        [{"x": 1}] if "partial_json" in delta and "type" not in delta else []
+    )
+
+
 @pytest.mark.parametrize("wire", BOTH)
 def test_a_stream_cut_at_every_byte(wire: str) -> None:
     """Gives no call, unless its end is there."""

@@ -1,0 +1,133 @@
+# Generated from llmkit/_async/caching.py. Do not edit.
+"""The step of a call that asks for kept answers."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from llmkit._sync.source import Source
+from llmkit._sync.stream import Stream
+from llmkit.errors import InvalidRequest, StreamClosed
+from llmkit.response import Accumulator, Response
+
+if TYPE_CHECKING:
+    from llmkit.cache.cache import Question, ResponseCache
+    from llmkit.cache.entry import Kept
+    from llmkit.call import Call
+    from llmkit.events import Event
+    from llmkit.middleware import CallNext
+    from llmkit.response import Outcome, Status
+    from llmkit.runtime import Runtime
+
+
+class Caching:
+    """Gives an answer that is kept, or passes the call on and keeps its answer.
+
+    Args:
+        runtime: whose cache is asked, if there is one.
+        call_next: makes the attempts.
+    """
+
+    def __init__(self, runtime: Runtime, call_next: CallNext) -> None:
+        self._runtime = runtime
+        self._call_next = call_next
+
+    def __call__(self, call: Call) -> Stream:
+        """Answer the call.
+
+        Raises:
+            InvalidRequest: its answer is to be kept, and there is no cache.
+            LedgerUnavailable: there is an answer, and its row could not be written.
+            LLMKitError: what the attempts raise.
+        """
+        cache = self._runtime.cache
+        if cache is None:
+            if call.cache:
+                raise InvalidRequest(
+                    "the call is to be cached, and there is no cache",
+                    hint='Add "cache": {} to the settings, or leave cache out of the call.',
+                )
+            return self._call_next(call)
+        question = cache.question(call)
+        if question is None:
+            return self._call_next(call)
+        kept = cache.find(question)
+        if kept is not None:
+            self._record(call, kept)
+            return Stream(call, Replay(call, kept), [])
+        stream = self._call_next(call)
+        stream.finalise(_Keeping(cache, question, call))
+        return stream
+
+    def _record(self, call: Call, kept: Kept) -> None:
+        call.trace.has_row = True
+        if self._runtime.ledger is not None:
+            self._runtime.ledger.record(*self._runtime.replayed(call, kept))
+
+
+class _Keeping:
+    """Keeps the answer of a stream when it has ended as it should."""
+
+    def __init__(self, cache: ResponseCache, question: Question, call: Call) -> None:
+        self._cache = cache
+        self._question = question
+        self._call = call
+
+    def __call__(self, outcome: Outcome) -> None:
+        if outcome.status == "finished":
+            self._cache.keep(self._question, self._call, outcome.response)
+
+
+class Replay(Source):
+    """Says an answer that is kept once more. Its row is written.
+
+    Args:
+        call: the call.
+        kept: the answer.
+    """
+
+    def __init__(self, call: Call, kept: Kept) -> None:
+        self._call = call
+        self._kept = kept
+        self._answer = Accumulator()
+
+    def read(self) -> list[Event] | None:
+        """Return all that was said; None after it.
+
+        Raises:
+            StreamClosed: the call was aborted.
+        """
+        if self._answer.finish is not None:
+            return None
+        if self._call.signal.aborted:
+            raise StreamClosed("the call was stopped")
+        events = self._kept.events()
+        self._answer.add(events)
+        return events
+
+    def close(self, error: BaseException | None) -> Status:
+        """Let go of nothing."""
+        return "cached"
+
+    def try_release(self) -> bool:
+        """Let go of nothing."""
+        return True
+
+    def response(self) -> Response:
+        """Return the answer, which has cost nothing this time."""
+        kept, answer = self._kept, self._answer
+        return Response(
+            text=answer.text,
+            thinking=answer.thinking,
+            parts=answer.parts,
+            stop_reason=answer.finish.stop_reason if answer.finish else None,
+            raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
+            usage=kept.usage,
+            cost=Decimal(0),
+            provider=kept.provider,
+            model=kept.model,
+            request_id=kept.request_id,
+            call_id=self._call.call_id,
+            cached=True,
+        )

@@ -1,0 +1,160 @@
+"""The cache of a process: what is kept, where, and for whom."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llmkit.cache.base import CacheUnavailable
+from llmkit.cache.entry import Kept, Kind, read, written
+from llmkit.cache.key import Key, key_of
+from llmkit.cache.rules import may_be_kept, ttl_of
+from llmkit.parts import AssistantPart, TextPart, ThinkingPart
+
+if TYPE_CHECKING:
+    from llmkit.cache.base import CacheStore
+    from llmkit.call import Call
+    from llmkit.config.cache import CacheConfig
+    from llmkit.policy.plan import Route
+    from llmkit.response import Response
+
+log = logging.getLogger("llmkit.cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a call asks of the cache.
+
+    Attributes:
+        key: what its answer is kept under.
+        ttl: for how many seconds.
+    """
+
+    key: Key
+    ttl: float
+
+
+class ResponseCache:
+    """Keeps answers, and gives them again. A store that does not answer costs nobody an answer: nothing is kept then.
+
+    Args:
+        store: where they are kept.
+        config: which, for whom and for how long.
+        routes: returns the routes of a model.
+        now: gives the time in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: CacheStore,
+        config: CacheConfig,
+        *,
+        routes: Callable[[str], Sequence[Route]],
+        now: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self._config = config
+        self._routes = routes
+        self._now = now
+        self._is_away = False
+
+    def question(self, call: Call) -> Question | None:
+        """Return what a call asks of the cache; None if its answer is not to be kept.
+
+        Raises:
+            ConfigError: the model is not known, or its provider has no key.
+        """
+        ttl = ttl_of(call, self._config, asked=call.cache)
+        if ttl is None:
+            return None
+        key = key_of(call, self._routes(call.model), self._config.scope)
+        return None if key is None else Question(key, ttl)
+
+    def find(self, question: Question) -> Kept | None:
+        """Return the answer that is kept; None if there is none. What is no answer is kept no longer."""
+        try:
+            data = self.store.get(question.key)
+            self._serves()
+            kept = self._read(question, data)
+            if kept is None and data:
+                self.store.delete(question.key)
+        except CacheUnavailable as error:
+            self._failed(error)
+            return None
+        return kept
+
+    async def afind(self, question: Question) -> Kept | None:
+        """Do what `find` does, without blocking the event loop."""
+        try:
+            data = await self.store.aget(question.key)
+            self._serves()
+            kept = self._read(question, data)
+            if kept is None and data:
+                await self.store.adelete(question.key)
+        except CacheUnavailable as error:
+            self._failed(error)
+            return None
+        return kept
+
+    def keep(self, question: Question, call: Call, answer: Response) -> None:
+        """Keep an answer that is complete, if it may be given again."""
+        data = self._written(question, call, answer)
+        if data is not None:
+            try:
+                self.store.set(question.key, data, question.ttl)
+            except CacheUnavailable as error:
+                self._failed(error)
+
+    async def akeep(self, question: Question, call: Call, answer: Response) -> None:
+        """Do what `keep` does, without blocking the event loop."""
+        data = self._written(question, call, answer)
+        if data is not None:
+            try:
+                await self.store.aset(question.key, data, question.ttl)
+            except CacheUnavailable as error:
+                self._failed(error)
+
+    def _read(self, question: Question, data: bytes | None) -> Kept | None:
+        kept = read(str(question.key), data) if data else None
+        # One who asks for a shorter time gets nothing older.
+        return None if kept is None or kept.at + question.ttl <= self._now() else kept
+
+    def _written(self, question: Question, call: Call, answer: Response) -> bytes | None:
+        if not may_be_kept(answer, call.output) or answer.stop_reason is None:
+            return None
+        kept = Kept(
+            said=tuple(said for part in answer.parts for said in _said(part)),
+            stop_reason=answer.stop_reason,
+            raw_stop_reason=answer.raw_stop_reason,
+            usage=answer.usage,
+            cost=answer.cost,
+            provider=answer.provider,
+            model=answer.model,
+            request_id=answer.request_id,
+            at=self._now(),
+        )
+        return written(str(question.key), kept)
+
+    def _failed(self, error: CacheUnavailable) -> None:
+        if not self._is_away:
+            log.warning("calls are made as if nothing were kept: %s", error)
+        self._is_away = True
+
+    def _serves(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            log.warning("the cache serves again")
+
+
+def _said(part: AssistantPart) -> list[tuple[Kind, str]]:
+    match part:
+        case TextPart():
+            return [("text", part.text)]
+        case ThinkingPart(redacted=str() as data):
+            return [("redacted", data)]
+        case ThinkingPart():
+            said: list[tuple[Kind, str]] = [("thinking", part.text)] if part.text else []
+            return said if part.signature is None else [*said, ("signature", part.signature)]
+    return []

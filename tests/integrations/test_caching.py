@@ -1,0 +1,65 @@
+"""Answers that are kept in the cache of the app's framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from django.core.cache import caches
+
+from llmkit import ConfigError, Kit
+from llmkit.testing import Behaviour, Emulator
+from llmkit_django import get_client as django_client
+from llmkit_flask import LLMKit, get_client
+from support.kits import settings as llmkit_settings
+from support.rows import database, rows
+
+CACHE = {"store": "host", "ttl": 60}
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """Start a provider."""
+    with Emulator(behaviour=Behaviour(text="It is 42.", delay=0)) as emulator:
+        yield emulator
+
+
+def test_flask_caching(emulator: Emulator, tmp_path: Path) -> None:
+    """The app's own, also where it is added after llmkit."""
+    caching = pytest.importorskip("flask_caching")
+    app = flask.Flask(__name__)
+    ledger = {"database": database(tmp_path)}
+    app.config["LLMKIT"] = llmkit_settings(emulator, cache=CACHE, ledger=ledger)
+    LLMKit(app)
+    cache = caching.Cache(app, config={"CACHE_TYPE": "SimpleCache"})
+    with app.app_context():
+        replies = [
+            get_client().complete("What is it?", temperature=0, user=user) for user in (7, 7, 8)
+        ]
+        cache.clear()
+        replies.append(get_client().complete("What is it?", temperature=0, user=7))
+    assert [reply.cached for reply in replies] == [False, True, False, False]
+    assert [row["status"] for row in rows(tmp_path)][1] == "cached"
+
+
+@pytest.mark.django_db
+def test_djangos_cache(emulator: Emulator, settings: Any) -> None:
+    """The project's default one."""
+    caches["default"].clear()
+    config = llmkit_settings(emulator, cache=CACHE)
+    del config["ledger"]
+    settings.LLMKIT = config
+    replies = [
+        django_client().complete("What is it?", temperature=0, user=user) for user in (7, 7, 8)
+    ]
+    assert [reply.cached for reply in replies] == [False, True, False]
+    caches["default"].clear()
+
+
+def test_where_there_is_none(emulator: Emulator) -> None:
+    """It is said at the start."""
+    with pytest.raises(ConfigError, match=r"cache\.store is .host., and there is no cache"):
+        Kit(llmkit_settings(emulator, cache=CACHE))
