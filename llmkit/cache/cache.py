@@ -77,26 +77,26 @@ class ResponseCache:
         try:
             data = self.store.get(question.key)
             self._serves()
-            kept = self._read(question, data)
+            kept = read(str(question.key), data)
             if kept is None and data:
                 self.store.delete(question.key)
         except CacheUnavailable as error:
             self._failed(error)
             return None
-        return kept
+        return self._young(question, kept)
 
     async def afind(self, question: Question) -> Kept | None:
         """Do what `find` does, without blocking the event loop."""
         try:
             data = await self.store.aget(question.key)
             self._serves()
-            kept = self._read(question, data)
+            kept = read(str(question.key), data)
             if kept is None and data:
                 await self.store.adelete(question.key)
         except CacheUnavailable as error:
             self._failed(error)
             return None
-        return kept
+        return self._young(question, kept)
 
     def keep(self, question: Question, call: Call, answer: Response) -> None:
         """Keep an answer that is complete, if it may be given again."""
@@ -116,9 +116,8 @@ class ResponseCache:
             except CacheUnavailable as error:
                 self._failed(error)
 
-    def _read(self, question: Question, data: bytes | None) -> Kept | None:
-        kept = read(str(question.key), data) if data else None
-        # One who asks for a shorter time gets nothing older.
+    def _young(self, question: Question, kept: Kept | None) -> Kept | None:
+        """Return the answer if it is not too old for this question; another may still ask for it."""
         return None if kept is None or kept.at + question.ttl <= self._now() else kept
 
     def _written(self, question: Question, call: Call, answer: Response) -> bytes | None:

@@ -121,25 +121,27 @@ class Line:
                 del self._until[at]
                 self._hanging.add(at)
                 return Ended(at, None, TookTooLong())
-        since = self._waits_since
-        if since is not None and (self._is_stuck or since + self._patience <= now):
+        since, waiting = self._waits_since, self._waiting
+        if since is not None and waiting and (self._is_stuck or since + _patience(waiting) <= now):
             self._is_stuck = True
-            at, _ = self._waiting.pop(0)
-            return Ended(at, None, NoPlace())
+            self._waiting = waiting[1:]
+            return Ended(waiting[0][0], None, NoPlace())
         return None
 
     def left(self, now: float) -> float | None:
         """Return in how many seconds one will be late; None if none ever will."""
         moments = [until for until in self._until.values() if until is not None]
-        if self._waits_since is not None:
-            moments.append(self._waits_since + self._patience)
+        waiting = self._waiting
+        if self._waits_since is not None and waiting:
+            moments.append(self._waits_since + _patience(waiting))
         return min(moments) - now if moments else None
 
     def close(self) -> None:
-        """Begin no more."""
-        self._waiting.clear()
+        """Begin no more. May come from any thread."""
+        self._waiting = []
 
-    @property
-    def _patience(self) -> float:
-        _, job = self._waiting[0]
-        return job.timeout or 0.0
+
+def _patience(waiting: Sequence[tuple[int, Job]]) -> float:
+    """Return how long the first one waits for a place, in seconds."""
+    _, job = waiting[0]
+    return job.timeout or 0.0

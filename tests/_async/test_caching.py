@@ -146,7 +146,9 @@ async def test_what_went_wrong_is_not_kept(
 async def test_what_the_call_says(tmp_path: Path) -> None:
     """It is kept because the call says so, and for as long as it says."""
     with Emulator(behaviour=SAID) as emulator:
-        kit = kit_of(emulator, tmp_path, cache={"scope": "all", "when": "always"})
+        kit = kit_of(
+            emulator, tmp_path, cache={"scope": "all", "when": "always"}, retry={"attempts": 1}
+        )
         ask = kit.async_client.complete
         assert not (await ask("a", cache=True)).cached
         assert (await ask("a", cache=True)).cached
@@ -154,6 +156,12 @@ async def test_what_the_call_says(tmp_path: Path) -> None:
         assert not (await ask("a", cache=False)).cached
         assert (await ask("a", cache={"ttl": 3600})).cached
         assert not (await ask("a", cache={"ttl": 1e-9})).cached
+        # Whose time was over at once; before that, another one's time did not matter.
+        assert not (await ask("b", cache=True)).cached
+        emulator.script(Behaviour(status=500))
+        with pytest.raises(ServerFailed):
+            await ask("b", cache={"ttl": 1e-9})
+        assert (await ask("b", cache=True)).cached
         await kit.aclose()
 
 

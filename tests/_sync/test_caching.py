@@ -143,7 +143,9 @@ def test_what_went_wrong_is_not_kept(
 def test_what_the_call_says(tmp_path: Path) -> None:
     """It is kept because the call says so, and for as long as it says."""
     with Emulator(behaviour=SAID) as emulator:
-        kit = kit_of(emulator, tmp_path, cache={"scope": "all", "when": "always"})
+        kit = kit_of(
+            emulator, tmp_path, cache={"scope": "all", "when": "always"}, retry={"attempts": 1}
+        )
         ask = kit.client.complete
         assert not (ask("a", cache=True)).cached
         assert (ask("a", cache=True)).cached
@@ -151,6 +153,12 @@ def test_what_the_call_says(tmp_path: Path) -> None:
         assert not (ask("a", cache=False)).cached
         assert (ask("a", cache={"ttl": 3600})).cached
         assert not (ask("a", cache={"ttl": 1e-9})).cached
+        # Whose time was over at once; before that, another one's time did not matter.
+        assert not (ask("b", cache=True)).cached
+        emulator.script(Behaviour(status=500))
+        with pytest.raises(ServerFailed):
+            ask("b", cache={"ttl": 1e-9})
+        assert (ask("b", cache=True)).cached
         kit.close()
 
 
