@@ -16,7 +16,7 @@ def wait_for(what: Callable[[], Any], wanted: Any, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while (found := what()) != wanted and time.monotonic() < until:
         threading.Event().wait(0.01)
-    assert found == wanted
+    assert found == wanted, f"it is {found!r}, not {wanted!r}"
 
 
 async def async_call(function: Callable[[], T]) -> T:

@@ -15,6 +15,8 @@ if __name__ == "__main__":
         sockets=[socket.socket(fileno=int(sys.argv[2]))],
         threads=16,
         send_bytes=1,
+        # Else it takes as much as an answer may be long before it lets the app wait, and which of both comes first is chance.
+        outbuf_high_watermark=1_000_000,
         channel_request_lookahead=1,  # or it does not look whether the browser is there
         _quiet=True,
     )
