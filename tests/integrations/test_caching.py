@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,18 @@ from llmkit.testing import Behaviour, Emulator
 from llmkit_django import get_client as django_client
 from llmkit_flask import LLMKit, get_client
 from support.kits import settings as llmkit_settings
+from support.left_over import threads
 from support.rows import database, rows
 
 CACHE = {"store": "host", "ttl": 60}
+
+
+@pytest.fixture(autouse=True)
+def apps_end() -> Iterator[None]:
+    """See that an app that is gone takes its kit along, and the ledger's thread."""
+    yield
+    gc.collect()
+    assert threads() == []
 
 
 @pytest.fixture
