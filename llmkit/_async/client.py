@@ -11,8 +11,6 @@ from llmkit._async.caching import AsyncCaching
 from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
-from llmkit._async.tool_loop import AsyncToolLoop
-from llmkit._async.tool_stream import AsyncRunStreamManager
 from llmkit.call import (
     CallOptions,
     PlainOptions,
@@ -32,6 +30,7 @@ from llmkit.tracebacks import forgetful
 if TYPE_CHECKING:
     import httpx
 
+    from llmkit._async.tool_stream import AsyncRunStreamManager
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult
 
@@ -175,6 +174,8 @@ class AsyncClient:
         Raises:
             LLMKitError: the same errors as `complete`, or `OutOfSteps`. The error's `run` has the steps so far.
         """
+        from llmkit._async.tool_loop import AsyncToolLoop  # noqa: PLC0415  # for those who run tools
+
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return await AsyncToolLoop(self, tools, **limits).run(messages, **rest)
@@ -200,6 +201,8 @@ class AsyncClient:
         Raises:
             InvalidRequest: a message or an option is wrong.
         """
+        from llmkit._async.tool_loop import AsyncToolLoop  # noqa: PLC0415  # for those who run tools
+
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return AsyncToolLoop(self, tools, **limits).stream(messages, **rest)

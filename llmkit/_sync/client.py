@@ -12,8 +12,6 @@ from llmkit._sync.caching import Caching
 from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
-from llmkit._sync.tool_loop import ToolLoop
-from llmkit._sync.tool_stream import RunStreamManager
 from llmkit.call import (
     CallOptions,
     PlainOptions,
@@ -33,6 +31,7 @@ from llmkit.tracebacks import forgetful
 if TYPE_CHECKING:
     import httpx
 
+    from llmkit._sync.tool_stream import RunStreamManager
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult
 
@@ -176,6 +175,8 @@ class Client:
         Raises:
             LLMKitError: the same errors as `complete`, or `OutOfSteps`. The error's `run` has the steps so far.
         """
+        from llmkit._sync.tool_loop import ToolLoop  # noqa: PLC0415  # for those who run tools
+
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return ToolLoop(self, tools, **limits).run(messages, **rest)
@@ -201,6 +202,8 @@ class Client:
         Raises:
             InvalidRequest: a message or an option is wrong.
         """
+        from llmkit._sync.tool_loop import ToolLoop  # noqa: PLC0415  # for those who run tools
+
         limits, rest = split(options)
         tools = rest.pop("tools", ())
         return ToolLoop(self, tools, **limits).stream(messages, **rest)

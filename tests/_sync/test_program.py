@@ -99,7 +99,10 @@ def test_against_llmock(wire: str, request: pytest.FixtureRequest) -> None:
 
 @contextmanager
 def mocked(wire: str, folder: Path) -> Iterator[str]:
-    """Answer with the `llmock` command of npm's @copilotkit/aimock, which the environment names."""
+    """Answer with the `llmock` command of npm's @copilotkit/aimock, which the environment names.
+
+    It needs Node, which those who have Python alone need not have; .ci/run installs it and names it where there is npm.
+    """
     command = os.environ.get("LLMKIT_TEST_AIMOCK")
     if not command:
         pytest.skip("set LLMKIT_TEST_AIMOCK to the llmock command of npm's @copilotkit/aimock")
