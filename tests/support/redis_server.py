@@ -50,10 +50,18 @@ class RedisServer:
         command += ["--save", "", "--dir", str(self.folder), *self._options]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until = time.monotonic() + 30
-        while not self._socket.exists():
+        while not self._answers():  # its file is there before it listens
             assert self._server.poll() is None
             assert time.monotonic() < until
             time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as first:
+            try:
+                first.connect(str(self._socket))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return False
+        return True
 
     def kill(self) -> None:
         """Kill it. What it had is gone."""
