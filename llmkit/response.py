@@ -169,6 +169,18 @@ class Accumulator:
                 found.append(self._whole[run[0]])
         return tuple(found)
 
+    def response(self, **known: Any) -> Response:
+        """Make the response of what was said so far, with what else is known of it."""
+        finish = self.finish
+        return Response(
+            text=self.text,
+            thinking=self.thinking,
+            parts=self.parts,
+            stop_reason=finish.stop_reason if finish else None,
+            raw_stop_reason=finish.raw_stop_reason if finish else None,
+            **known,
+        )
+
     def _joined(self, wanted: type[Event]) -> str:
         return "".join("".join(run) for kind, run in self._runs if kind is wanted)
 

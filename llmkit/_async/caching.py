@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmkit._async.source import AsyncSource
 from llmkit._async.stream import AsyncStream
 from llmkit.errors import InvalidRequest, StreamClosed
-from llmkit.response import Accumulator, Response
+from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
     from llmkit.cache.cache import Question, ResponseCache
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.events import Event
     from llmkit.middleware import AsyncCallNext
-    from llmkit.response import Outcome, Status
+    from llmkit.response import Outcome, Response, Status
     from llmkit.runtime import Runtime
 
 
@@ -116,12 +116,7 @@ class AsyncReplay(AsyncSource):
     def response(self) -> Response:
         """Return the answer, which has cost nothing this time."""
         kept, answer = self._kept, self._answer
-        return Response(
-            text=answer.text,
-            thinking=answer.thinking,
-            parts=answer.parts,
-            stop_reason=answer.finish.stop_reason if answer.finish else None,
-            raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
+        return answer.response(
             usage=kept.usage,
             cost=Decimal(0),
             provider=kept.provider,

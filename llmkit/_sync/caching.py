@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llmkit._sync.source import Source
 from llmkit._sync.stream import Stream
 from llmkit.errors import InvalidRequest, StreamClosed
-from llmkit.response import Accumulator, Response
+from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
     from llmkit.cache.cache import Question, ResponseCache
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.events import Event
     from llmkit.middleware import CallNext
-    from llmkit.response import Outcome, Status
+    from llmkit.response import Outcome, Response, Status
     from llmkit.runtime import Runtime
 
 
@@ -117,12 +117,7 @@ class Replay(Source):
     def response(self) -> Response:
         """Return the answer, which has cost nothing this time."""
         kept, answer = self._kept, self._answer
-        return Response(
-            text=answer.text,
-            thinking=answer.thinking,
-            parts=answer.parts,
-            stop_reason=answer.finish.stop_reason if answer.finish else None,
-            raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
+        return answer.response(
             usage=kept.usage,
             cost=Decimal(0),
             provider=kept.provider,

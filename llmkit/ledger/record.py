@@ -196,12 +196,7 @@ class AttemptRecord:
     def response(self, decoder: Decoder | None, answer: Accumulator) -> Response:
         """Return the answer so far."""
         usage = self._usage(decoder, answer, None)
-        return Response(
-            text=answer.text,
-            thinking=answer.thinking,
-            parts=answer.parts,
-            stop_reason=answer.finish.stop_reason if answer.finish else None,
-            raw_stop_reason=answer.finish.raw_stop_reason if answer.finish else None,
+        return answer.response(
             usage=usage,
             cost=self._priced(decoder, usage).cost,
             provider=self._provider,
