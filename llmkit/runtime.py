@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -24,8 +23,10 @@ from llmkit.config.tools import tools_at
 from llmkit.ids import new_id
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
-from llmkit.ledger.record import AttemptRecord, replayed, unmade
+from llmkit.ledger.record import AttemptRecord
+from llmkit.ledger.unattempted import given, unmade
 from llmkit.ledger.worker import WorkerName
+from llmkit.open_attempts import OpenAttempts
 from llmkit.policy.backoff import RetryPolicy
 from llmkit.policy.clocks import Clocks, Timeouts
 from llmkit.policy.plan import Plan, Try
@@ -33,7 +34,6 @@ from llmkit.policy.pricing import Prices
 from llmkit.policy.routes import Routes
 from llmkit.providers.base import Provider
 from llmkit.redis.opened import room_of
-from llmkit.tracebacks import place_of
 from llmkit.transport.connections import Connections
 
 if TYPE_CHECKING:
@@ -43,37 +43,10 @@ if TYPE_CHECKING:
 
     from llmkit.budget.warnings import BudgetWarning
     from llmkit.cache.base import CacheStore
-    from llmkit.cache.entry import Kept
     from llmkit.call import Call
-    from llmkit.concurrency.threads import Owner
     from llmkit.ledger.base import Ledger
-    from llmkit.ledger.row import Closing, Opening, Progress
-
-
-log = logging.getLogger("llmkit.ledger")
-
-# How often it is written down what an open stream has so far, in seconds; less often where there are more than so many streams.
-NOTE_EVERY = 15.0
-MANY = 1000
-
-
-class OpenAttempt(Protocol):
-    """An attempt whose row is open.
-
-    Attributes:
-        noted_at: when it was last written down what it has so far, by the runtime's clock.
-    """
-
-    noted_at: float
-
-    def progress(self) -> Progress | None:
-        """Return what its row holds so far, if anything is known."""
-
-    def abandon(self) -> None:
-        """Cut it and close its row, without waiting."""
-
-    def note_open_row(self) -> None:
-        """Mark its row as lost until its end closes it, without waiting."""
+    from llmkit.ledger.row import Closing, Opening
+    from llmkit.response import Accumulator, Status
 
 
 class HasRuntime(Protocol):
@@ -132,7 +105,7 @@ class Runtime:
         self.host = Host(from_async, within, at_once)
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.open_attempts: dict[OpenAttempt, Owner] = {}  # a fork copies those of its parent
+        self.open_attempts = OpenAttempts(clock)
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
@@ -164,7 +137,7 @@ class Runtime:
             clock=clock,
         )
         if self.ledger is not None:
-            self.ledger.watch(partial(_progress, self.open_attempts, clock))
+            self.ledger.watch(self.open_attempts.progress)
             weakref.finalize(self, _end, self.ledger, self.open_attempts)
             sigterm.watch(self)
         self.connections = Connections(
@@ -232,15 +205,15 @@ class Runtime:
         """Make the row of a call that ends now without an attempt."""
         return unmade(call, error, at=self.now(), contents=self._contents)
 
-    def replayed(self, call: Call, kept: Kept) -> tuple[Opening, Closing]:
-        """Make the row of a call whose answer was kept, and is given again now."""
-        return replayed(call, kept, at=self.now(), contents=self._contents)
+    def given(
+        self, call: Call, answer: Accumulator, status: Status, **known: Any
+    ) -> tuple[Opening, Closing]:
+        """Make the row of a call that was given an answer which others have asked for; `llmkit.ledger.unattempted.given` says what is known."""
+        return given(call, answer, status, contents=self._contents, **known)
 
     def note_open_rows(self) -> None:
         """Mark the rows that are open in this process as lost, until their ends close them. Nothing is waited for."""
-        for attempt, owner in list(self.open_attempts.items()):
-            if owner.pid == os.getpid():
-                attempt.note_open_row()
+        self.open_attempts.note_rows()
 
     def _budgets(self, hooks: Sequence[Callable[[BudgetWarning], object]]) -> Budgets | None:
         """Make the budgets, if there are any. The hooks are told of those that are nearly used.
@@ -303,43 +276,17 @@ def _contents(config: Config) -> Contents | None:
     return Contents(function_at(config.ledger.redact, "ledger.redact", REDACT))
 
 
-def _progress(attempts: dict[OpenAttempt, Owner], clock: Callable[[], float]) -> list[Progress]:
-    """Ask the open attempts of this process what they have so far: each every period, a few at a time."""
-    mine = [attempt for attempt, owner in list(attempts.items()) if owner.pid == os.getpid()]
-    now, period = clock(), NOTE_EVERY * max(1.0, len(mine) / MANY)
-    noted = []
-    for attempt in mine:
-        if now - attempt.noted_at >= period:
-            attempt.noted_at = now
-            try:
-                noted.append(attempt.progress())
-            except Exception as error:  # noqa: BLE001  # a provider of the app's own may say anything
-                log.error("what an open call has so far could not be said: %s", place_of(error))  # noqa: TRY400
-    return [progress for progress in noted if progress is not None]
-
-
-def _abandon(
-    attempts: dict[OpenAttempt, Owner], loop: asyncio.AbstractEventLoop | None = None
-) -> None:
-    """Cut what is still open in this process, or in one loop of it, and close its rows."""
-    for attempt, owner in list(attempts.items()):
-        if owner.pid == os.getpid() and loop in (None, owner.loop):
-            attempt.abandon()
-
-
 async def _end_loop(
-    attempts: dict[OpenAttempt, Owner],
-    tasks: set[asyncio.Task[Any]],
-    loop: asyncio.AbstractEventLoop,
+    attempts: OpenAttempts, tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop
 ) -> None:
     """Cut what is still open in a loop that ends, and wait until it is closed."""
     from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
 
-    _abandon(attempts, loop)
+    attempts.abandon(loop)
     await async_finished(tasks, loop)
 
 
-def _end(ledger: Ledger, attempts: dict[OpenAttempt, Owner]) -> None:
+def _end(ledger: Ledger, attempts: OpenAttempts) -> None:
     """Close the ledger when the process ends, and before that the rows of the streams that end here."""
-    _abandon(attempts)
+    attempts.abandon()
     ledger.close()

@@ -61,8 +61,23 @@ class AsyncCaching:
 
     async def _record(self, call: Call, kept: Kept) -> None:
         call.trace.has_row = True
-        if self._runtime.ledger is not None:
-            await self._runtime.ledger.arecord(*self._runtime.replayed(call, kept))
+        ledger = self._runtime.ledger
+        if ledger is None:
+            return
+        answer, now = Accumulator(), self._runtime.now()
+        answer.add(kept.events())
+        row = self._runtime.given(
+            call,
+            answer,
+            "cached",
+            provider=kept.provider,
+            model=kept.model,
+            saved=kept.cost,
+            began=now,
+            first_content_at=now,
+            ended=now,
+        )
+        await ledger.arecord(*row)
 
 
 class _AsyncKeeping:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.record import AttemptRecord, Ending
+    from llmkit.open_attempts import OpenAttempt
     from llmkit.policy.budgets.decide import Claim
-    from llmkit.runtime import OpenAttempt, Runtime
+    from llmkit.runtime import Runtime
     from llmkit.transport.async_upstream import AsyncUpstream
 
 log = logging.getLogger("llmkit.stream")
@@ -294,15 +295,15 @@ class AsyncEntry(AsyncLease):
 
     async def acquire(self) -> None:
         """Enter it."""
-        self._list[self._attempt] = async_owner()
+        self._list.enter(self._attempt, async_owner())
 
     async def settle(self, ending: Ending) -> None:
         """Strike it out: nobody else is to end it now."""
-        self._list.pop(self._attempt, None)
+        self._list.strike_out(self._attempt)
 
     def try_release(self) -> bool:
         """Strike it out."""
-        self._list.pop(self._attempt, None)
+        self._list.strike_out(self._attempt)
         return True
 
 

@@ -62,8 +62,23 @@ class Caching:
 
     def _record(self, call: Call, kept: Kept) -> None:
         call.trace.has_row = True
-        if self._runtime.ledger is not None:
-            self._runtime.ledger.record(*self._runtime.replayed(call, kept))
+        ledger = self._runtime.ledger
+        if ledger is None:
+            return
+        answer, now = Accumulator(), self._runtime.now()
+        answer.add(kept.events())
+        row = self._runtime.given(
+            call,
+            answer,
+            "cached",
+            provider=kept.provider,
+            model=kept.model,
+            saved=kept.cost,
+            began=now,
+            first_content_at=now,
+            ended=now,
+        )
+        ledger.record(*row)
 
 
 class _Keeping:

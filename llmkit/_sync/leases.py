@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.record import AttemptRecord, Ending
+    from llmkit.open_attempts import OpenAttempt
     from llmkit.policy.budgets.decide import Claim
-    from llmkit.runtime import OpenAttempt, Runtime
+    from llmkit.runtime import Runtime
     from llmkit.transport.upstream import Upstream
 
 log = logging.getLogger("llmkit.stream")
@@ -295,15 +296,15 @@ class Entry(Lease):
 
     def acquire(self) -> None:
         """Enter it."""
-        self._list[self._attempt] = owner()
+        self._list.enter(self._attempt, owner())
 
     def settle(self, ending: Ending) -> None:
         """Strike it out: nobody else is to end it now."""
-        self._list.pop(self._attempt, None)
+        self._list.strike_out(self._attempt)
 
     def try_release(self) -> bool:
         """Strike it out."""
-        self._list.pop(self._attempt, None)
+        self._list.strike_out(self._attempt)
         return True
 
 

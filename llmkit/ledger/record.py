@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from llmkit.errors import AnswerTooLarge, ProviderError
 from llmkit.events import Finish
-from llmkit.ledger.row import Closing, Opening, Progress, reduced, status_of, unsent
+from llmkit.ledger.row import Closing, Opening, Progress, reduced, unsent
 from llmkit.policy.estimate import estimate_prompt, estimate_tokens
 from llmkit.policy.pricing import UNSENT, Priced
 from llmkit.providers.head import rate_limits, request_id
@@ -21,7 +20,6 @@ from llmkit.tracebacks import place_of
 from llmkit.usage import PLAIN, Usage
 
 if TYPE_CHECKING:
-    from llmkit.cache.entry import Kept
     from llmkit.call import Call
     from llmkit.ledger.content import Contents
     from llmkit.policy.budgets.decide import Claim
@@ -293,45 +291,6 @@ def opening(
         claims=claims,
         granted_at=granted_at,
     )
-
-
-def unmade(
-    call: Call, error: BaseException, *, at: datetime, contents: Contents | None = None
-) -> tuple[Opening, Closing]:
-    """Make the one row of a call that no attempt was made for: refused, or cancelled before it could be made."""
-    row = opening(call, attempt=0, provider=None, model=None, at=at)
-    status: Status = "cancelled" if status_of(error, complete=False) == "cancelled" else "refused"
-    end = unsent(row, status, 0.0, error_type=error_type(error))
-    return row, end if contents is None else replace(end, content=contents.of(call))
-
-
-def replayed(
-    call: Call, kept: Kept, *, at: datetime, contents: Contents | None = None
-) -> tuple[Opening, Closing]:
-    """Make the one row of a call whose answer was kept: it has used nothing, and saved what the answer has cost."""
-    answer = Accumulator()
-    answer.add(kept.events())
-    row = opening(call, attempt=0, provider=kept.provider, model=kept.model, at=at)
-    end = Closing(
-        call_id=call.call_id,
-        attempt=0,
-        status="cached",
-        finished_at=at,
-        first_content_at=at,
-        usage=_NOTHING_USED,
-        cost=Decimal(0),
-        saved=kept.cost,
-        stop_reason=kept.stop_reason,
-        raw_stop_reason=kept.raw_stop_reason,
-        model_reported=kept.model,
-        content=contents.of(call, answer) if contents else None,
-    )
-    return row, end
-
-
-_NOTHING_USED = Usage(
-    input_tokens=0, output_tokens=0, input_source="reported", output_source="reported"
-)
 
 
 def error_type(error: BaseException | None) -> str | None:

@@ -121,7 +121,7 @@ async def test_an_address_that_cannot_be(transport: str, url: str, tmp_path: Pat
     with pytest.raises(ConnectionFailed) as caught:
         await kit.async_client.complete("Say hi")
     assert kit.limit.running == 0
-    assert kit.runtime.open_attempts == {}
+    assert not kit.runtime.open_attempts
     await kit.aclose()
     assert not caught.value.sent
     assert_cost_nothing(tmp_path)

@@ -120,7 +120,7 @@ def test_an_address_that_cannot_be(transport: str, url: str, tmp_path: Path) -> 
     with pytest.raises(ConnectionFailed) as caught:
         kit.client.complete("Say hi")
     assert kit.limit.running == 0
-    assert kit.runtime.open_attempts == {}
+    assert not kit.runtime.open_attempts
     kit.close()
     assert not caught.value.sent
     assert_cost_nothing(tmp_path)

@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from llmkit import runtime
 from llmkit.concurrency.threads import Owner
 from llmkit.errors import LedgerUnavailable
 from llmkit.ledger import run
 from llmkit.ledger.row import Progress
+from llmkit.open_attempts import OpenAttempts
 from llmkit.testing import Behaviour, Emulator
 from llmkit.usage import Usage
 from support.kits import WIRES, make_kit
@@ -61,8 +61,10 @@ class Attempt:
 def asked(attempts: list[Attempt], clock: Clock, pid: int | None = None) -> list[str]:
     """Return whose turn it is."""
     owner = Owner(os.getpid() if pid is None else pid)
-    found = runtime._progress(dict.fromkeys(attempts, owner), clock)
-    return [progress.call_id for progress in found]
+    found = OpenAttempts(clock)
+    for attempt in attempts:
+        found.enter(attempt, owner)
+    return [progress.call_id for progress in found.progress()]
 
 
 def test_each_is_asked_once_a_period() -> None:
