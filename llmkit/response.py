@@ -48,6 +48,7 @@ class Response(Generic[OutputT_co]):
 
     `parts` has text, thinking and calls of tools in their order, as `Message.assistant` takes them into the next turn.
     `cached` says that it was given before, and is given again: it costs nothing then, and `usage` is what it took the first time.
+    `shared` says that another call has asked the same at the same time, and pays for it.
     `output` is what a complete answer says, of the `output_type` that was asked for. `cost` is in US dollars; None if the price or the usage is unknown. `rate_limits` are the provider's rate limit headers
     (`anthropic-ratelimit-tokens-remaining`, `x-ratelimit-reset-requests`, `retry-after`, ...), names in lower case.
     """
@@ -65,6 +66,7 @@ class Response(Generic[OutputT_co]):
     rate_limits: Mapping[str, str] = field(default_factory=dict, repr=False)
     parts: tuple[AssistantPart, ...] = field(default=(), repr=False)
     cached: bool = False
+    shared: bool = False
     output: OutputT_co = field(default=None, repr=False)  # type: ignore[assignment]  # None where nothing was asked for
 
     @property

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict
 
 from llmkit.budget.budgets import Budgets
+from llmkit.cache.flights import Flights
 from llmkit.cache.made import cache_of
 from llmkit.concurrency import sigterm
 from llmkit.concurrency.host_threads import FromAsync, Host, in_any_thread, never
@@ -106,6 +107,7 @@ class Runtime:
         self.middleware = tuple(middleware)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.open_attempts = OpenAttempts(clock)
+        self.flights = Flights()
         self.routes = Routes(self.config, providers)
         self.prices = Prices(self.routes.prices())
         self.prices.preload()
@@ -146,7 +148,7 @@ class Runtime:
             async_http_client,
             # A server sets its own handler when its loop begins, after it has loaded the app.
             beginning=sigterm.install if self.ledger is not None else None,
-            ending=partial(_end_loop, self.open_attempts, self.tasks),
+            ending=partial(_end_loop, self.open_attempts, self.flights, self.tasks),
         )
 
     @property
@@ -256,7 +258,8 @@ class Runtime:
         """Stop the streams of this event loop that are still open, close its connections, then do what `close` does."""
         import asyncio  # noqa: PLC0415  # not for those who have threads only
 
-        await _end_loop(self.open_attempts, self.tasks, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        await _end_loop(self.open_attempts, self.flights, self.tasks, loop)
         await self.connections.aclose()
         if self.budgets is not None:
             await self.budgets.aclose()
@@ -277,11 +280,15 @@ def _contents(config: Config) -> Contents | None:
 
 
 async def _end_loop(
-    attempts: OpenAttempts, tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop
+    attempts: OpenAttempts,
+    flights: Flights,
+    tasks: set[asyncio.Task[Any]],
+    loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Cut what is still open in a loop that ends, and wait until it is closed."""
     from llmkit.concurrency.tasks import async_finished  # noqa: PLC0415
 
+    flights.abandon(loop)
     attempts.abandon(loop)
     await async_finished(tasks, loop)
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
+from llmkit._async.flight import AsyncFollower
 from llmkit._async.source import AsyncSource
 from llmkit._async.stream import AsyncStream
-from llmkit.errors import InvalidRequest, StreamClosed
+from llmkit.cache.flights import FlightKey
+from llmkit.concurrency.tasks import (
+    async_may_run_apart,
+    async_owner,
+    async_run_apart,
+    async_run_to_end,
+)
+from llmkit.errors import BudgetExceeded, InvalidRequest, StreamClosed
 from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
+    from llmkit._async.flight import AsyncFlight
     from llmkit.cache.cache import Question, ResponseCache
     from llmkit.cache.entry import Kept
     from llmkit.call import Call
@@ -21,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class AsyncCaching:
-    """Gives an answer that is kept, or passes the call on and keeps its answer.
+    """Gives an answer that is kept, or passes the call on and keeps its answer. Of those who ask the same at the same time, one is passed on.
 
     Args:
         runtime: whose cache is asked, if there is one.
@@ -31,6 +42,9 @@ class AsyncCaching:
     def __init__(self, runtime: Runtime, call_next: AsyncCallNext) -> None:
         self._runtime = runtime
         self._call_next = call_next
+        ledger = runtime.config.ledger
+        # What is written over a connection of the app's is written in its own thread.
+        self._may_share = ledger is False or ledger.connection != "host"
 
     async def __call__(self, call: Call) -> AsyncStream:
         """Answer the call.
@@ -51,33 +65,86 @@ class AsyncCaching:
         question = cache.question(call)
         if question is None:
             return await self._call_next(call)
+        if self._may_share and await async_may_run_apart(self._runtime.host):
+            return await self._shared(cache, question, call)
         kept = await cache.afind(question)
         if kept is not None:
-            await self._record(call, kept)
-            return AsyncStream(call, AsyncReplay(call, kept), [])
+            return await self._again(call, kept)
+        return await self._made(cache, question, call)
+
+    async def _shared(self, cache: ResponseCache, question: Question, call: Call) -> AsyncStream:
+        """Follow the call of whoever asks the same now, or let others follow this one."""
+        key = FlightKey(question, call.streaming, async_owner())
+        while True:
+            follower = AsyncFollower(self._runtime, call, key)
+            flight = follower.flight
+            try:
+                if follower.leads:
+                    await self._begin(cache, key, flight, call)
+                is_answered = await follower.open()
+                first = await follower.read() if flight.said else None
+            except BaseException as error:
+                if isinstance(error, BudgetExceeded) and not follower.leads:
+                    follower.leave()  # which is the leader's budget
+                    continue
+                await async_run_to_end(partial(follower.aclose, error), self._runtime.tasks)
+                raise
+            if first is not None:
+                return AsyncStream(call, follower, first)
+            follower.leave()
+            if is_answered and flight.kept is not None:
+                return await self._again(call, flight.kept)
+
+    async def _begin(
+        self, cache: ResponseCache, key: FlightKey, flight: AsyncFlight, call: Call
+    ) -> None:
+        """Look whether an answer is kept, and ask for one if none is."""
+        end = partial(self._end, key, flight)
+        try:
+            flight.kept = await cache.afind(key.question)
+            if flight.kept is None:
+                work = partial(self._fly, cache, key.question, flight, call)
+                async_run_apart(work, end, self._runtime.tasks, self._runtime.host)
+        except BaseException:
+            end(None)  # another one asks anew
+            raise
+        if flight.kept is not None:
+            end(None)
+
+    async def _fly(
+        self, cache: ResponseCache, question: Question, flight: AsyncFlight, call: Call
+    ) -> None:
+        await flight.read(await self._made(cache, question, replace(call, signal=flight.signal)))
+
+    def _end(self, key: FlightKey, flight: AsyncFlight, error: BaseException | None) -> None:
+        self._runtime.flights.remove(key, flight)
+        flight.end(error)
+
+    async def _made(self, cache: ResponseCache, question: Question, call: Call) -> AsyncStream:
+        """Make the call, and keep its answer."""
         stream = await self._call_next(call)
         stream.finalise(_AsyncKeeping(cache, question, call))
         return stream
 
-    async def _record(self, call: Call, kept: Kept) -> None:
+    async def _again(self, call: Call, kept: Kept) -> AsyncStream:
+        """Give an answer that is kept, when it is written down that it was."""
         call.trace.has_row = True
-        ledger = self._runtime.ledger
-        if ledger is None:
-            return
-        answer, now = Accumulator(), self._runtime.now()
-        answer.add(kept.events())
-        row = self._runtime.given(
-            call,
-            answer,
-            "cached",
-            provider=kept.provider,
-            model=kept.model,
-            saved=kept.cost,
-            began=now,
-            first_content_at=now,
-            ended=now,
-        )
-        await ledger.arecord(*row)
+        if self._runtime.ledger is not None:
+            answer, now = Accumulator(), self._runtime.now()
+            answer.add(kept.events())
+            row = self._runtime.given(
+                call,
+                answer,
+                "cached",
+                provider=kept.provider,
+                model=kept.model,
+                saved=kept.cost,
+                began=now,
+                first_content_at=now,
+                ended=now,
+            )
+            await self._runtime.ledger.arecord(*row)
+        return AsyncStream(call, AsyncReplay(call, kept), [])
 
 
 class _AsyncKeeping:

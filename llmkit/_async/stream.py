@@ -97,6 +97,10 @@ class AsyncStream(Generic[OutputT_co]):
         if wanted is not None and not answer.tool_calls:
             self._output = wanted.read(answer)
 
+    def leave_output(self) -> None:
+        """Leave what the answer says to whoever reads it further on, as what they have asked for."""
+        self._wanted = None
+
     def tap(self, callback: Callable[[list[Event]], None]) -> None:
         """Call the callback with every list of events before the reader gets it."""
         self._taps = (*self._taps, callback)

@@ -3,15 +3,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
+from llmkit._sync.flight import Follower
 from llmkit._sync.source import Source
 from llmkit._sync.stream import Stream
-from llmkit.errors import InvalidRequest, StreamClosed
+from llmkit.cache.flights import FlightKey
+from llmkit.concurrency.threads import (
+    may_run_apart,
+    owner,
+    run_apart,
+    run_to_end,
+)
+from llmkit.errors import BudgetExceeded, InvalidRequest, StreamClosed
 from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
+    from llmkit._sync.flight import Flight
     from llmkit.cache.cache import Question, ResponseCache
     from llmkit.cache.entry import Kept
     from llmkit.call import Call
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Caching:
-    """Gives an answer that is kept, or passes the call on and keeps its answer.
+    """Gives an answer that is kept, or passes the call on and keeps its answer. Of those who ask the same at the same time, one is passed on.
 
     Args:
         runtime: whose cache is asked, if there is one.
@@ -32,6 +43,9 @@ class Caching:
     def __init__(self, runtime: Runtime, call_next: CallNext) -> None:
         self._runtime = runtime
         self._call_next = call_next
+        ledger = runtime.config.ledger
+        # What is written over a connection of the app's is written in its own thread.
+        self._may_share = ledger is False or ledger.connection != "host"
 
     def __call__(self, call: Call) -> Stream:
         """Answer the call.
@@ -52,33 +66,86 @@ class Caching:
         question = cache.question(call)
         if question is None:
             return self._call_next(call)
+        if self._may_share and may_run_apart(self._runtime.host):
+            return self._shared(cache, question, call)
         kept = cache.find(question)
         if kept is not None:
-            self._record(call, kept)
-            return Stream(call, Replay(call, kept), [])
+            return self._again(call, kept)
+        return self._made(cache, question, call)
+
+    def _shared(self, cache: ResponseCache, question: Question, call: Call) -> Stream:
+        """Follow the call of whoever asks the same now, or let others follow this one."""
+        key = FlightKey(question, call.streaming, owner())
+        while True:
+            follower = Follower(self._runtime, call, key)
+            flight = follower.flight
+            try:
+                if follower.leads:
+                    self._begin(cache, key, flight, call)
+                is_answered = follower.open()
+                first = follower.read() if flight.said else None
+            except BaseException as error:
+                if isinstance(error, BudgetExceeded) and not follower.leads:
+                    follower.leave()  # which is the leader's budget
+                    continue
+                run_to_end(partial(follower.close, error), self._runtime.tasks)
+                raise
+            if first is not None:
+                return Stream(call, follower, first)
+            follower.leave()
+            if is_answered and flight.kept is not None:
+                return self._again(call, flight.kept)
+
+    def _begin(
+        self, cache: ResponseCache, key: FlightKey, flight: Flight, call: Call
+    ) -> None:
+        """Look whether an answer is kept, and ask for one if none is."""
+        end = partial(self._end, key, flight)
+        try:
+            flight.kept = cache.find(key.question)
+            if flight.kept is None:
+                work = partial(self._fly, cache, key.question, flight, call)
+                run_apart(work, end, self._runtime.tasks, self._runtime.host)
+        except BaseException:
+            end(None)  # another one asks anew
+            raise
+        if flight.kept is not None:
+            end(None)
+
+    def _fly(
+        self, cache: ResponseCache, question: Question, flight: Flight, call: Call
+    ) -> None:
+        flight.read(self._made(cache, question, replace(call, signal=flight.signal)))
+
+    def _end(self, key: FlightKey, flight: Flight, error: BaseException | None) -> None:
+        self._runtime.flights.remove(key, flight)
+        flight.end(error)
+
+    def _made(self, cache: ResponseCache, question: Question, call: Call) -> Stream:
+        """Make the call, and keep its answer."""
         stream = self._call_next(call)
         stream.finalise(_Keeping(cache, question, call))
         return stream
 
-    def _record(self, call: Call, kept: Kept) -> None:
+    def _again(self, call: Call, kept: Kept) -> Stream:
+        """Give an answer that is kept, when it is written down that it was."""
         call.trace.has_row = True
-        ledger = self._runtime.ledger
-        if ledger is None:
-            return
-        answer, now = Accumulator(), self._runtime.now()
-        answer.add(kept.events())
-        row = self._runtime.given(
-            call,
-            answer,
-            "cached",
-            provider=kept.provider,
-            model=kept.model,
-            saved=kept.cost,
-            began=now,
-            first_content_at=now,
-            ended=now,
-        )
-        ledger.record(*row)
+        if self._runtime.ledger is not None:
+            answer, now = Accumulator(), self._runtime.now()
+            answer.add(kept.events())
+            row = self._runtime.given(
+                call,
+                answer,
+                "cached",
+                provider=kept.provider,
+                model=kept.model,
+                saved=kept.cost,
+                began=now,
+                first_content_at=now,
+                ended=now,
+            )
+            self._runtime.ledger.record(*row)
+        return Stream(call, Replay(call, kept), [])
 
 
 class _Keeping:

@@ -76,5 +76,5 @@ class Host:
             done(value, failure)
 
         threading.Thread(
-            target=copy_context().run, args=(run,), name="llmkit-tool", daemon=True
+            target=copy_context().run, args=(run,), name="llmkit-work", daemon=True
         ).start()

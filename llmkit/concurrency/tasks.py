@@ -113,16 +113,61 @@ def async_run_soon(
         thread_safe(loop, start)()
 
 
+class AsyncBell:
+    """Wakes all in an event loop that wait for what is new. It is rung in this loop."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Event] = set()
+
+    def ring(self) -> None:
+        """Wake them."""
+        for woken in self._waiting:
+            woken.set()
+
+    async def wait(self, is_new: Callable[[], object], signal: AbortSignal) -> None:
+        """Wait until there is something new, or the call is aborted."""
+        if is_new() or signal.aborted:
+            return
+        woken = asyncio.Event()
+        wake = thread_safe(asyncio.get_running_loop(), woken.set)
+        self._waiting.add(woken)
+        signal.add(wake)
+        try:
+            while not (is_new() or signal.aborted):
+                await woken.wait()
+                woken.clear()
+        finally:
+            self._waiting.discard(woken)
+            signal.remove(wake)
+
+
+def async_run_apart(
+    work: Callable[[], Coroutine[Any, Any, object]],
+    done: Callable[[BaseException | None], object],
+    tasks: set[asyncio.Task[Any]],
+    host: Host,  # noqa: ARG001
+) -> None:
+    """Run the work in a task of its own, for as long as it takes; then say how it ended: with an error, or without."""
+    task = _start(asyncio.get_running_loop(), work, tasks, limit=None)
+    task.add_done_callback(
+        lambda task: done(asyncio.CancelledError() if task.cancelled() else task.exception())
+    )
+
+
 async def async_finished(tasks: set[asyncio.Task[Any]], loop: asyncio.AbstractEventLoop) -> None:
-    """Wait for what still runs in a loop, however it ends."""
-    mine = [
-        task for task in list(tasks) if task.get_loop() is loop
-    ]  # loops of other threads add theirs
-    await asyncio.gather(*mine, return_exceptions=True)
+    """Wait for what still runs in a loop, however it ends, and for what that begins."""
+    # Loops of other threads add theirs.
+    while mine := [task for task in list(tasks) if task.get_loop() is loop and not task.done()]:
+        await asyncio.gather(*mine, return_exceptions=True)
 
 
 def async_refuse_awaited(functions: Iterable[tuple[str, Callable[..., Any]]]) -> None:
     """Refuse functions that nobody awaits: here they are awaited."""
+
+
+async def async_may_run_apart(host: Host) -> bool:  # noqa: ARG001
+    """Say whether work of a call may run in a task of its own."""
+    return True
 
 
 async def async_at_once(host: Host) -> bool:
@@ -146,19 +191,18 @@ def _start(
     loop: asyncio.AbstractEventLoop,
     work: Callable[[], Coroutine[Any, Any, T]],
     tasks: set[asyncio.Task[Any]],
+    limit: float | None = FINALISER_LIMIT,
 ) -> asyncio.Task[T]:
-    task = loop.create_task(_limited(work()))
+    task = loop.create_task(work() if limit is None else _limited(work(), limit))
     tasks.add(task)
     task.add_done_callback(tasks.discard)
     return task
 
 
-async def _limited(work: Coroutine[Any, Any, T]) -> T:
+async def _limited(work: Coroutine[Any, Any, T], limit: float) -> T:
     try:
-        async with asyncio.timeout(FINALISER_LIMIT):
+        async with asyncio.timeout(limit):
             return await work
     except TimeoutError:  # its traceback would be ours
-        log.error(  # noqa: TRY400
-            "a finaliser took longer than %s s and was cancelled", FINALISER_LIMIT
-        )
+        log.error("a finaliser took longer than %s s and was cancelled", limit)  # noqa: TRY400
         raise

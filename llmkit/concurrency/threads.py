@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
-from llmkit.concurrency.host_threads import Host, ask_host_thread, never
+from llmkit.concurrency.host_threads import Host, ask_host_thread, in_host_thread, never
 from llmkit.concurrency.jobs import is_async
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
 from llmkit.concurrency.timers import Timer as Timer  # noqa: PLC0414  # for the generated drivers, too
@@ -90,6 +90,48 @@ def run_soon(owner: Owner, work: Callable[[], object], tasks: set[asyncio.Task[A
     timers.call_later(0, work)
 
 
+class Bell:
+    """Wakes all threads that wait for what is new."""
+
+    def __init__(self) -> None:
+        self._waiting: set[threading.Event] = set()
+
+    def ring(self) -> None:
+        """Wake them."""
+        for woken in list(self._waiting):
+            woken.set()
+
+    def wait(self, is_new: Callable[[], object], signal: AbortSignal) -> None:
+        """Wait until there is something new, or the call is aborted."""
+        if is_new() or signal.aborted:
+            return
+        woken = threading.Event()
+        self._waiting.add(woken)
+        signal.add(woken.set)
+        try:
+            while not (is_new() or signal.aborted):
+                woken.wait()
+                woken.clear()
+        finally:
+            self._waiting.discard(woken)
+            signal.remove(woken.set)
+
+
+def run_apart(
+    work: Callable[[], object],
+    done: Callable[[BaseException | None], object],
+    tasks: set[asyncio.Task[Any]],  # noqa: ARG001
+    host: Host,
+) -> None:
+    """Run the work in a thread of its own, for as long as it takes; then say how it ended: with an error, or without."""
+
+    def run() -> object:
+        in_host_thread.set(None)  # whoever has called may be gone
+        return work()
+
+    host.start(run, lambda _, error: done(error))
+
+
 def closed() -> StreamClosed:
     """Make the error for a call that was aborted."""
     return StreamClosed("the call was stopped")
@@ -107,6 +149,11 @@ def refuse_awaited(functions: Iterable[tuple[str, Callable[..., Any]]]) -> None:
                 f"{name} is async, and this is the sync client",
                 hint="Write it with def, or use the AsyncClient.",
             )
+
+
+def may_run_apart(host: Host) -> bool:
+    """Say whether work of a call may run in a thread of its own; in a test whose data no other thread sees it may not."""
+    return not at_once(host)
 
 
 def at_once(host: Host) -> bool:

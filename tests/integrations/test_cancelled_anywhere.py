@@ -232,3 +232,44 @@ async def test_a_cancelled_call_shows_nothing(library: str, silent: str) -> None
         await kit.aclose()
     assert task.cancelled()
     assert found == [[]]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("role", ["leads", "follows"])
+async def test_every_point_of_a_shared_call(tmp_path: Path, role: str) -> None:
+    """Whoever is cancelled, who asks for the same gets the whole answer, and what nobody wants any more is let go."""
+    with Emulator(behaviour=ANSWER) as emulator:
+        kit = make_kit(emulator, ledger={"database": database(tmp_path)}, cache={"scope": "all"})
+
+        async def ask(at: int | None, how: How) -> str | None:
+            reply = await kit.async_client.complete(f"Say hi, {at} {how}", temperature=0)
+            return reply.text
+
+        async def run_until(at: int | None, how: How) -> int:
+            steps = Steps(at, how)
+
+            async def run() -> str | None:
+                await steps.run(ask(at, how))
+                return None
+
+            asked = [run(), ask(at, how)]
+            tasks = [asyncio.create_task(each) for each in asked[:: 1 if role == "leads" else -1]]
+            await asyncio.wait(tasks)
+            whole = tasks[1 if role == "leads" else 0].result()
+            assert whole is not None and len(whole.split()) == 6
+            while kit.runtime.tasks:
+                await asyncio.wait(list(kit.runtime.tasks))
+            assert len(kit.runtime.flights) == kit.limit.running == 0
+            assert not kit.runtime.open_attempts
+            return steps.count
+
+        count = await run_until(None, "once")
+        assert count > 2
+        for at in range(count):
+            for how in HOW:
+                await run_until(at + 1, how)
+        await all_closed(tmp_path, role)
+        # One that leaves a call which goes on for others has paid for it all the same.
+        left = {"shared"} if role == "leads" else {"shared", "cancelled"}
+        assert {row["status"] for row in rows(tmp_path)} == {"finished", *left}
+        await kit.aclose()

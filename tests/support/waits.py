@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,3 +27,29 @@ async def async_call(function: Callable[[], T]) -> T:
 def call(function: Callable[[], T]) -> T:
     """Call it: a thread may wait."""
     return function()
+
+
+async def async_together(works: Sequence[Callable[[], Awaitable[T]]]) -> list[T | Exception]:
+    """Run coroutine functions side by side; return what each has returned or raised."""
+    tasks = [asyncio.ensure_future(work()) for work in works]
+    return await asyncio.gather(*tasks, return_exceptions=True)  # type: ignore[return-value]  # none of them is cancelled
+
+
+def together(works: Sequence[Callable[[], T]]) -> list[T | Exception]:
+    """Run functions side by side, in threads; return what each has returned or raised."""
+    found: dict[int, T | Exception] = {}
+
+    def run(at: int, work: Callable[[], T]) -> None:
+        try:
+            found[at] = work()
+        except Exception as error:  # the test wants it
+            found[at] = error
+
+    threads = [
+        threading.Thread(target=run, args=(at, work), daemon=True) for at, work in enumerate(works)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[at] for at in range(len(works))]
