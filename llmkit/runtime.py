@@ -137,6 +137,7 @@ class Runtime:
             routes=self.routes.of,
             now=lambda: now().timestamp(),
             clock=clock,
+            new_id=new_id,
         )
         if self.ledger is not None:
             self.ledger.watch(self.open_attempts.progress)

@@ -32,6 +32,8 @@ NAMES = {
     "aclaims": "claims",
     "afind": "find",
     "akeep": "keep",
+    "alook": "look",
+    "aend": "end",
     "aclose": "close",
     "afinish": "finish",
     "aiter_raw": "iter_raw",

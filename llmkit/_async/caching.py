@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from llmkit._async.flight import AsyncFollower
 from llmkit._async.source import AsyncSource
 from llmkit._async.stream import AsyncStream
+from llmkit.cache.exchange import Share
 from llmkit.cache.flights import FlightKey
 from llmkit.concurrency.tasks import (
     async_may_run_apart,
     async_owner,
-    async_run_apart,
     async_run_to_end,
 )
 from llmkit.errors import BudgetExceeded, InvalidRequest, StreamClosed
@@ -76,11 +76,11 @@ class AsyncCaching:
         """Follow the call of whoever asks the same now, or let others follow this one."""
         key = FlightKey(question, call.streaming, async_owner())
         while True:
-            follower = AsyncFollower(self._runtime, call, key)
+            follower = AsyncFollower(self._runtime, call, key, partial(self._fly, cache))
             flight = follower.flight
             try:
                 if follower.leads:
-                    await self._begin(cache, key, flight, call)
+                    await self._begin(cache, follower)
                 is_answered = await follower.open()
                 first = await follower.read() if flight.said else None
             except BaseException as error:
@@ -95,30 +95,39 @@ class AsyncCaching:
             if is_answered and flight.kept is not None:
                 return await self._again(call, flight.kept)
 
-    async def _begin(
-        self, cache: ResponseCache, key: FlightKey, flight: AsyncFlight, call: Call
-    ) -> None:
-        """Look whether an answer is kept, and ask for one if none is."""
-        end = partial(self._end, key, flight)
+    async def _begin(self, cache: ResponseCache, follower: AsyncFollower) -> None:
+        """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
+        flight = follower.flight
         try:
-            flight.kept = await cache.afind(key.question)
-            if flight.kept is None:
-                work = partial(self._fly, cache, key.question, flight, call)
-                async_run_apart(work, end, self._runtime.tasks, self._runtime.host)
+            looked = await cache.alook(flight.key.question)
+            flight.kept = looked.kept
+            if looked.kept is None and looked.token and cache.exchange is not None:
+                follower.leads = looked.leads
+                key = flight.key.question.key
+                flight.share = Share(flight, key, looked.token, leads=looked.leads)
+                cache.exchange.add(flight.share)
+            if looked.kept is None and looked.leads:
+                flight.begin(follower.call)
         except BaseException:
-            end(None)  # another one asks anew
+            flight.end()  # another one asks anew
             raise
-        if flight.kept is not None:
-            end(None)
+        if looked.kept is not None:
+            flight.end()
 
-    async def _fly(
-        self, cache: ResponseCache, question: Question, flight: AsyncFlight, call: Call
-    ) -> None:
-        await flight.read(await self._made(cache, question, replace(call, signal=flight.signal)))
-
-    def _end(self, key: FlightKey, flight: AsyncFlight, error: BaseException | None) -> None:
-        self._runtime.flights.remove(key, flight)
-        flight.end(error)
+    async def _fly(self, cache: ResponseCache, flight: AsyncFlight, call: Call) -> None:
+        """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
+        question, share = flight.key.question, flight.share
+        call = replace(call, signal=flight.signal)
+        if share is None:
+            await flight.read(await self._made(cache, question, call))
+            return
+        try:
+            stream = await self._call_next(call)
+            await flight.read(stream)
+        except BaseException as error:
+            await cache.aend(share, question, call, error)
+            raise
+        await cache.aend(share, question, call, stream.response)
 
     async def _made(self, cache: ResponseCache, question: Question, call: Call) -> AsyncStream:
         """Make the call, and keep its answer."""

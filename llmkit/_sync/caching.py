@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from llmkit._sync.flight import Follower
 from llmkit._sync.source import Source
 from llmkit._sync.stream import Stream
+from llmkit.cache.exchange import Share
 from llmkit.cache.flights import FlightKey
 from llmkit.concurrency.threads import (
     may_run_apart,
     owner,
-    run_apart,
     run_to_end,
 )
 from llmkit.errors import BudgetExceeded, InvalidRequest, StreamClosed
@@ -77,11 +77,11 @@ class Caching:
         """Follow the call of whoever asks the same now, or let others follow this one."""
         key = FlightKey(question, call.streaming, owner())
         while True:
-            follower = Follower(self._runtime, call, key)
+            follower = Follower(self._runtime, call, key, partial(self._fly, cache))
             flight = follower.flight
             try:
                 if follower.leads:
-                    self._begin(cache, key, flight, call)
+                    self._begin(cache, follower)
                 is_answered = follower.open()
                 first = follower.read() if flight.said else None
             except BaseException as error:
@@ -96,30 +96,39 @@ class Caching:
             if is_answered and flight.kept is not None:
                 return self._again(call, flight.kept)
 
-    def _begin(
-        self, cache: ResponseCache, key: FlightKey, flight: Flight, call: Call
-    ) -> None:
-        """Look whether an answer is kept, and ask for one if none is."""
-        end = partial(self._end, key, flight)
+    def _begin(self, cache: ResponseCache, follower: Follower) -> None:
+        """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
+        flight = follower.flight
         try:
-            flight.kept = cache.find(key.question)
-            if flight.kept is None:
-                work = partial(self._fly, cache, key.question, flight, call)
-                run_apart(work, end, self._runtime.tasks, self._runtime.host)
+            looked = cache.look(flight.key.question)
+            flight.kept = looked.kept
+            if looked.kept is None and looked.token and cache.exchange is not None:
+                follower.leads = looked.leads
+                key = flight.key.question.key
+                flight.share = Share(flight, key, looked.token, leads=looked.leads)
+                cache.exchange.add(flight.share)
+            if looked.kept is None and looked.leads:
+                flight.begin(follower.call)
         except BaseException:
-            end(None)  # another one asks anew
+            flight.end()  # another one asks anew
             raise
-        if flight.kept is not None:
-            end(None)
+        if looked.kept is not None:
+            flight.end()
 
-    def _fly(
-        self, cache: ResponseCache, question: Question, flight: Flight, call: Call
-    ) -> None:
-        flight.read(self._made(cache, question, replace(call, signal=flight.signal)))
-
-    def _end(self, key: FlightKey, flight: Flight, error: BaseException | None) -> None:
-        self._runtime.flights.remove(key, flight)
-        flight.end(error)
+    def _fly(self, cache: ResponseCache, flight: Flight, call: Call) -> None:
+        """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
+        question, share = flight.key.question, flight.share
+        call = replace(call, signal=flight.signal)
+        if share is None:
+            flight.read(self._made(cache, question, call))
+            return
+        try:
+            stream = self._call_next(call)
+            flight.read(stream)
+        except BaseException as error:
+            cache.end(share, question, call, error)
+            raise
+        cache.end(share, question, call, stream.response)
 
     def _made(self, cache: ResponseCache, question: Question, call: Call) -> Stream:
         """Make the call, and keep its answer."""

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -15,15 +17,18 @@ from llmkit.concurrency.threads import Bell, run_apart, run_soon
 from llmkit.concurrency.threads import closed
 from llmkit.errors import LedgerUnavailable, ProviderError
 from llmkit.errors.again import again
-from llmkit.events import Finish
+from llmkit.events import Finish, Reset
 from llmkit.ledger.row import status_of
 from llmkit.response import Accumulator, Response, Status
 from llmkit.tracebacks import forget_locals
+from llmkit.usage import Usage
 
 if TYPE_CHECKING:
     from llmkit._sync.stream import Stream
     from llmkit.cache.entry import Kept
-    from llmkit.cache.flights import FlightKey, Flights, Listener
+    from llmkit.cache.exchange import Share
+    from llmkit.cache.flights import FlightKey, Listener
+    from llmkit.cache.told import Known
     from llmkit.call import Call
     from llmkit.events import Event
     from llmkit.runtime import Runtime
@@ -34,49 +39,120 @@ log = logging.getLogger("llmkit.cache")
 class Flight:
     """A call that several follow. It is read as fast as its provider sends, whoever of them reads how fast.
 
+    Args:
+        runtime: whose flights they are.
+        key: what is asked.
+        make: makes the call for one of those who ask, and reads its answer.
+
     Attributes:
+        key: what is asked.
         followers: who wants its answer.
         signal: stops it.
         bell: rings when there is more of it.
         kept: its answer, if one was kept.
-        stream: its answer while it arrives.
+        share: the part of this process, if other processes share it.
         said: what was said so far.
         is_over: whether nothing comes any more.
         error: why, if the answer is not complete; None also where nobody was asked for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        key: FlightKey,
+        make: Callable[[Flight, Call], None],
+    ) -> None:
+        self._runtime = runtime
+        self.key = key
+        self._make = make
+        self._context = copy_context()
         self.followers: set[Listener] = set()
         self.signal = AbortSignal()
         self.bell = Bell()
         self.kept: Kept | None = None
-        self.stream: Stream | None = None
+        self.share: Share | None = None
         self.said: list[Event] = []
         self.is_over = False
         self.error: Exception | None = None
+        self._stream: Stream | None = None
         self._whole: Response | None = None
 
     @property
     def response(self) -> Response | None:
-        """The answer so far, as its provider is paid for it; None before it has said anything."""
-        return self._whole or (None if self.stream is None else self.stream.response)
+        """The answer so far, as its provider is paid for it; None if nothing is known of it."""
+        return self._whole or (None if self._stream is None else self._stream.response)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether anybody in this process wants it."""
+        return bool(self.followers)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether another process wants it."""
+        share = self.share
+        return share is not None and share.leads and share.is_heard and not share.is_lost
+
+    def begin(self, call: Call) -> None:
+        """Make the call, for one of those who ask."""
+        work = partial(self._made_for, call)
+        run_apart(work, self.end, self._runtime.tasks, self._runtime.host)
+
+    def _made_for(self, call: Call) -> None:
+        self._make(self, call)
+
+    def begin_soon(self) -> None:
+        """Make the call for whoever asks, and pays for it. May come from any thread."""
+        begin = partial(run_soon, self.key.owner, self._begin_for_one, self._runtime.tasks)
+        self._context.copy().run(begin)
+
+    def _begin_for_one(self) -> None:
+        for follower in list(self.followers):
+            if isinstance(follower, Follower):
+                follower.leads = True
+                self._context.copy().run(self.begin, follower.call)
+                return
+        self.end()
 
     def read(self, stream: Stream) -> None:
         """Read an answer to its end, for all."""
         stream.leave_output()  # each follower reads it as what it has asked for
-        self.stream = stream
+        self._stream = stream
         with stream:
             while (events := stream.read()) is not None:
                 if events:
                     if type(events[-1]) is Finish:
                         self._whole = stream.response
-                    self.said += events
-                    self.bell.ring()
+                    self.hear(events)
+
+    def hear(self, events: Sequence[Event], known: Known | None = None) -> None:
+        """Take in what was said, and what is known of the whole, if it was said in another process. May come from any thread."""
+        if known is not None:
+            self._whole = Accumulator().response(
+                usage=known.usage,
+                cost=known.cost,
+                provider=known.provider,
+                model=known.model,
+                request_id=known.request_id,
+                call_id="",
+            )
+        self.said += events
+        self.bell.ring()
+
+    def reset(self) -> None:
+        """Say that what was said so far is to be forgotten, if anything was. May come from any thread."""
+        if self.said:
+            self.hear([Reset()])
+
+    def stop(self) -> None:
+        """Stop it, if nobody in this process follows it. May come from any thread."""
+        self._runtime.flights.stop(self.key, self)
 
     def end(self, error: BaseException | None = None) -> None:
-        """Take note that nothing comes any more."""
+        """Take note that nothing comes any more. May come from any thread."""
         if error is not None:
             forget_locals(error)
+        self._runtime.flights.remove(self.key, self)
         # Who was interrupted is the task, or the thread, that has read it: nobody of those who wait.
         self.error = error if error is None or isinstance(error, Exception) else closed()
         self.is_over = True
@@ -90,16 +166,23 @@ class Follower(Source):
         runtime: whose flights they are.
         call: who asks.
         key: what is asked.
+        make: makes the call, if nobody else asks the same now.
 
     Attributes:
+        call: who asks.
+        flight: what it follows.
         leads: whether the flight is of this call: its attempts, its budgets, its cost. The others have a row that says that they share it.
     """
 
-    def __init__(self, runtime: Runtime, call: Call, key: FlightKey) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        call: Call,
+        key: FlightKey,
+        make: Callable[[Flight, Call], None],
+    ) -> None:
         self._runtime = runtime
-        self._flights: Flights = runtime.flights
-        self._call = call
-        self._key = key
+        self.call = call
         self._answer = Accumulator()
         self._at = 0
         self._known: Response | None = None
@@ -107,12 +190,8 @@ class Follower(Source):
         self._began_at: datetime = runtime.now()
         self._began = runtime.clock()
         self._first: float | None = None
-        self._flight, self.leads = self._flights.join(key, self, Flight)
-
-    @property
-    def flight(self) -> Flight:
-        """What it follows."""
-        return self._flight
+        new = partial(Flight, runtime, key, make)
+        self.flight, self.leads = runtime.flights.join(key, self, new)
 
     def open(self) -> bool:
         """Wait for the first content, or for an answer that is kept; False if there is none, and somebody has to ask anew.
@@ -121,12 +200,12 @@ class Follower(Source):
             ProviderError: the flight has failed.
             StreamClosed: this call, or all of the flight, was aborted.
         """
-        flight = self._flight
-        flight.bell.wait(lambda: flight.said or flight.is_over, self._call.signal)
-        if self._call.signal.aborted:
+        flight = self.flight
+        flight.bell.wait(lambda: flight.said or flight.is_over, self.call.signal)
+        if self.call.signal.aborted:
             raise closed()
         if flight.error is not None and not flight.said:
-            raise flight.error if self.leads else again(flight.error)
+            raise self._failure(flight.error)
         return bool(flight.said) or flight.kept is not None
 
     def read(self) -> list[Event] | None:
@@ -136,17 +215,17 @@ class Follower(Source):
             ProviderError: the answer broke off.
             StreamClosed: this call, or all of the flight, was aborted.
         """
-        flight = self._flight
+        flight = self.flight
         flight.bell.wait(
-            lambda: len(flight.said) > self._at or flight.is_over, self._call.signal
+            lambda: len(flight.said) > self._at or flight.is_over, self.call.signal
         )
-        if self._call.signal.aborted:
+        if self.call.signal.aborted:
             raise closed()
         events = flight.said[self._at :]
         if not events:
-            if flight.error is None or self._answer.finish is not None:
+            if self._answer.finish is not None:
                 return None
-            raise flight.error if self.leads else again(flight.error)
+            raise self._failure(flight.error or closed())
         if self._first is None:
             self._first = self._runtime.clock()
         self._at += len(events)
@@ -156,16 +235,17 @@ class Follower(Source):
         return events
 
     def close(self, error: BaseException | None) -> Status:
-        """Leave the flight. The last one waits until it has ended, and who has its whole answer until that is kept."""
+        """Leave the flight. Who was the last one waits until it is stopped, and who has the whole answer until that is kept."""
         self._leave()
-        if not self._flight.followers or self._answer.finish is not None:
-            self._flight.bell.wait(lambda: self._flight.is_over, AbortSignal())
+        flight = self.flight
+        if flight.signal.aborted or self._answer.finish is not None:
+            flight.bell.wait(lambda: flight.is_over, AbortSignal())
         self._record(error)
         return self._status(error)
 
     def try_release(self) -> bool:
         """Leave the flight, if it has ended and the row is written."""
-        if not (self._flight.is_over and self._answer.finish is not None and self._is_recorded):
+        if not (self.flight.is_over and self._answer.finish is not None and self._is_recorded):
             return False
         self._leave()
         return True
@@ -174,7 +254,7 @@ class Follower(Source):
         """Leave the flight without waiting for anything."""
         self._leave()
         if not self._is_recorded:
-            run_soon(self._key.owner, self._record_apart, self._runtime.tasks)
+            run_soon(self.flight.key.owner, self._record_apart, self._runtime.tasks)
 
     def leave(self) -> None:
         """Leave the flight before anything was said."""
@@ -182,8 +262,7 @@ class Follower(Source):
 
     def response(self) -> Response:
         """Return the answer so far; a follower has paid nothing for it."""
-        known = self._known or self._flight.response
-        assert known is not None  # noqa: S101  # it has said something
+        known = self._known or self.flight.response or _UNKNOWN
         return self._answer.response(
             usage=known.usage,
             cost=known.cost if self.leads else Decimal(0),
@@ -191,13 +270,16 @@ class Follower(Source):
             model=known.model,
             request_id=known.request_id,
             rate_limits=known.rate_limits,
-            call_id=self._call.call_id,
+            call_id=self.call.call_id,
             shared=not self.leads,
         )
 
     def _leave(self) -> None:
-        self._known = self._known or self._flight.response  # what comes later is not its
-        self._flights.leave(self._key, self._flight, self)
+        self._known = self._known or self.flight.response  # what comes later is not its
+        self._runtime.flights.leave(self.flight.key, self.flight, self)
+
+    def _failure(self, error: Exception) -> Exception:
+        return error if self.leads else again(error)
 
     def _status(self, error: BaseException | None) -> Status:
         status = status_of(error, complete=self._answer.finish is not None)
@@ -214,10 +296,10 @@ class Follower(Source):
             return
         if self._at == 0 and not isinstance(error, ProviderError):
             return  # the call has come to nothing, and is recorded as such
-        self._has_row = self._call.trace.has_row = True
-        known = self._known or self._flight.response
+        self._has_row = self.call.trace.has_row = True
+        known = self._known or self.flight.response
         row = self._runtime.given(
-            self._call,
+            self.call,
             self._answer,
             self._status(error),
             provider=known.provider if known else getattr(error, "provider", None),
@@ -242,6 +324,12 @@ class Follower(Source):
 
     def _date(self, moment: float) -> datetime:
         return self._began_at + timedelta(seconds=moment - self._began)
+
+
+# Of a call that another process makes nothing more is known before its end.
+_UNKNOWN = Accumulator().response(
+    usage=Usage(), cost=None, provider=None, model=None, request_id=None, call_id=""
+)
 
 
 def _ignore(error: BaseException | None) -> None:

@@ -11,10 +11,14 @@ from llmkit.cache.base import CacheUnavailable
 from llmkit.cache.entry import Kept, Kind, read, written
 from llmkit.cache.key import Key, key_of
 from llmkit.cache.rules import may_be_kept, ttl_of
+from llmkit.cache.told import failure_of, known_of
+from llmkit.cache.told import written as told
+from llmkit.errors import ProviderError
 from llmkit.parts import AssistantPart, TextPart, ThinkingPart
 
 if TYPE_CHECKING:
     from llmkit.cache.base import CacheStore
+    from llmkit.cache.exchange import Exchange, Share
     from llmkit.call import Call
     from llmkit.config.cache import CacheConfig
     from llmkit.policy.plan import Route
@@ -36,6 +40,21 @@ class Question:
     ttl: float
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What there is for a question.
+
+    Attributes:
+        kept: the answer; None if none is kept.
+        token: of the call that processes share; empty if they share none.
+        leads: whether it is for the asker to make it.
+    """
+
+    kept: Kept | None
+    token: str = ""
+    leads: bool = True
+
+
 class ResponseCache:
     """Keeps answers, and gives them again. A store that does not answer costs nobody an answer: nothing is kept then.
 
@@ -44,6 +63,7 @@ class ResponseCache:
         config: which, for whom and for how long.
         routes: returns the routes of a model.
         now: gives the time in seconds since 1970.
+        exchange: with which calls are shared with other processes; None if they are not.
     """
 
     def __init__(
@@ -53,8 +73,10 @@ class ResponseCache:
         *,
         routes: Callable[[str], Sequence[Route]],
         now: Callable[[], float],
+        exchange: Exchange | None = None,
     ) -> None:
         self.store = store
+        self.exchange = exchange
         self._config = config
         self._routes = routes
         self._now = now
@@ -97,6 +119,69 @@ class ResponseCache:
             self._failed(error)
             return None
         return self._young(question, kept)
+
+    def look(self, question: Question) -> Looked:
+        """Look for an answer that is kept, or for a call that another process makes."""
+        if self.exchange is None:
+            return Looked(self.find(question))
+        try:
+            found = self.exchange.calls.look(question.key, self.exchange.new_id())
+            self._serves()
+            kept = read(str(question.key), found.kept)
+            if kept is None and found.kept:
+                self.store.delete(question.key)
+        except CacheUnavailable as error:
+            self._failed(error)
+            return Looked(None)
+        return Looked(self._young(question, kept), found.token, found.leads)
+
+    async def alook(self, question: Question) -> Looked:
+        """Do what `look` does, without blocking the event loop."""
+        if self.exchange is None:
+            return Looked(await self.afind(question))
+        try:
+            found = await self.exchange.calls.alook(question.key, self.exchange.new_id())
+            self._serves()
+            kept = read(str(question.key), found.kept)
+            if kept is None and found.kept:
+                await self.store.adelete(question.key)
+        except CacheUnavailable as error:
+            self._failed(error)
+            return Looked(None)
+        return Looked(self._young(question, kept), found.token, found.leads)
+
+    def end(
+        self, share: Share, question: Question, call: Call, how: Response | BaseException
+    ) -> None:
+        """Tell other processes how a call has ended that is shared with them, and keep its answer."""
+        if self.exchange is not None and not share.is_lost:
+            at, told, kept = self._last(share, question, call, how)
+            try:
+                self.exchange.calls.end(share.key, share.token, at, told, kept, question.ttl)
+            except CacheUnavailable as error:
+                self._failed(error)
+
+    async def aend(
+        self, share: Share, question: Question, call: Call, how: Response | BaseException
+    ) -> None:
+        """Do what `end` does, without blocking the event loop."""
+        if self.exchange is not None and not share.is_lost:
+            at, told, kept = self._last(share, question, call, how)
+            try:
+                await self.exchange.calls.aend(share.key, share.token, at, told, kept, question.ttl)
+            except CacheUnavailable as error:
+                self._failed(error)
+
+    def _last(
+        self, share: Share, question: Question, call: Call, how: Response | BaseException
+    ) -> tuple[int, list[bytes], bytes | None]:
+        """Return what is left to be told, from which event on, and what is kept. An error that is no provider's is the caller's: others ask for themselves."""
+        at, untold = share.untold
+        if isinstance(how, ProviderError):
+            return at, told([*untold, failure_of(how)]), None
+        if isinstance(how, BaseException):
+            return at, [], None
+        return at, told([*untold, known_of(how)]), self._written(question, call, how)
 
     def keep(self, question: Question, call: Call, answer: Response) -> None:
         """Keep an answer that is complete, if it may be given again."""

@@ -47,6 +47,10 @@ class Flight(Protocol):
     followers: set[Listener]
     signal: AbortSignal
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody else wants it: other processes may."""
+
 
 FlightT = TypeVar("FlightT", bound=Flight)
 
@@ -82,14 +86,19 @@ class Flights:
             return flight, True
 
     def leave(self, key: FlightKey, flight: Flight, follower: Listener) -> None:
-        """Let somebody leave; the call is stopped if it was the last one."""
+        """Let somebody leave; the call is stopped if it was the last one, and nobody else wants it."""
         with self._lock:
             flight.followers.discard(follower)
-            is_last = not flight.followers
-            if is_last:
-                self.remove(key, flight)
-        if is_last:
-            flight.signal.abort()
+        if not flight.is_wanted:
+            self.stop(key, flight)
+
+    def stop(self, key: FlightKey, flight: Flight) -> None:
+        """Stop a call that nobody follows."""
+        with self._lock:
+            if flight.followers:
+                return
+            self.remove(key, flight)
+        flight.signal.abort()
 
     def remove(self, key: FlightKey, flight: Flight) -> None:
         """Let nobody else follow it."""

@@ -24,6 +24,7 @@ def cache_of(
     routes: Callable[[str], Sequence[Route]],
     now: Callable[[], float],
     clock: Callable[[], float],
+    new_id: Callable[[], str],
 ) -> ResponseCache | None:
     """Make the cache; None if there is none.
 
@@ -34,6 +35,7 @@ def cache_of(
         routes: returns the routes of a model.
         now: gives the time in seconds since 1970.
         clock: gives the time in seconds since any moment.
+        new_id: makes tokens.
 
     Raises:
         ConfigError: it is to be the framework's, and there is none.
@@ -43,7 +45,13 @@ def cache_of(
     from llmkit.cache.cache import ResponseCache  # noqa: PLC0415  # for those who have one
 
     store = _store(config.cache, config.namespace, room, of_host, clock)
-    return ResponseCache(store, config.cache, routes=routes, now=now)
+    exchange = None
+    if room is not None and config.cache.store in (None, "redis"):
+        from llmkit.cache.exchange import Exchange  # noqa: PLC0415  # redis-py
+        from llmkit.cache.shared import SharedCalls  # noqa: PLC0415
+
+        exchange = Exchange(SharedCalls(room, namespace=config.namespace), new_id=new_id)
+    return ResponseCache(store, config.cache, routes=routes, now=now, exchange=exchange)
 
 
 def _store(

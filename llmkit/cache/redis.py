@@ -30,7 +30,7 @@ class RedisCache:
         self, room: RedisRoom, *, namespace: str, patience: Callable[[], Patience] = Patience
     ) -> None:
         self._room = room
-        self._prefix = f"{namespace}:cache:"
+        self._prefix = key_prefix(namespace)
         self._patience = patience
 
     def get(self, key: Key) -> bytes | None:
@@ -43,11 +43,11 @@ class RedisCache:
 
     def set(self, key: Key, value: bytes, ttl: float) -> None:
         """Keep it for so many seconds."""
-        self._run(_SET, key, value, _milliseconds(ttl))
+        self._run(_SET, key, value, milliseconds(ttl))
 
     async def aset(self, key: Key, value: bytes, ttl: float) -> None:
         """Do what `set` does, without blocking the event loop."""
-        await self._arun(_SET, key, value, _milliseconds(ttl))
+        await self._arun(_SET, key, value, milliseconds(ttl))
 
     def delete(self, key: Key) -> None:
         """Keep it no longer."""
@@ -82,7 +82,13 @@ def _kept(value: object) -> bytes | None:
     return in_bytes(value) if isinstance(value, str) else None
 
 
-def _milliseconds(ttl: float) -> int:
+def key_prefix(namespace: str) -> str:
+    """Return what stands before the keys of answers."""
+    return f"{namespace}:cache:"
+
+
+def milliseconds(ttl: float) -> int:
+    """Return seconds in milliseconds, at least one."""
     return max(1, round(ttl * 1000))
 
 

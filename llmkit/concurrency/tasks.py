@@ -114,13 +114,17 @@ def async_run_soon(
 
 
 class AsyncBell:
-    """Wakes all in an event loop that wait for what is new. It is rung in this loop."""
+    """Wakes all in an event loop that wait for what is new. It is made in this loop."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._waiting: set[asyncio.Event] = set()
 
     def ring(self) -> None:
-        """Wake them."""
+        """Wake them. May come from any thread."""
+        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001  # documented; get_running_loop() would raise
+            thread_safe(self._loop, self.ring)()
+            return
         for woken in self._waiting:
             woken.set()
 
