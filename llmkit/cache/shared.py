@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from llmkit.cache.key import Key
     from llmkit.redis.room import RedisRoom
 
-LEASE = 1.0
-"""For how long who makes the call may be silent before another one makes it, in seconds."""
 # For how long what was said is kept for those who still read, in seconds. Longer than a process may stand still.
 _KEPT = 60.0
 _AT_ONCE = 1000
@@ -22,12 +20,13 @@ _AT_ONCE = 1000
 _NOW = """
 local time = redis.call("TIME")
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local lease = tonumber(ARGV[1])
 local function lead(key, token)
   redis.call("DEL", key)
-  redis.call("HSET", key, "token", token, "until", now + LEASE)
+  redis.call("HSET", key, "token", token, "until", now + lease)
   redis.call("PEXPIRE", key, KEPT)
 end
-""".replace("LEASE", str(milliseconds(LEASE))).replace("KEPT", str(milliseconds(_KEPT)))
+""".replace("KEPT", str(milliseconds(_KEPT)))
 
 # The answer that is kept; or who makes the call; or it is whoever asks.
 _LOOK = Script(
@@ -37,8 +36,8 @@ local kept = redis.call("GET", KEYS[1])
 if kept then return {"kept", kept} end
 local call = redis.call("HMGET", KEYS[2], "token", "until")
 if call[1] and tonumber(call[2]) > now then return {"follow", call[1]} end
-lead(KEYS[2], ARGV[1])
-return {"lead", ARGV[1]}
+lead(KEYS[2], ARGV[2])
+return {"lead", ARGV[2]}
 """
 )
 # All that was said from an event on, once; what is there already is not said again. Nothing, if another one makes the call meanwhile.
@@ -55,13 +54,13 @@ _TELL = Script(
     _NOW
     + _TELLING
     + """
-if redis.call("HGET", KEYS[1], "token") ~= ARGV[1] then return {0, 0} end
-if not tell(KEYS[2], tonumber(ARGV[2]), 3) then return {0, 0} end
-redis.call("HSET", KEYS[1], "until", now + LEASE)
+if redis.call("HGET", KEYS[1], "token") ~= ARGV[2] then return {0, 0} end
+if not tell(KEYS[2], tonumber(ARGV[3]), 4) then return {0, 0} end
+redis.call("HSET", KEYS[1], "until", now + lease)
 redis.call("PEXPIRE", KEYS[1], KEPT)
 local heard = redis.call("HGET", KEYS[1], "heard")
-return {1, (heard and now - heard < LEASE) and 1 or 0}
-""".replace("LEASE", str(milliseconds(LEASE))).replace("KEPT", str(milliseconds(_KEPT)))
+return {1, (heard and now - heard < lease) and 1 or 0}
+""".replace("KEPT", str(milliseconds(_KEPT)))
 )
 _END = Script(
     _TELLING
@@ -77,12 +76,12 @@ return 1
 _HEAR = Script(
     _NOW
     + """
-local told = redis.call("LRANGE", KEYS[2], ARGV[2], ARGV[2] + AT_ONCE - 1)
+local told = redis.call("LRANGE", KEYS[2], ARGV[3], ARGV[3] + AT_ONCE - 1)
 local call = redis.call("HMGET", KEYS[1], "token", "until")
-if call[1] == ARGV[1] then redis.call("HSET", KEYS[1], "heard", now) end
+if call[1] == ARGV[2] then redis.call("HSET", KEYS[1], "heard", now) end
 if #told == 0 and not (call[1] and tonumber(call[2]) > now) then
-  lead(KEYS[1], ARGV[3])
-  return {ARGV[3], 1, told}
+  lead(KEYS[1], ARGV[4])
+  return {ARGV[4], 1, told}
 end
 return {call[1] or "", 0, told}
 """.replace("AT_ONCE", str(_AT_ONCE))
@@ -124,11 +123,18 @@ class SharedCalls:
         room: what this process has of Redis.
         namespace: what stands before all keys.
         patience: makes how long one question may take.
+        lease: for how long who makes the call may be silent before another one makes it, in seconds.
     """
 
     def __init__(
-        self, room: RedisRoom, *, namespace: str, patience: Callable[[], Patience] = Patience
+        self,
+        room: RedisRoom,
+        *,
+        namespace: str,
+        patience: Callable[[], Patience] = Patience,
+        lease: float = 1.0,
     ) -> None:
+        self.lease = lease
         self._room = room
         self._prefix = key_prefix(namespace)
         self._patience = patience
@@ -140,12 +146,12 @@ class SharedCalls:
             CacheUnavailable: Redis does not answer.
         """
         entry, call, _ = self._keys(key, token)
-        return _found(self._run(_LOOK, [entry, call], [token]))
+        return _found(self._run(_LOOK, [entry, call], [self._lease, token]))
 
     async def alook(self, key: Key, token: str) -> Found:
         """Do what `look` does, without blocking the event loop."""
         entry, call, _ = self._keys(key, token)
-        return _found(await self._arun(_LOOK, [entry, call], [token]))
+        return _found(await self._arun(_LOOK, [entry, call], [self._lease, token]))
 
     def tell(self, key: Key, token: str, at: int, told: Sequence[bytes]) -> tuple[bool, bool]:
         """Say what the call has said from its event number `at` on, and that it is still made.
@@ -157,7 +163,7 @@ class SharedCalls:
             CacheUnavailable: Redis does not answer. The same may be said again.
         """
         _, call, said = self._keys(key, token)
-        is_mine, is_heard = self._run(_TELL, [call, said], [token, at, *told])
+        is_mine, is_heard = self._run(_TELL, [call, said], [self._lease, token, at, *told])
         return bool(is_mine), bool(is_heard)
 
     def hear(self, key: Key, token: str, at: int, mine: str) -> News:
@@ -167,7 +173,7 @@ class SharedCalls:
             CacheUnavailable: Redis does not answer.
         """
         _, call, said = self._keys(key, token)
-        current, leads, told = self._run(_HEAR, [call, said], [token, at, mine])
+        current, leads, told = self._run(_HEAR, [call, said], [self._lease, token, at, mine])
         return News(current, bool(leads), [in_bytes(each) for each in told])
 
     def end(
@@ -185,6 +191,10 @@ class SharedCalls:
     ) -> None:
         """Do what `end` does, without blocking the event loop."""
         await self._arun(_END, list(self._keys(key, token)), _last(token, at, told, kept, ttl))
+
+    @property
+    def _lease(self) -> int:
+        return milliseconds(self.lease)
 
     def _keys(self, key: Key, token: str) -> tuple[str, str, str]:
         """Return the keys of the kept answer, of the call and of what it says; they are in one slot of a cluster."""

@@ -110,9 +110,7 @@ def test_one_call_for_all(
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_all_that_is_said(
-    kits: Callable[..., Kit], emulator: Emulator, wire: str
-) -> None:
+def test_all_that_is_said(kits: Callable[..., Kit], emulator: Emulator, wire: str) -> None:
     """Thinking, text and calls of tools come as they came to the first."""
 
     def look(where: str, depth: int = 0) -> str:
@@ -156,7 +154,7 @@ def test_a_failure_is_everybodys(
     assert len(emulator.requests) == 1
     kind = StreamTruncated if is_open else RateLimited
     one, other = errors
-    assert isinstance(one, kind) and isinstance(other, kind)  # noqa: PT018
+    assert isinstance(one, kind) and isinstance(other, kind)
     assert str(one) == str(other)
     names = ("provider", "model", "status_code", "code", "request_id", "retry_after", "hint")
     assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
