@@ -55,7 +55,7 @@ ZERO = {
     "anthropic": {"input_tokens": 0, "output_tokens": 0},
     "openai": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
 }
-LONG = 'Ein langer Satz, mit \\ "Zeichen" und \u2028 und 😀. ' * 300
+LONG = 'Ein langer Satz, mit \\ "Zeichen" und \u2028 und 😀. ' * 40
 
 # What is said, for either wire.
 SAID: dict[str, dict[str, Any]] = {

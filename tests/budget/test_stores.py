@@ -170,13 +170,18 @@ PERS: tuple[Per, ...] = ("minute", "hour", "day", "month", "ever")
 KEYS = [f"{per}:{number}" for per in PERS for number in range(3)]
 
 
-def counts(claim: Claim, held: _Held, now: datetime) -> bool:
-    """Say whether a hold counts in an account now."""
-    if claim.key not in {each.key for each in held.claims}:
-        return False
-    if claim.per == "minute":
-        return int(held.at.timestamp()) > int(now.timestamp()) - 61
-    return window_at(claim.per, held.at, UTC) == window_at(claim.per, now, UTC)
+def counting(entries: list[_Held], per: Per, now: datetime) -> list[_Held]:
+    """Return the holds of an account that count in it now. They stand in the order of time: from the last one back, until one does not."""
+    found = []
+    for held in reversed(entries):
+        if per == "minute":
+            counts = int(held.at.timestamp()) > int(now.timestamp()) - 61
+        else:
+            counts = window_at(per, held.at, UTC) == window_at(per, now, UTC)
+        if not counts:
+            break
+        found.append(held)
+    return found
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -184,6 +189,7 @@ def test_random_operations(seed: int, budgets: Budgets) -> None:
     """Used and held are what is charged and what is open, at each step; no account grants above its limit."""
     clock, store, chance = budgets.clock, budgets.store, random.Random(seed)
     model: dict[str, _Held] = {}
+    accounts: dict[str, list[_Held]] = {key: [] for key in KEYS}
     for number in range(10_000 if isinstance(store, MemoryBudgets) else 300):
         clock.now += timedelta(seconds=chance.choice((0, 0.3, 1, 20, 700)) * chance.random())
         if chance.random() < 0.6 or not model:
@@ -201,6 +207,8 @@ def test_random_operations(seed: int, budgets: Budgets) -> None:
             ]
             if store.hold(f"{number}", claims) is None:
                 model[f"{number}"] = _Held(claims, clock.now)
+                for each in claims:
+                    accounts[each.key].append(model[f"{number}"])
                 for each, balance in zip(claims, store.balances(claims), strict=True):
                     for unit, limit in each.limits.items():
                         if unit == "requests" and not each.amount.requests:
@@ -214,12 +222,11 @@ def test_random_operations(seed: int, budgets: Budgets) -> None:
         asks = claim({}, key=(key := chance.choice(KEYS)), per=key.partition(":")[0])  # type: ignore[arg-type]
         (balance,) = store.balances([asks])
         charged = held = NOTHING
-        for each in model.values():
-            if counts(asks, each, clock.now):
-                if each.charged is None:
-                    held += each.claims[0].amount
-                else:
-                    charged += each.charged
+        for entry in counting(accounts[key], asks.per, clock.now):
+            if entry.charged is None:
+                held += entry.claims[0].amount
+            else:
+                charged += entry.charged
         assert (balance.used, balance.held) == (charged, held)
 
 
