@@ -44,6 +44,10 @@ _SUM = {
         "output_tokens": {"type": "integer"},
         "cost_usd": {"type": "string", "description": "A decimal number: the sum of known costs."},
         "unpriced": {"type": "integer", "description": "Attempts whose cost is not known."},
+        "saved_usd": {
+            "type": "string",
+            "description": "What answers that were given again, or shared, have cost others before.",
+        },
     },
 }
 _AMOUNT = {

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 
 from llmkit.ledger.sums import Sum
 from llmkit_django.models import UsageRecord
-from llmkit_django.reports import cost_sum, dollars
+from llmkit_django.reports import dollars, sum_of
 
 # More rows than this are not added up: it would take seconds, at each look.
 MOST_SUMMED = 100_000
@@ -43,15 +43,17 @@ def add_up(rows: models.QuerySet) -> Sum:
         priced=models.Count("cost_usd"),
         input=models.Sum("input_tokens", default=0),
         output=models.Sum("output_tokens", default=0),
-        **cost_sum(rows),
+        **sum_of(rows, "cost_usd"),
+        **sum_of(rows, "saved_usd"),
     )
     return Sum(
         calls=found["calls"],
         attempts=found["attempts"],
         input_tokens=found["input"],
         output_tokens=found["output"],
-        cost=dollars(found),
+        cost=dollars(found, "cost_usd"),
         unpriced=found["attempts"] - found["priced"],
+        saved=dollars(found, "saved_usd"),
     )
 
 

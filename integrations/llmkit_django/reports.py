@@ -75,24 +75,24 @@ def _connection() -> BaseDatabaseWrapper:
     return connections[router.db_for_read(UsageRecord)]
 
 
-def cost_sum(rows: QuerySet[UsageRecord]) -> dict[str, Aggregate]:
-    """Return the aggregates that add up the cost of rows exactly; `dollars` reads what they find.
+def sum_of(rows: QuerySet[UsageRecord], column: str) -> dict[str, Aggregate]:
+    """Return the aggregates that add up the dollars in a column exactly; `dollars` reads what they find.
 
     SQLite adds up decimals as floats. There whole units of the last place are added, the whole dollars and the rest by themselves, for all
     units of a large ledger together are more than its integers hold.
     """
     if connections[rows.db].vendor != "sqlite":
-        return {"cost": models.Sum("cost_usd")}
+        return {f"sum_of_{column}": models.Sum(column)}
     return {
-        "cost": models.Sum(_Units("cost_usd", part="/")),
-        "cost_rest": models.Sum(_Units("cost_usd", part="%%")),
+        f"sum_of_{column}": models.Sum(_Units(column, part="/")),
+        f"rest_of_{column}": models.Sum(_Units(column, part="%%")),
     }
 
 
-def dollars(found: Mapping[str, Any]) -> Decimal:
-    """Return the cost that the aggregates of `cost_sum` have found."""
-    rest = EXACT.scaleb(Decimal(found.get("cost_rest") or 0), -DECIMAL_PLACES)
-    return EXACT.add(Decimal(found["cost"] or 0), rest)
+def dollars(found: Mapping[str, Any], column: str) -> Decimal:
+    """Return what the aggregates of `sum_of` have found."""
+    rest = EXACT.scaleb(Decimal(found.get(f"rest_of_{column}") or 0), -DECIMAL_PLACES)
+    return EXACT.add(Decimal(found[f"sum_of_{column}"] or 0), rest)
 
 
 class _Units(Func):

@@ -54,7 +54,7 @@ def sums(dialect: Dialect, by: Sequence[str], selection: Selection) -> Query:
     places = ", ".join(str(place) for place in range(1, len(keys) + 1))
     figures = (
         "COUNT(*), SUM(CASE WHEN attempt <= 1 THEN 1 ELSE 0 END), SUM(input_tokens), SUM(output_tokens), "
-        f"COUNT(cost_usd), {_cost(dialect)}"
+        f"COUNT(cost_usd), {_dollars(dialect, 'cost_usd')}, {_dollars(dialect, 'saved_usd')}"
     )
     return Query(
         f"SELECT {''.join(f'{key}, ' for key in keys)}{figures} FROM {TABLE}{where}"  # noqa: S608  # nothing of it is foreign
@@ -92,15 +92,20 @@ def read_sums(
 
 def _sum(figures: Sequence[Any]) -> Sum:
     """Read the figures of a group. Where nothing is grouped by there is one that may have no rows."""
-    attempts, calls, put_in, put_out, priced, whole, rest = figures
+    attempts, calls, put_in, put_out, priced, *dollars = figures
     return Sum(
         calls=int(calls),
         attempts=int(attempts),
         input_tokens=int(put_in),
         output_tokens=int(put_out),
-        cost=EXACT.add(Decimal(whole), EXACT.scaleb(Decimal(int(rest)), -DECIMAL_PLACES)),
+        cost=_whole(*dollars[:2]),
         unpriced=int(attempts - priced),
+        saved=_whole(*dollars[2:]),
     )
+
+
+def _whole(dollars: Any, rest: Any) -> Decimal:
+    return EXACT.add(Decimal(dollars), EXACT.scaleb(Decimal(int(rest)), -DECIMAL_PLACES))
 
 
 def latest(dialect: Dialect, selection: Selection, limit: int) -> Query:
@@ -186,13 +191,13 @@ def _as_stored(name: str, value: str) -> str:
     return fit(value, 255 if name.startswith(TAG) else SIZES[FIELDS[name]])
 
 
-def _cost(dialect: Dialect) -> str:
-    """Sum costs exactly.
+def _dollars(dialect: Dialect, column: str) -> str:
+    """Sum dollars exactly.
 
     SQLite adds up all but whole numbers in floating point. There whole units of the last place are added, the whole dollars and what is
     left over by themselves: all units of a large ledger together are more than its integers hold.
     """
     if dialect.vendor != "sqlite":
-        return "SUM(cost_usd), 0"
-    units = f"CAST(ROUND(cost_usd * {UNITS}) AS INTEGER)"
+        return f"SUM({column}), 0"
+    units = f"CAST(ROUND({column} * {UNITS}) AS INTEGER)"
     return f"SUM({units} / {UNITS}), SUM({units} - {units} / {UNITS} * {UNITS})"

@@ -20,6 +20,7 @@ class Sum:
         input_tokens, output_tokens: the sums of the known counts, estimated ones included.
         cost: the sum of the known costs, in US dollars.
         unpriced: how many rows have no known cost.
+        saved: what answers that were given again, or shared, have cost those who paid for them, in US dollars, as far as that is known.
     """
 
     calls: int = 0
@@ -28,6 +29,7 @@ class Sum:
     output_tokens: int = 0
     cost: Decimal = Decimal(0)
     unpriced: int = 0
+    saved: Decimal = Decimal(0)
 
     def __add__(self, other: Sum) -> Sum:
         """Take two together."""
@@ -38,6 +40,7 @@ class Sum:
             output_tokens=self.output_tokens + other.output_tokens,
             cost=EXACT.add(self.cost, other.cost),
             unpriced=self.unpriced + other.unpriced,
+            saved=EXACT.add(self.saved, other.saved),
         )
 
 

@@ -25,6 +25,7 @@ _FIGURES = {
     "in",
     "out",
     "cost",
+    "saved",
     "first",
     "total",
     "used",
@@ -32,7 +33,15 @@ _FIGURES = {
     "limit",
     "left",
 }
-_SUM_FIELDS = ("calls", "attempts", "input_tokens", "output_tokens", "cost_usd", "unpriced")
+_SUM_FIELDS = (
+    "calls",
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "unpriced",
+    "saved_usd",
+)
 _WIDEST = 40
 # What a spreadsheet takes for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -69,11 +78,17 @@ def report_as_csv(report: Report) -> str:
 
 def report_as_table(report: Report, *, rich: bool = False) -> str:
     """Write a report as a table, and under it what all groups cost together."""
+    has_saved = bool(report.total.saved)
     rows = [
-        (*(_word(word or "-") for word in group.key.values()), *_figures(group.sum))
+        (
+            *(_word(word or "-") for word in group.key.values()),
+            *_figures(group.sum),
+            *([money(group.sum.saved) if group.sum.saved else "-"] if has_saved else []),
+        )
         for group in report.groups
     ]
-    return f"{_table((*report.by, *_SUMS), rows, rich=rich)}\n{summary(report.total)}"
+    head = (*report.by, *_SUMS, *(["saved"] if has_saved else []))
+    return f"{_table(head, rows, rich=rich)}\n{summary(report.total)}"
 
 
 def budgets_as_json(lines: Sequence[BudgetLine]) -> str:
@@ -108,7 +123,7 @@ def _amount(amount: Decimal | int) -> str:
 
 
 def sum_values(one: Sum) -> dict[str, Any]:
-    """Return a sum as programs read it: the cost as a text, so that none of its digits is lost."""
+    """Return a sum as programs read it: the dollars as texts, so that none of its digits is lost."""
     return {
         "calls": one.calls,
         "attempts": one.attempts,
@@ -116,6 +131,7 @@ def sum_values(one: Sum) -> dict[str, Any]:
         "output_tokens": one.output_tokens,
         "cost_usd": format(one.cost, "f"),
         "unpriced": one.unpriced,
+        "saved_usd": format(one.saved, "f"),
     }
 
 
@@ -125,7 +141,9 @@ def summary(one: Sum) -> str:
     if one.attempts != one.calls:
         line += f" in {one.attempts} attempt{'' if one.attempts == 1 else 's'}"
     line += f", {money(one.cost)}"
-    return f"{line} ({one.unpriced} of unknown cost)" if one.unpriced else line
+    if one.unpriced:
+        line += f" ({one.unpriced} of unknown cost)"
+    return f"{line}; answers given again have saved {money(one.saved)}" if one.saved else line
 
 
 def swept(lost: int) -> str:

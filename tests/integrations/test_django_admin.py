@@ -147,6 +147,10 @@ def test_what_is_listed_is_added_up(admin_client: Client) -> None:
     rows.append(call(1000, cost_usd=Decimal("123456.000000001"), input_tokens=5))
     rows.append(call(1001, cost_usd=None, input_tokens=None, output_tokens=None))
     rows.append(call(1002, status="failed", cost_usd=Decimal("0.000000002")))
+    rows.append(
+        call(1003, status="cached", cost_usd=Decimal(0), saved_usd=Decimal("123456.000000001"))
+    )
+    rows.append(call(1004, status="cached", cost_usd=Decimal(0), saved_usd=Decimal("0.000000002")))
     UsageRecord.objects.bulk_create(rows)
     assert sums(admin_client.get(f"{LIST}?status__exact=finished")) == (
         "All 1,002 listed: 1,000,005 tokens in, 20,020 out, <strong>$123556.000000001</strong> "
@@ -154,6 +158,10 @@ def test_what_is_listed_is_added_up(admin_client: Client) -> None:
     )
     found = admin_client.get(f"{LIST}?q=call-1002")
     assert sums(found) == "All 1 listed: 1,000 tokens in, 20 out, <strong>$0.000000002</strong>"
+    assert sums(admin_client.get(f"{LIST}?status__exact=cached")) == (
+        "All 2 listed: 2,000 tokens in, 40 out, <strong>$0.000000000</strong> "
+        "(answers given again have saved $123456.000000003)"
+    )
     assert sums(admin_client.get(f"{LIST}?q=nothing")).endswith("<strong>$0.000000000</strong>")
 
 

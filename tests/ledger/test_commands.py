@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -97,10 +98,10 @@ def test_a_report_by_more_than_one_name(filled: str, by: list[str]) -> None:
     options = [word for names in by for word in ("--by", names)]
     found = output("usage", filled, *options, "--csv").splitlines()
     assert found == [
-        "user,day,calls,attempts,input_tokens,output_tokens,cost_usd,unpriced",
-        ",2026-05-18,1,1,100,20,0.000000002,0",
-        "42,2026-05-17,1,1,100,20,0.000600000,0",
-        "7,2026-05-18,1,2,200,40,0.000600000,1",
+        "user,day,calls,attempts,input_tokens,output_tokens,cost_usd,unpriced,saved_usd",
+        ",2026-05-18,1,1,100,20,0.000000002,0,0.000000000",
+        "42,2026-05-17,1,1,100,20,0.000600000,0,0.000000000",
+        "7,2026-05-18,1,2,200,40,0.000600000,1,0.000000000",
     ]
 
 
@@ -255,6 +256,20 @@ def test_the_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "tag:[b]?[2J" in table
     assert "[/]" in table
     assert "tag:[b]?[2J" in report_as_table(report)
+
+
+def test_what_was_saved() -> None:
+    """It stands in the table where something was, and in the line under it."""
+    saving = replace(SOME, unpriced=0, saved=Decimal("0.0123456789"))
+    report = Report(
+        ("user",), (Group({"user": "7"}, saving), Group({"user": "8"}, SOME)), saving + SOME
+    )
+    head, seven, eight, total = report_as_table(report).splitlines()
+    assert head.split() == ["user", "calls", "attempts", "in", "out", "cost", "saved"]
+    assert seven.split()[-1] == "$0.012346"
+    assert eight.split()[-1] == "-"
+    assert total.endswith("$0.000000 (1 of unknown cost); answers given again have saved $0.012346")
+    assert "saved" not in report_as_table(Report(("user",), (Group({"user": "8"}, SOME),), SOME))
 
 
 def plain(drawn: str) -> str:

@@ -59,8 +59,18 @@ def test_the_latest_come_first(store: Store) -> None:
 
 
 def test_they_add_up(store: Store) -> None:
-    """Calls, attempts and tokens; known costs exactly, unknown ones counted; together, and in groups."""
+    """Calls, attempts and tokens; known costs exactly, unknown ones counted; what was saved, exactly too; together, and in groups."""
     fill(store)
+    kept = {"status": "cached", "attempt": 0, "cost": Decimal(0)}
+    again = [opening(f"again-{at}", attempt=0, tenant="other") for at in range(3)]
+    saved = [Decimal("123456.000000001"), Decimal("0.000000002"), None]
+    store.write(
+        again,
+        [closing(row.call_id, saved=much, **kept) for row, much in zip(again, saved, strict=True)],
+    )
+    cached = Sum(
+        calls=3, attempts=3, input_tokens=300, output_tokens=60, saved=Decimal("123456.000000003")
+    )
     both = {"input_tokens": 100, "output_tokens": 20, "attempts": 1}
     dear = Decimal("0.000034001")
     failed = Sum(**both, calls=1, unpriced=1)
@@ -70,9 +80,14 @@ def test_they_add_up(store: Store) -> None:
         (*MODEL, "failed"): failed,
         (*MODEL, "finished"): finished,
         (*MODEL, "started"): started,
+        (*MODEL, "cached"): cached,
     }
-    assert store.sums(("tenant",)) == {(None,): failed + finished, ("acme",): started}
-    assert store.sums() == {(): failed + finished + started}
+    assert store.sums(("tenant",)) == {
+        (None,): failed + finished,
+        ("acme",): started,
+        ("other",): cached,
+    }
+    assert store.sums() == {(): failed + finished + started + cached}
     assert store.sums((), Selection(where={"user": "nobody"})) == {}
 
 

@@ -78,6 +78,7 @@ class MemoryStore:
                 output_tokens=row["output_tokens"] or 0,
                 cost=cost or Decimal(0),
                 unpriced=int(cost is None),
+                saved=row["saved_usd"] or Decimal(0),
             )
         return found
 
