@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.core.management.base import BaseCommand, CommandError
 
 from llmkit.budget.budgets import correct_after_sweeps
+from llmkit.commands.base import Command, Option
+from llmkit.commands.books import Books
 from llmkit.config import Config
 from llmkit.errors import LLMKitError
 from llmkit.ledger.budgets import TableBudgets
-from llmkit.ledger.commands import Books, Command, Option
 from llmkit.ledger.own import open_own
 from llmkit.ledger.worker import WorkerName
 from llmkit.policy.pricing import Prices
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class LedgerCommand(BaseCommand):
     """A command of the ledger's."""
 
-    does: ClassVar[Command]
+    does: ClassVar[Command[Books]]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the command's options."""

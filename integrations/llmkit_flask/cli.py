@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask.cli import AppGroup, with_appcontext
 
-from llmkit.ledger.clicked import click_command
-from llmkit.ledger.commands import COMMANDS, Books
+from llmkit.commands.books import COMMANDS, Books
+from llmkit.commands.clicked import click_command
 
 llmkit_commands = AppGroup("llmkit", help="This app's calls to language models.")
 

@@ -13,6 +13,8 @@ from flask import Flask, current_app
 from llmkit import ledger
 from llmkit.budget.bell import Bell
 from llmkit.budget.budgets import correct_after_sweeps
+from llmkit.commands.books import Books
+from llmkit.commands.clicked import is_terminal
 from llmkit.concurrency import sigterm
 from llmkit.config import Config, Place
 from llmkit.config.tools import refuse_async
@@ -20,8 +22,6 @@ from llmkit.errors import ConfigError
 from llmkit.kit import Kit
 from llmkit.ledger.base import Ledger
 from llmkit.ledger.budgets import TableBudgets
-from llmkit.ledger.clicked import is_terminal
-from llmkit.ledger.commands import Books
 from llmkit.ledger.host import HostLedger
 from llmkit.ledger.own import check_own
 from llmkit.ledger.worker import WorkerName

@@ -12,12 +12,12 @@ import click
 
 from llmkit import ledger
 from llmkit.budget.budgets import correct_after_sweeps
+from llmkit.commands.books import BUDGETS, COMMANDS, REPRICE, SWEEP, Books
+from llmkit.commands.clicked import click_command, is_terminal
 from llmkit.config import Config, LedgerConfig
 from llmkit.config.functions import value_at
 from llmkit.errors import ConfigError
 from llmkit.ledger.budgets import TableBudgets
-from llmkit.ledger.clicked import click_command, is_terminal
-from llmkit.ledger.commands import BUDGETS, COMMANDS, REPRICE, SWEEP, Books
 from llmkit.ledger.outbox.folder import has_files
 from llmkit.ledger.outbox.open import outbox_folder
 from llmkit.ledger.worker import WorkerName

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmkit.ledger.commands import BUDGETS
+from llmkit.commands.books import BUDGETS
 from llmkit_django.commands import LedgerCommand
 
 

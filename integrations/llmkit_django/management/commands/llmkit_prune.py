@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmkit.ledger.commands import PRUNE
+from llmkit.commands.books import PRUNE
 from llmkit_django.commands import LedgerCommand
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmkit.ledger.commands import REPRICE
+from llmkit.commands.books import REPRICE
 from llmkit_django.commands import LedgerCommand
 
 

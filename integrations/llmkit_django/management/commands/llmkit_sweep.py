@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmkit.ledger.commands import SWEEP
+from llmkit.commands.books import SWEEP
 from llmkit_django.commands import LedgerCommand
 
 

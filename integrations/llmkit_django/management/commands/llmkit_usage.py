@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmkit.ledger.commands import USAGE
+from llmkit.commands.books import USAGE
 from llmkit_django.commands import LedgerCommand
 
 

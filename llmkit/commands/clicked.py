@@ -1,25 +1,27 @@
-"""The ledger's commands for click, which `llmkit` and `flask` are made with."""
+"""Commands for click, which `llmkit` and `flask` are made with."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from llmkit.commands.base import Command, Option
 from llmkit.errors import LLMKitError
-from llmkit.ledger.commands import Books, Command, Option
+
+T = TypeVar("T")
 
 
 def click_command(
-    command: Command, books: Callable[..., Books], extra: Sequence[click.Option] = ()
+    command: Command[T], has: Callable[..., T], extra: Sequence[click.Option] = ()
 ) -> click.Command:
     """Make a command.
 
     Args:
         command: what it does.
-        books: gives the ledger; it gets the values of the extra options by name.
+        has: gives what the app has; it gets the values of the extra options by name.
         extra: options of this command line alone.
     """
     own = {option.key for option in command.options}
@@ -27,7 +29,7 @@ def click_command(
     def run(**given: Any) -> None:
         others = {name: given.pop(name) for name in given.keys() - own}
         try:
-            click.echo(command.run(books(**others), given))
+            click.echo(command.run(has(**others), given))
         except LLMKitError as error:
             raise click.ClickException(str(error)) from error
         except ValueError as error:

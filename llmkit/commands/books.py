@@ -1,17 +1,15 @@
-"""What can be done with the ledger from a command line: the same for `llmkit`, for `manage.py` and for `flask`.
-
-A command line asks for the options, says them by name, and prints what comes.
-"""
+"""The commands of the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmkit.caller import Caller
+from llmkit.commands.base import Command, Given, Option
 from llmkit.ledger import text
 from llmkit.ledger.base import Maintained, NoLedgerYet
 from llmkit.ledger.budget_report import of_all, of_caller
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
 # What every database takes for a number, and every clock for seconds.
 _LARGEST = 10**9
-
-Given = Mapping[str, Any]
-"""The options by name, with underscores: a text or None, whether a flag is set, or the texts of an option that may be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +52,6 @@ class Books:
     zone: tzinfo = UTC
     is_terminal: bool = False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """An option of a command, such as `--since`. Without a `metavar` it is a flag."""
-
-    name: str
-    help: str
-    metavar: str | None = None
-    default: str | None = None
-    repeated: bool = False
-    required: bool = False
-
-    @property
-    def key(self) -> str:
-        """Its name among those given."""
-        return self.name.removeprefix("--").replace("-", "_")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A command: `run` does it, and returns what is printed.
-
-    `run` raises ValueError for an option that is wrong, and LLMKitError.
-    """
-
-    name: str
-    help: str
-    options: tuple[Option, ...]
-    run: Callable[[Books, Given], str]
 
 
 def _usage(books: Books, given: Given) -> str:
