@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmkit._sync.tool_stream import RunStream
     from llmkit.budget.manager import BudgetManager
     from llmkit.budget.warnings import BudgetWarning
+    from llmkit.cache.response_cache import ResponseCache
     from llmkit.call import Call
     from llmkit.caller import Caller
     from llmkit.concurrency.limit import ConcurrencyLimit
@@ -135,6 +136,7 @@ _HOMES = {
     "RequestRejected": "llmkit.errors",
     "Reset": "llmkit.events",
     "Response": "llmkit.response",
+    "ResponseCache": "llmkit.cache.response_cache",
     "RetryPolicy": "llmkit.policy.backoff",
     "RunResult": "llmkit.tools.steps",
     "RunStream": "llmkit._sync.tool_stream",
@@ -216,6 +218,7 @@ __all__ = [
     "RequestRejected",
     "Reset",
     "Response",
+    "ResponseCache",
     "RetryPolicy",
     "RunResult",
     "RunStream",

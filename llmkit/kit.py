@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmkit._sync.client import Client
     from llmkit.budget.base import BudgetStore
     from llmkit.budget.manager import BudgetManager
+    from llmkit.cache.response_cache import ResponseCache
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.sums import Sum
@@ -149,6 +150,20 @@ class Kit:
             new_id=self.runtime.new_id,
             from_async=self.runtime.host.from_async,
         )
+
+    @cached_property
+    def cache(self) -> ResponseCache:
+        """The cache of the settings: `clear` lets go of what is kept, and an app may keep answers of its own in it.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        from llmkit.cache.response_cache import ResponseCache  # noqa: PLC0415  # for those who ask
+
+        answers, config = self.runtime.cache, self.config.cache
+        if answers is None or config is None:
+            raise ConfigError("there is no cache", hint='Add "cache": {} to the settings.')
+        return ResponseCache(answers.store, ttl=config.ttl, scope=config.scope)
 
     @property
     def totals(self) -> Sum:

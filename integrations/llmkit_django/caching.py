@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from django.core.cache import DEFAULT_CACHE_ALIAS, caches
+from django.core.cache.backends.locmem import LocMemCache
 
 
 class DjangoBackend:
@@ -17,6 +18,11 @@ class DjangoBackend:
     @property
     def _cache(self) -> Any:
         return caches[self._alias]  # of this thread, or of what runs in an event loop
+
+    @property
+    def is_of_process(self) -> bool:
+        """Whether each process has its own, as Django's default."""
+        return isinstance(self._cache, LocMemCache)
 
     def get_many(self, names: Sequence[str]) -> Mapping[str, object]:
         """Return what there is, by its name."""

@@ -1,4 +1,4 @@
-"""The ledger's commands for `manage.py`."""
+"""The commands for `manage.py`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from llmkit.ledger.sql import SQLStore
 
 
-class LedgerCommand(BaseCommand):
-    """A command of the ledger's."""
+class AppCommand(BaseCommand):
+    """A command that does something with what the project has."""
 
-    does: ClassVar[Command[Books]]
+    does: ClassVar[Command[Any]]
+
+    def has(self) -> Any:
+        """Return what the command is done with."""
+        raise NotImplementedError
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the command's options."""
@@ -40,9 +44,19 @@ class LedgerCommand(BaseCommand):
         """Do it, and print what comes."""
         given = {option.key: options[option.key] for option in self.does.options}
         try:
-            self.stdout.write(self.does.run(_books(is_terminal=self.stdout.isatty()), given))
+            self.stdout.write(self.does.run(self.has(), given))
         except (LLMKitError, ValueError) as error:
             raise CommandError(str(error)) from error
+
+
+class LedgerCommand(AppCommand):
+    """A command of the ledger's."""
+
+    does: ClassVar[Command[Books]]
+
+    def has(self) -> Books:
+        """Return the project's ledger."""
+        return _books(is_terminal=self.stdout.isatty())
 
 
 def _books(*, is_terminal: bool) -> Books:

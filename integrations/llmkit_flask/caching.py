@@ -21,6 +21,13 @@ class FlaskBackend:
         self._cache = cache
         self._app = app
 
+    @property
+    def is_of_process(self) -> bool:
+        """Whether each process has its own."""
+        with self._app.app_context():
+            kinds = type(self._cache.cache).__mro__
+        return any(kind.__name__ == "SimpleCache" for kind in kinds)
+
     def get_many(self, names: Sequence[str]) -> Mapping[str, object]:
         """Return what there is, by its name."""
         with self._app.app_context():

@@ -22,7 +22,7 @@ from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
     from llmkit._async.flight import AsyncFlight
-    from llmkit.cache.cache import Question, ResponseCache
+    from llmkit.cache.answers import Answers, Question
     from llmkit.cache.entry import Kept
     from llmkit.call import Call
     from llmkit.events import Event
@@ -72,7 +72,7 @@ class AsyncCaching:
             return await self._again(call, kept)
         return await self._made(cache, question, call)
 
-    async def _shared(self, cache: ResponseCache, question: Question, call: Call) -> AsyncStream:
+    async def _shared(self, cache: Answers, question: Question, call: Call) -> AsyncStream:
         """Follow the call of whoever asks the same now, or let others follow this one."""
         key = FlightKey(question, call.streaming, async_owner())
         while True:
@@ -95,7 +95,7 @@ class AsyncCaching:
             if is_answered and flight.kept is not None:
                 return await self._again(call, flight.kept)
 
-    async def _begin(self, cache: ResponseCache, follower: AsyncFollower) -> None:
+    async def _begin(self, cache: Answers, follower: AsyncFollower) -> None:
         """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
         flight = follower.flight
         try:
@@ -114,7 +114,7 @@ class AsyncCaching:
         if looked.kept is not None:
             flight.end()
 
-    async def _fly(self, cache: ResponseCache, flight: AsyncFlight, call: Call) -> None:
+    async def _fly(self, cache: Answers, flight: AsyncFlight, call: Call) -> None:
         """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
         question, share = flight.key.question, flight.share
         call = replace(call, signal=flight.signal)
@@ -129,7 +129,7 @@ class AsyncCaching:
             raise
         await cache.aend(share, question, call, stream.response)
 
-    async def _made(self, cache: ResponseCache, question: Question, call: Call) -> AsyncStream:
+    async def _made(self, cache: Answers, question: Question, call: Call) -> AsyncStream:
         """Make the call, and keep its answer."""
         stream = await self._call_next(call)
         stream.finalise(_AsyncKeeping(cache, question, call))
@@ -159,7 +159,7 @@ class AsyncCaching:
 class _AsyncKeeping:
     """Keeps the answer of a stream when it has ended as it should."""
 
-    def __init__(self, cache: ResponseCache, question: Question, call: Call) -> None:
+    def __init__(self, cache: Answers, question: Question, call: Call) -> None:
         self._cache = cache
         self._question = question
         self._call = call

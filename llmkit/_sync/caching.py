@@ -23,7 +23,7 @@ from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
     from llmkit._sync.flight import Flight
-    from llmkit.cache.cache import Question, ResponseCache
+    from llmkit.cache.answers import Answers, Question
     from llmkit.cache.entry import Kept
     from llmkit.call import Call
     from llmkit.events import Event
@@ -73,7 +73,7 @@ class Caching:
             return self._again(call, kept)
         return self._made(cache, question, call)
 
-    def _shared(self, cache: ResponseCache, question: Question, call: Call) -> Stream:
+    def _shared(self, cache: Answers, question: Question, call: Call) -> Stream:
         """Follow the call of whoever asks the same now, or let others follow this one."""
         key = FlightKey(question, call.streaming, owner())
         while True:
@@ -96,7 +96,7 @@ class Caching:
             if is_answered and flight.kept is not None:
                 return self._again(call, flight.kept)
 
-    def _begin(self, cache: ResponseCache, follower: Follower) -> None:
+    def _begin(self, cache: Answers, follower: Follower) -> None:
         """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
         flight = follower.flight
         try:
@@ -115,7 +115,7 @@ class Caching:
         if looked.kept is not None:
             flight.end()
 
-    def _fly(self, cache: ResponseCache, flight: Flight, call: Call) -> None:
+    def _fly(self, cache: Answers, flight: Flight, call: Call) -> None:
         """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
         question, share = flight.key.question, flight.share
         call = replace(call, signal=flight.signal)
@@ -130,7 +130,7 @@ class Caching:
             raise
         cache.end(share, question, call, stream.response)
 
-    def _made(self, cache: ResponseCache, question: Question, call: Call) -> Stream:
+    def _made(self, cache: Answers, question: Question, call: Call) -> Stream:
         """Make the call, and keep its answer."""
         stream = self._call_next(call)
         stream.finalise(_Keeping(cache, question, call))
@@ -160,7 +160,7 @@ class Caching:
 class _Keeping:
     """Keeps the answer of a stream when it has ended as it should."""
 
-    def __init__(self, cache: ResponseCache, question: Question, call: Call) -> None:
+    def __init__(self, cache: Answers, question: Question, call: Call) -> None:
         self._cache = cache
         self._question = question
         self._call = call

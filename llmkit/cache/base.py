@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from llmkit.errors import LLMKitError
 
 if TYPE_CHECKING:
     from llmkit.cache.key import Key
+
+log = logging.getLogger("llmkit.cache")
 
 
 class CacheUnavailable(LLMKitError):
@@ -16,8 +19,31 @@ class CacheUnavailable(LLMKitError):
     type = "cache_unavailable"
 
 
+class Standing:
+    """Whether a store serves. The log says it once when it fails, and when it serves again."""
+
+    def __init__(self) -> None:
+        self._is_away = False
+
+    def failed(self, error: CacheUnavailable) -> None:
+        """Take note of a failure."""
+        if not self._is_away:
+            log.warning("calls are made as if nothing were kept: %s", error)
+        self._is_away = True
+
+    def serves(self) -> None:
+        """Take note that it has served."""
+        if self._is_away:
+            self._is_away = False
+            log.warning("the cache serves again")
+
+
 class CacheStore(Protocol):
     """Keeps bytes under keys. Threads and event loops may share one; what it loses is a miss."""
+
+    @property
+    def is_of_process(self) -> bool:
+        """Whether each process has its own."""
 
     def get(self, key: Key) -> bytes | None:
         """Return what is kept; None if nothing is.

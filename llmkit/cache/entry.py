@@ -87,25 +87,36 @@ def _text(event: Event) -> str:
 
 def written(key: str, kept: Kept) -> bytes:
     """Write an answer that is kept under this key."""
-    content = _ENCODER.encode(kept)
+    return sealed(key, _ENCODER.encode(kept))
+
+
+def read(key: str, data: object) -> Kept | None:
+    """Read what is kept under this key; None if it is of another version, torn, or another key's."""
+    content = opened(key, data)
+    try:
+        return None if content is None else _DECODER.decode(content)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def sealed(key: str, content: bytes) -> bytes:
+    """Write what is kept under this key, so that `opened` knows it again."""
     form = _PLAIN
     if len(content) > _LARGE:
         form, content = _SMALL, zlib.compress(content, 1)
     return form + _digest(key, form, content) + content
 
 
-def read(key: str, data: object) -> Kept | None:
-    """Read what is kept under this key; None if it is of another version, torn, or another key's."""
+def opened(key: str, data: object) -> bytes | None:
+    """Return what was sealed under this key; None if it is of another version, torn, or another key's."""
     if not isinstance(data, bytes) or len(data) <= 1 + _DIGEST:
         return None
     form, digest, content = data[:1], data[1 : 1 + _DIGEST], data[1 + _DIGEST :]
     if digest != _digest(key, form, content):
         return None
     try:
-        if form == _SMALL:
-            content = _inflated(content)
-        return _DECODER.decode(content)
-    except (msgspec.MsgspecError, zlib.error, ValueError, RecursionError):
+        return _inflated(content) if form == _SMALL else content
+    except (zlib.error, ValueError):
         return None
 
 

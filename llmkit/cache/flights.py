@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     import asyncio
 
-    from llmkit.cache.cache import Question
+    from llmkit.cache.answers import Question
     from llmkit.concurrency.abort import AbortSignal
     from llmkit.concurrency.threads import Owner
 

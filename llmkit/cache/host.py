@@ -21,6 +21,10 @@ _MARK = 8
 class HostBackend(Protocol):
     """What a framework's cache can do. It may raise anything."""
 
+    @property
+    def is_of_process(self) -> bool:
+        """Whether each process has its own."""
+
     def get_many(self, names: Sequence[str]) -> Mapping[str, object]:
         """Return what there is, by its name."""
 
@@ -52,6 +56,11 @@ class HostCache:
         self._backend = backend
         self._prefix = f"{namespace}:cache:"
         self._new_id = new_id
+
+    @property
+    def is_of_process(self) -> bool:
+        """Whether each process has its own."""
+        return self._tried(lambda: self._backend.is_of_process)
 
     def get(self, key: Key) -> bytes | None:
         """Return what is kept; None if nothing is, or only of an era that is over."""

@@ -63,6 +63,18 @@ def key_of(call: Call, routes: Sequence[Route], scope: CacheScope) -> Key | None
     return Key(_short(owner), _short(call.model), sha256(written).hexdigest())
 
 
+def own_key(question: Any, model: str, caller: Caller, scope: CacheScope) -> Key | None:
+    """Return what an answer is kept under that an app has by itself; None if it is nobody's.
+
+    Raises:
+        TypeError, ValueError, RecursionError: the question is no JSON.
+    """
+    owner = owner_of(caller, scope)
+    plain = _plain(msgspec.to_builtins(question, str_keys=True))
+    written = _written([owner, ["own"], model, plain])  # a call has a text there
+    return None if owner is None else Key(_short(owner), _short(model), sha256(written).hexdigest())
+
+
 def owner_of(caller: Caller, scope: CacheScope) -> list[str | None] | None:
     """Return whose an answer is; None if it would be nobody's."""
     if scope == "all":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llmkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from llmkit.cache.answers import Answers
     from llmkit.cache.base import CacheStore
-    from llmkit.cache.cache import ResponseCache
     from llmkit.config import Config
     from llmkit.config.cache import CacheConfig
     from llmkit.policy.plan import Route
@@ -25,7 +26,7 @@ def cache_of(
     now: Callable[[], float],
     clock: Callable[[], float],
     new_id: Callable[[], str],
-) -> ResponseCache | None:
+) -> Answers | None:
     """Make the cache; None if there is none.
 
     Args:
@@ -42,25 +43,27 @@ def cache_of(
     """
     if config.cache is None:
         return None
-    from llmkit.cache.cache import ResponseCache  # noqa: PLC0415  # for those who have one
+    from llmkit.cache.answers import Answers  # noqa: PLC0415  # for those who have one
 
-    store = _store(config.cache, config.namespace, room, of_host, clock)
+    store = store_of(config.cache, config.namespace, room, of_host, clock=clock)
     exchange = None
     if room is not None and config.cache.store in (None, "redis"):
         from llmkit.cache.exchange import Exchange  # noqa: PLC0415  # redis-py
         from llmkit.cache.shared import SharedCalls  # noqa: PLC0415
 
         exchange = Exchange(SharedCalls(room, namespace=config.namespace), new_id=new_id)
-    return ResponseCache(store, config.cache, routes=routes, now=now, exchange=exchange)
+    return Answers(store, config.cache, routes=routes, now=now, exchange=exchange)
 
 
-def _store(
+def store_of(
     config: CacheConfig,
     namespace: str,
     room: RedisRoom | None,
     of_host: CacheStore | None,
-    clock: Callable[[], float],
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> CacheStore:
+    """Make what keeps answers; see `cache_of`."""
     if config.store == "host":
         if of_host is None:
             raise ConfigError(

@@ -24,6 +24,8 @@ class MemoryCache:
         clock: gives the time in seconds.
     """
 
+    is_of_process = True
+
     def __init__(self, max_bytes: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
         self._clock = clock

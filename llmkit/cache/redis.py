@@ -26,6 +26,8 @@ class RedisCache:
         patience: makes how long one question may take.
     """
 
+    is_of_process = False
+
     def __init__(
         self, room: RedisRoom, *, namespace: str, patience: Callable[[], Patience] = Patience
     ) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `llmkit demo`, `llmkit emulate`, and the ledger's `usage`, `sweep`, `prune` and `reprice`."""
+"""The command line: `llmkit demo`, `llmkit emulate`, and the ledger's `usage`, `sweep`, `prune` and `reprice`, and `cache clear`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ except ImportError:
     raise SystemExit(str(MissingExtra("click", "cli"))) from None
 
 import llmkit
+from llmkit.cli.answers import cache
 from llmkit.cli.books import commands
 from llmkit.cli.demo import demo
 from llmkit.cli.emulate import emulate
@@ -21,5 +22,5 @@ def main() -> None:
     """Add LLM calls to web apps that already exist."""
 
 
-for command in (demo, emulate, *commands):
+for command in (demo, emulate, *commands, cache):
     main.add_command(command)

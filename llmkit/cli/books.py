@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from llmkit import ledger
 from llmkit.budget.budgets import correct_after_sweeps
+from llmkit.cli.settings import SETTINGS, settings_at
 from llmkit.commands.books import BUDGETS, COMMANDS, REPRICE, SWEEP, Books
 from llmkit.commands.clicked import click_command, is_terminal
 from llmkit.config import Config, LedgerConfig
-from llmkit.config.functions import value_at
 from llmkit.errors import ConfigError
 from llmkit.ledger.budgets import TableBudgets
 from llmkit.ledger.outbox.folder import has_files
@@ -36,16 +34,11 @@ _DATABASE = click.Option(
 _OUTBOX = click.Option(
     ["--outbox"], metavar="FOLDER", help="Folder of the outbox, if the app's settings name one."
 )
-_SETTINGS = click.Option(
-    ["--settings"],
-    metavar="PATH",
-    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices, budgets or Redis.",
-)
-_EXTRA = {SWEEP.name: [_OUTBOX, _SETTINGS], REPRICE.name: [_SETTINGS], BUDGETS.name: [_SETTINGS]}
+_EXTRA = {SWEEP.name: [_OUTBOX, SETTINGS], REPRICE.name: [SETTINGS], BUDGETS.name: [SETTINGS]}
 
 
 def _books(database: str | None, outbox: str | None = None, settings: str | None = None) -> Books:
-    config = Config.of({} if settings is None else _settings_at(settings))
+    config = Config.of({} if settings is None else settings_at(settings))
     url = database or _database(config, settings)
     if outbox is None and config.ledger is not False:
         outbox = config.ledger.outbox
@@ -97,14 +90,6 @@ def _sweep(config: Config, own: LedgerConfig, silent: float) -> int:
     books = ledger.open_with_outbox(own, worker=WorkerName())
     correct_after_sweeps(config, books)
     return books.sweep(silent)
-
-
-def _settings_at(path: str) -> Any:
-    """Import settings, as `python -m` would find them."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return value_at(path, "--settings")
 
 
 commands = [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import flask
 import pytest
 from django.core.cache import caches
+from django.core.management import CommandError, call_command
 
 from llmkit import ConfigError, Kit
 from llmkit.testing import Behaviour, Emulator
@@ -66,6 +68,46 @@ def test_djangos_cache(emulator: Emulator, settings: Any) -> None:
         django_client().complete("What is it?", temperature=0, user=user) for user in (7, 7, 8)
     ]
     assert [reply.cached for reply in replies] == [False, True, False]
+    caches["default"].clear()
+
+
+def test_flask_clears_it(emulator: Emulator, tmp_path: Path) -> None:
+    """By a command, if it is not in the memory of each process."""
+    caching = pytest.importorskip("flask_caching")
+    for kind, said in (("FileSystemCache", "is given no more"), ("SimpleCache", "memory of each")):
+        app = flask.Flask(__name__)
+        app.config["LLMKIT"] = llmkit_settings(emulator, cache=CACHE)
+        LLMKit(app)
+        options = {"CACHE_TYPE": kind, "CACHE_DIR": str(tmp_path / "cache")}
+        caching.Cache(app, config=options)
+        with app.app_context():
+            get_client().complete("What is it?", temperature=0, user=7)
+        done = app.test_cli_runner().invoke(args=["llmkit", "cache", "clear", "--user", "7"])
+        assert said in done.output
+        with app.app_context():
+            reply = get_client().complete("What is it?", temperature=0, user=7)
+        assert reply.cached is (kind == "SimpleCache")
+
+
+@pytest.mark.django_db
+def test_django_clears_it(emulator: Emulator, settings: Any, tmp_path: Path) -> None:
+    """By a command, if it is not in the memory of each process."""
+    config = llmkit_settings(emulator, cache=CACHE)
+    del config["ledger"]
+    for kind in ("filebased.FileBasedCache", "locmem.LocMemCache"):
+        backend = {"BACKEND": f"django.core.cache.backends.{kind}", "LOCATION": str(tmp_path)}
+        settings.CACHES = {"default": backend}
+        settings.LLMKIT = config
+        django_client().complete("What is it?", temperature=0, user=7)
+        out = StringIO()
+        if "locmem" in kind:
+            with pytest.raises(CommandError, match="in the memory of each process"):
+                call_command("llmkit_cache", "clear", stdout=out)
+        else:
+            call_command("llmkit_cache", "clear", "--user", "7", stdout=out)
+            assert out.getvalue() == "What was kept until now is given no more.\n"
+        reply = django_client().complete("What is it?", temperature=0, user=7)
+        assert reply.cached is ("locmem" in kind)
     caches["default"].clear()
 
 

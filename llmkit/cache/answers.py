@@ -1,13 +1,12 @@
-"""The cache of a process: what is kept, where, and for whom."""
+"""The answers of the calls of a process: which are kept, where, and for whom."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llmkit.cache.base import CacheUnavailable
+from llmkit.cache.base import CacheUnavailable, Standing
 from llmkit.cache.entry import Kept, Kind, read, written
 from llmkit.cache.key import Key, key_of
 from llmkit.cache.rules import may_be_kept, ttl_of
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from llmkit.config.cache import CacheConfig
     from llmkit.policy.plan import Route
     from llmkit.response import Response
-
-log = logging.getLogger("llmkit.cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class Looked:
     leads: bool = True
 
 
-class ResponseCache:
+class Answers:
     """Keeps answers, and gives them again. A store that does not answer costs nobody an answer: nothing is kept then.
 
     Args:
@@ -80,7 +77,7 @@ class ResponseCache:
         self._config = config
         self._routes = routes
         self._now = now
-        self._is_away = False
+        self._standing = Standing()
 
     def question(self, call: Call) -> Question | None:
         """Return what a call asks of the cache; None if its answer is not to be kept.
@@ -98,12 +95,12 @@ class ResponseCache:
         """Return the answer that is kept; None if there is none. What is no answer is kept no longer."""
         try:
             data = self.store.get(question.key)
-            self._serves()
+            self._standing.serves()
             kept = read(str(question.key), data)
             if kept is None and data:
                 self.store.delete(question.key)
         except CacheUnavailable as error:
-            self._failed(error)
+            self._standing.failed(error)
             return None
         return self._young(question, kept)
 
@@ -111,12 +108,12 @@ class ResponseCache:
         """Do what `find` does, without blocking the event loop."""
         try:
             data = await self.store.aget(question.key)
-            self._serves()
+            self._standing.serves()
             kept = read(str(question.key), data)
             if kept is None and data:
                 await self.store.adelete(question.key)
         except CacheUnavailable as error:
-            self._failed(error)
+            self._standing.failed(error)
             return None
         return self._young(question, kept)
 
@@ -126,12 +123,12 @@ class ResponseCache:
             return Looked(self.find(question))
         try:
             found = self.exchange.calls.look(question.key, self.exchange.new_id())
-            self._serves()
+            self._standing.serves()
             kept = read(str(question.key), found.kept)
             if kept is None and found.kept:
                 self.store.delete(question.key)
         except CacheUnavailable as error:
-            self._failed(error)
+            self._standing.failed(error)
             return Looked(None)
         return Looked(self._young(question, kept), found.token, found.leads)
 
@@ -141,12 +138,12 @@ class ResponseCache:
             return Looked(await self.afind(question))
         try:
             found = await self.exchange.calls.alook(question.key, self.exchange.new_id())
-            self._serves()
+            self._standing.serves()
             kept = read(str(question.key), found.kept)
             if kept is None and found.kept:
                 await self.store.adelete(question.key)
         except CacheUnavailable as error:
-            self._failed(error)
+            self._standing.failed(error)
             return Looked(None)
         return Looked(self._young(question, kept), found.token, found.leads)
 
@@ -159,7 +156,7 @@ class ResponseCache:
             try:
                 self.exchange.calls.end(share.key, share.token, at, told, kept, question.ttl)
             except CacheUnavailable as error:
-                self._failed(error)
+                self._standing.failed(error)
 
     async def aend(
         self, share: Share, question: Question, call: Call, how: Response | BaseException
@@ -170,7 +167,7 @@ class ResponseCache:
             try:
                 await self.exchange.calls.aend(share.key, share.token, at, told, kept, question.ttl)
             except CacheUnavailable as error:
-                self._failed(error)
+                self._standing.failed(error)
 
     def _last(
         self, share: Share, question: Question, call: Call, how: Response | BaseException
@@ -190,7 +187,7 @@ class ResponseCache:
             try:
                 self.store.set(question.key, data, question.ttl)
             except CacheUnavailable as error:
-                self._failed(error)
+                self._standing.failed(error)
 
     async def akeep(self, question: Question, call: Call, answer: Response) -> None:
         """Do what `keep` does, without blocking the event loop."""
@@ -199,7 +196,7 @@ class ResponseCache:
             try:
                 await self.store.aset(question.key, data, question.ttl)
             except CacheUnavailable as error:
-                self._failed(error)
+                self._standing.failed(error)
 
     def _young(self, question: Question, kept: Kept | None) -> Kept | None:
         """Return the answer if it is not too old for this question; another may still ask for it."""
@@ -220,16 +217,6 @@ class ResponseCache:
             at=self._now(),
         )
         return written(str(question.key), kept)
-
-    def _failed(self, error: CacheUnavailable) -> None:
-        if not self._is_away:
-            log.warning("calls are made as if nothing were kept: %s", error)
-        self._is_away = True
-
-    def _serves(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            log.warning("the cache serves again")
 
 
 def _said(part: AssistantPart) -> list[tuple[Kind, str]]:
