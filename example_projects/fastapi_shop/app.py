@@ -77,6 +77,8 @@ def create_app(database: str, llmkit: dict[str, Any] | None = None) -> FastAPI:
             "models": {"default": "anthropic:claude-haiku-4-5"},
             # In no minute may the model answer a customer more often than this.
             "budgets": [{"scope": "user", "per": "minute", "requests": 10}],
+            # The same question about a product is answered once a day, for all customers.
+            "cache": {"scope": "all", "ttl": 24 * 3600},
             "ledger": {"database": database},
             **(llmkit or {}),
         },
@@ -164,7 +166,9 @@ async def ask(
     question = (await request.json())["messages"][-1]["content"]
     prompt = f"{product.name}: {product.description}\n\nQuestion: {question}"
     tools = [request.app.state.find_products]
-    stream = client.run_stream(prompt, tools=tools, max_steps=3, system=SYSTEM, user=customer)
+    stream = client.run_stream(
+        prompt, tools=tools, max_steps=3, system=SYSTEM, user=customer, cache=True
+    )
     return stream_response(request, stream)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from llmkit.testing import Behaviour, Emulator
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-QUESTION = {"messages": [{"role": "user", "content": "Does it whistle?"}]}
+
+def asks(question: str) -> dict[str, object]:
+    """Return what a customer's browser sends."""
+    return {"messages": [{"role": "user", "content": question}]}
+
+
+QUESTION = asks("Does it whistle?")
 
 
 @pytest.fixture
@@ -63,12 +70,34 @@ def test_a_customer_asks_too_often(app: FastAPI, emulator: Emulator) -> None:
     """The eleventh question within a minute is refused, with the time to wait; another customer's is not."""
     with TestClient(app) as browser:
         browser.post("/login", data={"name": "Ann"})
-        answers = [browser.post("/products/1/ask", json=QUESTION) for _ in range(11)]
+        answers = [browser.post("/products/1/ask", json=asks(f"{at}?")) for at in range(11)]
         assert [answer.status_code for answer in answers] == [200] * 10 + [429]
         assert 0 < int(answers[-1].headers["retry-after"]) <= 61
         assert len(emulator.requests) == 10
         browser.post("/login", data={"name": "Ben"})
         assert browser.post("/products/1/ask", json=QUESTION).status_code == 200
+
+
+def test_a_question_is_answered_once(app: FastAPI, emulator: Emulator) -> None:
+    """For all customers, with the same words; another question, or one about another product, is asked."""
+    with TestClient(app) as browser:
+        answers = []
+        for name in ("Ann", "Ben"):
+            browser.post("/login", data={"name": name})
+            answer = browser.post("/products/1/ask", json=QUESTION).text
+            answers.append("".join(re.findall(r'"text":"([^"]+)"', answer)))
+        assert answers[0] == answers[1] != ""
+        assert len(emulator.requests) == 1
+        browser.post("/products/1/ask", json=asks("Is it red?"))
+        browser.post("/products/2/ask", json=QUESTION)
+        assert len(emulator.requests) == 3
+    with app.state.engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT user_key, status, saved_usd FROM llmkit_usage")
+        ).all()
+    assert [row.status for row in rows] == ["finished", "cached", "finished", "finished"]
+    assert rows[1].user_key == "2"
+    assert float(rows[1].saved_usd) > 0
 
 
 def test_strangers_do_not(app: FastAPI, emulator: Emulator) -> None:
