@@ -214,6 +214,8 @@ class AsyncFollower(AsyncSource):
             ProviderError: the answer broke off.
             StreamClosed: this call, or all of the flight, was aborted.
         """
+        if self._answer.finish is not None:
+            return None
         flight = self.flight
         await flight.bell.wait(
             lambda: len(flight.said) > self._at or flight.is_over, self.call.signal
@@ -222,8 +224,6 @@ class AsyncFollower(AsyncSource):
             raise closed()
         events = flight.said[self._at :]
         if not events:
-            if self._answer.finish is not None:
-                return None
             raise self._failure(flight.error or closed())
         if self._first is None:
             self._first = self._runtime.clock()

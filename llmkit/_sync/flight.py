@@ -215,6 +215,8 @@ class Follower(Source):
             ProviderError: the answer broke off.
             StreamClosed: this call, or all of the flight, was aborted.
         """
+        if self._answer.finish is not None:
+            return None
         flight = self.flight
         flight.bell.wait(
             lambda: len(flight.said) > self._at or flight.is_over, self.call.signal
@@ -223,8 +225,6 @@ class Follower(Source):
             raise closed()
         events = flight.said[self._at :]
         if not events:
-            if self._answer.finish is not None:
-                return None
             raise self._failure(flight.error or closed())
         if self._first is None:
             self._first = self._runtime.clock()

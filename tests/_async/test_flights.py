@@ -18,6 +18,7 @@ from llmkit import (
     AsyncStream,
     BudgetExceeded,
     Caller,
+    Finish,
     Kit,
     OutputInvalid,
     ProviderError,
@@ -313,6 +314,27 @@ async def test_one_is_stopped(tmp_path: Path) -> None:
         await kit.aclose()
     assert isinstance(error, StreamClosed)
     assert [told(reply).stop_reason for reply in replies] == ["end", "end"]
+
+
+@pytest.mark.anyio
+async def test_one_that_is_whole_is_stopped(tmp_path: Path) -> None:
+    """As a browser stops what it has read to its end: the answer is whole all the same."""
+    with Emulator(behaviour=HELD) as emulator:
+        kit = kit_of(emulator, tmp_path)
+        first = await kit.async_client.stream("Say it", temperature=0).open()
+        second = await kit.async_client.stream("Say it", temperature=0).open()
+        emulator.release(None)
+        for stream in (first, second):
+            while True:
+                events = await stream.read()
+                assert events is not None
+                if events and isinstance(events[-1], Finish):
+                    break
+            stream.abort()
+            assert await stream.read() is None
+            assert len(stream.response.text.split()) == 40
+        await kit.aclose()
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "shared"]
 
 
 class Point(BaseModel):

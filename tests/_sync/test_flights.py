@@ -19,6 +19,7 @@ from llmkit import (
     Stream,
     BudgetExceeded,
     Caller,
+    Finish,
     Kit,
     OutputInvalid,
     ProviderError,
@@ -306,6 +307,26 @@ def test_one_is_stopped(tmp_path: Path) -> None:
         kit.close()
     assert isinstance(error, StreamClosed)
     assert [told(reply).stop_reason for reply in replies] == ["end", "end"]
+
+
+def test_one_that_is_whole_is_stopped(tmp_path: Path) -> None:
+    """As a browser stops what it has read to its end: the answer is whole all the same."""
+    with Emulator(behaviour=HELD) as emulator:
+        kit = kit_of(emulator, tmp_path)
+        first = kit.client.stream("Say it", temperature=0).open()
+        second = kit.client.stream("Say it", temperature=0).open()
+        emulator.release(None)
+        for stream in (first, second):
+            while True:
+                events = stream.read()
+                assert events is not None
+                if events and isinstance(events[-1], Finish):
+                    break
+            stream.abort()
+            assert stream.read() is None
+            assert len(stream.response.text.split()) == 40
+        kit.close()
+    assert [row["status"] for row in rows(tmp_path)] == ["finished", "shared"]
 
 
 class Point(BaseModel):

@@ -29,11 +29,13 @@ from urllib.request import urlopen
 from llmkit.testing import Behaviour, Emulator
 
 HERE = Path(__file__).parent
-APPS: Mapping[str, tuple[str, bool]] = {
-    "raw aiohttp": ("raw_relay", False),
-    "llmkit": ("llmkit_relay", False),
-    "llmkit, SQLite ledger": ("llmkit_relay", True),
-    "anthropic SDK": ("sdk_relay", False),
+# The app, and what is in its environment; {folder} is one of its own.
+APPS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "raw aiohttp": ("raw_relay", {}),
+    "llmkit": ("llmkit_relay", {}),
+    "llmkit, SQLite ledger": ("llmkit_relay", {"LEDGER": "sqlite:///{folder}/ledger.db"}),
+    "llmkit, from its cache": ("llmkit_relay", {"CACHE": "memory"}),
+    "anthropic SDK": ("sdk_relay", {}),
 }
 TEXT = re.compile(rb'"text": ?"[^"]')
 QUESTION = json.dumps({"messages": [{"role": "user", "content": "Tell me about relays."}]}).encode()
@@ -73,12 +75,12 @@ LOADS: Mapping[str, Load] = {
 @contextlib.contextmanager
 def serving(name: str, upstream: str) -> Iterator[int]:
     """Serve an app with uvicorn; yield its port."""
-    module, has_ledger = APPS[name]
+    module, own = APPS[name]
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as line:
         env = {**os.environ, "UPSTREAM": upstream, "PYTHONPATH": str(HERE)}
-        env.pop("LEDGER", None)
-        if has_ledger:
-            env["LEDGER"] = f"sqlite:///{folder}/ledger.db"
+        for variable in ("LEDGER", "CACHE"):
+            env.pop(variable, None)
+        env |= {variable: value.format(folder=folder) for variable, value in own.items()}
         command = [sys.executable, "-m", "uvicorn", f"relays.{module}:app", "--no-access-log"]
         command += ["--fd", str(line.fileno()), "--log-level", "warning"]
         server = subprocess.Popen(command, env=env, pass_fds=[line.fileno()])

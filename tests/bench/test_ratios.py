@@ -12,6 +12,13 @@ pytest.importorskip("anthropic", minversion="0.60")
 pytest.importorskip("sse_starlette")
 
 
+@pytest.mark.parametrize("load", ["call", "setup"])
+def test_a_kept_answer_costs_half(load: str) -> None:
+    """Of a call that goes to the provider, at most; whole and streamed."""
+    costs = compare(LOADS[load], ["llmkit", "llmkit, from its cache"], runs=3)
+    assert costs["llmkit, from its cache"] < costs["llmkit"] * 0.5
+
+
 @pytest.mark.parametrize(
     ("load", "limit"),
     [
