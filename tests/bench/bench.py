@@ -29,13 +29,11 @@ from urllib.request import urlopen
 from llmkit.testing import Behaviour, Emulator
 
 HERE = Path(__file__).parent
-# The app, and what is in its environment; {folder} is one of its own.
-APPS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "raw aiohttp": ("raw_relay", {}),
-    "llmkit": ("llmkit_relay", {}),
-    "llmkit, SQLite ledger": ("llmkit_relay", {"LEDGER": "sqlite:///{folder}/ledger.db"}),
-    "llmkit, from its cache": ("llmkit_relay", {"CACHE": "memory"}),
-    "anthropic SDK": ("sdk_relay", {}),
+APPS: Mapping[str, tuple[str, bool]] = {
+    "raw aiohttp": ("raw_relay", False),
+    "llmkit": ("llmkit_relay", False),
+    "llmkit, SQLite ledger": ("llmkit_relay", True),
+    "anthropic SDK": ("sdk_relay", False),
 }
 TEXT = re.compile(rb'"text": ?"[^"]')
 QUESTION = json.dumps({"messages": [{"role": "user", "content": "Tell me about relays."}]}).encode()
@@ -75,12 +73,12 @@ LOADS: Mapping[str, Load] = {
 @contextlib.contextmanager
 def serving(name: str, upstream: str) -> Iterator[int]:
     """Serve an app with uvicorn; yield its port."""
-    module, own = APPS[name]
+    module, has_ledger = APPS[name]
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as line:
         env = {**os.environ, "UPSTREAM": upstream, "PYTHONPATH": str(HERE)}
-        for variable in ("LEDGER", "CACHE"):
-            env.pop(variable, None)
-        env |= {variable: value.format(folder=folder) for variable, value in own.items()}
+        env.pop("LEDGER", None)
+        if has_ledger:
+            env["LEDGER"] = f"sqlite:///{folder}/ledger.db"
         command = [sys.executable, "-m", "uvicorn", f"relays.{module}:app", "--no-access-log"]
         command += ["--fd", str(line.fileno()), "--log-level", "warning"]
         server = subprocess.Popen(command, env=env, pass_fds=[line.fileno()])

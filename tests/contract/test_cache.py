@@ -17,6 +17,8 @@ from llmkit.sse import SSEDecoder
 from llmkit.testing import Behaviour
 from support.canary import leaks
 
+# It keeps its connections, and asks again as soon as it has read an answer.
+BROWSER = httpx.Client()
 # What each answer has of its own, or the server says of the moment.
 _OWN = {
     "date",
@@ -51,7 +53,7 @@ def ask(host: Host, path: str, question: str, user: str = "7") -> httpx.Response
     """Ask as a user."""
     body = {"messages": [{"role": "user", "content": question}]}
     headers = {"x-user": user} if user else {}
-    answer = httpx.post(host.url + path, json=body, headers=headers, timeout=30)
+    answer = BROWSER.post(host.url + path, json=body, headers=headers, timeout=30)
     assert leaks(answer.text, dict(answer.headers)) == []
     return answer
 

@@ -1,4 +1,4 @@
-"""llmkit, mounted as its README says; with LEDGER set, with its books in that database, with CACHE set, with its answers kept in that store."""
+"""llmkit, mounted as its README says; with LEDGER set, with its books in that database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ async def host(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
-database, store = os.environ.get("LEDGER"), os.environ.get("CACHE")
+database = os.environ.get("LEDGER")
 app = measured(
     LLMKitMiddleware(
         host,
@@ -22,7 +22,6 @@ app = measured(
             "providers": {"anthropic": {"base_url": UPSTREAM, "api_key": "any"}},
             "models": {"default": "anthropic:claude-sonnet-4-5"},
             "ledger": {"database": database} if database else False,
-            "cache": {"store": store, "when": "always"} if store else None,
         },
         prefix="",
         get_user=lambda scope: "bench",
