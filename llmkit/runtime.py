@@ -252,6 +252,8 @@ class Runtime:
             self.ledger.close()
         if self.budgets is not None:
             self.budgets.close()
+        if self.cache is not None:
+            self.cache.close()
         if self.room is not None:
             self.room.close()
 

@@ -79,6 +79,11 @@ class Answers:
         self._now = now
         self._standing = Standing()
 
+    def close(self) -> None:
+        """Ask the store no more, if no call is shared any more."""
+        if self.exchange is not None:
+            self.exchange.close()
+
     def question(self, call: Call) -> Question | None:
         """Return what a call asks of the cache; None if its answer is not to be kept.
 

@@ -26,6 +26,8 @@ log = logging.getLogger("llmkit.cache")
 _EVERY = 0.03
 _RENEW = 0.3
 _AT_ONCE = 1000
+# How long its end is waited for: as long as Redis may take.
+_LAST = 1.0
 
 
 class SharedFlight(Protocol):
@@ -125,6 +127,17 @@ class Exchange:
                     target=self._work, args=(here,), name="llmkit-flights", daemon=True
                 )
                 here.thread.start()
+
+    def close(self) -> None:
+        """Wait until the thread has ended, if no call is shared any more: nothing asks Redis then."""
+        here = self._here.get(os.getpid())
+        if here is None:
+            return
+        with here.changed:
+            thread = here.thread
+            is_idle = all(share.flight.is_over for share in here.shares)
+        if thread is not None and is_idle:
+            thread.join(_LAST)
 
     def _work(self, here: _Here) -> None:
         while True:
