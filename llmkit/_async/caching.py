@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._async.flight import AsyncFollower
+from llmkit._async.follower import AsyncFollower
 from llmkit._async.source import AsyncSource
 from llmkit._async.stream import AsyncStream
 from llmkit.cache.exchange import Share

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmkit._sync.flight import Follower
+from llmkit._sync.follower import Follower
 from llmkit._sync.source import Source
 from llmkit._sync.stream import Stream
 from llmkit.cache.exchange import Share

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Literal
@@ -29,13 +28,12 @@ _LARGE = 4096
 _LONGEST = 128 * 1024 * 1024
 
 Kind = Literal["text", "thinking", "signature", "redacted"]
-_KINDS: dict[type[Event], Kind] = {
-    TextDelta: "text",
-    ThinkingDelta: "thinking",
-    ThinkingSignature: "signature",
-    RedactedThinking: "redacted",
+_EVENTS: dict[Kind, Any] = {
+    "text": TextDelta,
+    "thinking": ThinkingDelta,
+    "signature": ThinkingSignature,
+    "redacted": RedactedThinking,
 }
-_EVENTS: dict[Kind, Any] = {kind: event for event, kind in _KINDS.items()}
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,27 +60,6 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a stream of it says."""
         said: list[Event] = [_EVENTS[kind](text) for kind, text in self.said]
         return [*said, Finish(self.stop_reason, self.raw_stop_reason, self.usage)]
-
-
-def said_by(events: Sequence[Event]) -> tuple[tuple[Kind, str], ...]:
-    """Return what events have said, neighbours of one kind as one."""
-    said: list[tuple[Kind, str]] = []
-    for event in events:
-        kind = _KINDS.get(type(event))
-        if kind is None:
-            continue
-        text: str = event.data if isinstance(event, RedactedThinking) else _text(event)
-        if said and said[-1][0] == kind and kind in ("text", "thinking"):
-            text = said.pop()[1] + text
-        said.append((kind, text))
-    return tuple(said)
-
-
-def _text(event: Event) -> str:
-    if isinstance(event, ThinkingSignature):
-        return event.signature
-    assert isinstance(event, TextDelta | ThinkingDelta)  # noqa: S101  # by its kind
-    return event.text
 
 
 def written(key: str, kept: Kept) -> bytes:

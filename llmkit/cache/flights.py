@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from llmkit.cache.answers import Question
+    from llmkit.call import Call
     from llmkit.concurrency.abort import AbortSignal
     from llmkit.concurrency.threads import Owner
 
@@ -30,7 +31,15 @@ class FlightKey(NamedTuple):
 
 
 class Listener(Protocol):
-    """Somebody who wants the answer of a flight."""
+    """Somebody who wants the answer of a flight.
+
+    Attributes:
+        call: who asks.
+        leads: whether the flight is of this call, which pays for it.
+    """
+
+    call: Call
+    leads: bool
 
     def abandon(self) -> None:
         """Leave it, and write that down, without waiting."""

@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from llmkit.cache.entry import Kept, read, said_by, written
+from llmkit.cache.entry import Kept, read, written
 from llmkit.events import (
-    Event,
     Finish,
     RedactedThinking,
     TextDelta,
@@ -19,14 +18,6 @@ from llmkit.events import (
 )
 from llmkit.usage import Usage
 
-EVENTS: list[Event] = [
-    ThinkingDelta("h"),
-    ThinkingDelta("m"),
-    ThinkingSignature("s"),
-    RedactedThinking("x"),
-    TextDelta("Kö"),
-    TextDelta("ln"),
-]
 USAGE = Usage(input_tokens=3, output_tokens=2, input_source="reported", output_source="estimated")
 
 
@@ -56,7 +47,6 @@ def test_it_comes_back(length: int) -> None:
 
 def test_its_events() -> None:
     """Are what was said, in its order, and the end."""
-    assert said_by(EVENTS) == kept().said
     merged = [ThinkingDelta("hm"), ThinkingSignature("s"), RedactedThinking("x"), TextDelta("Köln")]
     assert kept().events() == [*merged, Finish("end", "end_turn", USAGE)]
 
