@@ -21,6 +21,7 @@ from llmkit.concurrency.limit import ConcurrencyLimit
 from llmkit.config import Config
 from llmkit.config.functions import REDACT, WARNING, function_at
 from llmkit.config.tools import tools_at
+from llmkit.errors import InvalidRequest
 from llmkit.ids import new_id
 from llmkit.ledger.content import Contents
 from llmkit.ledger.own import open_own
@@ -178,7 +179,13 @@ class Runtime:
 
         Raises:
             ConfigError: the model is not known, or its provider has no key.
+            InvalidRequest: its answer is to be kept, and there is no cache.
         """
+        if call.cache and self.cache is None:
+            raise InvalidRequest(
+                "the call is to be cached, and there is no cache",
+                hint='Add "cache": {} to the settings, or leave cache out of the call.',
+            )
         return Plan(
             self.routes.of(call.model),
             self._retry,

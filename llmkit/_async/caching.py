@@ -17,7 +17,7 @@ from llmkit.concurrency.tasks import (
     async_owner,
     async_run_to_end,
 )
-from llmkit.errors import BudgetExceeded, InvalidRequest, StreamClosed
+from llmkit.errors import BudgetExceeded, StreamClosed
 from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class AsyncCaching:
     """Gives an answer that is kept, or passes the call on and keeps its answer. Of those who ask the same at the same time, one is passed on.
 
     Args:
-        runtime: whose cache is asked, if there is one.
+        runtime: whose calls they are.
+        cache: what keeps answers.
         call_next: makes the attempts.
     """
 
-    def __init__(self, runtime: Runtime, call_next: AsyncCallNext) -> None:
+    def __init__(self, runtime: Runtime, cache: Answers, call_next: AsyncCallNext) -> None:
         self._runtime = runtime
+        self._cache = cache
         self._call_next = call_next
         ledger = runtime.config.ledger
         # What is written over a connection of the app's is written in its own thread.
@@ -50,37 +52,28 @@ class AsyncCaching:
         """Answer the call.
 
         Raises:
-            InvalidRequest: its answer is to be kept, and there is no cache.
             LedgerUnavailable: there is an answer, and its row could not be written.
             LLMKitError: what the attempts raise.
         """
-        cache = self._runtime.cache
-        if cache is None:
-            if call.cache:
-                raise InvalidRequest(
-                    "the call is to be cached, and there is no cache",
-                    hint='Add "cache": {} to the settings, or leave cache out of the call.',
-                )
-            return await self._call_next(call)
-        question = cache.question(call)
+        question = self._cache.question(call)
         if question is None:
             return await self._call_next(call)
         if self._may_share and await async_may_run_apart(self._runtime.host):
-            return await self._shared(cache, question, call)
-        kept = await cache.afind(question)
+            return await self._shared(question, call)
+        kept = await self._cache.afind(question)
         if kept is not None:
             return await self._again(call, kept)
-        return await self._made(cache, question, call)
+        return await self._made(question, call)
 
-    async def _shared(self, cache: Answers, question: Question, call: Call) -> AsyncStream:
+    async def _shared(self, question: Question, call: Call) -> AsyncStream:
         """Follow the call of whoever asks the same now, or let others follow this one."""
         key = FlightKey(question, call.streaming, async_owner())
         while True:
-            follower = AsyncFollower(self._runtime, call, key, partial(self._fly, cache))
+            follower = AsyncFollower(self._runtime, call, key, self._fly)
             flight = follower.flight
             try:
                 if follower.leads:
-                    await self._begin(cache, follower)
+                    await self._begin(follower)
                 is_answered = await follower.open()
                 first = await follower.read() if flight.said else None
             except BaseException as error:
@@ -95,9 +88,9 @@ class AsyncCaching:
             if is_answered and flight.kept is not None:
                 return await self._again(call, flight.kept)
 
-    async def _begin(self, cache: Answers, follower: AsyncFollower) -> None:
+    async def _begin(self, follower: AsyncFollower) -> None:
         """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
-        flight = follower.flight
+        flight, cache = follower.flight, self._cache
         try:
             looked = await cache.alook(flight.key.question)
             flight.kept = looked.kept
@@ -114,25 +107,25 @@ class AsyncCaching:
         if looked.kept is not None:
             flight.end()
 
-    async def _fly(self, cache: Answers, flight: AsyncFlight, call: Call) -> None:
+    async def _fly(self, flight: AsyncFlight, call: Call) -> None:
         """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
         question, share = flight.key.question, flight.share
         call = replace(call, signal=flight.signal)
         if share is None:
-            await flight.read(await self._made(cache, question, call))
+            await flight.read(await self._made(question, call))
             return
         try:
             stream = await self._call_next(call)
             await flight.read(stream)
         except BaseException as error:
-            await cache.aend(share, question, call, error)
+            await self._cache.aend(share, question, call, error)
             raise
-        await cache.aend(share, question, call, stream.response)
+        await self._cache.aend(share, question, call, stream.response)
 
-    async def _made(self, cache: Answers, question: Question, call: Call) -> AsyncStream:
+    async def _made(self, question: Question, call: Call) -> AsyncStream:
         """Make the call, and keep its answer."""
         stream = await self._call_next(call)
-        stream.finalise(_AsyncKeeping(cache, question, call))
+        stream.finalise(_AsyncKeeping(self._cache, question, call))
         return stream
 
     async def _again(self, call: Call, kept: Kept) -> AsyncStream:

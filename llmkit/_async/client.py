@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from llmkit._async.attempts import AsyncAttempts
-from llmkit._async.caching import AsyncCaching
 from llmkit._async.chain import async_build_chain
 from llmkit._async.recorder import AsyncRecorder
 from llmkit._async.stream import AsyncStreamManager
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit._async.tool_stream import AsyncRunStreamManager
+    from llmkit.middleware import AsyncCallNext
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult
 
@@ -78,7 +78,11 @@ class AsyncClient:
             kit.runtime.routes.of("default")
         self.runtime = runtime = kit.runtime
         self._model = model or "default"
-        last = AsyncCaching(runtime, AsyncAttempts(runtime))
+        last: AsyncCallNext = AsyncAttempts(runtime)
+        if runtime.cache is not None:
+            from llmkit._async.caching import AsyncCaching  # noqa: PLC0415  # for those who have one
+
+            last = AsyncCaching(runtime, runtime.cache, last)
         chain = async_build_chain(runtime.middleware, last)
         self._call_next = AsyncRecorder(runtime, chain)
 

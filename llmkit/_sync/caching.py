@@ -18,7 +18,7 @@ from llmkit.concurrency.threads import (
     owner,
     run_to_end,
 )
-from llmkit.errors import BudgetExceeded, InvalidRequest, StreamClosed
+from llmkit.errors import BudgetExceeded, StreamClosed
 from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ class Caching:
     """Gives an answer that is kept, or passes the call on and keeps its answer. Of those who ask the same at the same time, one is passed on.
 
     Args:
-        runtime: whose cache is asked, if there is one.
+        runtime: whose calls they are.
+        cache: what keeps answers.
         call_next: makes the attempts.
     """
 
-    def __init__(self, runtime: Runtime, call_next: CallNext) -> None:
+    def __init__(self, runtime: Runtime, cache: Answers, call_next: CallNext) -> None:
         self._runtime = runtime
+        self._cache = cache
         self._call_next = call_next
         ledger = runtime.config.ledger
         # What is written over a connection of the app's is written in its own thread.
@@ -51,37 +53,28 @@ class Caching:
         """Answer the call.
 
         Raises:
-            InvalidRequest: its answer is to be kept, and there is no cache.
             LedgerUnavailable: there is an answer, and its row could not be written.
             LLMKitError: what the attempts raise.
         """
-        cache = self._runtime.cache
-        if cache is None:
-            if call.cache:
-                raise InvalidRequest(
-                    "the call is to be cached, and there is no cache",
-                    hint='Add "cache": {} to the settings, or leave cache out of the call.',
-                )
-            return self._call_next(call)
-        question = cache.question(call)
+        question = self._cache.question(call)
         if question is None:
             return self._call_next(call)
         if self._may_share and may_run_apart(self._runtime.host):
-            return self._shared(cache, question, call)
-        kept = cache.find(question)
+            return self._shared(question, call)
+        kept = self._cache.find(question)
         if kept is not None:
             return self._again(call, kept)
-        return self._made(cache, question, call)
+        return self._made(question, call)
 
-    def _shared(self, cache: Answers, question: Question, call: Call) -> Stream:
+    def _shared(self, question: Question, call: Call) -> Stream:
         """Follow the call of whoever asks the same now, or let others follow this one."""
         key = FlightKey(question, call.streaming, owner())
         while True:
-            follower = Follower(self._runtime, call, key, partial(self._fly, cache))
+            follower = Follower(self._runtime, call, key, self._fly)
             flight = follower.flight
             try:
                 if follower.leads:
-                    self._begin(cache, follower)
+                    self._begin(follower)
                 is_answered = follower.open()
                 first = follower.read() if flight.said else None
             except BaseException as error:
@@ -96,9 +89,9 @@ class Caching:
             if is_answered and flight.kept is not None:
                 return self._again(call, flight.kept)
 
-    def _begin(self, cache: Answers, follower: Follower) -> None:
+    def _begin(self, follower: Follower) -> None:
         """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
-        flight = follower.flight
+        flight, cache = follower.flight, self._cache
         try:
             looked = cache.look(flight.key.question)
             flight.kept = looked.kept
@@ -115,25 +108,25 @@ class Caching:
         if looked.kept is not None:
             flight.end()
 
-    def _fly(self, cache: Answers, flight: Flight, call: Call) -> None:
+    def _fly(self, flight: Flight, call: Call) -> None:
         """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
         question, share = flight.key.question, flight.share
         call = replace(call, signal=flight.signal)
         if share is None:
-            flight.read(self._made(cache, question, call))
+            flight.read(self._made(question, call))
             return
         try:
             stream = self._call_next(call)
             flight.read(stream)
         except BaseException as error:
-            cache.end(share, question, call, error)
+            self._cache.end(share, question, call, error)
             raise
-        cache.end(share, question, call, stream.response)
+        self._cache.end(share, question, call, stream.response)
 
-    def _made(self, cache: Answers, question: Question, call: Call) -> Stream:
+    def _made(self, question: Question, call: Call) -> Stream:
         """Make the call, and keep its answer."""
         stream = self._call_next(call)
-        stream.finalise(_Keeping(cache, question, call))
+        stream.finalise(_Keeping(self._cache, question, call))
         return stream
 
     def _again(self, call: Call, kept: Kept) -> Stream:

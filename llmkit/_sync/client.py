@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from llmkit._sync.attempts import Attempts
-from llmkit._sync.caching import Caching
 from llmkit._sync.chain import build_chain
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit._sync.tool_stream import RunStreamManager
+    from llmkit.middleware import CallNext
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult
 
@@ -79,7 +79,11 @@ class Client:
             kit.runtime.routes.of("default")
         self.runtime = runtime = kit.runtime
         self._model = model or "default"
-        last = Caching(runtime, Attempts(runtime))
+        last: CallNext = Attempts(runtime)
+        if runtime.cache is not None:
+            from llmkit._sync.caching import Caching  # noqa: PLC0415  # for those who have one
+
+            last = Caching(runtime, runtime.cache, last)
         chain = build_chain(runtime.middleware, last)
         self._call_next = Recorder(runtime, chain)
 
