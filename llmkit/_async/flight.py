@@ -101,7 +101,10 @@ class AsyncFlight:
             self.end()
             return
         payer.leads = True
-        self._context.copy().run(self.begin, payer.call)
+        try:
+            self._context.copy().run(self.begin, payer.call)
+        except Exception as error:  # noqa: BLE001  # whoever waits is told, such as that no thread can be started
+            self.end(error)
 
     async def read(self, stream: AsyncStream) -> None:
         """Read an answer to its end, for all."""

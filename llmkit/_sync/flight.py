@@ -102,7 +102,10 @@ class Flight:
             self.end()
             return
         payer.leads = True
-        self._context.copy().run(self.begin, payer.call)
+        try:
+            self._context.copy().run(self.begin, payer.call)
+        except Exception as error:  # noqa: BLE001  # whoever waits is told, such as that no thread can be started
+            self.end(error)
 
     def read(self, stream: Stream) -> None:
         """Read an answer to its end, for all."""

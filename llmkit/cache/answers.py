@@ -18,6 +18,7 @@ from llmkit.parts import AssistantPart, TextPart, ThinkingPart
 if TYPE_CHECKING:
     from llmkit.cache.base import CacheStore
     from llmkit.cache.exchange import Exchange, Share
+    from llmkit.cache.shared import Found
     from llmkit.call import Call
     from llmkit.config.cache import CacheConfig
     from llmkit.policy.plan import Route
@@ -135,7 +136,7 @@ class Answers:
         except CacheUnavailable as error:
             self._standing.failed(error)
             return Looked(None)
-        return Looked(self._young(question, kept), found.token, found.leads)
+        return self._looked(question, found, kept)
 
     async def alook(self, question: Question) -> Looked:
         """Do what `look` does, without blocking the event loop."""
@@ -150,7 +151,7 @@ class Answers:
         except CacheUnavailable as error:
             self._standing.failed(error)
             return Looked(None)
-        return Looked(self._young(question, kept), found.token, found.leads)
+        return self._looked(question, found, kept)
 
     def end(
         self, share: Share, question: Question, call: Call, how: Response | BaseException
@@ -202,6 +203,13 @@ class Answers:
                 await self.store.aset(question.key, data, question.ttl)
             except CacheUnavailable as error:
                 self._standing.failed(error)
+
+    def _looked(self, question: Question, found: Found, kept: Kept | None) -> Looked:
+        if found.kept is None:
+            return Looked(None, found.token, found.leads)
+        return Looked(
+            self._young(question, kept)
+        )  # where it cannot be given the call is this process' alone
 
     def _young(self, question: Question, kept: Kept | None) -> Kept | None:
         """Return the answer if it is not too old for this question; another may still ask for it."""

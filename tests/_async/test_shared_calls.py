@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -287,6 +288,36 @@ async def test_what_is_torn(kits: Callable[..., Kit], emulator: Emulator, tmp_pa
     assert [len(reply.text.split()) for reply in replies] == [40, 40]
     await a.aclose()
     await b.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["torn", "too old"])
+async def test_what_is_kept_and_cannot_be_given(
+    kits: Callable[..., Kit], emulator: Emulator, tmp_path: Path, how: str
+) -> None:
+    """The model is asked, and its answer is kept in place of it."""
+    from support.redis_server import any_redis_url
+
+    emulator.behaviour = SAID
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    a = kits("a", now=lambda: now)
+    ask = partial(a.async_client.complete, "Say it", temperature=0)
+    assert not (await ask()).cached
+
+    def tear() -> None:
+        with redis.Redis.from_url(any_redis_url()) as client:
+            (entry,) = (name for name in keys(tmp_path, "") if "{" not in name)
+            client.setrange(entry, 30, b"\xff\xff")
+
+    if how == "torn":
+        await async_call(tear)
+        options = {}
+    else:
+        now += timedelta(seconds=30)
+        options = {"cache": {"ttl": 20}}
+        assert (await ask()).cached
+    assert [(await ask(**options)).cached for _ in range(2)] == [False, True]
+    await a.aclose()
 
 
 @pytest.mark.anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -281,6 +282,35 @@ def test_what_is_torn(kits: Callable[..., Kit], emulator: Emulator, tmp_path: Pa
     assert [len(reply.text.split()) for reply in replies] == [40, 40]
     a.close()
     b.close()
+
+
+@pytest.mark.parametrize("how", ["torn", "too old"])
+def test_what_is_kept_and_cannot_be_given(
+    kits: Callable[..., Kit], emulator: Emulator, tmp_path: Path, how: str
+) -> None:
+    """The model is asked, and its answer is kept in place of it."""
+    from support.redis_server import any_redis_url
+
+    emulator.behaviour = SAID
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    a = kits("a", now=lambda: now)
+    ask = partial(a.client.complete, "Say it", temperature=0)
+    assert not (ask()).cached
+
+    def tear() -> None:
+        with redis.Redis.from_url(any_redis_url()) as client:
+            (entry,) = (name for name in keys(tmp_path, "") if "{" not in name)
+            client.setrange(entry, 30, b"\xff\xff")
+
+    if how == "torn":
+        call(tear)
+        options = {}
+    else:
+        now += timedelta(seconds=30)
+        options = {"cache": {"ttl": 20}}
+        assert (ask()).cached
+    assert [(ask(**options)).cached for _ in range(2)] == [False, True]
+    a.close()
 
 
 def test_no_prompt_is_in_redis(

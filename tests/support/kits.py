@@ -29,7 +29,7 @@ def make_kit(
     emulator: Emulator, *, wire: str = "anthropic", through: FaultProxy | None = None, **more: Any
 ) -> Kit:
     """Make a kit of such settings, through a proxy or not; what is not a setting goes to the kit itself."""
-    own = {"middleware", "http_client", "async_http_client", "clock", "new_id"}
+    own = {"middleware", "http_client", "async_http_client", "clock", "now", "new_id"}
     options = {key: more.pop(key) for key in own & more.keys()}
     config = settings(emulator, wire=wire, **more)
     if through is not None:
