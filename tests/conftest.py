@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 import llmkit
@@ -21,7 +22,9 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 
 
 def pytest_configure() -> None:
-    """Let every loop of the tests be of the kind that is tested."""
+    """Let every loop of the tests be of the kind that is tested, and no example fail because a machine is busy."""
+    hypothesis.settings.register_profile("llmkit", deadline=None)
+    hypothesis.settings.load_profile("llmkit")
     if LOOP == "uvloop":
         import uvloop
 

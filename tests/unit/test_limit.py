@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.concurrency.abort import AbortSignal
@@ -131,7 +131,6 @@ STEP = st.sampled_from(["enter", "enter", "enter", "try", "leave", "leave", "giv
 STEPS = st.lists(st.tuples(STEP, st.integers(0, 11)), min_size=40, max_size=80)
 
 
-@settings(deadline=None)
 @given(per_process=PLACES, per_provider=PLACES, queue=st.integers(0, 6), steps=STEPS)
 def test_no_place_is_lost_and_none_given_twice(
     per_process: int | None, per_provider: int | None, queue: int, steps: list[tuple[str, int]]

@@ -149,7 +149,6 @@ def test_mutations(wire: str) -> None:
     @settings(
         max_examples=MUTATIONS,
         derandomize=not BY_HAND,
-        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
