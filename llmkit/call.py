@@ -24,14 +24,16 @@ class Trace:
 
     Attributes:
         has_row: whether the call has a row in the ledger.
+        is_left: whether whoever made it has left it to others, who see to its row.
         counted: the accounts of budgets that have counted it, by their names: its other attempts are part of the same request there.
         tasks: where the work that goes on when the caller is cancelled is kept, and found by whoever ends the loop.
     """
 
-    __slots__ = ("counted", "has_row", "tasks")
+    __slots__ = ("counted", "has_row", "is_left", "tasks")
 
     def __init__(self, tasks: set[asyncio.Task[Any]] | None = None) -> None:
         self.has_row = False
+        self.is_left = False
         self.counted: set[str] = set()
         self.tasks = set() if tasks is None else tasks
 
@@ -69,6 +71,12 @@ class Call:
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
 
 
+class CacheOption(TypedDict):
+    """How long the answer of a call is kept, in seconds."""
+
+    ttl: float
+
+
 class PlainOptions(TypedDict, total=False):
     """The options of `complete()` and `stream()`, but for the type of the answer; see `CallOptions`."""
 
@@ -89,7 +97,7 @@ class PlainOptions(TypedDict, total=False):
     parallel_tool_calls: bool | None
     output_mode: OutputMode | None
     repair: int
-    cache: bool | Mapping[str, float] | None
+    cache: bool | CacheOption | None
 
 
 class CallOptions(PlainOptions, total=False):
@@ -249,6 +257,10 @@ def build_call(
     )
 
 
+# In seconds: thirty years.
+_LONGEST = 10**9
+
+
 def _to_cache(given: object) -> bool | float | None:
     """Return whether an answer may be kept, or for how many seconds.
 
@@ -259,10 +271,10 @@ def _to_cache(given: object) -> bool | float | None:
         return given
     if isinstance(given, Mapping) and set(given) == {"ttl"}:
         ttl = given["ttl"]
-        if is_number(ttl) and ttl > 0:
+        if is_number(ttl) and 0 < ttl <= _LONGEST:
             return float(ttl)
     raise InvalidRequest(
-        "cache is neither True or False, nor a time to live",
+        "cache is neither True nor False, nor a time to live",
         hint='Pass cache=True, cache=False or cache={"ttl": 60}, in seconds.',
     )
 

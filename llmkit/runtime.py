@@ -184,7 +184,7 @@ class Runtime:
         if call.cache and self.cache is None:
             raise InvalidRequest(
                 "the call is to be cached, and there is no cache",
-                hint='Add "cache": {} to the settings, or leave cache out of the call.',
+                hint='Make the client of a Kit whose settings have "cache": {}, or leave cache out of the call.',
             )
         return Plan(
             self.routes.of(call.model),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import collections
 import dataclasses
 import math
 import re
@@ -19,7 +21,8 @@ README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 def shown(name: str) -> Any:
     """Run the block that defines a class, but for its last paragraph, and return the class."""
     (block,) = re.findall(rf"```python\n(class {name}:.*?)\n\n[^\n]*= llmkit\.", README, re.DOTALL)
-    names: dict[str, Any] = {"dataclasses": dataclasses, "math": math}
+    modules = (asyncio, collections, dataclasses)
+    names: dict[str, Any] = {module.__name__: module for module in modules}
     exec(block, names)  # noqa: S102  # it is ours
     return names[name]
 
@@ -30,7 +33,8 @@ WORDS = ("capital", "france", "spain", "what", "which", "tell")
 def embed(text: str) -> list[float]:
     """Count words."""
     said = re.findall(r"\w+", text.lower())
-    return [1 + 5 * said.count(word) for word in WORDS]
+    counts = [1 + 5 * said.count(word) for word in WORDS]
+    return [count / math.hypot(*counts) for count in counts]
 
 
 def test_a_semantic_cache(tmp_path: Path) -> None:
@@ -43,18 +47,28 @@ def test_a_semantic_cache(tmp_path: Path) -> None:
             middleware=[shown("SemanticCache")(embed, alike=0.9)],
         )
 
-        def ask(question: str, user: object = 7) -> bool:
-            reply = kit.client.complete(question, user=user)
+        def ask(question: str, user: Any = 7, **options: Any) -> bool:
+            reply = kit.client.complete(question, user=user, **options)
             assert len(reply.text.split()) == 5
+            return reply.cached
+
+        async def ask_async(question: str) -> bool:
+            reply = await kit.async_client.complete(question, user=7)
+            await kit.aclose()
             return reply.cached
 
         assert not ask("What is the capital of France?")
         assert ask("What capital has France?")
         assert not ask("What is the capital of Spain?")
         assert ask("What capital has Spain")
+        assert not ask("What capital has France", cache=False)
+        assert not ask("What capital has France", temperature=0.5)
+        assert asyncio.run(ask_async("What is France's capital?"))
         assert not ask("What capital has France?", user=8)
         assert not ask("What capital has France?", user=None)
         assert not ask("What capital has France?", user=None)
         kit.close()
     statuses = [row["status"] for row in rows(tmp_path)]
-    assert statuses == ["finished", "cached", "finished", "cached", *["finished"] * 3]
+    assert [status == "cached" for status in statuses] == [
+        *(False, True, False, True, False, False, True, False, False, False)
+    ]

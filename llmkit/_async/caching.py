@@ -15,9 +15,11 @@ from llmkit.cache.flights import FlightKey
 from llmkit.concurrency.tasks import (
     async_may_run_apart,
     async_owner,
+    async_run_soon,
     async_run_to_end,
 )
-from llmkit.errors import BudgetExceeded, StreamClosed
+from llmkit.concurrency.threads import closed
+from llmkit.errors import BudgetExceeded
 from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
@@ -60,10 +62,10 @@ class AsyncCaching:
             return await self._call_next(call)
         if self._may_share and await async_may_run_apart(self._runtime.host):
             return await self._shared(question, call)
-        kept = await self._cache.afind(question)
-        if kept is not None:
-            return await self._again(call, kept)
-        return await self._made(question, call)
+        looked = await self._cache.alook(question, "")
+        if looked.kept is not None:
+            return await self._again(call, looked.kept)
+        return await (self._made(question, call) if looked.serves else self._call_next(call))
 
     async def _shared(self, question: Question, call: Call) -> AsyncStream:
         """Follow the call of whoever asks the same now, or let others follow this one."""
@@ -77,9 +79,6 @@ class AsyncCaching:
                 is_answered = await follower.open()
                 first = await follower.read() if flight.said else None
             except BaseException as error:
-                if isinstance(error, BudgetExceeded) and not follower.leads:
-                    follower.leave()  # which is the leader's budget
-                    continue
                 await async_run_to_end(partial(follower.aclose, error), self._runtime.tasks)
                 raise
             if first is not None:
@@ -91,18 +90,24 @@ class AsyncCaching:
     async def _begin(self, follower: AsyncFollower) -> None:
         """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
         flight, cache = follower.flight, self._cache
+        question, token = flight.key.question, self._runtime.new_id()
         try:
-            looked = await cache.alook(flight.key.question)
-            flight.kept = looked.kept
+            looked = await cache.alook(question, token)
+            flight.kept, flight.keeps = looked.kept, looked.serves
             if looked.kept is None and looked.token and cache.exchange is not None:
                 follower.leads = looked.leads
-                key = flight.key.question.key
-                flight.share = Share(flight, key, looked.token, leads=looked.leads)
+                flight.share = Share(flight, question.key, looked.token, leads=looked.leads)
+                if not looked.leads:
+                    # What the loop has of it tells that it ends, and with it this flight.
+                    self._runtime.connections.async_transport()
                 cache.exchange.add(flight.share)
             if looked.kept is None and looked.leads:
-                flight.begin(follower.call)
+                flight.begin(follower)
         except BaseException:
             flight.end()  # another one asks anew
+            if cache.exchange is not None:  # in other processes, too
+                give_up = partial(cache.agive_up, question, token)
+                async_run_soon(flight.key.owner, give_up, self._runtime.tasks)
             raise
         if looked.kept is not None:
             flight.end()
@@ -110,17 +115,36 @@ class AsyncCaching:
     async def _fly(self, flight: AsyncFlight, call: Call) -> None:
         """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
         question, share = flight.key.question, flight.share
-        call = replace(call, signal=flight.signal)
-        if share is None:
-            await flight.read(await self._made(question, call))
+        while True:
+            try:
+                mine = replace(call, signal=flight.signal)
+                if share is None and flight.keeps:
+                    stream = await self._made(question, mine)
+                else:
+                    stream = await self._call_next(mine)
+                await flight.read(stream)
+            except BudgetExceeded as error:
+                following = flight.refuse(error)
+                if following is not None:
+                    call = following
+                    continue
+                await self._end(flight, call, error)
+                raise
+            except BaseException as error:
+                await self._end(flight, call, error)
+                raise
+            if share is not None:
+                await self._cache.aend(share, question, call, stream.response)
             return
-        try:
-            stream = await self._call_next(call)
-            await flight.read(stream)
-        except BaseException as error:
-            await self._cache.aend(share, question, call, error)
-            raise
-        await self._cache.aend(share, question, call, stream.response)
+
+    async def _end(self, flight: AsyncFlight, call: Call, error: BaseException) -> None:
+        """Tell other processes of a failure, and see to the row of whoever has left the call to others before it had one."""
+        if flight.share is not None:
+            await self._cache.aend(flight.share, flight.key.question, call, error)
+        ledger, trace = self._runtime.ledger, call.trace
+        if trace.is_left and not trace.has_row and ledger is not None:
+            trace.has_row = True
+            await ledger.arecord(*self._runtime.unmade(call, error))
 
     async def _made(self, question: Question, call: Call) -> AsyncStream:
         """Make the call, and keep its answer."""
@@ -184,7 +208,7 @@ class AsyncReplay(AsyncSource):
         if self._answer.finish is not None:
             return None
         if self._call.signal.aborted:
-            raise StreamClosed("the call was stopped")
+            raise closed()
         events = self._kept.events()
         self._answer.add(events)
         return events

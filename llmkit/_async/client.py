@@ -108,7 +108,7 @@ class AsyncClient:
 
         Args:
             messages: a string, a message, or a conversation (a list of messages).
-            options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id, conversation; tools, tool_choice,
+            options: model, system, max_tokens, temperature, top_p, stop, seed, extra, user, tags, run_id, conversation, cache; tools, tool_choice,
                 parallel_tool_calls; output_type, output_mode. `CallOptions` says what they are.
 
         Raises:

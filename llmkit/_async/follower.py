@@ -24,6 +24,7 @@ from llmkit.usage import Usage
 if TYPE_CHECKING:
     from llmkit.cache.flights import FlightKey
     from llmkit.call import Call
+    from llmkit.errors import BudgetExceeded
     from llmkit.events import Event
     from llmkit.runtime import Runtime
 
@@ -42,6 +43,7 @@ class AsyncFollower(AsyncSource):
     Attributes:
         call: who asks.
         flight: what it follows.
+        refused: why its budget did not let it make the call.
         leads: whether the flight is of this call: its attempts, its budgets, its cost. The others have a row that says that they share it.
     """
 
@@ -61,6 +63,7 @@ class AsyncFollower(AsyncSource):
         self._began_at: datetime = runtime.now()
         self._began = runtime.clock()
         self._first: float | None = None
+        self.refused: BudgetExceeded | None = None
         new = partial(AsyncFlight, runtime, key, make)
         self.flight, self.leads = runtime.flights.join(key, self, new)
 
@@ -72,9 +75,10 @@ class AsyncFollower(AsyncSource):
             StreamClosed: this call, or all of the flight, was aborted.
         """
         flight = self.flight
-        await flight.bell.wait(lambda: flight.said or flight.is_over, self.call.signal)
-        if self.call.signal.aborted:
-            raise closed()
+        await flight.bell.wait(
+            lambda: flight.said or flight.is_over or self.refused, self.call.signal
+        )
+        self._check()
         if flight.error is not None and not flight.said:
             raise self._failure(flight.error)
         return bool(flight.said) or flight.kept is not None
@@ -90,10 +94,10 @@ class AsyncFollower(AsyncSource):
             return None
         flight = self.flight
         await flight.bell.wait(
-            lambda: len(flight.said) > self._at or flight.is_over, self.call.signal
+            lambda: len(flight.said) > self._at or flight.is_over or self.refused,
+            self.call.signal,
         )
-        if self.call.signal.aborted:
-            raise closed()
+        self._check()
         events = flight.said[self._at :]
         if not events:
             raise self._failure(flight.error or closed())
@@ -106,11 +110,13 @@ class AsyncFollower(AsyncSource):
         return events
 
     async def aclose(self, error: BaseException | None) -> Status:
-        """Leave the flight. Who was the last one waits until it is stopped, and who has the whole answer until that is kept."""
+        """Leave the flight. Who was the last one waits until it is stopped, or goes on for others; who has the whole answer, until that is kept."""
         self._leave()
         flight = self.flight
-        if flight.signal.aborted or self._answer.finish is not None:
+        if self._answer.finish is not None:
             await flight.bell.wait(lambda: flight.is_over, AbortSignal())
+        else:
+            await flight.bell.wait(lambda: flight.is_settled, AbortSignal())
         await self._record(error)
         return self._status(error)
 
@@ -147,7 +153,15 @@ class AsyncFollower(AsyncSource):
 
     def _leave(self) -> None:
         self._known = self._known or self.flight.response  # what comes later is not its
+        if self.leads and self.flight.goes_on_without(self):
+            self.call.trace.is_left = True
         self._runtime.flights.leave(self.flight.key, self.flight, self)
+
+    def _check(self) -> None:
+        if self.refused is not None:
+            raise self.refused
+        if self.call.signal.aborted:
+            raise closed()
 
     def _failure(self, error: Exception) -> Exception:
         return error if self.leads else again(error)
@@ -158,7 +172,9 @@ class AsyncFollower(AsyncSource):
 
     @property
     def _is_recorded(self) -> bool:
-        return self.leads or self._has_row or self._runtime.ledger is None
+        if self._runtime.ledger is None or self._has_row:
+            return True
+        return self.leads and self.call.trace.has_row
 
     async def _record(self, error: BaseException | None) -> None:
         """Write the row of a follower, once."""

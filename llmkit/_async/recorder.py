@@ -37,7 +37,8 @@ class AsyncRecorder:
         except LedgerUnavailable:
             raise
         except BaseException as error:
-            if self._runtime.ledger is not None and not call.trace.has_row:
+            trace = call.trace
+            if self._runtime.ledger is not None and not (trace.has_row or trace.is_left):
                 await self._record(self._runtime.ledger, call, error)
             raise
 

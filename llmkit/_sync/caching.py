@@ -16,9 +16,11 @@ from llmkit.cache.flights import FlightKey
 from llmkit.concurrency.threads import (
     may_run_apart,
     owner,
+    run_soon,
     run_to_end,
 )
-from llmkit.errors import BudgetExceeded, StreamClosed
+from llmkit.concurrency.threads import closed
+from llmkit.errors import BudgetExceeded
 from llmkit.response import Accumulator
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ class Caching:
             return self._call_next(call)
         if self._may_share and may_run_apart(self._runtime.host):
             return self._shared(question, call)
-        kept = self._cache.find(question)
-        if kept is not None:
-            return self._again(call, kept)
-        return self._made(question, call)
+        looked = self._cache.look(question, "")
+        if looked.kept is not None:
+            return self._again(call, looked.kept)
+        return (self._made(question, call) if looked.serves else self._call_next(call))
 
     def _shared(self, question: Question, call: Call) -> Stream:
         """Follow the call of whoever asks the same now, or let others follow this one."""
@@ -78,9 +80,6 @@ class Caching:
                 is_answered = follower.open()
                 first = follower.read() if flight.said else None
             except BaseException as error:
-                if isinstance(error, BudgetExceeded) and not follower.leads:
-                    follower.leave()  # which is the leader's budget
-                    continue
                 run_to_end(partial(follower.close, error), self._runtime.tasks)
                 raise
             if first is not None:
@@ -92,18 +91,24 @@ class Caching:
     def _begin(self, follower: Follower) -> None:
         """Look whether an answer is kept, or on its way in another process; ask for one if it is not."""
         flight, cache = follower.flight, self._cache
+        question, token = flight.key.question, self._runtime.new_id()
         try:
-            looked = cache.look(flight.key.question)
-            flight.kept = looked.kept
+            looked = cache.look(question, token)
+            flight.kept, flight.keeps = looked.kept, looked.serves
             if looked.kept is None and looked.token and cache.exchange is not None:
                 follower.leads = looked.leads
-                key = flight.key.question.key
-                flight.share = Share(flight, key, looked.token, leads=looked.leads)
+                flight.share = Share(flight, question.key, looked.token, leads=looked.leads)
+                if not looked.leads:
+                    # What the loop has of it tells that it ends, and with it this flight.
+                    self._runtime.connections.transport()
                 cache.exchange.add(flight.share)
             if looked.kept is None and looked.leads:
-                flight.begin(follower.call)
+                flight.begin(follower)
         except BaseException:
             flight.end()  # another one asks anew
+            if cache.exchange is not None:  # in other processes, too
+                give_up = partial(cache.give_up, question, token)
+                run_soon(flight.key.owner, give_up, self._runtime.tasks)
             raise
         if looked.kept is not None:
             flight.end()
@@ -111,17 +116,36 @@ class Caching:
     def _fly(self, flight: Flight, call: Call) -> None:
         """Make the call of a flight, and read its answer; tell other processes of its end, if they share it."""
         question, share = flight.key.question, flight.share
-        call = replace(call, signal=flight.signal)
-        if share is None:
-            flight.read(self._made(question, call))
+        while True:
+            try:
+                mine = replace(call, signal=flight.signal)
+                if share is None and flight.keeps:
+                    stream = self._made(question, mine)
+                else:
+                    stream = self._call_next(mine)
+                flight.read(stream)
+            except BudgetExceeded as error:
+                following = flight.refuse(error)
+                if following is not None:
+                    call = following
+                    continue
+                self._end(flight, call, error)
+                raise
+            except BaseException as error:
+                self._end(flight, call, error)
+                raise
+            if share is not None:
+                self._cache.end(share, question, call, stream.response)
             return
-        try:
-            stream = self._call_next(call)
-            flight.read(stream)
-        except BaseException as error:
-            self._cache.end(share, question, call, error)
-            raise
-        self._cache.end(share, question, call, stream.response)
+
+    def _end(self, flight: Flight, call: Call, error: BaseException) -> None:
+        """Tell other processes of a failure, and see to the row of whoever has left the call to others before it had one."""
+        if flight.share is not None:
+            self._cache.end(flight.share, flight.key.question, call, error)
+        ledger, trace = self._runtime.ledger, call.trace
+        if trace.is_left and not trace.has_row and ledger is not None:
+            trace.has_row = True
+            ledger.record(*self._runtime.unmade(call, error))
 
     def _made(self, question: Question, call: Call) -> Stream:
         """Make the call, and keep its answer."""
@@ -185,7 +209,7 @@ class Replay(Source):
         if self._answer.finish is not None:
             return None
         if self._call.signal.aborted:
-            raise StreamClosed("the call was stopped")
+            raise closed()
         events = self._kept.events()
         self._answer.add(events)
         return events

@@ -38,7 +38,8 @@ class Recorder:
         except LedgerUnavailable:
             raise
         except BaseException as error:
-            if self._runtime.ledger is not None and not call.trace.has_row:
+            trace = call.trace
+            if self._runtime.ledger is not None and not (trace.has_row or trace.is_left):
                 self._record(self._runtime.ledger, call, error)
             raise
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("llmkit.cache")
 
 
+def key_prefix(namespace: str) -> str:
+    """Return what stands before the keys of answers."""
+    return f"{namespace}:cache:"
+
+
 class CacheUnavailable(LLMKitError):
     """The store of kept answers does not answer. The call goes on as if nothing were kept."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from llmkit.cache.told import Known
 from llmkit.events import (
     Event,
     Finish,
@@ -55,6 +56,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     request_id: str | None
     at: float
+
+    @property
+    def known(self) -> Known:
+        """What is known of it beside what it says."""
+        return Known(
+            usage=self.usage,
+            cost=self.cost,
+            provider=self.provider,
+            model=self.model,
+            request_id=self.request_id,
+        )
 
     def events(self) -> list[Event]:
         """Return what a stream of it says."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from llmkit.cache import entry
 from llmkit.cache.base import CacheUnavailable
 from llmkit.cache.told import Failure, Known, error_of, read, written
 from llmkit.events import Finish
@@ -26,8 +27,24 @@ log = logging.getLogger("llmkit.cache")
 _EVERY = 0.03
 _RENEW = 0.3
 _AT_ONCE = 1000
+# How many calls a thread looks after: each takes a round trip, and all of them have to be told of within the lease.
+_MOST = 50
 # How long its end is waited for: as long as Redis may take.
 _LAST = 1.0
+
+
+class Pulse(Protocol):
+    """Whether something goes on."""
+
+    def beats(self) -> bool:
+        """Say so."""
+
+
+class Bell(Protocol):
+    """Wakes who waits."""
+
+    def ring(self) -> None:
+        """Wake them."""
 
 
 class SharedFlight(Protocol):
@@ -40,6 +57,14 @@ class SharedFlight(Protocol):
 
     said: list[Event]
     is_over: bool
+
+    @property
+    def pulse(self) -> Pulse:
+        """Whether the thread, or the event loop, that it is read in goes on."""
+
+    @property
+    def bell(self) -> Bell:
+        """What rings when there is something new."""
 
     @property
     def is_followed(self) -> bool:
@@ -73,8 +98,10 @@ class Share:
     Attributes:
         begins: where in what the flight has said the call begins.
         at: how many of its events the others were told, or were heard.
-        is_heard: whether others listen.
+        is_heard: whether others listen, as far as that is known. As long as nobody does they are told only that the call is still made.
+        goes_on: whether it goes on for others, when nobody in this process wants it any more.
         is_lost: whether another process makes it now.
+        renewed: when the others were told last that it is still made, by the exchange's clock.
     """
 
     def __init__(self, flight: SharedFlight, key: Key, token: str, *, leads: bool) -> None:
@@ -85,6 +112,7 @@ class Share:
         self.begins = 0
         self.at = 0
         self.is_heard = False
+        self.goes_on = False
         self.is_lost = False
         self.renewed = 0.0
 
@@ -96,7 +124,7 @@ class Share:
 
 
 class Exchange:
-    """Has one thread for all calls that this process shares with others, as long as there are any.
+    """Has a thread for the calls that this process shares with others, one for each fifty, as long as there are any.
 
     Args:
         calls: where they are shared.
@@ -114,41 +142,50 @@ class Exchange:
         self.calls = calls
         self.new_id = new_id
         self._clock = clock
-        self._here: dict[int, _Here] = {}  # a fork has its own
+        self._lanes: dict[int, list[_Lane]] = {}  # a fork has its own
 
     def add(self, share: Share) -> None:
         """Tell others of a call, or hear of theirs, until it is over."""
         share.renewed = self._clock()
-        here = self._here.get(os.getpid()) or self._here.setdefault(os.getpid(), _Here())
-        with here.changed:
-            here.shares.append(share)
-            if here.thread is None:
-                here.thread = threading.Thread(
-                    target=self._work, args=(here,), name="llmkit-flights", daemon=True
-                )
-                here.thread.start()
+        lanes = self._lanes.setdefault(os.getpid(), [])
+        for lane in [*lanes, _Lane()]:
+            with lane.changed:
+                if len(lane.shares) >= _MOST:
+                    continue
+                lane.shares.append(share)
+                if lane not in lanes:
+                    lanes.append(lane)
+                if lane.thread is None:
+                    thread = threading.Thread(
+                        target=self._work, args=(lane,), name="llmkit-flights", daemon=True
+                    )
+                    try:
+                        thread.start()
+                    except RuntimeError:  # there are too many; the call is this process' alone
+                        lane.shares.remove(share)
+                        raise
+                    lane.thread = thread
+                return
 
     def close(self) -> None:
         """Wait until the thread has ended, if no call is shared any more: nothing asks Redis then."""
-        here = self._here.get(os.getpid())
-        if here is None:
-            return
-        with here.changed:
-            thread = here.thread
-            is_idle = all(share.flight.is_over for share in here.shares)
-        if thread is not None and is_idle:
-            thread.join(_LAST)
+        for lane in list(self._lanes.get(os.getpid(), ())):
+            with lane.changed:
+                thread = lane.thread
+                is_idle = all(share.flight.is_over for share in lane.shares)
+            if thread is not None and is_idle:
+                thread.join(_LAST)
 
-    def _work(self, here: _Here) -> None:
+    def _work(self, lane: _Lane) -> None:
         while True:
-            with here.changed:
-                shares = list(here.shares)
+            with lane.changed:
+                shares = list(lane.shares)
                 if not shares:
-                    here.thread = None
+                    lane.thread = None
                     return
             gone = [share for share in shares if not self._step(share)]
-            with here.changed:
-                here.shares = [share for share in here.shares if share not in gone]
+            with lane.changed:
+                lane.shares = [share for share in lane.shares if share not in gone]
             del shares, gone
             time.sleep(_EVERY)
 
@@ -164,24 +201,34 @@ class Exchange:
             return self._alone(share)
 
     def _tell(self, share: Share) -> bool:
-        """Tell the others; where Redis does not answer, they are told later."""
-        if not (share.flight.is_followed or share.is_heard):
-            share.flight.stop()
+        """Tell the others; where Redis does not answer, they are told later. Of a call that does not go on they are not told that it does."""
+        flight = share.flight
+        if not flight.pulse.beats():
+            return True
         at, untold = share.untold
-        del untold[_AT_ONCE:]
+        del untold[_AT_ONCE if share.is_heard else 0 :]
         if untold and type(untold[-1]) is Finish:  # which is said with what is known then
             untold.pop()
         now = self._clock()
-        if not untold and now - share.renewed < _RENEW:
+        is_left = not flight.is_followed
+        if not untold and now - share.renewed < _RENEW and (share.goes_on or not is_left):
             return True
         try:
-            is_mine, share.is_heard = self.calls.tell(share.key, share.token, at, written(untold))
+            is_mine, is_heard = self.calls.tell(share.key, share.token, at, written(untold))
+            share.is_heard = share.is_heard or is_heard
         except CacheUnavailable:
+            if is_left:  # and who listens elsewhere hears nothing
+                flight.stop()
             return True
         if not is_mine:
             return self._alone(share)
         share.at = at + len(untold)
         share.renewed = now
+        if is_left and not is_heard:
+            flight.stop()
+        elif is_left and not share.goes_on:
+            share.goes_on = True
+            flight.bell.ring()
         return True
 
     def _hear(self, share: Share) -> bool:
@@ -194,6 +241,8 @@ class Exchange:
         news = self.calls.hear(share.key, share.token, share.at, mine)
         if news.told:
             return self._heard(flight, share, read(news.told))
+        if news.kept is not None:
+            return self._given(share, news.kept)
         if news.token != share.token:
             flight.reset()
             share.token, share.at = news.token, 0
@@ -203,6 +252,10 @@ class Exchange:
         return True
 
     def _heard(self, flight: SharedFlight, share: Share, told: list[Told]) -> bool:
+        if isinstance(told[-1], Finish):  # which is taken in with what is known then
+            told.pop()
+            if not told:
+                raise ValueError("nothing follows the end")
         share.at += len(told)
         last = told[-1]
         events = cast("list[Event]", told[:-1] if isinstance(last, Known | Failure) else told)
@@ -211,6 +264,16 @@ class Exchange:
             flight.end(error_of(last) if isinstance(last, Failure) else None)
             return False
         return True
+
+    def _given(self, share: Share, data: bytes) -> bool:
+        """Take the answer that is kept, for what was said of it is gone."""
+        kept = entry.read(str(share.key), data)
+        if kept is None:
+            return self._alone(share)
+        share.flight.reset()
+        share.flight.hear(kept.events(), kept.known)
+        share.flight.end()
+        return False
 
     def _alone(self, share: Share) -> bool:
         """Have no part any more in what others do: the call goes on for those of this process."""
@@ -224,8 +287,8 @@ class Exchange:
         return False
 
 
-class _Here:
-    """What one process has."""
+class _Lane:
+    """One thread, and the calls that it tells of and hears of."""
 
     def __init__(self) -> None:
         self.changed = threading.Lock()

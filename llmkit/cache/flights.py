@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.concurrency.abort import AbortSignal
     from llmkit.concurrency.threads import Owner
+    from llmkit.errors import BudgetExceeded
 
 
 class FlightKey(NamedTuple):
@@ -36,10 +37,12 @@ class Listener(Protocol):
     Attributes:
         call: who asks.
         leads: whether the flight is of this call, which pays for it.
+        refused: why its budget did not let it.
     """
 
     call: Call
     leads: bool
+    refused: BudgetExceeded | None
 
     def abandon(self) -> None:
         """Leave it, and write that down, without waiting."""
@@ -57,8 +60,11 @@ class Flight(Protocol):
     signal: AbortSignal
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether anybody else wants it: other processes may."""
+    def may_be_wanted(self) -> bool:
+        """Whether anybody else may want it: other processes are asked first."""
+
+    def abandon(self) -> None:
+        """Stop it, and let all leave."""
 
 
 FlightT = TypeVar("FlightT", bound=Flight)
@@ -95,10 +101,10 @@ class Flights:
             return flight, True
 
     def leave(self, key: FlightKey, flight: Flight, follower: Listener) -> None:
-        """Let somebody leave; the call is stopped if it was the last one, and nobody else wants it."""
+        """Let somebody leave; the call is stopped if it was the last one, and nobody else may want it."""
         with self._lock:
             flight.followers.discard(follower)
-        if not flight.is_wanted:
+        if not flight.may_be_wanted:
             self.stop(key, flight)
 
     def stop(self, key: FlightKey, flight: Flight) -> None:
@@ -120,9 +126,7 @@ class Flights:
         for key, flight in list(self._flights.items()):
             if key.owner.pid == os.getpid() and key.owner.loop is loop:
                 self.remove(key, flight)
-                flight.signal.abort()
-                for follower in list(flight.followers):
-                    follower.abandon()
+                flight.abandon()
 
     @property
     def _lock(self) -> threading.RLock:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from llmkit.cache.base import CacheUnavailable
+from llmkit.cache.base import CacheUnavailable, key_prefix
 from llmkit.ids import new_id
 from llmkit.tracebacks import place_of
 
@@ -54,7 +54,7 @@ class HostCache:
         self, backend: HostBackend, *, namespace: str, new_id: Callable[[], str] = new_id
     ) -> None:
         self._backend = backend
-        self._prefix = f"{namespace}:cache:"
+        self._prefix = key_prefix(namespace)
         self._new_id = new_id
 
     @property
@@ -123,7 +123,10 @@ class HostCache:
 
 
 def _failed(error: Exception) -> CacheUnavailable:
-    return CacheUnavailable(f"the cache of the framework failed: {place_of(error)}")
+    return CacheUnavailable(
+        f"the cache of the framework failed: {place_of(error)}",
+        hint="See Django's CACHES, or the settings of Flask-Caching.",
+    )
 
 
 def _marked(eras: Sequence[str], found: Mapping[str, object], value: bytes) -> bytes:

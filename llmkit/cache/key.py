@@ -70,8 +70,7 @@ def own_key(question: Any, model: str, caller: Caller, scope: CacheScope) -> Key
         TypeError, ValueError, RecursionError: the question is no JSON.
     """
     owner = owner_of(caller, scope)
-    plain = _plain(msgspec.to_builtins(question, str_keys=True))
-    written = _written([owner, ["own"], model, plain])  # a call has a text there
+    written = _written([owner, ["own"], model, _plain(question)])  # a call has a text there
     return None if owner is None else Key(_short(owner), _short(model), sha256(written).hexdigest())
 
 

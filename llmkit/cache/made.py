@@ -68,7 +68,7 @@ def store_of(
         if of_host is None:
             raise ConfigError(
                 'cache.store is "host", and there is no cache of a framework\'s here',
-                hint='It is Django\'s CACHES, or Flask-Caching. Set cache.store to "redis" or "memory".',
+                hint='It is Django\'s CACHES, or Flask-Caching: make its Cache(app) before the first call. Or set cache.store to "redis" or "memory".',
             )
         return of_host
     if room is None or config.store == "memory":

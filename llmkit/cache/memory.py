@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from llmkit.cache.key import Key
@@ -32,10 +33,10 @@ class MemoryCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, tuple[bytes, float]] = OrderedDict()
         self._size = 0
-        os.register_at_fork(after_in_child=self._unlock)
+        _STORES.add(self)
 
-    def _unlock(self) -> None:
-        """Be whole in the child of a fork, whatever another thread was doing."""
+    def forget(self) -> None:
+        """Be empty and whole in the child of a fork, whatever another thread was doing."""
         self._lock = threading.Lock()
         self._kept, self._size = OrderedDict(), 0
 
@@ -97,3 +98,15 @@ class MemoryCache:
         found = self._kept.pop(key, None)
         if found is not None:
             self._size -= len(found[0]) + _BESIDE
+
+
+_STORES: WeakSet[MemoryCache] = WeakSet()
+
+
+def _forget() -> None:
+    for store in list(_STORES):
+        store.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from llmkit.cache.base import CacheUnavailable
+from llmkit.cache.base import CacheUnavailable, key_prefix
 from llmkit.redis.asking import Patience, RedisUnavailable, Script, ScriptFailed, in_bytes
 
 if TYPE_CHECKING:
@@ -61,9 +61,11 @@ class RedisCache:
 
     def clear(self, *, owner: str | None = None, model: str | None = None) -> int:
         """Look through all of Redis for what is kept, of any version, and keep it no longer. For a command: it takes as long as it takes."""
-        pattern = f"{_quoted(self._prefix)}*.{owner or '*'}.{model or '*'}.*"
+        entries = f"{self._prefix}*.{owner or '*'}.{model or '*'}.*"
         try:
-            return self._room.delete_matching(pattern)
+            # What is said right now, too: who listens asks anew, and nothing of it is kept.
+            self._room.delete_matching(f"{{{entries}}}:*")
+            return self._room.delete_matching(entries)
         except RedisUnavailable as error:
             raise CacheUnavailable(error.message) from error
 
@@ -84,16 +86,6 @@ def _kept(value: object) -> bytes | None:
     return in_bytes(value) if isinstance(value, str) else None
 
 
-def key_prefix(namespace: str) -> str:
-    """Return what stands before the keys of answers."""
-    return f"{namespace}:cache:"
-
-
 def milliseconds(ttl: float) -> int:
     """Return seconds in milliseconds, at least one."""
     return max(1, round(ttl * 1000))
-
-
-def _quoted(text: str) -> str:
-    """Return what a pattern of Redis' matches as it stands."""
-    return "".join(f"\\{letter}" if letter in r"\*?[]" else letter for letter in text)

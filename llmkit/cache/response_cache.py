@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from pydantic import ValidationError
 
 from llmkit.cache.base import CacheUnavailable, Standing
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from llmkit.cache.base import CacheStore
     from llmkit.caller import Caller
 
-_ENCODER = msgspec.msgpack.Encoder()
-
 
 class ResponseCache:
     """Keeps answers, and gives them again to whoever may have them. It works by itself, for what an app asks without llmkit; `kit.cache` is that of a kit.
 
-    A question and its answer are any JSON: texts, numbers, lists, dicts. `user` is an id or a `Caller`, as in calls. A store that does not
+    A question and its answer are any JSON: texts, numbers, lists, dicts with texts as keys. `user` is an id or a `Caller`, as in calls. A store that does not
     answer keeps nothing, and costs nobody an answer.
 
     Args:
@@ -102,7 +100,7 @@ class ResponseCache:
         model: str = "",
         ttl: float | None = None,
     ) -> bool:
-        """Keep an answer; return whether it is kept.
+        """Keep an answer; return False if it is nobody's, or the store does not answer.
 
         Raises:
             TypeError: the question or the answer is no JSON, or the answer is None.
@@ -175,8 +173,8 @@ class ResponseCache:
         self._standing.serves()
         content = opened(str(key), data)
         try:
-            return None if content is None else msgspec.msgpack.decode(content)
-        except msgspec.MsgspecError:
+            return None if content is None else json.loads(content)
+        except ValueError:
             return None
 
     def _seconds(self, ttl: float | None) -> float:
@@ -198,6 +196,6 @@ def _written(answer: Any) -> bytes:
     if answer is None:
         raise TypeError("None cannot be kept: it means that nothing is")
     try:
-        return _ENCODER.encode(answer)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return json.dumps(answer, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError("the answer is no JSON") from error

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit.cache.base import CacheUnavailable
-from llmkit.cache.redis import key_prefix, milliseconds
+from llmkit.cache.base import CacheUnavailable, key_prefix
+from llmkit.cache.found import Found, Last
+from llmkit.cache.redis import milliseconds
 from llmkit.redis.asking import Patience, RedisUnavailable, Script, ScriptFailed, in_bytes
 
 if TYPE_CHECKING:
     from llmkit.cache.key import Key
     from llmkit.redis.room import RedisRoom
 
-# For how long what was said is kept for those who still read, in seconds. Longer than a process may stand still.
+# For how long what was said is there for those who still read, in seconds: while more may come, and after the end.
 _KEPT = 60.0
+_ENDED = 10.0
 _AT_ONCE = 1000
 
 _NOW = """
@@ -35,27 +37,30 @@ _LOOK = Script(
 local kept = redis.call("GET", KEYS[1])
 if kept then return {"kept", kept} end
 local call = redis.call("HMGET", KEYS[2], "token", "until")
-if call[1] and tonumber(call[2]) > now then return {"follow", call[1]} end
+if call[1] and tonumber(call[2]) > now then
+  redis.call("HSET", KEYS[2], "heard", now)
+  return {"follow", call[1]}
+end
 lead(KEYS[2], ARGV[2])
 return {"lead", ARGV[2]}
 """
 )
 # All that was said from an event on, once; what is there already is not said again. Nothing, if another one makes the call meanwhile.
 _TELLING = """
-local function tell(key, from, first)
+local function tell(key, from, first, keep)
   local there = redis.call("LLEN", key)
   if there < from then return false end
   for i = first + there - from, #ARGV do redis.call("RPUSH", key, ARGV[i]) end
-  redis.call("PEXPIRE", key, KEPT)
+  redis.call("PEXPIRE", key, keep)
   return true
 end
-""".replace("KEPT", str(milliseconds(_KEPT)))
+"""
 _TELL = Script(
     _NOW
     + _TELLING
     + """
 if redis.call("HGET", KEYS[1], "token") ~= ARGV[2] then return {0, 0} end
-if not tell(KEYS[2], tonumber(ARGV[3]), 4) then return {0, 0} end
+if not tell(KEYS[2], tonumber(ARGV[3]), 4, KEPT) then return {0, 0} end
 redis.call("HSET", KEYS[1], "until", now + lease)
 redis.call("PEXPIRE", KEYS[1], KEPT)
 local heard = redis.call("HGET", KEYS[1], "heard")
@@ -66,40 +71,29 @@ _END = Script(
     _TELLING
     + """
 if redis.call("HGET", KEYS[2], "token") ~= ARGV[1] then return 0 end
-if #ARGV > 4 and not tell(KEYS[3], tonumber(ARGV[2]), 5) then return 0 end
+if ARGV[5] == "1" and redis.call("LLEN", KEYS[3]) > 0 then return -1 end
+if #ARGV > 5 and not tell(KEYS[3], tonumber(ARGV[2]), 6, ENDED) then return 0 end
 if ARGV[3] ~= "" then redis.call("SET", KEYS[1], ARGV[3], "PX", ARGV[4]) end
 redis.call("DEL", KEYS[2])
 return 1
-"""
+""".replace("ENDED", str(milliseconds(_ENDED)))
 )
-# What was said from an event on, and who makes the call; whoever asks, if nobody does any more.
+# What was said from an event on, and who makes the call. If nobody does any more: the answer that is kept, or the call is whoever asks'.
 _HEAR = Script(
     _NOW
     + """
-local told = redis.call("LRANGE", KEYS[2], ARGV[3], ARGV[3] + AT_ONCE - 1)
-local call = redis.call("HMGET", KEYS[1], "token", "until")
-if call[1] == ARGV[2] then redis.call("HSET", KEYS[1], "heard", now) end
+local told = redis.call("LRANGE", KEYS[3], ARGV[3], ARGV[3] + AT_ONCE - 1)
+local call = redis.call("HMGET", KEYS[2], "token", "until")
+if call[1] == ARGV[2] then redis.call("HSET", KEYS[2], "heard", now) end
 if #told == 0 and not (call[1] and tonumber(call[2]) > now) then
-  lead(KEYS[1], ARGV[4])
+  local kept = redis.call("GET", KEYS[1])
+  if kept then return {"", 0, told, kept} end
+  lead(KEYS[2], ARGV[4])
   return {ARGV[4], 1, told}
 end
 return {call[1] or "", 0, told}
 """.replace("AT_ONCE", str(_AT_ONCE))
 )
-
-
-class Found(NamedTuple):
-    """What there is for a question.
-
-    Attributes:
-        kept: the answer.
-        token: of the call that is made.
-        leads: whether it is the asker's to make.
-    """
-
-    kept: bytes | None = None
-    token: str = ""
-    leads: bool = False
 
 
 class News(NamedTuple):
@@ -109,11 +103,17 @@ class News(NamedTuple):
         token: of the one that is made now; empty if none is.
         leads: whether it is the asker's to make.
         told: what was said.
+        kept: the whole answer, where nothing more is said of it.
     """
 
     token: str
     leads: bool
     told: list[bytes]
+    kept: bytes | None = None
+
+
+# What the script says where it has to be said again.
+_TOLD = -1
 
 
 class SharedCalls:
@@ -172,25 +172,27 @@ class SharedCalls:
         Raises:
             CacheUnavailable: Redis does not answer.
         """
-        _, call, said = self._keys(key, token)
-        current, leads, told = self._run(_HEAR, [call, said], [self._lease, token, at, mine])
-        return News(current, bool(leads), [in_bytes(each) for each in told])
+        asked = [self._lease, token, at, mine]
+        current, leads, told, *kept = self._run(_HEAR, list(self._keys(key, token)), asked)
+        data = [in_bytes(each) for each in told]
+        return News(current, bool(leads), data, in_bytes(kept[0]) if kept else None)
 
-    def end(
-        self, key: Key, token: str, at: int, told: Sequence[bytes], kept: bytes | None, ttl: float
-    ) -> None:
+    def end(self, key: Key, token: str, last: Last) -> bool:
         """Say the last of the call, and keep its answer; or, where nothing is left to be said, leave it to others.
+
+        Returns:
+            Whether that is done; False if something was told meanwhile of what is said here in one.
 
         Raises:
             CacheUnavailable: Redis does not answer.
         """
-        self._run(_END, list(self._keys(key, token)), _last(token, at, told, kept, ttl))
+        return bool(self._run(_END, list(self._keys(key, token)), _args(token, last)) != _TOLD)
 
-    async def aend(
-        self, key: Key, token: str, at: int, told: Sequence[bytes], kept: bytes | None, ttl: float
-    ) -> None:
+    async def aend(self, key: Key, token: str, last: Last) -> bool:
         """Do what `end` does, without blocking the event loop."""
-        await self._arun(_END, list(self._keys(key, token)), _last(token, at, told, kept, ttl))
+        return bool(
+            await self._arun(_END, list(self._keys(key, token)), _args(token, last)) != _TOLD
+        )
 
     @property
     def _lease(self) -> int:
@@ -219,5 +221,6 @@ def _found(said: list[str]) -> Found:
     return Found(in_bytes(value)) if what == "kept" else Found(None, value, what == "lead")
 
 
-def _last(token: str, at: int, told: Sequence[bytes], kept: bytes | None, ttl: float) -> list[Any]:
-    return [token, at, kept or b"", milliseconds(ttl), *told]
+def _args(token: str, last: Last) -> list[Any]:
+    in_one = "1" if last.in_one else "0"
+    return [token, last.at, last.kept or b"", milliseconds(last.ttl), in_one, *last.told]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -85,6 +86,17 @@ _PAIR = msgspec.msgpack.Decoder(tuple[str, msgspec.Raw])
 def written(told: Sequence[Told]) -> list[bytes]:
     """Write each of them."""
     return [_ENCODER.encode((_NAMES[type(each)], each)) for each in told]
+
+
+def joined(events: Sequence[Event]) -> list[Event]:
+    """Return what says the same in fewer events."""
+    found: list[Event] = []
+    for kind, run in groupby(events, type):
+        if kind is TextDelta or kind is ThinkingDelta:
+            found.append(kind("".join(event.text for event in run)))  # type: ignore[union-attr]
+        else:
+            found += run
+    return found
 
 
 def read(data: Sequence[bytes]) -> list[Told]:

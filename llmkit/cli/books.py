@@ -29,7 +29,7 @@ DEMO_DATABASE = f"sqlite:///{_DEMO_FILE}"
 _DATABASE = click.Option(
     ["--database"],
     metavar="URL",
-    help=f"URL of the ledger's database. By default that of the --settings, else LLMKIT_DATABASE, else {DEMO_DATABASE}.",
+    help=f"URL of the ledger's database. By default that of the app's settings, if they are named, else LLMKIT_DATABASE, else {DEMO_DATABASE}.",
 )
 _OUTBOX = click.Option(
     ["--outbox"], metavar="FOLDER", help="Folder of the outbox, if the app's settings name one."

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -23,6 +24,8 @@ log = logging.getLogger("llmkit.stream")
 
 # How long a finaliser may take, in seconds.
 FINALISER_LIMIT = 10.0
+# How long an event loop may be busy with something else, in seconds.
+PULSE_LIMIT = 0.6
 
 
 def async_owner() -> Owner:
@@ -143,6 +146,25 @@ class AsyncBell:
         finally:
             self._waiting.discard(woken)
             signal.remove(wake)
+
+
+class AsyncPulse:
+    """Whether an event loop runs, for another thread: it is asked, and has so long to answer. It is made in this loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._asked: float | None = None
+
+    def beats(self) -> bool:
+        """Ask it, and say whether it has answered in time, as far as that is known."""
+        now, asked = time.monotonic(), self._asked
+        if asked is None:
+            self._asked = asked = now
+            thread_safe(self._loop, self._answer)()
+        return not self._loop.is_closed() and now - asked < PULSE_LIMIT
+
+    def _answer(self) -> None:
+        self._asked = None
 
 
 def async_run_apart(

@@ -117,6 +117,14 @@ class Bell:
             signal.remove(woken.set)
 
 
+class Pulse:
+    """Whether threads run: as long as their process does."""
+
+    def beats(self) -> bool:
+        """Say so."""
+        return True
+
+
 def run_apart(
     work: Callable[[], object],
     done: Callable[[BaseException | None], object],

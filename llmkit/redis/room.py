@@ -261,9 +261,15 @@ class _Here:
 
     def failure(self, error: BaseException, now: float) -> LLMKitError:
         """Tell a Redis that does not serve from something that cannot be done."""
-        from redis.exceptions import DataError, ResponseError  # noqa: PLC0415  # optional
+        from redis.exceptions import (  # noqa: PLC0415  # optional
+            DataError,
+            NoPermissionError,
+            ResponseError,
+        )
 
         said = str(error)
+        if isinstance(error, NoPermissionError):  # for these keys: it serves others
+            return RedisUnavailable(f"Redis does not let this user do it ({said[:200]})")
         if isinstance(error, DataError):  # redis-py has not even asked
             return ScriptFailed(f"Redis cannot be asked this ({said[:200]})")
         # Redis' own code stands first where the whole server has a reason, such as MISCONF; of these redis-py has classes, but for some.

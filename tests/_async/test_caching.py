@@ -171,7 +171,7 @@ async def test_what_says_nothing(wrong: Any, tmp_path: Path) -> None:
     """Is refused before anything is sent; so is a call that is to be cached where there is no cache."""
     with Emulator(behaviour=SAID) as emulator:
         kit = kit_of(emulator, tmp_path)
-        with pytest.raises(InvalidRequest, match="cache is neither True or False"):
+        with pytest.raises(InvalidRequest, match="cache is neither True nor False"):
             await kit.async_client.complete("a", cache=wrong)
         await kit.aclose()
         kit = make_kit(emulator)

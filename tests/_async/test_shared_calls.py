@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from llmkit import AsyncStream, Kit, RateLimited, Reset, Response, StreamTruncated
+from llmkit import (
+    AsyncStream,
+    BudgetExceeded,
+    Caller,
+    Kit,
+    QueueFull,
+    RateLimited,
+    Reset,
+    Response,
+    StreamClosed,
+    StreamTruncated,
+)
 from llmkit.testing import Behaviour, Emulator
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
@@ -48,8 +59,7 @@ def kits(tmp_path: Path, emulator: Emulator) -> Iterator[Callable[..., Kit]]:
         return made[-1]
 
     yield make
-    for kit in made:
-        assert len(kit.runtime.flights) == 0
+    wait_for(lambda: [len(kit.runtime.flights) for kit in made], [0] * len(made))
     wait_for(lambda: [each.name for each in threading.enumerate() if "flights" in each.name], [])
 
 
@@ -178,8 +188,6 @@ async def test_the_first_leaves(
     for is_left in (False, True):
         first = await opened(a)
         second = await opened(b)
-        (flight,) = a.runtime.flights._flights.values()
-        await async_call(partial(wait_for, lambda flight=flight: flight.is_wanted, wanted=True))
         await first.aclose()
         assert len(a.runtime.flights) == 1
         if is_left:
@@ -291,6 +299,108 @@ async def test_what_is_torn(kits: Callable[..., Kit], emulator: Emulator, tmp_pa
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_budget_is_its_own(
+    kits: Callable[..., Kit], emulator: Emulator, tmp_path: Path, *, is_open: bool
+) -> None:
+    """Also where a call is taken over: who may not ask is refused, and nobody else hears of it."""
+
+    def limit(caller: Caller) -> int | None:
+        return 0 if caller.user == "poor" else None
+
+    budgets = [{"scope": "user", "per": "day", "requests": limit}]
+    a, b = kits("a"), kits("b", budgets=budgets)
+    if not is_open:
+        emulator.behaviour = Behaviour(tokens=40, delay=0, head_delay=60)
+    first = a.async_client.stream("Say it", temperature=0)
+    names = ["poor", "rich", "poor", "rich", "poor"]
+    asked = [partial(whole, emulator, b, user=name, met=threading.Event()) for name in names]
+
+    async def lead() -> Response:
+        return await rest(await first.open())
+
+    async def break_off() -> None:
+        await async_call(lambda: wait_for(lambda: len(emulator.requests), 1))
+        if is_open:
+            for each in asked:
+                await async_call(lambda each=each: each.keywords["met"].wait(60))
+        else:
+            await async_call(lambda: wait_for(lambda: len(followers(b)), 5))
+        emulator.script(SAID)
+        await async_call(lambda: delete(*keys(tmp_path, ":call")))
+        await async_call(lambda: wait_for(lambda: len(emulator.requests), 2))
+        first.abort()
+
+    left, _, *told = await async_together([lead, break_off, *asked])
+    assert isinstance(left, StreamClosed)
+    for name, reply in zip(names, told, strict=True):
+        if name == "rich":
+            assert isinstance(reply, Response), reply
+            assert len(reply.text.split()) == 40
+        else:
+            assert isinstance(reply, Response | BudgetExceeded)
+    await a.aclose()
+    await b.aclose()
+    assert len(emulator.requests) == 2
+    assert len(rows(tmp_path / "b")) == 5
+
+
+async def whole(emulator: Emulator, kit: Kit, *, user: str, met: threading.Event) -> Response:
+    """Ask when another one has, and say when something was heard."""
+    await async_call(lambda: wait_for(lambda: len(emulator.requests), 1))
+    async with kit.async_client.stream("Say it", temperature=0, user=user) as stream:
+        while (events := await stream.read()) is not None:
+            if events:
+                met.set()
+    return stream.response
+
+
+def followers(kit: Kit) -> set[Any]:
+    """Return who follows a call in a process."""
+    return set().union(*(flight.followers for flight in kit.runtime.flights._flights.values()))
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_taken_over_and_refused(
+    kits: Callable[..., Kit], emulator: Emulator, tmp_path: Path
+) -> None:
+    """By the places of a process: each has its error and its row."""
+    a = kits("a")
+    b = kits("b", concurrency={"per_process": 1, "queue": 0})
+    first = await opened(a)
+    others = [await opened(b) for _ in range(2)]
+    place = await opened(b, cache=False)
+    await async_call(lambda: delete(*keys(tmp_path, ":call")))
+    errors = await async_together([partial(rest, stream) for stream in others])
+    assert [type(error) for error in errors] == [QueueFull] * 2
+    for stream in (first, place):
+        await stream.aclose()
+    await a.aclose()
+    await b.aclose()
+    found = rows(tmp_path / "b")
+    assert sorted(row["status"] for row in found) == ["cancelled", "failed", "failed"]
+    assert [row["error_type"] for row in found if row["status"] == "failed"] == ["queue_full"] * 2
+
+
+@pytest.mark.anyio
+async def test_what_was_said_is_lost(
+    kits: Callable[..., Kit], emulator: Emulator, tmp_path: Path
+) -> None:
+    """Who makes the call goes on for its own; the others ask for themselves, and no text has a hole."""
+    a, b = kits("a"), kits("b")
+    first, second = await opened(a), await opened(b)
+    await async_call(lambda: delete(*keys(tmp_path, ":said:")))
+    emulator.release(10, index=0)
+    await async_call(partial(emulator.wait_for_requests, 2))
+    emulator.release(None)
+    replies = [await rest(stream) for stream in (first, second)]
+    assert len({reply.text for reply in replies}) == 1
+    assert [len(reply.text.split()) for reply in replies] == [40, 40]
+    await a.aclose()
+    await b.aclose()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("how", ["torn", "too old"])
 async def test_what_is_kept_and_cannot_be_given(
     kits: Callable[..., Kit], emulator: Emulator, tmp_path: Path, how: str
@@ -327,9 +437,9 @@ async def test_no_prompt_is_in_redis(
     """Neither in a key nor in a value."""
     from support.redis_server import any_redis_url
 
-    a = kits("a")
-    stream = await opened(a, system="CANARY-system", user="CANARY-user")
-    assert await stream.read()
+    a, b = kits("a"), kits("b")
+    asked = {"system": "CANARY-system", "user": "CANARY-user"}
+    stream, listener = await opened(a, **asked), await opened(b, **asked)
 
     def look() -> list[bytes]:
         with redis.Redis.from_url(any_redis_url()) as client:
@@ -343,5 +453,7 @@ async def test_no_prompt_is_in_redis(
 
     await async_call(lambda: wait_for(lambda: len(look()) >= 4, wanted=True))
     assert not any(b"CANARY" in each or b"Say it" in each for each in look())
-    await stream.aclose()
+    for each in (stream, listener):
+        await each.aclose()
     await a.aclose()
+    await b.aclose()

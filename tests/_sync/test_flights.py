@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from llmkit import (
     Stream,
@@ -376,3 +378,73 @@ def test_one_is_dropped(tmp_path: Path) -> None:
         assert len(kit.runtime.flights) == 0
         kit.close()
         assert len(emulator.requests) == 2
+
+
+def test_a_stream_and_a_whole_answer(tmp_path: Path) -> None:
+    """Share nothing: they have other time limits."""
+    with Emulator(behaviour=SAID) as emulator:
+        emulator.script(HELD)
+        kit = kit_of(emulator, tmp_path)
+        stream = kit.client.stream("Say it", temperature=0).open()
+        reply = kit.client.complete("Say it", temperature=0)
+        assert (reply.shared, len(emulator.requests)) == (False, 2)
+        stream.close()
+        kit.close()
+
+
+def test_what_is_known_of_an_answer(tmp_path: Path) -> None:
+    """All that its provider has said of it, for whoever pays and for whoever shares; and what was asked and said, in each row."""
+    headers = {"anthropic-ratelimit-requests-remaining": "7", "request-id": "req-1"}
+    with Emulator(behaviour=replace(HELD, headers=headers)) as emulator:
+        ledger = {"database": database(tmp_path), "store_content": True}
+        kit = kit_of(emulator, tmp_path, ledger=ledger)
+        meeting = Meeting(emulator, 2)
+        replies = [told(reply) for reply in together([partial(ask, kit, meeting)] * 2)]
+        replies.append(kit.client.complete("Say it", temperature=0))
+        kit.close()
+    assert replies[2].cached
+    assert {reply.request_id for reply in replies} == {"req-1"}
+    assert {reply.model for reply in replies} == {"claude-sonnet-4-5"}
+    for reply in replies[:2]:
+        assert reply.rate_limits["anthropic-ratelimit-requests-remaining"] == "7"
+    contents = [json.loads(row["content"]) for row in rows(tmp_path)]
+    assert len(contents) == 3
+    assert {content["answer"]["text"] for content in contents} == {replies[0].text}
+    assert {content["messages"][0]["content"] for content in contents} == {"Say it"}
+
+
+def test_a_kept_answer_that_no_longer_fits(tmp_path: Path) -> None:
+    """As after a new version of the app with stricter validators: the model is asked again."""
+    strict = threading.Event()
+
+    class Even(BaseModel):
+        x: int
+
+        @field_validator("x")
+        @classmethod
+        def check(cls, x: int) -> int:
+            if strict.is_set() and x % 2:
+                raise ValueError("odd")
+            return x
+
+    with Emulator(behaviour=Behaviour(text='{"x": 2}', delay=0)) as emulator:
+        emulator.script(Behaviour(text='{"x": 1}', delay=0))
+        kit = kit_of(emulator, tmp_path)
+        asked = partial(kit.client.complete, "Say it", temperature=0, output_type=Even)
+        assert [(asked()).output.x for _ in range(2)] == [1, 1]
+        strict.set()
+        replies = [asked() for _ in range(2)]
+        assert [(reply.output.x, reply.cached) for reply in replies] == [(2, False), (2, True)]
+        kit.close()
+
+
+def test_an_answer_that_is_nobodys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Is not kept; where the call has asked for that, it is said, once."""
+    with Emulator(behaviour=SAID) as emulator:
+        kit = kit_of(emulator, tmp_path, cache={})
+        for cache in (None, True, {"ttl": 60}):
+            reply = kit.client.complete("Say it", temperature=0, cache=cache)
+            assert not reply.cached
+        kit.close()
+    (said,) = [record.message for record in caplog.records if record.name == "llmkit.cache"]
+    assert "keeps nothing, for it is nobody's: answers are kept for each user" in said

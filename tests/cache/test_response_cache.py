@@ -136,6 +136,10 @@ def test_how_long() -> None:
         (lambda: ResponseCache().get("x", user=object()), TypeError, "user or tenant"),  # type: ignore[arg-type]
         (lambda: ResponseCache().set("x", None, user=1), TypeError, "None cannot be kept"),
         (lambda: ResponseCache().set("x", object(), user=1), TypeError, "answer is no JSON"),
+        (lambda: ResponseCache().set("x", {1, 2}, user=1), TypeError, "answer is no JSON"),
+        (lambda: ResponseCache().set("x", b"y", user=1), TypeError, "answer is no JSON"),
+        (lambda: ResponseCache().set("x", float("inf"), user=1), TypeError, "answer is no JSON"),
+        (lambda: ResponseCache().get(b"x", user=1), TypeError, "bytes"),
         (lambda: ResponseCache().set("x", 1, ttl=-1), ValueError, "ttl has to be"),
         (lambda: ResponseCache().set("x", 1, ttl=True), ValueError, "ttl has to be"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -115,3 +117,13 @@ def test_memory_of_a_fork_is_its_own() -> None:
             os._exit(0 if store.get(KEY) is None else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert store.get(KEY) == b"x"
+
+
+def test_a_store_in_memory_goes_with_whoever_has_it() -> None:
+    """Nothing else keeps it, and all that is in it."""
+    store = MemoryCache(1000)
+    store.set(KEY, b"x", 60)
+    known = weakref.ref(store)
+    del store
+    gc.collect()
+    assert known() is None
