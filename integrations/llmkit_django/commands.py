@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
     from llmkit.ledger.sql import SQLStore
 
 
-class AppCommand(BaseCommand):
+class AppCommand(ABC, BaseCommand):
     """A command that does something with what the project has."""
 
     does: ClassVar[Command[Any]]
 
+    @abstractmethod
     def has(self) -> Any:
         """Return what the command is done with."""
-        raise NotImplementedError
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the command's options."""

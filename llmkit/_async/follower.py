@@ -111,7 +111,7 @@ class AsyncFollower(AsyncSource):
 
     async def aclose(self, error: BaseException | None) -> Status:
         """Leave the flight. Who was the last one waits until it is stopped, or goes on for others; who has the whole answer, until that is kept."""
-        self._leave()
+        self.leave()
         flight = self.flight
         if self._answer.finish is not None:
             await flight.bell.wait(lambda: flight.is_over, AbortSignal())
@@ -124,18 +124,14 @@ class AsyncFollower(AsyncSource):
         """Leave the flight, if it has ended and the row is written."""
         if not (self.flight.is_over and self._answer.finish is not None and self._is_recorded):
             return False
-        self._leave()
+        self.leave()
         return True
 
     def abandon(self) -> None:
         """Leave the flight without waiting for anything."""
-        self._leave()
+        self.leave()
         if not self._is_recorded:
             async_run_soon(self.flight.key.owner, self._record_apart, self._runtime.tasks)
-
-    def leave(self) -> None:
-        """Leave the flight before anything was said."""
-        self._leave()
 
     def response(self) -> Response:
         """Return the answer so far; a follower has paid nothing for it."""
@@ -151,7 +147,8 @@ class AsyncFollower(AsyncSource):
             shared=not self.leads,
         )
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Leave the flight. Its row is not written here."""
         self._known = self._known or self.flight.response  # what comes later is not its
         if self.leads and self.flight.goes_on_without(self):
             self.call.trace.is_left = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmkit.cache.base import CacheUnavailable, key_prefix
@@ -17,16 +17,14 @@ _SET = Script('return redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])')
 _DELETE = Script('return redis.call("DEL", KEYS[1])')
 
 
-class RedisCache:
-    """Keeps answers in Redis. One question is one round trip; Redis drops what is old by itself.
+class InRedis:
+    """What asks Redis about answers. What goes wrong there is the cache's, and costs nobody an answer.
 
     Args:
         room: what this process has of Redis.
         namespace: what stands before all keys.
         patience: makes how long one question may take.
     """
-
-    is_of_process = False
 
     def __init__(
         self, room: RedisRoom, *, namespace: str, patience: Callable[[], Patience] = Patience
@@ -35,29 +33,47 @@ class RedisCache:
         self._prefix = key_prefix(namespace)
         self._patience = patience
 
+    def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return self._room.run(script, keys, args, self._patience())
+        except (RedisUnavailable, ScriptFailed) as error:
+            raise CacheUnavailable(error.message) from error
+
+    async def _arun(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return await self._room.arun(script, keys, args, self._patience())
+        except (RedisUnavailable, ScriptFailed) as error:
+            raise CacheUnavailable(error.message) from error
+
+
+class RedisCache(InRedis):
+    """Keeps answers in Redis. One question is one round trip; Redis drops what is old by itself."""
+
+    is_of_process = False
+
     def get(self, key: Key) -> bytes | None:
         """Return what is kept; None if nothing is."""
-        return _kept(self._run(_GET, key))
+        return _kept(self._run(_GET, self._keys(key), []))
 
     async def aget(self, key: Key) -> bytes | None:
         """Do what `get` does, without blocking the event loop."""
-        return _kept(await self._arun(_GET, key))
+        return _kept(await self._arun(_GET, self._keys(key), []))
 
     def set(self, key: Key, value: bytes, ttl: float) -> None:
         """Keep it for so many seconds."""
-        self._run(_SET, key, value, milliseconds(ttl))
+        self._run(_SET, self._keys(key), [value, milliseconds(ttl)])
 
     async def aset(self, key: Key, value: bytes, ttl: float) -> None:
         """Do what `set` does, without blocking the event loop."""
-        await self._arun(_SET, key, value, milliseconds(ttl))
+        await self._arun(_SET, self._keys(key), [value, milliseconds(ttl)])
 
     def delete(self, key: Key) -> None:
         """Keep it no longer."""
-        self._run(_DELETE, key)
+        self._run(_DELETE, self._keys(key), [])
 
     async def adelete(self, key: Key) -> None:
         """Do what `delete` does, without blocking the event loop."""
-        await self._arun(_DELETE, key)
+        await self._arun(_DELETE, self._keys(key), [])
 
     def clear(self, *, owner: str | None = None, model: str | None = None) -> int:
         """Look through all of Redis for what is kept, of any version, and keep it no longer. For a command: it takes as long as it takes."""
@@ -69,17 +85,8 @@ class RedisCache:
         except RedisUnavailable as error:
             raise CacheUnavailable(error.message) from error
 
-    def _run(self, script: Script, key: Key, *args: Any) -> Any:
-        try:
-            return self._room.run(script, [f"{self._prefix}{key}"], args, self._patience())
-        except (RedisUnavailable, ScriptFailed) as error:
-            raise CacheUnavailable(error.message) from error
-
-    async def _arun(self, script: Script, key: Key, *args: Any) -> Any:
-        try:
-            return await self._room.arun(script, [f"{self._prefix}{key}"], args, self._patience())
-        except (RedisUnavailable, ScriptFailed) as error:
-            raise CacheUnavailable(error.message) from error
+    def _keys(self, key: Key) -> list[str]:
+        return [f"{self._prefix}{key}"]
 
 
 def _kept(value: object) -> bytes | None:

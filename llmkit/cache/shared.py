@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmkit.cache.base import CacheUnavailable, key_prefix
 from llmkit.cache.found import Found, Last
-from llmkit.cache.redis import milliseconds
-from llmkit.redis.asking import Patience, RedisUnavailable, Script, ScriptFailed, in_bytes
+from llmkit.cache.redis import InRedis, milliseconds
+from llmkit.redis.asking import Patience, Script, in_bytes
 
 if TYPE_CHECKING:
     from llmkit.cache.key import Key
@@ -116,7 +115,7 @@ class News(NamedTuple):
 _TOLD = -1
 
 
-class SharedCalls:
+class SharedCalls(InRedis):
     """Asks Redis about calls that processes share. Each call has a token, of whoever makes it; one that has lost it writes nothing any more.
 
     Args:
@@ -134,10 +133,8 @@ class SharedCalls:
         patience: Callable[[], Patience] = Patience,
         lease: float = 1.0,
     ) -> None:
+        super().__init__(room, namespace=namespace, patience=patience)
         self.lease = lease
-        self._room = room
-        self._prefix = key_prefix(namespace)
-        self._patience = patience
 
     def look(self, key: Key, token: str) -> Found:
         """Look for an answer that is kept, or a call that is made; where neither is, the call is the asker's.
@@ -202,18 +199,6 @@ class SharedCalls:
         """Return the keys of the kept answer, of the call and of what it says; they are in one slot of a cluster."""
         entry = f"{self._prefix}{key}"
         return entry, f"{{{entry}}}:call", f"{{{entry}}}:said:{token}"
-
-    def _run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        try:
-            return self._room.run(script, keys, args, self._patience())
-        except (RedisUnavailable, ScriptFailed) as error:
-            raise CacheUnavailable(error.message) from error
-
-    async def _arun(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        try:
-            return await self._room.arun(script, keys, args, self._patience())
-        except (RedisUnavailable, ScriptFailed) as error:
-            raise CacheUnavailable(error.message) from error
 
 
 def _found(said: list[str]) -> Found:
