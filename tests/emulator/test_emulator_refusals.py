@@ -9,7 +9,7 @@ import pytest
 
 from llmkit.testing.emulator.answer import Ask
 from llmkit.testing.emulator.server import ANTHROPIC, OPENAI
-from llmkit.testing.emulator.wire import Failure
+from llmkit.testing.emulator.wires.base import Failure
 from support.emulator import BY_NAME, KEYS, WIRES, body_of
 
 USE = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}

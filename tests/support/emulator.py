@@ -11,7 +11,7 @@ from llmkit.testing.emulator import reply
 from llmkit.testing.emulator.answer import Ask
 from llmkit.testing.emulator.reply import Reply
 from llmkit.testing.emulator.server import ANTHROPIC, OPENAI
-from llmkit.testing.emulator.wire import Stamp
+from llmkit.testing.emulator.wires.base import Stamp
 
 PATHS = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
 WIRES = tuple(PATHS)

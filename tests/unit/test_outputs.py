@@ -35,7 +35,7 @@ from llmkit.policy.estimate import estimate_prompt
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.openai import OpenAI
-from llmkit.testing.emulator.check_schema import schema_problems
+from llmkit.testing.emulator.checks.schemas import schema_problems
 from support.decoding import call
 
 

@@ -24,8 +24,8 @@ from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.openai import OpenAI
 from llmkit.response import Accumulator
 from llmkit.testing.emulator.answer import Ask
-from llmkit.testing.emulator.wire_anthropic import AnthropicWire
-from llmkit.testing.emulator.wire_openai import OpenAIWire
+from llmkit.testing.emulator.wires.anthropic import AnthropicWire
+from llmkit.testing.emulator.wires.openai import OpenAIWire
 from llmkit.usage import Usage
 from support.decoding import call
 

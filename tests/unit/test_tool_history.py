@@ -11,8 +11,8 @@ from llmkit.messages import Message
 from llmkit.parts import ToolCall, ToolResult
 from llmkit.providers.tool_history import sound_calls
 from llmkit.testing.emulator.answer import Ask
-from llmkit.testing.emulator.wire_anthropic import AnthropicWire
-from llmkit.testing.emulator.wire_openai import OpenAIWire
+from llmkit.testing.emulator.wires.anthropic import AnthropicWire
+from llmkit.testing.emulator.wires.openai import OpenAIWire
 from support.decoding import PROVIDERS, call
 
 

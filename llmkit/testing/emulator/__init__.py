@@ -1,6 +1,6 @@
 """A provider on a loopback port: both vendors' wire formats, and their faults on demand.
 
-One road through the modules: `http` reads a request, a wire (`wire_anthropic`, `wire_openai`)
+One road through the modules: `http` reads a request, a wire (`wires.anthropic`, `wires.openai`)
 checks it and says what it asks for, `answer` decides the words, the wire writes them as frames,
 `reply` puts the faults in, and `player` sends the result at the right moments. Only `player`,
 `server` and `emulator` do I/O.

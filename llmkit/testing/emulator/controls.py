@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.http import Request
 from llmkit.testing.emulator.received import ReceivedRequest
-from llmkit.testing.emulator.wire import parse, to_json
+from llmkit.testing.emulator.wires.base import parse, to_json
 
 PREFIX = "/_emulator/"
 

@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 from llmkit.testing.emulator.answer import Ask, compose
 from llmkit.testing.emulator.behaviour import Behaviour
-from llmkit.testing.emulator.wire import Failure, Frames, Script, Stamp, Wire
+from llmkit.testing.emulator.wires.base import Failure, Frames, Script, Stamp, Wire
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"

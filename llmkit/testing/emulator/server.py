@@ -14,9 +14,9 @@ from llmkit.testing.emulator.http import Request, RequestError, RequestParser
 from llmkit.testing.emulator.player import Player
 from llmkit.testing.emulator.received import Entry, RequestLog
 from llmkit.testing.emulator.reply import Reply
-from llmkit.testing.emulator.wire import Failure, Stamp, Wire, parse
-from llmkit.testing.emulator.wire_anthropic import AnthropicWire
-from llmkit.testing.emulator.wire_openai import OpenAIWire
+from llmkit.testing.emulator.wires.anthropic import AnthropicWire
+from llmkit.testing.emulator.wires.base import Failure, Stamp, Wire, parse
+from llmkit.testing.emulator.wires.openai import OpenAIWire
 from llmkit.testing.local_names import LocalNames
 
 ANTHROPIC: Wire = AnthropicWire()

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
-from llmkit.testing.emulator.check_schema import schema_problems
-from llmkit.testing.emulator.wire import Failure, is_number, parse
+from llmkit.testing.emulator.checks.schemas import schema_problems
+from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")

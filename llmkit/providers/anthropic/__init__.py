@@ -12,7 +12,7 @@ from llmkit.call import Call
 from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers import failures
-from llmkit.providers.anthropic_answers import EventDecoder, MessageDecoder
+from llmkit.providers.anthropic.answers import EventDecoder, MessageDecoder
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin

@@ -18,8 +18,8 @@ from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
-from llmkit.providers.openai_choices import Answer, End, ends
-from llmkit.providers.openai_chunks import Chunk, Completion, NamedChunk, Report, WholeChoice
+from llmkit.providers.openai.choices import Answer, End, ends
+from llmkit.providers.openai.documents import Chunk, Completion, NamedChunk, Report, WholeChoice
 from llmkit.providers.reports import is_report
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Billing

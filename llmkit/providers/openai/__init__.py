@@ -17,7 +17,7 @@ from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
-from llmkit.providers.openai_answers import ChunkDecoder, CompletionDecoder
+from llmkit.providers.openai.answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.request import (
     arguments_json,
     checked_api_key,

@@ -19,7 +19,7 @@ from llmkit.events import (
     ThinkingSignature,
 )
 from llmkit.providers import failures
-from llmkit.providers.anthropic_events import Block, DeltaEvent, Message, Report, StreamEvent
+from llmkit.providers.anthropic.documents import Block, DeltaEvent, Message, Report, StreamEvent
 from llmkit.providers.counts import believed
 from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder

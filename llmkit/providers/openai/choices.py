@@ -8,7 +8,7 @@ import msgspec
 
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.providers.lenient import fit, lenient_json
-from llmkit.providers.openai_chunks import CallPiece, Choice, Function, Part, Said
+from llmkit.providers.openai.documents import CallPiece, Choice, Function, Part, Said
 from llmkit.providers.tool_calls import Calls
 from llmkit.usage import Usage
 

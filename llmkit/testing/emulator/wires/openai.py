@@ -10,8 +10,8 @@ from typing import Any
 
 from llmkit.testing.emulator.answer import Answer, Ask, ToolUse
 from llmkit.testing.emulator.behaviour import Behaviour
-from llmkit.testing.emulator.check_openai import check
-from llmkit.testing.emulator.wire import (
+from llmkit.testing.emulator.checks.openai import check
+from llmkit.testing.emulator.wires.base import (
     MODELS,
     Failure,
     Script,

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from llmkit.testing.emulator.answer import Answer, Ask
 from llmkit.testing.emulator.behaviour import Behaviour
-from llmkit.testing.emulator.check_anthropic import check
-from llmkit.testing.emulator.wire import (
+from llmkit.testing.emulator.checks.anthropic import check
+from llmkit.testing.emulator.wires.base import (
     MODELS,
     Failure,
     Frames,

@@ -1,0 +1,1 @@
+"""What each vendor accepts, and what it says to the rest."""
