@@ -38,15 +38,27 @@ class ThinkingDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class ThinkingSignature(msgspec.Struct, frozen=True, gc=False):
-    """The provider's signature of the thinking before it, which ends there. It wants both back as they are."""
+    """The provider's signature of the thinking before it, which ends there. It wants both back as they are.
+
+    Attributes:
+        signature: as it came.
+        wire: the wire format of the provider; no other one knows it.
+    """
 
     signature: str
+    wire: str | None = None
 
 
 class RedactedThinking(msgspec.Struct, frozen=True, gc=False):
-    """Thinking that the provider has encrypted, and wants back as it is."""
+    """Thinking that the provider has encrypted, and wants back as it is.
+
+    Attributes:
+        data: as it came.
+        wire: the wire format of the provider; no other one knows it.
+    """
 
     data: str
+    wire: str | None = None
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):

@@ -23,11 +23,18 @@ class ThinkingPart:
         text: as far as the provider shows it.
         signature: the provider's; None if there is none.
         redacted: thinking that the provider has encrypted, in place of text.
+        wire: the wire format of the provider that has signed or encrypted it, such as "anthropic". It is not sent to others, which would
+            refuse it. With None it is sent to whichever provider is asked.
     """
 
     text: str = ""
     signature: str | None = field(default=None, repr=False)
     redacted: str | None = field(default=None, repr=False)
+    wire: str | None = None
+
+    def is_of(self, wire: str) -> bool:
+        """Whether a provider of this wire format may have signed or encrypted it."""
+        return self.wire is None or self.wire == wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +45,13 @@ class ToolCall:
         id: by which its result names it.
         name: of the tool.
         arguments: what it is called with, by name.
+        signature: Gemini's, of the thinking that led to the call, which it wants back with the call; None if there is none.
     """
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    signature: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +95,13 @@ _FIELDS: Mapping[type, tuple[tuple[str, Any, str], ...]] = {
         ("text", str, _TEXT),
         ("signature", str | None, "a string, as the provider gave it"),
         ("redacted", str | None, "a string, as the provider gave it"),
+        ("wire", str | None, 'the name of a wire format, such as "anthropic"'),
     ),
     ToolCall: (
         ("id", str, _TEXT),
         ("name", str, _TEXT),
         ("arguments", Mapping, "a dict"),
+        ("signature", str | None, "a string, as the provider gave it"),
     ),
     ToolResult: (
         ("call_id", str, "the id of the call"),

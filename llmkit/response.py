@@ -164,9 +164,9 @@ class Accumulator:
             elif kind is ThinkingDelta:
                 found.append(ThinkingPart(text="".join(run)))
             elif kind is RedactedThinking:
-                found.append(ThinkingPart(redacted=run[0].data))
+                found.append(ThinkingPart(redacted=run[0].data, wire=run[0].wire))
             elif kind is ThinkingSignature:
-                found.append(_signed(found, run[0].signature))
+                found.append(_signed(found, run[0]))
             elif run[0] in self._whole:
                 found.append(self._whole[run[0]])
         return tuple(found)
@@ -194,10 +194,11 @@ class Accumulator:
             yield from pieces
 
 
-def _signed(found: list[AssistantPart], signature: str) -> ThinkingPart:
+def _signed(found: list[AssistantPart], event: ThinkingSignature) -> ThinkingPart:
     """Sign the thinking before; where none is shown, there is the signature alone."""
     last = found[-1] if found else None
+    text = ""
     if isinstance(last, ThinkingPart) and last.signature is None and last.redacted is None:
         found.pop()
-        return ThinkingPart(text=last.text, signature=signature)
-    return ThinkingPart(signature=signature)
+        text = last.text
+    return ThinkingPart(text=text, signature=event.signature, wire=event.wire)

@@ -20,6 +20,8 @@ MAX_EVENT = 16 * 1024 * 1024
 _LF, _CR = b"\n\r"  # looking for a number is several times faster than looking for bytes
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile("\r\n|\r|\n")
+_FIELDS = ("data", "event", "id", "retry")
+_MAX_STRAY = 64 * 1024
 
 # Either an event as nearly every server writes it (a name, one data line), or whatever else stands
 # before a blank line.
@@ -45,6 +47,8 @@ class SSEDecoder:
         failure: the error that ended the stream, or None.
         between: whether the next byte starts a new event.
         cut: after `close`, whether the stream ended inside an event.
+        stray: lines that are no field of an event, which the standard ignores, as far as there is room: some servers write why they
+            stop without a field's name.
     """
 
     __slots__ = (
@@ -60,6 +64,7 @@ class SSEDecoder:
         "failure",
         "last_id",
         "retry",
+        "stray",
     )
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
@@ -72,6 +77,7 @@ class SSEDecoder:
         self._data: list[str] | None = None  # made when an event has an odd form
         self._event = ""
         self._size = 0
+        self.stray = ""
         self.last_id: str | None = None
         self.retry: int | None = None
         self.failure: FrameTooLarge | None = None
@@ -218,6 +224,8 @@ class SSEDecoder:
             self.last_id = value
         elif field == "retry" and value.isascii() and value.isdigit() and len(value) < 16:
             self.retry = int(value)
+        elif field and field not in _FIELDS and len(self.stray) + size < _MAX_STRAY:
+            self.stray += f"{line}\n"
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         if self._data:

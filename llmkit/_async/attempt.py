@@ -88,7 +88,7 @@ class AsyncAttempt(AsyncSource):
 
     async def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
-        asked = as_tool(call, route.provider.name, route.model)
+        asked = as_tool(call, route.provider, route.model)
         request = route.provider.build_request(asked, route.model)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:

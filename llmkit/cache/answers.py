@@ -259,6 +259,7 @@ class Answers:
             model=answer.model,
             request_id=answer.request_id,
             at=self._now(),
+            wire=next((part.wire for part in answer.parts if isinstance(part, ThinkingPart)), None),
         )
         return written(str(question.key), kept)
 

@@ -35,6 +35,7 @@ _EVENTS: dict[Kind, Any] = {
     "signature": ThinkingSignature,
     "redacted": RedactedThinking,
 }
+_SHOWN = ("text", "thinking")
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         stop_reason, raw_stop_reason, usage, provider, model, request_id: as the answer has them.
         cost: what it cost, in US dollars; None if that is not known.
         at: when it was given, in seconds since 1970.
+        wire: the wire format of the provider that has signed or encrypted what is so.
     """
 
     said: tuple[tuple[Kind, str], ...]
@@ -56,6 +58,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     request_id: str | None
     at: float
+    wire: str | None = None
 
     @property
     def known(self) -> Known:
@@ -70,7 +73,10 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     def events(self) -> list[Event]:
         """Return what a stream of it says."""
-        said: list[Event] = [_EVENTS[kind](text) for kind, text in self.said]
+        said: list[Event] = [
+            _EVENTS[kind](text) if kind in _SHOWN else _EVENTS[kind](text, self.wire)
+            for kind, text in self.said
+        ]
         return [*said, Finish(self.stop_reason, self.raw_stop_reason, self.usage)]
 
 

@@ -134,12 +134,16 @@ def _part(part: Part) -> list[Any]:
             # The same text in both forms of Unicode is the same question.
             return ["text", normalize("NFC", part.text)]
         case ThinkingPart():
-            return ["thinking", part.text, part.signature, part.redacted]
+            return ["thinking", part.text, part.signature, part.redacted, *_if_any(part.wire)]
         case ToolCall():
             arguments = msgspec.to_builtins(dict(part.arguments), str_keys=True)
-            return ["call", part.id, part.name, _plain(arguments)]
+            return ["call", part.id, part.name, _plain(arguments), *_if_any(part.signature)]
         case ToolResult():
             return ["result", part.call_id, part.content, part.is_error]
+
+
+def _if_any(value: str | None) -> list[str]:
+    return [] if value is None else [value]
 
 
 def _plain(value: Any) -> Any:

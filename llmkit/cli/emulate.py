@@ -19,7 +19,7 @@ from llmkit.testing import Behaviour, Emulator
 @click.option("--delay", default=0.02, show_default=True, help="Seconds between two tokens.")
 @click.option("--ttft", default=0.0, show_default=True, help="Seconds until the first token.")
 def emulate(host: str, port: int, tokens: int, delay: float, ttft: float) -> None:
-    """Answer as Anthropic and OpenAI would, without a model. Any API key is accepted.
+    """Answer as the vendors would, without a model. Any API key is accepted.
 
     To get faults, POST a list of behaviours to /_emulator/script. GET /_emulator/requests shows
     the requests received.

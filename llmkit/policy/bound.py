@@ -28,6 +28,8 @@ class _Body(msgspec.Struct):
     service_tier: Any = None
     speed: Any = None
     inference_geo: Any = None
+    generation_config: Any = msgspec.field(name="generationConfig", default=None)
+    """Gemini's."""
 
 
 _read = msgspec.json.Decoder(_Body).decode
@@ -66,16 +68,23 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
     put_in = len(content) + messages * _MESSAGE + _REQUEST + (_TOOLS if has_tools else 0)
     if context_window is not None:
         put_in = min(put_in, context_window)
+    config = body.generation_config if isinstance(body.generation_config, dict) else {}
     limits = [
         limit
-        for limit in (body.max_tokens, body.max_completion_tokens, body.max_output_tokens)
+        for limit in (
+            body.max_tokens,
+            body.max_completion_tokens,
+            body.max_output_tokens,
+            config.get("maxOutputTokens"),
+        )
         if limit is not None
     ]
     # What is no number of tokens, such as -1, is no limit either: some servers take it for that.
     limited = bool(limits) and all(_is_count(limit) for limit in limits)
     put_out = max(limits) if limited else context_window
-    if put_out is not None and isinstance(body.n, int | float):
-        put_out *= max(1, ceil(body.n))
+    several = body.n if body.n is not None else config.get("candidateCount")
+    if put_out is not None and isinstance(several, int | float):
+        put_out *= max(1, ceil(several))
     return Bound(
         input_tokens=put_in,
         output_tokens=put_out,

@@ -9,16 +9,16 @@ from llmkit.errors import InvalidRequest
 from llmkit.events import Event, Finish, TextDelta, ToolCallDelta
 from llmkit.parts import ToolCall
 from llmkit.providers.request import arguments_json
-from llmkit.providers.vendors import is_able
+from llmkit.providers.vendors import Ability, is_able
 from llmkit.tools.tool import Tool
 
 if TYPE_CHECKING:
     from llmkit.call import Call
-    from llmkit.providers.base import Decoder
+    from llmkit.providers.base import Decoder, Provider
     from llmkit.usage import Billing, Usage
 
 
-def as_tool(call: Call, provider: str, model: str) -> Call:
+def as_tool(call: Call, provider: Provider, model: str) -> Call:
     """Return the call as this model is asked it: the same, or with a tool in place of a type.
 
     Raises:
@@ -27,22 +27,25 @@ def as_tool(call: Call, provider: str, model: str) -> Call:
     output = call.output
     if output is None:
         return call
-    able = output.strict_schema is not None and is_able(provider, model, "json_schema")
-    if call.output_mode == "native" and output.strict_schema is None:
+    # What cannot be said strictly is a schema all the same, for those who take any.
+    can_be_said = output.strict_schema is not None or getattr(provider, "takes_any_schema", False)
+    ability: Ability = "json_schema_and_tools" if call.tools else "json_schema"
+    able = can_be_said and is_able(provider.name, model, ability)
+    if call.output_mode == "native" and not can_be_said:
         raise InvalidRequest(
             f"the vendor cannot hold a model to {output.name}, which has fields or values of any kind",
             hint='Name its fields, or leave output_mode="native" out.',
         )
     if call.output_mode == "native" or (able and call.output_mode is None):
         return call
-    if call.tools and output.strict_schema is None:
+    if call.tools and not can_be_said:
         raise InvalidRequest(
             f"no vendor can hold a model to {output.name}, which has fields or values of any kind; a tool could, but the call has tools already",
             hint="Name its fields, or leave the tools or the output_type out.",
         )
     if call.tools:
         raise InvalidRequest(
-            f"{provider}:{model} cannot have both tools and an output_type: a tool that it has to call says the type",
+            f"{provider.name}:{model} cannot have both tools and an output_type: a tool that it has to call says the type",
             hint="Use a model with structured outputs, or leave one of them out.",
         )
     tool = Tool(_answer, name=output.name, description=_TOLD, schema=output.schema)

@@ -63,7 +63,8 @@ class Provider(Protocol):
     """A wire format with an address and a key. Implement this to add your own provider.
 
     It may have an `identity`, a tuple of strings that tells its answers from those of another provider of the same name, such as its address.
-    Without one, the cache takes those of one class and name for the same.
+    Without one, the cache takes those of one class and name for the same. With `takes_any_schema = True` it holds an answer to any JSON schema
+    (`call.output.schema`); others are asked for a tool where the answer's type cannot be said strictly.
     """
 
     name: str

@@ -95,10 +95,12 @@ class Lines(Protocol):
         between: whether no event is begun.
         cut: whether the end of the body came in the midst of one.
         failure: why nothing more can be read.
+        stray: what stands between the events, as far as there is room: some servers say there why they stop.
     """
 
     between: bool
     cut: bool
+    stray: str
     failure: FrameTooLarge | None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
@@ -191,11 +193,25 @@ class StreamDecoder(AnswerDecoder):
             frames = []
         whole = [frame for frame in frames if _is_whole(frame.data)]
         events = self._read(whole)
+        if not self._done and self._lines.stray:
+            self._heed(self._lines.stray)
         if not (self._done or broken or (self._lines.cut and not whole)):
             events += self._end()
         if not self._done:
             self.failure = failures.truncated(self._origin)
         return self._joined(events, last=True)
+
+    def _heed(self, stray: str) -> None:
+        """Find a report of a failure that is no event, as Google's servers write it, line by line."""
+        begins = min((at for at in map(stray.find, "{[") if at >= 0), default=None)
+        if begins is None:
+            return
+        try:
+            document = lenient_json(stray[begins:])
+        except (ValueError, RecursionError):
+            return
+        if is_report(document):
+            self.failure = failures.from_report(self._origin, stray[begins:])
 
     def _odd_json(self, data: str) -> object:
         """Decode an event that msgspec refuses.

@@ -53,9 +53,17 @@ _QUOTA_SENTENCES = ("credit balance is too low", "you have reached your specifie
 _TOO_LONG_WORDS = frozenset(
     {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
 )
-_TOO_LONG_SENTENCES = ("prompt is too long", "maximum context length", "context size")
+_TOO_LONG_SENTENCES = (
+    *("prompt is too long", "maximum context length", "context size"),
+    "exceeds the maximum number of tokens",
+)
+
+_OVERLOADED = frozenset({"overloaded_error", "UNAVAILABLE"})
+# Google answers 400 to a key that is none.
+_KEY_WORDS = frozenset({"API_KEY_INVALID"})
 
 _CLASSES: dict[str, type[ProviderError]] = {
+    "API_KEY_INVALID": AuthenticationFailed,
     "api_error": ServerFailed,
     "authentication_error": AuthenticationFailed,
     "content_policy_violation": RequestRejected,
@@ -69,6 +77,7 @@ _CLASSES: dict[str, type[ProviderError]] = {
     "rate_limit_exceeded": RateLimited,
     "server_error": ServerFailed,
     "timeout_error": ServerFailed,
+    "UNAVAILABLE": Overloaded,
 }
 
 _HINTS: dict[type[ProviderError], str] = {
@@ -136,15 +145,17 @@ def from_status(
         kind = QuotaExhausted
     elif kind is RequestRejected and (status == 413 or _is_too_long(report)):
         kind = PromptTooLong
-    elif kind is ServerFailed and "overloaded_error" in report.words:
+    elif kind is ServerFailed and not _OVERLOADED.isdisjoint(report.words):
         kind = Overloaded
+    elif kind is RequestRejected and not _KEY_WORDS.isdisjoint(report.words):
+        kind = AuthenticationFailed
     return _error(
         kind,
         origin,
         f"{origin.provider} answered {status}{_in_brackets(report.code)}",
         hint=_hint(kind, origin, report),
         report=report,
-        retry_after=retry_after(headers, now),
+        retry_after=_wait(retry_after(headers, now), report.retry_after),
         can_retry=_can_retry(headers, status),
     )
 
@@ -163,6 +174,7 @@ def from_report(origin: Origin, report: str) -> ProviderError:
         f"{origin.provider} reported an error inside its answer{_in_brackets(said.code)}",
         hint=_hint(kind, origin, said),
         report=said,
+        retry_after=said.retry_after,
         can_retry=True if kind is ProviderError else None,  # for a moment's sake
     )
 
@@ -184,6 +196,16 @@ def gave_up(origin: Origin) -> ServerFailed:
         origin,
         f"{origin.provider} stopped its answer because of an error of its own",
         hint=_HINTS[ServerFailed],
+    )
+
+
+def rejected(origin: Origin, code: str) -> RequestRejected:
+    """Make the error for an answer that says, in place of an answer, that the request was at fault."""
+    return _error(
+        RequestRejected,
+        origin,
+        f"{origin.provider} did not answer this request ({code})",
+        hint=_HINTS[RequestRejected],
     )
 
 
@@ -222,6 +244,10 @@ def too_large(origin: Origin, cause: FrameTooLarge) -> FrameTooLarge:
     """Say whose event was too large."""
     message = f"{origin.provider}: {cause.message}"
     return _error(FrameTooLarge, origin, message, hint=None, can_retry=False)
+
+
+def _wait(by_header: float | None, by_body: float | None) -> float | None:
+    return by_body if by_header is None else by_header
 
 
 def _error(
@@ -284,7 +310,7 @@ def _moment(origin: Origin, report: Report) -> int | None:
 
 
 def _is_quota(report: Report) -> bool:
-    if not _QUOTA_WORDS.isdisjoint(report.words):
+    if report.is_for_today or not _QUOTA_WORDS.isdisjoint(report.words):
         return True
     return any(sentence in report.sentence for sentence in _QUOTA_SENTENCES)
 

@@ -34,9 +34,9 @@ _SAYS_SOMETHING = re.compile(r'[{}\[\]"]')
 # A whole text, an empty list, or a word in brackets such as [PING]; [DONE] is the end of an answer.
 _SAYS_NOTHING = re.compile(r'\s*(?:"(?:[^"\\]|\\.)*"|\[\s*\]|\[(?!DONE\])[A-Za-z_-]+\])\s*')
 _NAMES_A_FIELD = re.compile(
-    r'"(?:choices|content|content_block|delta|error|message|text|thinking|usage)"'
+    r'"(?:candidates|choices|content|content_block|delta|error|message|text|thinking|usage)"'
 )
-_USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
+_USAGE = re.compile(r'"usage(?:Metadata)?"\s*:\s*(?=\{)')
 _LONGEST_INT = 300
 
 
@@ -145,6 +145,7 @@ def _fit(value: object, kind: inspect.Type) -> object:
         return _fit_number(value, kind)
     elif (
         isinstance(kind, inspect.AnyType)
+        or (isinstance(kind, inspect.BoolType) and isinstance(value, bool))
         or (isinstance(kind, inspect.StrType) and isinstance(value, str))
         or (isinstance(kind, inspect.NoneType) and value is None)
     ):

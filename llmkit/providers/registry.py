@@ -28,6 +28,7 @@ class Wire(Protocol):
 WIRES: Mapping[WireName, str] = MappingProxyType(
     {
         "anthropic": "llmkit.providers.anthropic:Anthropic",
+        "gemini": "llmkit.providers.gemini:Gemini",
         "openai": "llmkit.providers.openai:OpenAI",
     }
 )

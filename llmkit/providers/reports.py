@@ -12,14 +12,26 @@ from llmkit.providers.head import sound_id
 # A word with a hyphen, or a very long one, might be a key or an id of somebody's.
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}|[0-9]{1,6}")
 
+_SECONDS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an error body says: its words, and its sentence, which is read and never shown."""
+    """What an error body says.
+
+    Attributes:
+        words: one-word codes, the narrowest first.
+        sentence: is read and never shown.
+        request_id: the provider's.
+        retry_after: how many seconds to wait.
+        is_for_today: whether it is the quota of the day that is used up: waiting a little does not help.
+    """
 
     words: tuple[str, ...] = ()
     sentence: str = ""
     request_id: str | None = None
+    retry_after: float | None = None
+    is_for_today: bool = False
 
     @property
     def code(self) -> str | None:
@@ -64,6 +76,32 @@ def read_report(body: str | bytes) -> Report:
         _words(error),
         sentence.lower() if isinstance(sentence, str) else "",
         sound_id(own_id),
+        _delay(error),
+        any(map(_is_of_the_day, _details(error))),
+    )
+
+
+def _details(error: dict[str, object]) -> list[dict[str, object]]:
+    """Return the details of an error of Google's (google.rpc.Status): why it is one, how long to wait, which quota is used up."""
+    details = error.get("details")
+    return [each for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+
+
+def _delay(error: dict[str, object]) -> float | None:
+    """Read how long to wait, such as "34s" or "1.5s" (google.rpc.RetryInfo)."""
+    for detail in _details(error):
+        match = _SECONDS.fullmatch(str(detail.get("retryDelay")))
+        if match is not None:
+            return float(match[1])
+    return None
+
+
+def _is_of_the_day(detail: dict[str, object]) -> bool:
+    """Whether it is a quota of the day that is used up (google.rpc.QuotaFailure)."""
+    violations = detail.get("violations")
+    return isinstance(violations, list) and any(
+        isinstance(each, dict) and "perday" in str(each.get("quotaId")).lower()
+        for each in violations
     )
 
 
@@ -72,6 +110,8 @@ def _words(error: dict[str, object]) -> tuple[str, ...]:
     found = [error.get("code"), error.get("type"), error.get("status")]
     if isinstance(details, dict):
         found.insert(0, details.get("error_code"))
+    for detail in _details(error):
+        found.insert(0, detail.get("reason"))
     words = [str(word) for word in found if type(word) in (str, int)]
     sound = [word for word in words if _WORD.fullmatch(word) and word != "error"]
     return tuple(sorted(sound, key=str.isdigit))

@@ -97,13 +97,21 @@ def arguments_json(arguments: Mapping[str, object]) -> str:
         ) from error
 
 
+def _joined(ours: object, theirs: object) -> object:
+    if not (isinstance(ours, Mapping) and isinstance(theirs, Mapping)):
+        return theirs
+    return {**ours, **{name: _joined(ours.get(name), value) for name, value in theirs.items()}}
+
+
 def to_request(
     url: str,
     headers: Mapping[str, str],
     body: dict[str, object],
     extra: Mapping[str, object],
+    *,
+    joined: tuple[str, ...] = (),
 ) -> HTTPRequest:
-    """Build the POST. Fields in `extra` take the place of those in `body`.
+    """Build the POST. Fields in `extra` take the place of those in `body`; objects of the names in `joined` are joined, field by field.
 
     Raises:
         InvalidRequest: `extra` holds `stream`, or something cannot be said in JSON.
@@ -112,8 +120,12 @@ def to_request(
         raise InvalidRequest(
             "extra contains the field stream", hint="Call stream() or complete(), which set it."
         )
+    given = {
+        name: _joined(body.get(name), value) if name in joined else value
+        for name, value in extra.items()
+    }
     try:
-        content = msgspec.json.encode({**body, **extra})
+        content = msgspec.json.encode({**body, **given})
     except UnicodeEncodeError:
         raise InvalidRequest(
             "a text contains half of a surrogate pair, which cannot be encoded as UTF-8",

@@ -35,6 +35,7 @@ class _Growing:
     given_id: str | None
     id: str
     name: str
+    signature: str | None = None
     pieces: list[str] = field(default_factory=list)
 
 
@@ -54,11 +55,18 @@ class Calls:
         self._strayed = False
 
     def begin(
-        self, key: int | None, name: str | None, piece: object, *, given_id: str | None
+        self,
+        key: int | None,
+        name: str | None,
+        piece: object,
+        *,
+        given_id: str | None,
+        signature: str | None = None,
     ) -> ToolCallDelta:
         """Begin a call, with what is known of its arguments."""
         index = len(self._calls)
-        call = _Growing(index, key, given_id, self._new_id(given_id, index), name or "")
+        own_id = self._new_id(given_id, index)
+        call = _Growing(index, key, given_id, own_id, name or "", signature)
         self._calls.append(call)
         self._passed.discard(key)
         return _grown(call, piece)
@@ -118,7 +126,8 @@ class Calls:
                 )
             if not call.name:
                 raise BrokenCall("asked for a call of a tool that it does not name")
-            found.append(ToolCall(id=call.id, name=mended(call.name), arguments=arguments))
+            name, signature = mended(call.name), call.signature
+            found.append(ToolCall(id=call.id, name=name, arguments=arguments, signature=signature))
         return found
 
     def _latest(self, key: int | None) -> _Growing | None:

@@ -11,11 +11,11 @@ from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
-WireName = Literal["anthropic", "openai"]
+WireName = Literal["anthropic", "gemini", "openai"]
 """The wire formats, by the name that `providers.<name>.wire` takes."""
 
-Ability = Literal["json_schema"]
-"""What not all models of a wire can: `json_schema` is an answer that keeps to a schema."""
+Ability = Literal["json_schema", "json_schema_and_tools"]
+"""What not all models of a wire can: `json_schema` is an answer that keeps to a schema, the other one also where the model may call tools."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,8 @@ class Vendor:
         )
 
 
-_NO_SCHEMA: frozenset[Ability] = frozenset({"json_schema"})
+_NO_SCHEMA: frozenset[Ability] = frozenset({"json_schema", "json_schema_and_tools"})
+_NOT_BOTH: frozenset[Ability] = frozenset({"json_schema_and_tools"})
 
 VENDORS: Mapping[str, Vendor] = MappingProxyType(
     {
@@ -88,6 +89,15 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
             key_variable="DEEPSEEK_API_KEY",
             models="deepseek",
             unable=(("deepseek", _NO_SCHEMA),),  # api-docs.deepseek.com/guides/json_mode
+        ),
+        "gemini": Vendor(
+            wire="gemini",
+            base_url="https://generativelanguage.googleapis.com/v1beta",
+            key_variable="GEMINI_API_KEY",
+            models="gemini|gemma",
+            # ai.google.dev/gemini-api/docs/structured-output: tools beside a schema, with the third generation.
+            unable=(("gemma", _NO_SCHEMA), (r"gemini-(1|2)[.-]", _NOT_BOTH)),
+            price_id="google",
         ),
         "groq": Vendor(
             wire="openai",

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from _async.sdks import Reading, by_sdk
 from llmkit import LLMKitError
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES, make_kit
+from support.kits import ALL_WIRES, make_kit
 
-openai = pytest.importorskip("openai", minversion="1.80")
-anthropic = pytest.importorskip("anthropic", minversion="0.60")
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a client makes of an answer; `ended` is False if it raised."""
-
-    text: str = ""
-    thinking: str = ""
-    calls: tuple[tuple[str, str, Any], ...] = ()
-    stop_reason: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    ended: bool = True
+for sdk in ("anthropic", "google.genai", "openai"):
+    pytest.importorskip(sdk)
 
 
 def call(name: str, arguments: Any = None, **more: Any) -> dict[str, Any]:
@@ -42,6 +29,13 @@ CACHED = {
         "cache_read_input_tokens": 100,
         "cache_creation_input_tokens": 20,
         "output_tokens": 9,
+    },
+    "gemini": {
+        "promptTokenCount": 127,
+        "cachedContentTokenCount": 100,
+        "candidatesTokenCount": 4,
+        "thoughtsTokenCount": 5,
+        "totalTokenCount": 136,
     },
     "openai": {
         "prompt_tokens": 127,
@@ -125,89 +119,6 @@ def behaviour(wire: str, said: dict[str, Any], **more: Any) -> Behaviour:
     return Behaviour(**fields)
 
 
-def read(arguments: str) -> Any:
-    """Read arguments as an SDK has them, a text; what cannot be read stays one."""
-    try:
-        return json.loads(arguments or "{}")
-    except ValueError:
-        return arguments
-
-
-async def by_sdk(emulator: Emulator, wire: str, *, streaming: bool) -> Reading:
-    """Read an answer with the vendor's SDK."""
-    return await (_by_openai if wire == "openai" else _by_anthropic)(emulator, streaming=streaming)
-
-
-async def _by_openai(emulator: Emulator, *, streaming: bool) -> Reading:
-    asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    async with openai.AsyncOpenAI(
-        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
-    ) as sdk:
-        if not streaming:
-            answer = await sdk.chat.completions.create(**asked)
-            (choice,) = answer.choices
-            said = choice.message
-            calls = [
-                (each.id, each.function.name, each.function.arguments)
-                for each in said.tool_calls or ()
-            ]
-            thought = getattr(said, "reasoning_content", None) or ""
-            usage, reason, text = answer.usage, choice.finish_reason, said.content or ""
-        else:
-            text, thought, reason, usage = "", "", None, None
-            parts: dict[int, list[str]] = {}
-            stream = await sdk.chat.completions.create(
-                **asked, stream=True, stream_options={"include_usage": True}
-            )
-            async for chunk in stream:
-                usage = chunk.usage or usage
-                for choice in chunk.choices:
-                    text += choice.delta.content or ""
-                    thought += getattr(choice.delta, "reasoning_content", None) or ""
-                    reason = choice.finish_reason or reason
-                    for each in choice.delta.tool_calls or ():
-                        part = parts.setdefault(each.index, ["", "", ""])
-                        part[0] = each.id or part[0]
-                        part[1] = each.function.name or part[1]
-                        part[2] += each.function.arguments or ""
-            calls = [tuple(part) for _, part in sorted(parts.items())]
-    return Reading(
-        text=text,
-        thinking=thought,
-        calls=tuple((id_, name, read(arguments)) for id_, name, arguments in calls),
-        stop_reason=reason,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-    )
-
-
-async def _by_anthropic(emulator: Emulator, *, streaming: bool) -> Reading:
-    asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
-    asked |= {"model": "m", "max_tokens": 9999}
-    async with anthropic.AsyncAnthropic(
-        api_key="sk-any", base_url=emulator.base_url, max_retries=0
-    ) as sdk:
-        if streaming:
-            async with sdk.messages.stream(**asked) as stream:
-                message = await stream.get_final_message()
-        else:
-            message = await sdk.messages.create(**asked)
-    usage = message.usage
-    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-    return Reading(
-        text="".join(block.text for block in message.content if block.type == "text"),
-        thinking="".join(block.thinking for block in message.content if block.type == "thinking"),
-        calls=tuple(
-            (block.id, block.name, block.input)
-            for block in message.content
-            if block.type == "tool_use"
-        ),
-        stop_reason=message.stop_reason,
-        input_tokens=usage.input_tokens + cached,
-        output_tokens=usage.output_tokens,
-    )
-
-
 async def by_us(emulator: Emulator, wire: str, *, streaming: bool) -> Reading:
     """Read an answer with our client."""
     kit = make_kit(emulator, wire=wire, retry={"attempts": 1})
@@ -245,7 +156,7 @@ SENT: dict[str, tuple[bool, dict[str, Any]]] = {
 @pytest.mark.anyio
 @pytest.mark.parametrize("sent", SENT)
 @pytest.mark.parametrize("name", SAID)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_we_read_what_the_sdk_reads(wire: str, name: str, sent: str) -> None:
     """Calls with their arguments, text, thinking, stop reason and tokens."""
     streaming, more = SENT[sent]

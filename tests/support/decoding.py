@@ -13,6 +13,7 @@ from llmkit.messages import Message
 from llmkit.parts import ToolCall
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.base import Decoder, Provider
+from llmkit.providers.gemini import Gemini
 from llmkit.providers.openai import OpenAI
 from llmkit.usage import Billing, Usage
 
@@ -21,6 +22,7 @@ JSON = {"content-type": "application/json", "request-id": "req_1"}
 
 PROVIDERS: dict[str, Provider] = {
     "anthropic": Anthropic(api_key="test-key", clock=lambda: 0.0),
+    "gemini": Gemini(api_key="test-key", clock=lambda: 0.0),
     "openai": OpenAI(api_key="test-key", clock=lambda: 0.0),
 }
 

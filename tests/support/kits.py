@@ -8,17 +8,27 @@ from llmkit import Kit
 from llmkit.testing import Emulator, FaultProxy
 
 WIRES = ("anthropic", "openai")
+"""Those that most tests run over."""
+ALL_WIRES = ("anthropic", "gemini", "openai")
+MODELS = {
+    "anthropic": "claude-sonnet-4-5",
+    "gemini": "gemini-3-flash",
+    "openai": "gpt-5-mini",
+}
 ASYNC_TRANSPORTS = ("httpx", "aiohttp")
 TRANSPORTS = ("httpx",)
 
 
+def url_of(emulator: Emulator, wire: str) -> str:
+    """Return the address of a wire."""
+    return emulator.openai_base_url if wire == "openai" else emulator.base_url
+
+
 def settings(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> dict[str, Any]:
     """Return settings whose one model answers at the emulator; retries hardly wait."""
-    base_url = emulator.base_url if wire == "anthropic" else emulator.openai_base_url
-    model = {"anthropic": "claude-sonnet-4-5", "openai": "gpt-5-mini"}[wire]
     return {
-        "providers": {wire: {"base_url": base_url, "api_key": "test-key"}},
-        "models": {"default": f"{wire}:{model}"},
+        "providers": {wire: {"base_url": url_of(emulator, wire), "api_key": "test-key"}},
+        "models": {"default": f"{wire}:{MODELS[wire]}"},
         "retry": {"wait_initial": 0.001, "wait_max": 0.002},
         "ledger": False,
         **more,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 
+from support import gemini_streams as gemini
+
 HALVES = "backslashreplace"
 """How half of a surrogate pair is written, which UTF-8 cannot say: as JSON does."""
 
@@ -268,6 +270,7 @@ COMPLETE_STREAMS = {
         ANTHROPIC_STREAM,
         ANTHROPIC_THINKING_STREAM,
     ),
+    "gemini": gemini.COMPLETE,
     "openai": (
         OPENAI_STREAM,
         OPENAI_REASONING_STREAM,
@@ -287,9 +290,14 @@ OPENAI_GAVE_UP_STREAM = b"".join(
 
 BROKEN_STREAMS = {
     "anthropic": (ANTHROPIC_OVERLOADED_STREAM,),
+    "gemini": gemini.BROKEN,
     "openai": (OPENAI_ERROR_STREAM, OPENAI_GAVE_UP_STREAM),
 }
 """By wire: streams with an error report inside."""
 
-WHOLE_ANSWERS = {"anthropic": ANTHROPIC_MESSAGE, "openai": OPENAI_COMPLETION}
+WHOLE_ANSWERS = {
+    "anthropic": ANTHROPIC_MESSAGE,
+    "gemini": gemini.DOCUMENT,
+    "openai": OPENAI_COMPLETION,
+}
 """By wire: an answer that was not streamed."""

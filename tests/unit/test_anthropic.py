@@ -324,7 +324,7 @@ def test_whole_message() -> None:
     )
     assert decoder.close() == [
         ThinkingDelta("Hm."),
-        ThinkingSignature("EqQB"),
+        ThinkingSignature("EqQB", "anthropic"),
         TextDelta("Hi! I am ä 🌍."),
         Finish("end", "end_turn", usage),
     ]

@@ -36,6 +36,7 @@ from support.streams import (
 )
 
 WIRES = sorted(PROVIDERS)
+USAGE_FIELD = {"gemini": "usageMetadata"}
 STREAMS = [
     (wire, stream)
     for streams in (COMPLETE_STREAMS, BROKEN_STREAMS)
@@ -145,9 +146,10 @@ def test_a_broken_document_still_says_what_it_used(wire: str, how: str) -> None:
     whole = decode(whole_decoder(wire), [WHOLE_ANSWERS[wire]])
     assert whole.finish is not None
     document = json.loads(WHOLE_ANSWERS[wire])
-    report = document.pop("usage")
-    body = json.dumps({**document, "usage": report, "x": '"usage": {"prompt_tokens": 1}'}).encode()
-    field = {"openai": b'"choices"', "anthropic": b'"content"'}[wire]
+    name = USAGE_FIELD.get(wire, "usage")
+    report = document.pop(name)
+    body = json.dumps({**document, name: report, "x": '"usage": {"prompt_tokens": 1}'}).encode()
+    field = {"openai": b'"choices"', "anthropic": b'"content"', "gemini": b'"candidates"'}[wire]
     if how == "cut":
         body = body[:-1]
     elif how == "garbled":
@@ -155,9 +157,7 @@ def test_a_broken_document_still_says_what_it_used(wire: str, how: str) -> None:
     elif how == "of another form":
         body = body.replace(field + b": [", field + b': 7, "y": [')
     else:
-        body = json.dumps(
-            {"type": "error", "error": {"type": "api_error"}, "usage": report}
-        ).encode()
+        body = json.dumps({"type": "error", "error": {"type": "api_error"}, name: report}).encode()
     decoder = whole_decoder(wire)
     outcome = decode(decoder, [body])
     assert outcome.failure is not None
@@ -170,7 +170,8 @@ def test_a_cut_document_without_its_report_says_nothing(wire: str) -> None:
     """A report that is cut itself is none."""
     decoder = whole_decoder(wire)
     body = WHOLE_ANSWERS[wire]
-    decode(decoder, [body[: body.index(b'"usage"') + 25]])
+    name = USAGE_FIELD.get(wire, "usage").encode()
+    decode(decoder, [body[: body.index(b'"%b"' % name) + 25]])
     assert decoder.usage == Usage()
 
 
@@ -258,6 +259,8 @@ def test_a_break_is_an_end_only_behind_the_terminal_marker(wire: str) -> None:
 def test_nothing_comes_after_the_end(wire: str) -> None:
     """What follows the terminal marker is ignored, a second terminal marker too."""
     stream = COMPLETE_STREAMS[wire][0]
+    if not stream.endswith((OPENAI_DONE, ANTHROPIC_STOP)):
+        stream += OPENAI_DONE
     decoder = stream_decoder(wire)
     assert decoder.feed(stream + stream) == stream_decoder(wire).feed(stream)
     assert decoder.feed(stream) == []

@@ -21,6 +21,7 @@ class JSONLines:
 
     between = False
     cut = False
+    stray = ""
     failure: FrameTooLarge | None = None
 
     def __init__(self) -> None:

@@ -34,9 +34,16 @@ from llmkit.parts import ToolCall
 from llmkit.policy.estimate import estimate_prompt
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.providers.anthropic import Anthropic
+from llmkit.providers.gemini import Gemini
 from llmkit.providers.openai import OpenAI
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from support.decoding import call
+
+
+def provider_of(name: str) -> Any:
+    """Make a provider of a name, whatever it speaks."""
+    kind = {"anthropic": Anthropic, "gemini": Gemini}.get(name, OpenAI)
+    return kind(name, api_key="k")
 
 
 class Level(enum.Enum):
@@ -164,11 +171,11 @@ def test_what_no_vendor_holds_a_model_to(kind: Any) -> None:
     output = Output(kind)
     assert output.strict_schema is None
     assert output.schema["type"] == "object"
-    asked = as_tool(call(output=output), "openai", "gpt-5")
+    asked = as_tool(call(output=output), provider_of("openai"), "gpt-5")
     assert asked.output is None
     assert asked.tools[0].schema == output.schema
     with pytest.raises(InvalidRequest, match="the vendor cannot hold a model to"):
-        as_tool(call(output=output, output_mode="native"), "openai", "gpt-5")
+        as_tool(call(output=output, output_mode="native"), provider_of("openai"), "gpt-5")
 
 
 @pytest.mark.parametrize(
@@ -333,7 +340,7 @@ def test_tools_and_a_type_that_no_vendor_holds_a_model_to() -> None:
     tool = Tool(answer, name="a", schema={"type": "object"})
     given = call(output=Output(TypedDict("Tags", {"tags": dict[str, str]})), tools=(tool,))  # type: ignore[operator]
     with pytest.raises(InvalidRequest, match="no vendor can hold a model to Tags.*Name its fields"):
-        as_tool(given, "openai", "gpt-5")
+        as_tool(given, provider_of("openai"), "gpt-5")
 
 
 @pytest.mark.parametrize(
@@ -468,7 +475,20 @@ def test_a_long_answer_is_not_read_at_every_token() -> None:
 
 def asked(provider: str, model: str, **fields: Any) -> Any:
     """Say how a model is asked."""
-    return as_tool(call(output=Output(Point), **fields), provider, model)
+    return as_tool(call(output=Output(Point), **fields), provider_of(provider), model)
+
+
+def test_who_takes_any_schema_needs_no_tool() -> None:
+    """Gemini, also where the model may call tools, from its third generation on."""
+    output = Output(dict[str, int])
+    tool = Tool(answer, name="a", schema={"type": "object"})
+    for given in (call(output=output), call(output=output, tools=(tool,), output_mode="native")):
+        assert as_tool(given, provider_of("gemini"), "gemini-2.5-pro") is given
+    both = call(output=output, tools=(tool,))
+    assert as_tool(both, provider_of("gemini"), "gemini-3-pro") is both
+    with pytest.raises(InvalidRequest, match="gemini:gemini-2.5-pro cannot have both tools and"):
+        as_tool(both, provider_of("gemini"), "gemini-2.5-pro")
+    assert as_tool(call(output=output), provider_of("gemini"), "gemma-3-27b-it").tools
 
 
 def test_the_vendors_own_means_where_there_are_some() -> None:
@@ -515,7 +535,7 @@ def test_a_tool_where_the_vendor_has_no_means(
         assert tool.schema == Output(Point).schema
         other = call(output=Output(Point), output_mode=mode, tools=(tool,))
         with pytest.raises(InvalidRequest, match="cannot have both tools and an output_type"):
-            as_tool(other, provider, model)
+            as_tool(other, provider_of(provider), model)
 
 
 class Script:

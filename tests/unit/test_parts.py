@@ -21,9 +21,11 @@ from llmkit.events import (
 )
 from llmkit.messages import to_messages
 from llmkit.providers.anthropic import Anthropic
+from llmkit.providers.gemini import Gemini
 from llmkit.providers.openai import OpenAI
 from llmkit.response import Accumulator
 from llmkit.testing.emulator.answer import Ask
+from llmkit.testing.emulator.server import GEMINI
 from llmkit.testing.emulator.wires.anthropic import AnthropicWire
 from llmkit.testing.emulator.wires.openai import OpenAIWire
 from llmkit.usage import Usage
@@ -141,13 +143,16 @@ def test_what_openai_is_sent() -> None:
     ("wire", "provider"),
     [
         (AnthropicWire(), Anthropic(api_key="k")),
+        (GEMINI, Gemini(api_key="k")),
         (OpenAIWire(), OpenAI(api_key="k")),
     ],
 )
 def test_the_vendors_would_accept_it(wire: Any, provider: Any) -> None:
     """By the emulator's checks, which are the vendors' rules."""
-    request = provider.build_request(call(messages=to_messages(ASKED)), "m")
-    assert isinstance(wire.check(request.headers, request.content, require_key=True), Ask)
+    request = provider.build_request(call(messages=to_messages(ASKED)), "gemini-3-pro")
+    target = request.url.partition(".com")[2]
+    said = wire.check(request.headers, request.content, require_key=True, target=target)
+    assert isinstance(said, Ask), said
 
 
 RESULT = ToolResult(call_id="call_1", content="x")

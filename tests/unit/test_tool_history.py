@@ -12,6 +12,7 @@ from llmkit.parts import ToolCall, ToolResult
 from llmkit.providers.tool_history import sound_calls
 from llmkit.testing.emulator.answer import Ask
 from llmkit.testing.emulator.wires.anthropic import AnthropicWire
+from llmkit.testing.emulator.wires.gemini import GeminiWire
 from llmkit.testing.emulator.wires.openai import OpenAIWire
 from support.decoding import PROVIDERS, call
 
@@ -63,13 +64,16 @@ def test_ids_are_of_one_call_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wire", "rules"), [("anthropic", AnthropicWire()), ("openai", OpenAIWire())]
+    ("wire", "rules"),
+    [("anthropic", AnthropicWire()), ("gemini", GeminiWire()), ("openai", OpenAIWire())],
 )
 @pytest.mark.parametrize("messages", [ODD, USUAL], ids=["odd", "usual"])
 def test_the_vendors_would_accept_it(wire: str, rules: Any, messages: list[Message]) -> None:
     """By the emulator's checks, which are the vendors' rules."""
     request = PROVIDERS[wire].build_request(call(messages=tuple(messages)), "m")
-    assert isinstance(rules.check(request.headers, request.content, require_key=True), Ask)
+    target = request.url.partition(".com")[2]
+    said = rules.check(request.headers, request.content, require_key=True, target=target)
+    assert isinstance(said, Ask), said
 
 
 @pytest.mark.parametrize("rules", [AnthropicWire(), OpenAIWire()])

@@ -12,7 +12,7 @@ from llmkit.call import Call
 from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers import failures
-from llmkit.providers.anthropic.answers import EventDecoder, MessageDecoder
+from llmkit.providers.anthropic.answers import WIRE, EventDecoder, MessageDecoder
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
@@ -146,10 +146,12 @@ def _tool(tool: Tool) -> dict[str, object]:
 
 
 def _block(part: Part) -> dict[str, object] | None:
-    """Write a part; None for thinking that nobody has signed, which the vendor refuses."""
+    """Write a part; None for thinking that nobody has signed, or another vendor has: this one refuses it."""
     match part:
         case TextPart():
             return {"type": "text", "text": part.text}
+        case ThinkingPart() if not part.is_of(WIRE):
+            return None
         case ThinkingPart(redacted=str()):
             return {"type": "redacted_thinking", "data": part.redacted}
         case ThinkingPart(signature=str()):

@@ -30,6 +30,7 @@ from llmkit.providers.tool_calls import Calls
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import PLAIN, Billing, Usage
 
+WIRE = "anthropic"
 STOP_REASONS: Mapping[str, StopReason] = {
     "end_turn": "end",
     "max_tokens": "max_tokens",
@@ -141,7 +142,7 @@ class EventDecoder(StreamDecoder):
 
     def _add_delta(self, delta: Block, index: int | None, events: list[Event]) -> None:
         if delta.type == "signature_delta" and delta.signature:
-            events.append(ThinkingSignature(delta.signature))
+            events.append(ThinkingSignature(delta.signature, WIRE))
         elif self._calls is not None and (delta.type == "input_json_delta" or delta.partial_json):
             grown = self._calls.add(index, delta.partial_json)
             if grown is not None:
@@ -222,9 +223,9 @@ def _add_block(
         if block.thinking:
             events.append(ThinkingDelta(block.thinking))
         if block.signature:
-            events.append(ThinkingSignature(block.signature))
+            events.append(ThinkingSignature(block.signature, WIRE))
     elif block.type == "redacted_thinking" and block.data:
-        events.append(RedactedThinking(block.data))
+        events.append(RedactedThinking(block.data, WIRE))
     elif block.type == "tool_use":
         calls = calls or Calls()
         # Its input is an empty object where its pieces are still to come.

@@ -1,4 +1,4 @@
-"""A provider on a loopback port: both vendors' wire formats, and their faults on demand.
+"""A provider on a loopback port: the vendors' wire formats, and their faults on demand.
 
 One road through the modules: `http` reads a request, a wire (`wires.anthropic`, `wires.openai`)
 checks it and says what it asks for, `answer` decides the words, the wire writes them as frames,

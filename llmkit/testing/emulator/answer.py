@@ -29,7 +29,7 @@ class Ask:
     """What a valid request asks for.
 
     `stop` are its stop sequences. `include_usage` is OpenAI's stream option. `schema` is what the answer has to keep to, `forced` the tool that
-    has to be called, with the schema of its arguments.
+    has to be called, with the schema of its arguments. `streams_calls` is Gemini's option to stream the arguments of a call.
     """
 
     model: str
@@ -40,6 +40,7 @@ class Ask:
     include_usage: bool = False
     schema: Mapping[str, Any] | None = None
     forced: tuple[str, Mapping[str, Any]] | None = None
+    streams_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class Behaviour:
     """How one request is answered. The default is a correct answer of 40 tokens, 20 ms apart.
 
     A token is one delta on the wire; the emulator's are words. Tokens are counted from 1, thinking
-    first. The settings are independent of each other and apply to both wires, streamed or not: a
+    first. The settings are independent of each other and apply to all wires, streamed or not: a
     complete answer is sent when its last token would have been sent.
 
     What it says:

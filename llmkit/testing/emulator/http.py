@@ -24,13 +24,18 @@ class RequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. Header names are lower case; `path` has no query."""
+    """A request. Header names are lower case; `path` has no query, `target` has it."""
 
     method: str
-    path: str
+    target: str
     headers: Mapping[str, str]
     body: bytes
     keep_alive: bool
+
+    @property
+    def path(self) -> str:
+        """Where it goes, without the query."""
+        return self.target.partition("?")[0]
 
 
 class RequestParser:
@@ -56,14 +61,14 @@ class RequestParser:
         if self._head is None and not self._read_head():
             return None
         assert self._head is not None
-        method, path, headers, keep_alive, length = self._head
+        method, target, headers, keep_alive, length = self._head
         if len(self._buffer) < length:
             return None
         body = bytes(self._buffer[:length])
         del self._buffer[:length]
         self._head = None
         self._expects = False
-        return Request(method, path, headers, body, keep_alive)
+        return Request(method, target, headers, body, keep_alive)
 
     def wants_continue(self) -> bool:
         """Tell, once for each request, whether the client waits for `CONTINUE` with its body."""
@@ -89,7 +94,7 @@ class RequestParser:
         connection = headers.get("connection", "").lower()
         keep_alive = version == "HTTP/1.1" and connection != "close"
         self._expects = headers.get("expect", "").lower() == "100-continue"
-        self._head = method, target.partition("?")[0], headers, keep_alive, _length(headers)
+        self._head = method, target, headers, keep_alive, _length(headers)
         return True
 
 

@@ -12,7 +12,9 @@ from llmkit.testing.emulator.http import Request
 
 State = Literal["answering", "finished", "client_gone"]
 
-_SECRETS = frozenset(("x-api-key", "api-key", "authorization", "proxy-authorization", "cookie"))
+_SECRETS = frozenset(
+    ("x-api-key", "api-key", "x-goog-api-key", "authorization", "proxy-authorization", "cookie")
+)
 
 
 @dataclass(frozen=True, slots=True)

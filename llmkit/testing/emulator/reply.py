@@ -11,7 +11,6 @@ from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.wires.base import Failure, Frames, Script, Stamp, Wire
 
 JSON = "application/json"
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 SOUND = Behaviour(delay=0)
 """For what no script touches: refusals, the list of models, the controls."""
 
@@ -81,10 +80,10 @@ def answer(wire: Wire, ask: Ask, behaviour: Behaviour, stamp: Stamp) -> Reply:
     """Answer a request that the vendor accepts, as the behaviour says."""
     status = behaviour.status or 200
     streaming, ping = ask.streaming, None
-    content_type = EVENT_STREAM if streaming else JSON
+    content_type = wire.stream_type if streaming else JSON
     if status >= 300 or behaviour.body is not None:
         streaming = streaming and status < 300
-        content_type = EVENT_STREAM if streaming else JSON
+        content_type = wire.stream_type if streaming else JSON
         body = behaviour.body
         if body is None:
             body = wire.error_body(wire.failure(status, behaviour), stamp)

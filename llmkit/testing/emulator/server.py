@@ -16,17 +16,20 @@ from llmkit.testing.emulator.received import Entry, RequestLog
 from llmkit.testing.emulator.reply import Reply
 from llmkit.testing.emulator.wires.anthropic import AnthropicWire
 from llmkit.testing.emulator.wires.base import Failure, Stamp, Wire, parse
+from llmkit.testing.emulator.wires.gemini import GeminiWire
 from llmkit.testing.emulator.wires.openai import OpenAIWire
 from llmkit.testing.local_names import LocalNames
 
 ANTHROPIC: Wire = AnthropicWire()
+GEMINI: Wire = GeminiWire()
 OPENAI: Wire = OpenAIWire()
+WIRES = (ANTHROPIC, GEMINI, OPENAI)
+"""In the order in which they are asked whether a request is meant for them."""
 _MISDIRECTED = Failure(
     421, "invalid_request_error", "This server does not accept the name in the Host header."
 )
 # The first byte of a TLS connection (RFC 8446, 5.1); no HTTP request begins with it.
 _TLS_HANDSHAKE = b"\x16"
-_ROUTES = {"/v1/messages": ANTHROPIC, "/v1/chat/completions": OPENAI}
 
 
 class Server:
@@ -98,17 +101,18 @@ class Server:
             connection.abort()
 
     def _answer(self, request: Request, stamp: Stamp) -> Reply:
-        if request.method in ("GET", "HEAD") and request.path == "/v1/models":
-            wire = ANTHROPIC if "anthropic-version" in request.headers else OPENAI
-            models = reply.document(wire.models(), stamp)
-            return models if request.method == "GET" else reply.without_body(models)
-        wire = _ROUTES.get(request.path, OPENAI)
-        if "anthropic-version" in request.headers and request.path not in _ROUTES:
-            wire = ANTHROPIC
-        if request.path not in _ROUTES or request.method != "POST":
-            refused = reply.refusal(wire, _unknown(request), stamp)
-            return reply.without_body(refused) if request.method == "HEAD" else refused
-        ask = wire.check(request.headers, request.body, require_key=self._require_key)
+        path, method = request.path, request.method
+        meant = next(wire for wire in WIRES if wire.is_meant(path, request.headers))
+        if method in ("GET", "HEAD") and meant.lists_at(path):
+            models = reply.document(meant.models(), stamp)
+            return models if method == "GET" else reply.without_body(models)
+        wire = next((wire for wire in WIRES if wire.answers_at(path)), None)
+        if wire is None or method != "POST":
+            refused = reply.refusal(wire or meant, _unknown(request, wire or meant), stamp)
+            return reply.without_body(refused) if method == "HEAD" else refused
+        ask = wire.check(
+            request.headers, request.body, require_key=self._require_key, target=request.target
+        )
         if isinstance(ask, Failure):
             return reply.refusal(wire, ask, stamp)
         try:
@@ -227,9 +231,9 @@ class Connection(asyncio.Protocol):
             self._next_request()
 
 
-def _unknown(request: Request) -> Failure:
-    if request.path in _ROUTES:
+def _unknown(request: Request, wire: Wire) -> Failure:
+    if wire.answers_at(request.path):
         return Failure(405, "invalid_request_error", f"Not allowed to {request.method} here.")
-    kind = "not_found_error" if "anthropic-version" in request.headers else "invalid_request_error"
+    kind = "not_found_error" if wire is ANTHROPIC else "invalid_request_error"
     message = f"Invalid URL ({request.method} {request.path})"
     return Failure(404, kind, message)

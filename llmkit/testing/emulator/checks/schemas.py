@@ -17,6 +17,10 @@ KEYWORDS = {
     | {"pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
     | {"minItems", "maxItems"},
     "anthropic": _OF_BOTH | {"allOf", "default", "minItems"},
+    # ai.google.dev/api/generate-content, responseJsonSchema: what is not in its list is refused or not heeded; a const is not in it.
+    "gemini": (_OF_BOTH - {"const"})
+    | {"$id", "$anchor", "oneOf", "prefixItems", "minItems", "maxItems", "minimum", "maximum"}
+    | {"propertyOrdering"},
 }
 
 
@@ -32,16 +36,22 @@ def schema_problems(schema: Any, wire: str, at: str = "schema") -> Iterator[str]
     if "$ref" in schema and not set(schema) <= {"$ref", "$defs"}:
         yield f"{at}: $ref cannot have keywords beside it"
     if schema.get("type") == "object":
-        fields = schema.get("properties", {})
-        if schema.get("additionalProperties") is not False:
-            yield f"{at}: 'additionalProperties' is required to be supplied and to be false"
-        if wire == "openai" and sorted(schema.get("required", [])) != sorted(fields):
-            yield f"{at}: 'required' is required to be supplied and to be an array including every key in properties"
-        for name, each in fields.items():
-            yield from schema_problems(each, wire, f"{at}.{name}")
+        yield from _object_problems(schema, wire, at)
     if schema.get("type") == "array":
         yield from schema_problems(schema.get("items"), wire, f"{at}.items")
     for name, each in schema.get("$defs", {}).items():
         yield from schema_problems(each, wire, f"{at}.$defs.{name}")
     for number, each in enumerate(schema.get("anyOf", ())):
         yield from schema_problems(each, wire, f"{at}.anyOf.{number}")
+
+
+def _object_problems(schema: dict[str, Any], wire: str, at: str) -> Iterator[str]:
+    fields, others = schema.get("properties", {}), schema.get("additionalProperties")
+    if wire != "gemini" and others is not False:
+        yield f"{at}: 'additionalProperties' is required to be supplied and to be false"
+    if wire == "openai" and sorted(schema.get("required", [])) != sorted(fields):
+        yield f"{at}: 'required' is required to be supplied and to be an array including every key in properties"
+    for name, each in fields.items():
+        yield from schema_problems(each, wire, f"{at}.{name}")
+    if isinstance(others, dict):
+        yield from schema_problems(others, wire, f"{at}.*")

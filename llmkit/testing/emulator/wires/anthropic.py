@@ -13,12 +13,13 @@ from llmkit.testing.emulator.answer import Answer, Ask
 from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.checks.anthropic import check
 from llmkit.testing.emulator.wires.base import (
+    EVENT_STREAM,
     MODELS,
     Failure,
     Frames,
     Script,
     Stamp,
-    parse,
+    as_json,
     quoted,
     to_json,
 )
@@ -54,10 +55,25 @@ class AnthropicWire:
     """The Messages API."""
 
     name = "anthropic"
+    stream_type = EVENT_STREAM
     ping = b'event: ping\ndata: {"type": "ping"}\n\n'
     broken = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"del\n\n'
 
-    def check(self, headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+    def answers_at(self, path: str) -> bool:
+        """Whether a model answers there."""
+        return path == "/v1/messages"
+
+    def lists_at(self, path: str) -> bool:
+        """Whether the models are listed there; OpenAI lists its own at the same path."""
+        return path == "/v1/models"
+
+    def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request was meant for this vendor: it has its version."""
+        return "anthropic-version" in headers
+
+    def check(
+        self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
+    ) -> Ask | Failure:
         """Say what the request asks for, or why the vendor would refuse it."""
         return check(headers, body, require_key=require_key)
 
@@ -196,16 +212,9 @@ def _blocks(answer: Answer, stamp: Stamp) -> Iterator[_Block]:
 def _whole_block(block: _Block) -> dict[str, Any]:
     whole = "".join(block.pieces)
     if block.kind == "tool_use":
-        return {"type": block.kind, **block.head, "input": _as_json(whole)}
+        return {"type": block.kind, **block.head, "input": as_json(whole)}
     signed = {"signature": _SIGNATURE} if block.kind == "thinking" else {}
     return {"type": block.kind, block.kind: whole, **signed}
-
-
-def _as_json(text: str) -> Any:
-    try:
-        return parse(text.encode("utf-8", "surrogatepass"))
-    except ValueError:
-        return text
 
 
 def _block_start(index: int, block: _Block) -> bytes:

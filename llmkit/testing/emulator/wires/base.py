@@ -1,4 +1,4 @@
-"""What both wire formats have in common: the parts of an answer, and why a request is refused."""
+"""What all wire formats have in common: the parts of an answer, and why a request is refused."""
 
 from __future__ import annotations
 
@@ -53,13 +53,28 @@ class Wire(Protocol):
 
     name: str
     """The vendor."""
-    ping: bytes
-    """The event that keeps a silent stream open."""
+    stream_type: str
+    """The content type of a stream."""
     broken: bytes
     """An event whose JSON is broken off."""
 
-    def check(self, headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
-        """Say what the request asks for, or why it is refused. Header names are lower case."""
+    @property
+    def ping(self) -> bytes | None:
+        """The event that keeps a silent stream open; None if the vendor has none."""
+
+    def answers_at(self, path: str) -> bool:
+        """Whether a model answers there."""
+
+    def lists_at(self, path: str) -> bool:
+        """Whether the models are listed there."""
+
+    def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request that nothing answers was meant for this vendor."""
+
+    def check(
+        self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
+    ) -> Ask | Failure:
+        """Say what the request asks for, or why it is refused. Header names are lower case; `target` is the path with its query."""
 
     def stream(self, ask: Ask, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> Script:
         """Write the answer as a stream."""
@@ -83,8 +98,10 @@ class Wire(Protocol):
         """Write the list of models."""
 
 
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 MODELS = {
     "anthropic": ("claude-sonnet-4-5", "claude-haiku-4-5"),
+    "gemini": ("gemini-3-flash", "gemini-3-pro"),
     "openai": ("gpt-5-mini", "gpt-4.1-mini"),
 }
 
@@ -113,6 +130,14 @@ def parse(body: bytes) -> Any:
         return json.loads(body)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def as_json(text: str) -> Any:
+    """Read JSON that somebody wrote; what is none stays the text that it is."""
+    try:
+        return parse(text.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return text
 
 
 def is_number(value: object, low: float, high: float) -> bool:

@@ -12,6 +12,7 @@ from llmkit.testing.emulator.answer import Answer, Ask, ToolUse
 from llmkit.testing.emulator.behaviour import Behaviour
 from llmkit.testing.emulator.checks.openai import check
 from llmkit.testing.emulator.wires.base import (
+    EVENT_STREAM,
     MODELS,
     Failure,
     Script,
@@ -45,10 +46,25 @@ class OpenAIWire:
     """The chat completions API."""
 
     name = "openai"
+    stream_type = EVENT_STREAM
     ping = b": ping\n\n"
     broken = b'data: {"id":"chatcmpl-emulator","object":"chat.completion.chunk","choi\n\n'
 
-    def check(self, headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+    def answers_at(self, path: str) -> bool:
+        """Whether a model answers there."""
+        return path == "/v1/chat/completions"
+
+    def lists_at(self, path: str) -> bool:
+        """Whether the models are listed there."""
+        return path == "/v1/models"
+
+    def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request was meant for this vendor: each that is not meant for another."""
+        return True
+
+    def check(
+        self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
+    ) -> Ask | Failure:
         """Say what the request asks for, or why the vendor would refuse it."""
         return check(headers, body, require_key=require_key)
 

@@ -1,0 +1,239 @@
+"""Gemini: POST /v1beta/models/{model}:generateContent, and :streamGenerateContent?alt=sse.
+
+Sources: ai.google.dev/api/generate-content, ai.google.dev/gemini-api/docs/function-calling and /docs/thought-signatures.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from llmkit.call import Call
+from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
+from llmkit.providers import failures
+from llmkit.providers.base import Decoder, HTTPRequest
+from llmkit.providers.body_kind import choose_decoder
+from llmkit.providers.failures import Origin
+from llmkit.providers.gemini.answers import WIRE, ChunkDecoder, WholeDecoder
+from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.tool_history import sound_calls
+from llmkit.providers.vendors import VENDORS
+from llmkit.tools.tool import Tool
+from llmkit.tracebacks import forgetful
+
+_VERSION = re.compile(r"/v[0-9]+[a-z0-9]*(/|$)")
+_CHOICES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
+# From the third on a model wants its signature back with each call, and takes this word for one where another model has made the call
+# (ai.google.dev/gemini-api/docs/thought-signatures).
+_UNSIGNED = "skip_thought_signature_validator"
+_WITHOUT_SIGNATURES = re.compile(r"(models/)?(gemini-(1|2)[.-]|gemma)")
+
+
+class Gemini:
+    """The Gemini wire format, for Google's API or a compatible server."""
+
+    takes_any_schema = True
+
+    @forgetful
+    def __init__(
+        self,
+        name: str = "gemini",
+        *,
+        api_key: str | None,
+        base_url: str = VENDORS["gemini"].base_url,
+        headers: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep the address and the key.
+
+        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the epoch. With `api_key=None` no key is
+        sent, for servers that need none. The key goes into a header, never into the URL.
+
+        Raises:
+            ConfigError: the base URL or the key cannot be used.
+        """
+        self.name = name
+        base_url = checked_base_url(name, base_url)
+        self._url = base_url if _VERSION.search(base_url) else f"{base_url}/v1beta"
+        self._headers = {"content-type": "application/json"}
+        if api_key is not None:
+            self._headers["x-goog-api-key"] = checked_api_key(name, api_key)
+        further = checked_headers(name, headers)
+        self._headers |= further
+        # What tells its answers from those of another with the same name: the key does not.
+        self.identity = (
+            self._url,
+            *(f"{name}: {value}" for name, value in sorted(further.items())),
+        )
+        self._clock = clock
+
+    def build_request(self, call: Call, model: str) -> HTTPRequest:
+        """Write the call in the vendor's format.
+
+        Raises:
+            InvalidRequest: the call forbids parallel calls of tools, which this wire has no word for, or cannot be written as JSON.
+        """
+        if call.tools and call.parallel_tool_calls is False:
+            raise InvalidRequest(
+                f"{self.name} does not support parallel_tool_calls=False",
+                hint="Leave parallel_tool_calls out for this model.",
+            )
+        body: dict[str, object] = {"contents": _contents(call, model)}
+        if call.system is not None:
+            body["systemInstruction"] = {"parts": [{"text": call.system}]}
+        if call.tools:
+            body |= _tools(call)
+        config = _config(call)
+        if config:
+            body["generationConfig"] = config
+        accept = "text/event-stream" if call.streaming else "application/json"
+        method = "streamGenerateContent?alt=sse" if call.streaming else "generateContent"
+        return to_request(
+            f"{self._url}/{_path(model)}:{method}",
+            {"accept": accept, **self._headers},
+            body,
+            call.extra,
+            joined=("generationConfig", "toolConfig"),
+        )
+
+    def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
+        """Make the decoder for one successful answer."""
+        origin = Origin.of(self.name, model, headers)
+        return choose_decoder(
+            origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=WholeDecoder
+        )
+
+    def error(
+        self, model: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> ProviderError:
+        """Turn an answer with an error status into the error to raise."""
+        had_key = not self._headers.keys().isdisjoint(("x-goog-api-key", "authorization"))
+        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
+        return failures.from_status(origin, headers, body, now=self._clock())
+
+
+def _path(model: str) -> str:
+    """Write a model's path; one that is tuned has another folder."""
+    if model.startswith(("models/", "tunedModels/")):
+        return quote(model)
+    return f"models/{quote(model, safe='')}"
+
+
+def _config(call: Call) -> dict[str, object]:
+    config: dict[str, object] = {}
+    if call.max_tokens is not None:
+        config["maxOutputTokens"] = call.max_tokens
+    if call.temperature is not None:
+        config["temperature"] = call.temperature
+    if call.top_p is not None:
+        config["topP"] = call.top_p
+    if call.stop:
+        config["stopSequences"] = call.stop
+    if call.seed is not None:
+        config["seed"] = call.seed
+    if call.output is not None:
+        config["responseMimeType"] = "application/json"
+        config["responseJsonSchema"] = _schema(call.output.strict_schema or call.output.schema)
+    return config
+
+
+def _schema(schema: Any) -> Any:
+    """Write a schema in the words that the vendor knows: it has no `const`."""
+    if isinstance(schema, Mapping):
+        found = {name: _schema(each) for name, each in schema.items() if name != "const"}
+        return found | ({"enum": [schema["const"]]} if "const" in schema else {})
+    return [_schema(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _contents(call: Call, model: str) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    names: dict[str, str] = {}
+    signs = _WITHOUT_SIGNATURES.match(model) is None
+    for message in sound_calls(call.messages):
+        calls = message.tool_calls
+        if calls:
+            names = {each.id: each.name for each in calls}
+        # Of several calls in one answer the first has the signature.
+        unsigned = calls[0].id if signs and calls and not any(c.signature for c in calls) else None
+        parts = [
+            said
+            for part in _in_order(message.parts, list(names))
+            if (said := _part(part, names, unsigned=unsigned)) is not None
+        ]
+        if parts:
+            role = "model" if message.role == "assistant" else "user"
+            found.append({"role": role, "parts": parts})
+    return found
+
+
+def _in_order(parts: Sequence[Part], asked: list[str]) -> Sequence[Part]:
+    """Put results into the order of their calls: models that know no ids tell them by that."""
+    if not any(isinstance(part, ToolResult) for part in parts):
+        return parts
+    at = {call_id: number for number, call_id in enumerate(asked)}
+    return sorted(
+        parts,
+        key=lambda part: at.get(part.call_id, 0) if isinstance(part, ToolResult) else len(at),
+    )
+
+
+def _part(
+    part: Part, names: Mapping[str, str], *, unsigned: str | None
+) -> dict[str, object] | None:
+    """Write a part; None for thinking that the vendor has not signed: it reads nothing out of that."""
+    match part:
+        case TextPart():
+            return {"text": part.text}
+        case ThinkingPart(signature=str()) if part.is_of(WIRE):
+            thought = {"thought": True} if part.text else {}
+            return {"text": part.text, **thought, "thoughtSignature": part.signature}
+        case ThinkingPart():
+            return None
+        case ToolCall():
+            said = {"id": part.id, "name": part.name, "args": dict(part.arguments)}
+            signature = _UNSIGNED if part.id == unsigned else part.signature
+            signed = {} if signature is None else {"thoughtSignature": signature}
+            return {"functionCall": said, **signed}
+        case ToolResult():
+            kind = "error" if part.is_error else "output"
+            response = {kind: _content(part.content)}
+            name = names.get(part.call_id, part.call_id)
+            return {"functionResponse": {"id": part.call_id, "name": name, "response": response}}
+
+
+def _content(text: str) -> object:
+    """Return what a tool has given as it was before it became a text: the vendor takes objects."""
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            found: object = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            return text
+        return found
+    return text
+
+
+def _tools(call: Call) -> dict[str, object]:
+    """Write what the model may call. Source: ai.google.dev/gemini-api/docs/function-calling."""
+    body: dict[str, object] = {
+        "tools": [{"functionDeclarations": [_tool(tool) for tool in call.tools]}]
+    }
+    if call.tool_choice is not None:
+        mode = _CHOICES.get(call.tool_choice)
+        calling: dict[str, object] = {"mode": mode or "ANY"}
+        if mode is None:
+            calling["allowedFunctionNames"] = [call.tool_choice]
+        body["toolConfig"] = {"functionCallingConfig": calling}
+    return body
+
+
+def _tool(tool: Tool) -> dict[str, object]:
+    said: dict[str, object] = {"name": tool.name}
+    if tool.description:
+        said["description"] = tool.description
+    return {**said, "parametersJsonSchema": tool.schema}

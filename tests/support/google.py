@@ -1,0 +1,37 @@
+"""Google's SDK, that calls the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+
+def _client(base_url: str, **more: Any) -> Any:
+    from google import genai
+    from google.genai import types
+
+    # Nothing here is over TLS, whose certificates take longer to load than an answer.
+    options = types.HttpOptions(base_url=base_url, client_args={"verify": False}, **more)
+    return genai.Client(api_key="test-key", http_options=options)
+
+
+@contextmanager
+def google(base_url: str) -> Iterator[Any]:
+    """Make a client for threads."""
+    client = _client(base_url)
+    yield client
+    client.close()
+
+
+@asynccontextmanager
+async def async_google(base_url: str) -> AsyncIterator[Any]:
+    """Make a client for event loops, over httpx2: the SDK's own choice warns that it inherits from aiohttp."""
+    import httpx2
+
+    client = _client(
+        base_url, async_client_args={"transport": httpx2.AsyncHTTPTransport(verify=False)}
+    )
+    yield client.aio
+    await client.aio.aclose()
+    client.close()
