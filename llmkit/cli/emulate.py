@@ -40,6 +40,8 @@ def emulate(host: str, port: int, tokens: int, delay: float, ttft: float) -> Non
     try:
         click.echo(f"Anthropic   {emulator.base_url}")
         click.echo(f"OpenAI      {emulator.openai_base_url}")
+        click.echo(f"Gemini      {emulator.base_url}")
+        click.echo(f"Ollama      {emulator.base_url}")
         click.echo(f"Controls    {emulator.base_url}/_emulator/requests")
         click.echo("Any API key will do. Stop with Ctrl-C.")
         emulator.serve_forever()

@@ -30,6 +30,8 @@ class _Body(msgspec.Struct):
     inference_geo: Any = None
     generation_config: Any = msgspec.field(name="generationConfig", default=None)
     """Gemini's."""
+    options: Any = None
+    """Ollama's."""
 
 
 _read = msgspec.json.Decoder(_Body).decode
@@ -69,6 +71,7 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
     if context_window is not None:
         put_in = min(put_in, context_window)
     config = body.generation_config if isinstance(body.generation_config, dict) else {}
+    options = body.options if isinstance(body.options, dict) else {}
     limits = [
         limit
         for limit in (
@@ -76,6 +79,7 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
             body.max_completion_tokens,
             body.max_output_tokens,
             config.get("maxOutputTokens"),
+            options.get("num_predict"),
         )
         if limit is not None
     ]

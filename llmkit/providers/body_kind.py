@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -22,6 +23,35 @@ _BEGINNING = 64
 _ERROR_PAGE = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a wire's streams are.
+
+    Attributes:
+        media_type: what such an answer says of itself.
+        shown: what it is called in an error.
+        is_it: tells by the first bytes whether something else by its name may be one.
+    """
+
+    media_type: str
+    shown: str
+    is_it: Callable[[bytes], bool]
+
+
+def _is_event_stream(body: bytes) -> bool:
+    return body.removeprefix(_BOM).lstrip(b"\r\n").startswith(_FIELDS)
+
+
+def _is_line_of_json(body: bytes) -> bool:
+    """Tell a line from a document of many lines, as error reports often are."""
+    return _LINE.match(body.removeprefix(_BOM).lstrip()) is not None
+
+
+_LINE = re.compile(rb'\{[ \t]*"[a-z_]+"[ \t]*:')
+EVENTS = Kind("text/event-stream", "an event stream", _is_event_stream)
+JSON_LINES = Kind("application/x-ndjson", "lines of JSON", _is_line_of_json)
+
+
 def choose_decoder(
     origin: Origin,
     headers: Mapping[str, str],
@@ -29,24 +59,25 @@ def choose_decoder(
     streaming: bool,
     stream: Callable[[Origin], StreamDecoder],
     whole: Callable[[Origin], BodyDecoder],
+    kind: Kind = EVENTS,
 ) -> AnswerDecoder:
     """Choose by what was asked for and by what the answer says it is.
 
     An answer that does not say what it is may be what was asked for. One that says it is something else is looked at.
     """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if streaming and media_type in ("", "text/event-stream"):
+    if streaming and media_type in ("", kind.media_type):
         return stream(origin)
     if not streaming and (media_type in ("", "application/json") or media_type.endswith("+json")):
         return whole(origin)
     shown = media_type if _MEDIA_TYPE.fullmatch(media_type) else "an unknown media type"
     if streaming:
-        return MislabelledDecoder(origin, shown, "an event stream", _is_event_stream, stream)
+        return MislabelledDecoder(origin, shown, kind.shown, kind.is_it, stream)
     return MislabelledDecoder(origin, shown, "JSON", _is_document, whole)
 
 
 class MislabelledDecoder(AnswerDecoder):
-    """Reads what does not call itself what was asked for, an event stream or JSON.
+    """Reads what does not call itself what was asked for, a stream or JSON.
 
     It may be that all the same: its first bytes tell. Otherwise it is an error page or an error report, and never a success.
     """
@@ -119,10 +150,6 @@ class MislabelledDecoder(AnswerDecoder):
         self.model, self.request_id = inner.model, inner.request_id
         self.stopping, self.finished, self.failure = inner.stopping, inner.finished, inner.failure
         return events
-
-
-def _is_event_stream(body: bytes) -> bool:
-    return body.removeprefix(_BOM).lstrip(b"\r\n").startswith(_FIELDS)
 
 
 def _is_document(body: bytes) -> bool:

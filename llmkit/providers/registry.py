@@ -29,6 +29,7 @@ WIRES: Mapping[WireName, str] = MappingProxyType(
     {
         "anthropic": "llmkit.providers.anthropic:Anthropic",
         "gemini": "llmkit.providers.gemini:Gemini",
+        "ollama": "llmkit.providers.ollama:Ollama",
         "openai": "llmkit.providers.openai:OpenAI",
     }
 )

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
-WireName = Literal["anthropic", "gemini", "openai"]
+WireName = Literal["anthropic", "gemini", "ollama", "openai"]
 """The wire formats, by the name that `providers.<name>.wire` takes."""
 
 Ability = Literal["json_schema", "json_schema_and_tools"]
@@ -114,7 +114,8 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
             quirks=Quirks(seed="random_seed", stream_options=False),
             models="(mi|mini|magi)stral|codestral|pixtral",
         ),
-        "ollama": Vendor(wire="openai", base_url="http://127.0.0.1:11434/v1", key_variable=None),
+        # Its other API is OpenAI's, with `"wire": "openai"`: at this address, too.
+        "ollama": Vendor(wire="ollama", base_url="http://127.0.0.1:11434/v1", key_variable=None),
         "openai": Vendor(
             wire="openai",
             base_url="https://api.openai.com/v1",

@@ -31,9 +31,13 @@ def read(arguments: str) -> Any:
 
 
 async def by_sdk(emulator: Emulator, wire: str, *, streaming: bool) -> Reading:
-    """Read an answer with the vendor's SDK."""
-    readers: Any = {"anthropic": _by_anthropic, "gemini": _by_gemini, "openai": _by_openai}
-    found: Reading = await readers[wire](emulator, streaming=streaming)
+    """Read an answer with the vendor's SDK, whatever it raises."""
+    readers: Any = {"anthropic": _by_anthropic, "gemini": _by_gemini}
+    readers |= {"ollama": _by_ollama, "openai": _by_openai}
+    try:
+        found: Reading = await readers[wire](emulator, streaming=streaming)
+    except ValueError:  # what it takes for JSON is none
+        return Reading(ended=False)
     return found
 
 
@@ -140,4 +144,30 @@ async def _by_gemini(emulator: Emulator, *, streaming: bool) -> Reading:
         stop_reason=reasons[-1].value if reasons else None,
         input_tokens=usage.prompt_token_count,
         output_tokens=None if said == (None, None) else sum(filter(None, said)),
+    )
+
+
+async def _by_ollama(emulator: Emulator, *, streaming: bool) -> Reading:
+    from ollama import AsyncClient
+
+    asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    async with AsyncClient(host=emulator.base_url) as sdk:
+        if streaming:
+            answers = [each async for each in await sdk.chat(**asked, stream=True)]
+        else:
+            answers = [await sdk.chat(**asked)]
+    calls = [call for answer in answers for call in answer.message.tool_calls or ()]
+    last = answers[-1]
+    return Reading(
+        text="".join(answer.message.content or "" for answer in answers),
+        thinking="".join(answer.message.thinking or "" for answer in answers),
+        # The SDK does not read the ids that newer servers send.
+        calls=tuple(
+            (f"call_{at}", call.function.name, dict(call.function.arguments))
+            for at, call in enumerate(calls)
+        ),
+        stop_reason=last.done_reason,
+        input_tokens=last.prompt_eval_count,
+        output_tokens=last.eval_count,
+        ended=last.done is True,
     )

@@ -37,6 +37,8 @@ def test_serves_until_it_is_stopped(how: signal.Signals) -> None:
         assert openai == ["OpenAI", f"{anthropic[1]}/v1"]
         with urllib.request.urlopen(f"{openai[1]}/models", timeout=5) as answer:
             assert answer.status == 200
+        others = [process.stdout.readline().split() for _ in range(2)]
+        assert others == [["Gemini", anthropic[1]], ["Ollama", anthropic[1]]]
         process.stdout.readline()
         assert "Ctrl-C" in process.stdout.readline()
         process.send_signal(how)

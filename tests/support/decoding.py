@@ -14,15 +14,18 @@ from llmkit.parts import ToolCall
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.base import Decoder, Provider
 from llmkit.providers.gemini import Gemini
+from llmkit.providers.ollama import Ollama
 from llmkit.providers.openai import OpenAI
 from llmkit.usage import Billing, Usage
 
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "request-id": "req_1"}
+LINES = {"content-type": "application/x-ndjson", "request-id": "req_1"}
 JSON = {"content-type": "application/json", "request-id": "req_1"}
 
 PROVIDERS: dict[str, Provider] = {
     "anthropic": Anthropic(api_key="test-key", clock=lambda: 0.0),
     "gemini": Gemini(api_key="test-key", clock=lambda: 0.0),
+    "ollama": Ollama(clock=lambda: 0.0),
     "openai": OpenAI(api_key="test-key", clock=lambda: 0.0),
 }
 
@@ -54,7 +57,8 @@ def call(**fields: object) -> Call:
 
 def stream_decoder(wire: str) -> Decoder:
     """Make the decoder for a streamed answer."""
-    return PROVIDERS[wire].decoder(call(), "m", EVENT_STREAM)
+    headers = LINES if wire == "ollama" else EVENT_STREAM
+    return PROVIDERS[wire].decoder(call(), "m", headers)
 
 
 def whole_decoder(wire: str) -> Decoder:

@@ -9,10 +9,11 @@ from llmkit.testing import Emulator, FaultProxy
 
 WIRES = ("anthropic", "openai")
 """Those that most tests run over."""
-ALL_WIRES = ("anthropic", "gemini", "openai")
+ALL_WIRES = ("anthropic", "gemini", "ollama", "openai")
 MODELS = {
     "anthropic": "claude-sonnet-4-5",
     "gemini": "gemini-3-flash",
+    "ollama": "smollm2:135m",
     "openai": "gpt-5-mini",
 }
 ASYNC_TRANSPORTS = ("httpx", "aiohttp")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 
 from support import gemini_streams as gemini
+from support import ollama_streams as ollama
 
 HALVES = "backslashreplace"
 """How half of a surrogate pair is written, which UTF-8 cannot say: as JSON does."""
@@ -271,6 +272,7 @@ COMPLETE_STREAMS = {
         ANTHROPIC_THINKING_STREAM,
     ),
     "gemini": gemini.COMPLETE,
+    "ollama": ollama.COMPLETE,
     "openai": (
         OPENAI_STREAM,
         OPENAI_REASONING_STREAM,
@@ -291,6 +293,7 @@ OPENAI_GAVE_UP_STREAM = b"".join(
 BROKEN_STREAMS = {
     "anthropic": (ANTHROPIC_OVERLOADED_STREAM,),
     "gemini": gemini.BROKEN,
+    "ollama": ollama.BROKEN,
     "openai": (OPENAI_ERROR_STREAM, OPENAI_GAVE_UP_STREAM),
 }
 """By wire: streams with an error report inside."""
@@ -298,6 +301,7 @@ BROKEN_STREAMS = {
 WHOLE_ANSWERS = {
     "anthropic": ANTHROPIC_MESSAGE,
     "gemini": gemini.DOCUMENT,
+    "ollama": ollama.DOCUMENT,
     "openai": OPENAI_COMPLETION,
 }
 """By wire: an answer that was not streamed."""

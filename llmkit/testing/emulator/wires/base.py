@@ -102,6 +102,7 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 MODELS = {
     "anthropic": ("claude-sonnet-4-5", "claude-haiku-4-5"),
     "gemini": ("gemini-3-flash", "gemini-3-pro"),
+    "ollama": ("smollm2:135m", "qwen3:4b"),
     "openai": ("gpt-5-mini", "gpt-4.1-mini"),
 }
 
