@@ -116,7 +116,7 @@ class Attempt(Source):
             body = self._error_body(upstream)
             raise route.provider.error(route.model, status, headers, body)
         decoder = route.provider.decoder(asked, route.model, headers)
-        self._decoder = SpokenDecoder(decoder) if asked is not call else decoder
+        self._decoder = SpokenDecoder(decoder, asked) if asked is not call else decoder
 
     def _error_body(self, upstream: Upstream) -> bytes:
         body = b""

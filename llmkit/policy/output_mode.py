@@ -8,50 +8,56 @@ from typing import TYPE_CHECKING
 from llmkit.errors import InvalidRequest
 from llmkit.events import Event, Finish, TextDelta, ToolCallDelta
 from llmkit.parts import ToolCall
+from llmkit.providers.base import USUAL_MEANS
 from llmkit.providers.request import arguments_json
 from llmkit.providers.vendors import Ability, is_able
 from llmkit.tools.tool import Tool
 
 if TYPE_CHECKING:
     from llmkit.call import Call
-    from llmkit.providers.base import Decoder, Provider
+    from llmkit.providers.base import Decoder, Means, Provider
     from llmkit.usage import Billing, Usage
 
 
 def as_tool(call: Call, provider: Provider, model: str) -> Call:
     """Return the call as this model is asked it: the same, or with a tool in place of a type.
 
+    The model has to call that tool, or another one of the call's: it answers with the first, when it needs no other any more. Where the vendor
+    has no word for "has to", it is offered.
+
     Raises:
-        InvalidRequest: it has tools already, or a type that the vendor cannot hold the model to, though it has to.
+        InvalidRequest: it has a type that the vendor cannot hold the model to, though it has to.
     """
     output = call.output
     if output is None:
         return call
+    means: Means = getattr(provider, "means", USUAL_MEANS)
     # What cannot be said strictly is a schema all the same, for those who take any.
-    can_be_said = output.strict_schema is not None or getattr(provider, "takes_any_schema", False)
+    can_be_said = output.strict_schema is not None or means.any_schema
     ability: Ability = "json_schema_and_tools" if call.tools else "json_schema"
-    able = can_be_said and is_able(provider.name, model, ability)
     if call.output_mode == "native" and not can_be_said:
         raise InvalidRequest(
             f"the vendor cannot hold a model to {output.name}, which has fields or values of any kind",
             hint='Name its fields, or leave output_mode="native" out.',
         )
+    able = (
+        can_be_said
+        and (means.schema_with_tools or not call.tools)
+        and is_able(provider.name, model, ability)
+    )
     if call.output_mode == "native" or (able and call.output_mode is None):
         return call
-    if call.tools and not can_be_said:
-        raise InvalidRequest(
-            f"no vendor can hold a model to {output.name}, which has fields or values of any kind; a tool could, but the call has tools already",
-            hint="Name its fields, or leave the tools or the output_type out.",
-        )
-    if call.tools:
-        raise InvalidRequest(
-            f"{provider.name}:{model} cannot have both tools and an output_type: a tool that it has to call says the type",
-            hint="Use a model with structured outputs, or leave one of them out.",
-        )
-    tool = Tool(_answer, name=output.name, description=_TOLD, schema=output.schema)
-    return replace(
-        call, output=None, tools=(tool,), tool_choice=tool.name, parallel_tool_calls=False
-    )
+    name = output.name
+    while any(tool.name == name for tool in call.tools):
+        name = f"{name[:60]}_own"
+    tool = Tool(_answer, name=name, description=_TOLD, schema=output.schema)
+    asked = replace(call, output=None, tools=(*call.tools, tool))
+    if not means.forced_tools:
+        return asked
+    if not call.tools or call.tool_choice == "none":
+        return replace(asked, tools=(tool,), tool_choice=name, parallel_tool_calls=False)
+    choice = "required" if call.tool_choice in (None, "auto") else call.tool_choice
+    return replace(asked, tool_choice=choice)
 
 
 _TOLD = "Answer with this."
@@ -62,15 +68,23 @@ def _answer(**said: object) -> None:
 
 
 class SpokenDecoder:
-    """Decodes an answer that is the call of such a tool, and says it as text, as other models do. Of several calls the first is the answer.
+    """Decodes an answer that is the call of such a tool, and says it as text, as other models do. Of several such calls the first is the answer.
 
-    Text beside it is none, unless it is all that there is.
+    Text beside it is none, unless it is all that there is, or stands beside calls of other tools.
+
+    Args:
+        decoder: reads the answer.
+        asked: the call as the model was asked it, with the tool as its last one.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, asked: Call) -> None:
         self._decoder = decoder
+        *others, own = asked.tools
+        # Where it is the only one, it is meant, whatever the model calls it.
+        self._name = own.name if others else None
         self._id: str | None = None
         self._said = False
+        self._calls_others = False
         self._held: list[Event] = []
         self._note()
 
@@ -116,7 +130,8 @@ class SpokenDecoder:
                 if self._id is None:
                     self._held.append(event)
             elif isinstance(event, Finish):
-                reason = "end" if event.stop_reason == "tool_use" else event.stop_reason
+                is_end = event.stop_reason == "tool_use" and not self._calls_others
+                reason = "end" if is_end else event.stop_reason
                 found += self._let_go()
                 found.append(Finish(reason, event.raw_stop_reason, event.usage))
             else:
@@ -124,6 +139,9 @@ class SpokenDecoder:
         return found
 
     def _of_call(self, event: ToolCallDelta | ToolCall) -> list[Event]:
+        if self._name not in (None, event.name):
+            self._calls_others = True
+            return [*self._let_go(), event]
         self._held.clear()
         self._id = self._id or event.id
         if event.id != self._id:

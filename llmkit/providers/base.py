@@ -22,6 +22,24 @@ class HTTPRequest:
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a wire format has words for, when it comes to answers of a type. What it has none for is asked for by a tool.
+
+    Attributes:
+        any_schema: an answer can be held to any JSON schema (`call.output.schema`), not only to what can be said strictly.
+        schema_with_tools: also where the model may call tools.
+        forced_tools: the model can be made to call a tool.
+    """
+
+    any_schema: bool = False
+    schema_with_tools: bool = True
+    forced_tools: bool = True
+
+
+USUAL_MEANS = Means()
+
+
 class Decoder(Protocol):
     """Reads the body of one successful answer, as its bytes arrive.
 
@@ -63,8 +81,7 @@ class Provider(Protocol):
     """A wire format with an address and a key. Implement this to add your own provider.
 
     It may have an `identity`, a tuple of strings that tells its answers from those of another provider of the same name, such as its address.
-    Without one, the cache takes those of one class and name for the same. With `takes_any_schema = True` it holds an answer to any JSON schema
-    (`call.output.schema`); others are asked for a tool where the answer's type cannot be said strictly.
+    Without one, the cache takes those of one class and name for the same. It may have `means`, where they are not the usual ones.
     """
 
     name: str

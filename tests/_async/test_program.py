@@ -1,4 +1,4 @@
-"""One program with tools and a typed answer, unchanged on both wires, against our emulator and somebody else's."""
+"""One program with tools and a typed answer, unchanged on every wire, against our emulator and somebody else's."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from pydantic import BaseModel
 
 from llmkit import Kit, ToolCall, ToolCallBroken, ToolContext, ToolResult
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES
-
-MODELS = {"anthropic": "claude-haiku-4-5", "openai": "gpt-5-mini"}
+from support.kits import ALL_WIRES, MODELS, WIRES, url_of
 
 
 class Trip(BaseModel):
@@ -70,11 +68,11 @@ def emulated(wire: str) -> Iterator[str]:
     asks, says = Behaviour(text="", calls=calls, delay=0), Behaviour(text=json.dumps(TRIP), delay=0)
     with Emulator() as emulator:
         emulator.script(asks, says, asks, says)
-        yield emulator.base_url if wire == "anthropic" else emulator.openai_base_url
+        yield url_of(emulator, wire)
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_against_our_emulator(wire: str) -> None:
     """The whole of it."""
     with emulated(wire) as url:

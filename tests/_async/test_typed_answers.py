@@ -20,7 +20,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES, make_kit
+from support.kits import ALL_WIRES, WIRES, make_kit
 from support.rows import database, rows
 
 
@@ -195,7 +195,7 @@ ASKS = Behaviour(text="", calls=({"name": "look", "arguments": {"city": "Köln"}
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_tools_and_a_type(wire: str) -> None:
     """The last step is of the type; those before call tools, and are asked for it all the same."""
     with Emulator(behaviour=NATIVE) as emulator:
@@ -217,8 +217,8 @@ async def test_tools_and_a_type(wire: str) -> None:
                 async for event in stream:
                     assert not isinstance(event, Finish)
         assert raised.value.run.steps[0].results[0].content == "9"
-        with pytest.raises(InvalidRequest, match="cannot have both tools and an output_type"):
-            await client.run("Hi", **options, output_mode="tool")
+        emulator.script(ASKS, CALLED)
+        assert (await client.run("Hi", **options, output_mode="tool")).output == KOELN
         await kit.aclose()
 
 

@@ -21,7 +21,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.kits import WIRES, make_kit
+from support.kits import ALL_WIRES, WIRES, make_kit
 from support.rows import database, rows
 
 
@@ -189,7 +189,7 @@ def look(city: str) -> int:
 ASKS = Behaviour(text="", calls=({"name": "look", "arguments": {"city": "Köln"}},), delay=0)
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 def test_tools_and_a_type(wire: str) -> None:
     """The last step is of the type; those before call tools, and are asked for it all the same."""
     with Emulator(behaviour=NATIVE) as emulator:
@@ -211,8 +211,8 @@ def test_tools_and_a_type(wire: str) -> None:
                 for event in stream:
                     assert not isinstance(event, Finish)
         assert raised.value.run.steps[0].results[0].content == "9"
-        with pytest.raises(InvalidRequest, match="cannot have both tools and an output_type"):
-            client.run("Hi", **options, output_mode="tool")
+        emulator.script(ASKS, CALLED)
+        assert (client.run("Hi", **options, output_mode="tool")).output == KOELN
         kit.close()
 
 

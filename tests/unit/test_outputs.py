@@ -8,6 +8,7 @@ import enum
 import itertools
 import json
 import math
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ from llmkit.policy.estimate import estimate_prompt
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.gemini import Gemini
+from llmkit.providers.ollama import Ollama
 from llmkit.providers.openai import OpenAI
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from support.decoding import call
@@ -42,7 +44,7 @@ from support.decoding import call
 
 def provider_of(name: str) -> Any:
     """Make a provider of a name, whatever it speaks."""
-    kind = {"anthropic": Anthropic, "gemini": Gemini}.get(name, OpenAI)
+    kind = {"anthropic": Anthropic, "gemini": Gemini, "ollama": Ollama}.get(name, OpenAI)
     return kind(name, api_key="k")
 
 
@@ -335,12 +337,44 @@ def test_words_for_the_model_in_a_validator() -> None:
     assert raised.value.problems == ("write YYYY-MM-DD",)
 
 
-def test_tools_and_a_type_that_no_vendor_holds_a_model_to() -> None:
-    """The type is to blame, and not the model."""
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [(None, "required"), ("auto", "required"), ("required", "required"), ("a", "a")],
+)
+def test_tools_beside_a_type_that_only_a_tool_can_say(choice: str | None, sent: str) -> None:
+    """It stands among them, under a name of its own, and the model has to call one of them."""
+    tags = Output(TypedDict("a", {"tags": dict[str, str]}))  # type: ignore[operator]
     tool = Tool(answer, name="a", schema={"type": "object"})
-    given = call(output=Output(TypedDict("Tags", {"tags": dict[str, str]})), tools=(tool,))  # type: ignore[operator]
-    with pytest.raises(InvalidRequest, match="no vendor can hold a model to Tags.*Name its fields"):
-        as_tool(given, provider_of("openai"), "gpt-5")
+    given = call(output=tags, tools=(tool,), tool_choice=choice)
+    asked = as_tool(given, provider_of("openai"), "gpt-5")
+    assert [each.name for each in asked.tools] == ["a", "a_own"]
+    assert (asked.tools[1].schema, asked.tool_choice, asked.output) == (tags.schema, sent, None)
+    assert asked.parallel_tool_calls is None
+    alone = as_tool(replace(given, tool_choice="none"), provider_of("openai"), "gpt-5")
+    assert ([each.name for each in alone.tools], alone.tool_choice) == (["a_own"], "a_own")
+    offered = as_tool(given, provider_of("ollama"), "smollm2")
+    assert ([each.name for each in offered.tools], offered.tool_choice) == (["a", "a_own"], choice)
+    assert as_tool(call(output=tags), provider_of("ollama"), "smollm2").output is tags
+
+
+def test_calls_of_other_tools_go_their_way() -> None:
+    """With the text beside them; a call of the type's own tool is the answer, and the text beside that is none."""
+    one = ToolCall(id="1", name="a", arguments={})
+    two = ToolCall(id="2", name="Point", arguments={"x": 2})
+    usage = Usage()
+    asked = asked_of(
+        "openai", "gpt-4-turbo", tools=(Tool(answer, name="a", schema={"type": "object"}),)
+    )
+    end = Finish("tool_use", "x", usage)
+    others = SpokenDecoder(
+        Script([TextDelta("Well. "), ToolCallDelta(0, "1", "a", "{}")], [one, end]), asked
+    )
+    assert others.feed(b"") == [TextDelta("Well. "), ToolCallDelta(0, "1", "a", "{}")]
+    assert others.close() == [one, end]
+    own = SpokenDecoder(Script([TextDelta("Well. ")], [two, end]), asked)
+    assert own.feed(b"") + own.close() == [TextDelta('{"x":2}'), Finish("end", "x", usage)]
+    both = SpokenDecoder(Script([], [one, two, end]), asked)
+    assert both.feed(b"") + both.close() == [one, TextDelta('{"x":2}'), end]
 
 
 @pytest.mark.parametrize(
@@ -473,7 +507,7 @@ def test_a_long_answer_is_not_read_at_every_token() -> None:
     assert 20 < read < 1000
 
 
-def asked(provider: str, model: str, **fields: Any) -> Any:
+def asked_of(provider: str, model: str, **fields: Any) -> Any:
     """Say how a model is asked."""
     return as_tool(call(output=Output(Point), **fields), provider_of(provider), model)
 
@@ -486,19 +520,19 @@ def test_who_takes_any_schema_needs_no_tool() -> None:
         assert as_tool(given, provider_of("gemini"), "gemini-2.5-pro") is given
     both = call(output=output, tools=(tool,))
     assert as_tool(both, provider_of("gemini"), "gemini-3-pro") is both
-    with pytest.raises(InvalidRequest, match="gemini:gemini-2.5-pro cannot have both tools and"):
-        as_tool(both, provider_of("gemini"), "gemini-2.5-pro")
+    asked = as_tool(both, provider_of("gemini"), "gemini-2.5-pro")
+    assert [each.name for each in asked.tools] == ["a", "dict"]
     assert as_tool(call(output=output), provider_of("gemini"), "gemma-3-27b-it").tools
 
 
 def test_the_vendors_own_means_where_there_are_some() -> None:
     """In the words of each."""
-    known = asked("anthropic", "claude-sonnet-4-5")
+    known = asked_of("anthropic", "claude-sonnet-4-5")
     schema = known.output.strict_schema
     body = json.loads(Anthropic(api_key="k").build_request(known, "m").content)
     assert body["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
     assert "tools" not in body
-    body = json.loads(OpenAI(api_key="k").build_request(asked("openai", "gpt-5"), "m").content)
+    body = json.loads(OpenAI(api_key="k").build_request(asked_of("openai", "gpt-5"), "m").content)
     assert body["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "Point", "schema": schema, "strict": True},
@@ -523,7 +557,7 @@ def test_a_tool_where_the_vendor_has_no_means(
     provider: str, model: str, mode: str | None, is_tool: bool
 ) -> None:
     """Or where the app says so."""
-    given = asked(provider, model, output_mode=mode)
+    given = asked_of(provider, model, output_mode=mode)
     assert (given.output is None) is is_tool
     if is_tool:
         (tool,) = given.tools
@@ -533,9 +567,9 @@ def test_a_tool_where_the_vendor_has_no_means(
             False,
         )
         assert tool.schema == Output(Point).schema
-        other = call(output=Output(Point), output_mode=mode, tools=(tool,))
-        with pytest.raises(InvalidRequest, match="cannot have both tools and an output_type"):
-            as_tool(other, provider_of(provider), model)
+
+
+ALONE = call(tools=(Tool(answer, name="Point", schema={"type": "object"}),))
 
 
 class Script:
@@ -570,7 +604,8 @@ def test_the_call_of_such_a_tool_is_said_as_text() -> None:
             [ThinkingDelta("hm"), ToolCallDelta(0, "1", "Point", "")],
             [ToolCallDelta(0, "1", "Point", '{"x":'), ToolCallDelta(1, "2", "Point", "{")],
             [ToolCallDelta(0, "1", "Point", "1}"), one, two, Finish("tool_use", "tool_use", usage)],
-        )
+        ),
+        ALONE,
     )
     assert streamed.model is None
     assert streamed.feed(b"") == [ThinkingDelta("hm")]
@@ -580,13 +615,15 @@ def test_the_call_of_such_a_tool_is_said_as_text() -> None:
     end = Finish("end", "tool_use", usage)
     assert streamed.close() == [TextDelta("1}"), end]
     assert streamed.finished
-    whole = SpokenDecoder(Script([TextDelta("So: "), one, two, Finish("tool_use", "x", usage)]))
+    whole = SpokenDecoder(
+        Script([TextDelta("So: "), one, two, Finish("tool_use", "x", usage)]), ALONE
+    )
     assert whole.feed(b"") == [TextDelta('{"x":1}'), Finish("end", "x", usage)]
     # Where there is no call, the text is all that there is; a cut stays one.
-    texts = SpokenDecoder(Script([TextDelta("So: ")], [Finish("max_tokens", "x", usage)]))
+    texts = SpokenDecoder(Script([TextDelta("So: ")], [Finish("max_tokens", "x", usage)]), ALONE)
     assert texts.feed(b"") == []
     assert texts.close() == [TextDelta("So: "), Finish("max_tokens", "x", usage)]
-    broken = SpokenDecoder(Script([TextDelta("So: ")], []))
+    broken = SpokenDecoder(Script([TextDelta("So: ")], []), ALONE)
     assert broken.feed(b"") + broken.close() == [TextDelta("So: ")]
 
 

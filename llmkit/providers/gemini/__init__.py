@@ -17,7 +17,7 @@ from llmkit.call import Call
 from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers import failures
-from llmkit.providers.base import Decoder, HTTPRequest
+from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.gemini.answers import WIRE, ChunkDecoder, WholeDecoder
@@ -38,7 +38,7 @@ _WITHOUT_SIGNATURES = re.compile(r"(models/)?(gemini-(1|2)[.-]|gemma)")
 class Gemini:
     """The Gemini wire format, for Google's API or a compatible server."""
 
-    takes_any_schema = True
+    means = Means(any_schema=True)
 
     @forgetful
     def __init__(

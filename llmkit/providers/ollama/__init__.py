@@ -13,7 +13,7 @@ from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.messages import Message
 from llmkit.parts import ThinkingPart
 from llmkit.providers import failures
-from llmkit.providers.base import Decoder, HTTPRequest
+from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import JSON_LINES, choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.ollama.answers import LineDecoder, WholeDecoder
@@ -31,7 +31,8 @@ class Ollama:
     `{"options": {"num_ctx": 8192}}`, which are joined with llmkit's own.
     """
 
-    takes_any_schema = True
+    # What is held to a format is held to it in its calls of tools, too: it would make none.
+    means = Means(any_schema=True, schema_with_tools=False, forced_tools=False)
 
     @forgetful
     def __init__(
