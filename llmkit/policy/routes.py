@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from llmkit.config import EXAMPLE
 from llmkit.config.errors import meant_model
@@ -13,7 +14,7 @@ from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
 from llmkit.providers.registry import WIRES, wire
-from llmkit.providers.vendors import VENDORS, Vendor, WireName, vendor_of
+from llmkit.providers.vendors import VENDORS, Vendor, WireName, vendor_of, wire_of
 
 if TYPE_CHECKING:
     from llmkit.config import Config, Price
@@ -34,6 +35,8 @@ class Routes:
         self._config = config
         self._of_alias: dict[str, Sequence[Route]] = {}
         self._providers: dict[str, Provider] = {provider.name: provider for provider in providers}
+        # Those of the settings and of the table, by their wires: a vendor may have several.
+        self._made: dict[tuple[str, WireName], Provider] = {}
         for name in config.providers:
             if name not in self._providers:
                 self._wire(name)
@@ -71,10 +74,15 @@ class Routes:
                 f"{model_id!r} is neither an alias nor a provider:model id",
                 hint=self._meant(model_id),
             )
-        if name not in self._providers:
-            self._check_known(name, f"the model {model_id!r}")
-            self._providers[name] = self._make(name)
-        return Route(self._providers[name], model)
+        own = self._providers.get(name)
+        if own is not None:
+            return Route(own, model)
+        self._check_known(name, f"the model {model_id!r}")
+        spoken = self._wire(name, model)
+        made = self._made.get((name, spoken))
+        if made is None:
+            made = self._made[name, spoken] = self._make(name, spoken)
+        return Route(made, model)
 
     def _meant(self, name: str) -> str:
         aliases = sorted(self._config.models)
@@ -100,10 +108,13 @@ class Routes:
         near = [*get_close_matches(name, known, n=1), vendor_of(name)][0]
         return "" if near is None else f"Did you mean {near}? "
 
-    def _wire(self, name: str) -> WireName:
+    def _wire(self, name: str, model: str = "") -> WireName:
         known = VENDORS.get(name)
         given = self._config.providers.get(name)
-        spoken = (given.wire if given else None) or (known.wire if known else None)
+        spoken = given.wire if given else None
+        if spoken is None and known is not None:
+            at_home = known.is_at(urlsplit(self._base_url(name) or "").hostname or "")
+            spoken = wire_of(known, model) if at_home else known.wire
         if spoken is None:
             raise ConfigError(
                 f"{name} is not a known provider, and providers.{name}.wire is not set",
@@ -111,17 +122,20 @@ class Routes:
             )
         return spoken
 
-    def _make(self, name: str) -> Provider:
-        known = VENDORS.get(name)
+    def _base_url(self, name: str) -> str | None:
         given = self._config.providers.get(name)
-        usual = _usual_url(known)
-        base_url = (given.base_url if given else None) or usual
+        return (given.base_url if given else None) or _usual_url(VENDORS.get(name))
+
+    def _make(self, name: str, spoken: WireName) -> Provider:
+        given = self._config.providers.get(name)
+        usual = _usual_url(VENDORS.get(name))
+        base_url = self._base_url(name)
         if base_url is None:
             raise ConfigError(
                 f"providers.{name}.base_url is not set",
                 hint='Set it to the address of the provider, e.g. "http://127.0.0.1:8080/v1".',
             )
-        return wire(self._wire(name))(
+        return wire(spoken)(
             name,
             api_key=self._key(name, at_home=base_url.rstrip("/") == (usual or "").rstrip("/")),
             base_url=base_url,

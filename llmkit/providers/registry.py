@@ -31,6 +31,7 @@ WIRES: Mapping[WireName, str] = MappingProxyType(
         "gemini": "llmkit.providers.gemini:Gemini",
         "ollama": "llmkit.providers.ollama:Ollama",
         "openai": "llmkit.providers.openai:OpenAI",
+        "openai-responses": "llmkit.providers.responses:OpenAIResponses",
     }
 )
 """Where each wire format is: its module and its class."""

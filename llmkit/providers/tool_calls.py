@@ -71,6 +71,10 @@ class Calls:
         self._passed.discard(key)
         return _grown(call, piece)
 
+    def knows(self, key: int) -> bool:
+        """Whether a call of this key has begun."""
+        return any(call.key == key for call in self._calls)
+
     def pass_over(self, key: int | None) -> None:
         """Let something else begin, whose pieces are no arguments of a call: a tool that the provider runs itself."""
         self._passed.add(key)

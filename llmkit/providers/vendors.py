@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
-WireName = Literal["anthropic", "gemini", "ollama", "openai"]
+WireName = Literal["anthropic", "gemini", "ollama", "openai", "openai-responses"]
 """The wire formats, by the name that `providers.<name>.wire` takes."""
 
 Ability = Literal["json_schema", "json_schema_and_tools"]
@@ -42,6 +42,7 @@ class Vendor:
         hosts: where its quirks hold, whatever the provider is called there; a dot in front stands for every name with this ending.
         quirks: what is different there.
         models: how the names of its models begin, as a regular expression; None if nobody can tell.
+        other_wires: which of its models speak another wire format, by how their names begin.
         unable: what some of its models cannot, by how their names begin. Whatever is not here is able.
         price_id: what genai-prices calls it, if not by its name here.
         usual_words: fields of its answers with a word that means the usual price there, and another one elsewhere.
@@ -55,6 +56,7 @@ class Vendor:
     hosts: tuple[str, ...] = ()
     quirks: Quirks = USUAL
     models: str | None = None
+    other_wires: tuple[tuple[str, WireName], ...] = ()
     unable: tuple[tuple[str, frozenset[Ability]], ...] = ()
     price_id: str | None = None
     usual_words: tuple[tuple[str, str], ...] = ()
@@ -130,6 +132,13 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
             # Its reasoning models refuse max_tokens; many compatible servers know nothing else.
             quirks=Quirks(max_tokens="max_completion_tokens"),
             models=r"(chat)?gpt|o\d",
+            # developers.openai.com/api/docs/models: those that are offered by the Responses API alone.
+            other_wires=(
+                (
+                    r"(o\d|gpt-[\d.]+)(-mini)?-(pro|codex|deep-research)|codex-|computer-use-",
+                    "openai-responses",
+                ),
+            ),
             # developers.openai.com/api/docs/guides/structured-outputs
             unable=((r"gpt-3\.5|gpt-4(?![.\w])|gpt-4o-2024-05-13", _NO_SCHEMA),),
         ),
@@ -163,6 +172,11 @@ def quirks_at(host: str) -> Quirks:
 def vendor_of(model: str) -> str | None:
     """Name the vendor of a well-known model, by how its name begins."""
     return _first(model, ((vendor.models, name) for name, vendor in VENDORS.items()))
+
+
+def wire_of(vendor: Vendor, model: str) -> WireName:
+    """Return the wire format that a vendor speaks for a model."""
+    return _first(model, vendor.other_wires) or vendor.wire
 
 
 def is_able(provider: str, model: str, ability: Ability) -> bool:

@@ -175,7 +175,7 @@ def kit_at(wire: str, url: str) -> Kit:
     """Make a kit that calls there."""
     return Kit(
         {
-            "providers": {wire: {"base_url": url, "api_key": "test-key"}},
+            "providers": {wire: {"base_url": url, "api_key": "test-key", "wire": wire}},
             "models": {"default": f"{wire}:{MODELS[wire]}"},
             "retry": {"wait_initial": 0.001, "wait_max": 0.002},
             "ledger": False,

@@ -45,6 +45,13 @@ CACHED = {
         "prompt_tokens_details": {"cached_tokens": 100},
         "completion_tokens_details": {"reasoning_tokens": 5},
     },
+    "openai-responses": {
+        "input_tokens": 127,
+        "input_tokens_details": {"cached_tokens": 100, "cache_write_tokens": 20},
+        "output_tokens": 9,
+        "output_tokens_details": {"reasoning_tokens": 5},
+        "total_tokens": 136,
+    },
 }
 ZERO = {
     "anthropic": {"input_tokens": 0, "output_tokens": 0},

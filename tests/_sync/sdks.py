@@ -34,7 +34,7 @@ def read(arguments: str) -> Any:
 def by_sdk(emulator: Emulator, wire: str, *, streaming: bool) -> Reading:
     """Read an answer with the vendor's SDK, whatever it raises."""
     readers: Any = {"anthropic": _by_anthropic, "gemini": _by_gemini}
-    readers |= {"ollama": _by_ollama, "openai": _by_openai}
+    readers |= {"ollama": _by_ollama, "openai": _by_openai, "openai-responses": _by_responses}
     try:
         found: Reading = readers[wire](emulator, streaming=streaming)
     except ValueError:  # what it takes for JSON is none
@@ -171,4 +171,38 @@ def _by_ollama(emulator: Emulator, *, streaming: bool) -> Reading:
         input_tokens=last.prompt_eval_count,
         output_tokens=last.eval_count,
         ended=last.done is True,
+    )
+
+
+def _by_responses(emulator: Emulator, *, streaming: bool) -> Reading:
+    import openai
+
+    asked: dict[str, Any] = {"model": "m", "input": "Hi", "store": False}
+    with openai.OpenAI(
+        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
+    ) as sdk:
+        if streaming:
+            with sdk.responses.stream(**asked) as stream:
+                for event in stream:
+                    if event.type in ("response.completed", "response.incomplete"):
+                        answer = event.response
+        else:
+            answer = sdk.responses.create(**asked)
+    pieces = [piece for item in answer.output if item.type == "message" for piece in item.content]
+    why, usage = answer.incomplete_details, answer.usage
+    return Reading(
+        text="".join(
+            piece.text if piece.type == "output_text" else piece.refusal for piece in pieces
+        ),
+        thinking="".join(
+            part.text for item in answer.output if item.type == "reasoning" for part in item.summary
+        ),
+        calls=tuple(
+            (item.call_id, item.name, read(item.arguments))
+            for item in answer.output
+            if item.type == "function_call"
+        ),
+        stop_reason=answer.status if why is None else why.reason,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
     )

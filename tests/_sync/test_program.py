@@ -19,7 +19,6 @@ from llmkit.testing import Behaviour, Emulator
 from support.kits import ALL_WIRES, MODELS, WIRES, url_of
 
 
-
 class Trip(BaseModel):
     """What to know before a trip."""
 
@@ -173,7 +172,7 @@ def kit_at(wire: str, url: str) -> Kit:
     """Make a kit that calls there."""
     return Kit(
         {
-            "providers": {wire: {"base_url": url, "api_key": "test-key"}},
+            "providers": {wire: {"base_url": url, "api_key": "test-key", "wire": wire}},
             "models": {"default": f"{wire}:{MODELS[wire]}"},
             "retry": {"wait_initial": 0.001, "wait_max": 0.002},
             "ledger": False,

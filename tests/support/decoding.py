@@ -16,6 +16,7 @@ from llmkit.providers.base import Decoder, Provider
 from llmkit.providers.gemini import Gemini
 from llmkit.providers.ollama import Ollama
 from llmkit.providers.openai import OpenAI
+from llmkit.providers.responses import OpenAIResponses
 from llmkit.usage import Billing, Usage
 
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "request-id": "req_1"}
@@ -26,6 +27,7 @@ PROVIDERS: dict[str, Provider] = {
     "anthropic": Anthropic(api_key="test-key", clock=lambda: 0.0),
     "gemini": Gemini(api_key="test-key", clock=lambda: 0.0),
     "ollama": Ollama(clock=lambda: 0.0),
+    "openai-responses": OpenAIResponses("openai-responses", api_key="test-key", clock=lambda: 0.0),
     "openai": OpenAI(api_key="test-key", clock=lambda: 0.0),
 }
 

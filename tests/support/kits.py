@@ -9,12 +9,13 @@ from llmkit.testing import Emulator, FaultProxy
 
 WIRES = ("anthropic", "openai")
 """Those that most tests run over."""
-ALL_WIRES = ("anthropic", "gemini", "ollama", "openai")
+ALL_WIRES = ("anthropic", "gemini", "ollama", "openai", "openai-responses")
 MODELS = {
     "anthropic": "claude-sonnet-4-5",
     "gemini": "gemini-3-flash",
     "ollama": "smollm2:135m",
     "openai": "gpt-5-mini",
+    "openai-responses": "gpt-5-mini",
 }
 ASYNC_TRANSPORTS = ("httpx", "aiohttp")
 TRANSPORTS = ("httpx",)
@@ -22,13 +23,15 @@ TRANSPORTS = ("httpx",)
 
 def url_of(emulator: Emulator, wire: str) -> str:
     """Return the address of a wire."""
-    return emulator.openai_base_url if wire == "openai" else emulator.base_url
+    return emulator.openai_base_url if wire.startswith("openai") else emulator.base_url
 
 
 def settings(emulator: Emulator, *, wire: str = "anthropic", **more: Any) -> dict[str, Any]:
     """Return settings whose one model answers at the emulator; retries hardly wait."""
     return {
-        "providers": {wire: {"base_url": url_of(emulator, wire), "api_key": "test-key"}},
+        "providers": {
+            wire: {"base_url": url_of(emulator, wire), "api_key": "test-key", "wire": wire}
+        },
         "models": {"default": f"{wire}:{MODELS[wire]}"},
         "retry": {"wait_initial": 0.001, "wait_max": 0.002},
         "ledger": False,

@@ -11,6 +11,7 @@ import json
 
 from support import gemini_streams as gemini
 from support import ollama_streams as ollama
+from support import responses_streams as responses
 
 HALVES = "backslashreplace"
 """How half of a surrogate pair is written, which UTF-8 cannot say: as JSON does."""
@@ -273,6 +274,7 @@ COMPLETE_STREAMS = {
     ),
     "gemini": gemini.COMPLETE,
     "ollama": ollama.COMPLETE,
+    "openai-responses": responses.COMPLETE,
     "openai": (
         OPENAI_STREAM,
         OPENAI_REASONING_STREAM,
@@ -294,6 +296,7 @@ BROKEN_STREAMS = {
     "anthropic": (ANTHROPIC_OVERLOADED_STREAM,),
     "gemini": gemini.BROKEN,
     "ollama": ollama.BROKEN,
+    "openai-responses": responses.BROKEN,
     "openai": (OPENAI_ERROR_STREAM, OPENAI_GAVE_UP_STREAM),
 }
 """By wire: streams with an error report inside."""
@@ -302,6 +305,7 @@ WHOLE_ANSWERS = {
     "anthropic": ANTHROPIC_MESSAGE,
     "gemini": gemini.DOCUMENT,
     "ollama": ollama.DOCUMENT,
+    "openai-responses": responses.DOCUMENT,
     "openai": OPENAI_COMPLETION,
 }
 """By wire: an answer that was not streamed."""

@@ -39,6 +39,8 @@ WIRES = sorted(PROVIDERS)
 # Those whose streams are server-sent events.
 EVENT_WIRES = [wire for wire in WIRES if wire != "ollama"]
 MARKS = (OPENAI_DONE, ANTHROPIC_STOP)
+# Whose last event says by itself that it is the last one.
+SELF_ENDING = ("ollama", "openai-responses")
 USAGE_FIELD = {"gemini": "usageMetadata"}
 STREAMS = [
     (wire, stream)
@@ -124,7 +126,8 @@ def test_a_broken_frame_is_never_a_silent_hole(wire: str, stream: bytes) -> None
     """A frame that is not JSON, wherever it stands before the end, ends the answer with what came before it."""
     whole = decode(stream_decoder(wire), [stream])
     frames = stream.split(b"\n\n")[:-1]
-    last = len(frames) - 1 if frames[-1] in (b"data: [DONE]", ANTHROPIC_STOP[:-2]) else len(frames)
+    is_marked = wire in SELF_ENDING or frames[-1] in (b"data: [DONE]", ANTHROPIC_STOP[:-2])
+    last = len(frames) - 1 if is_marked else len(frames)
     for at in range(last + 1):
         spoiled = b"\n\n".join([*frames[:at], b'data: {"broken', *frames[at:], b""])
         outcome = decode(stream_decoder(wire), [spoiled])
@@ -153,7 +156,8 @@ def test_a_broken_document_still_says_what_it_used(wire: str, how: str) -> None:
     name = USAGE_FIELD.get(wire, "usage")
     report = document.pop(name)
     body = json.dumps({**document, name: report, "x": '"usage": {"prompt_tokens": 1}'}).encode()
-    field = {"openai": b'"choices"', "anthropic": b'"content"', "gemini": b'"candidates"'}[wire]
+    fields = {"openai": b'"choices"', "anthropic": b'"content"', "gemini": b'"candidates"'}
+    field = fields.get(wire, b'"output"')
     if how == "cut":
         body = body[:-1]
     elif how == "garbled":
@@ -251,7 +255,7 @@ def test_a_break_is_an_end_only_behind_the_terminal_marker(wire: str) -> None:
         decoder = stream_decoder(wire)
         decoder.feed(stream)
         decoder.close(broken=True)
-        assert decoder.finished == (wire == "ollama" or stream.endswith(MARKS))
+        assert decoder.finished == (wire in SELF_ENDING or stream.endswith(MARKS))
         assert decoder.finished or type(decoder.failure) is StreamTruncated
         marked = stream_decoder(wire)
         marked.feed(stream.rstrip(b"\n") if decoder.finished else stream + b"data: [DONE]")
@@ -263,7 +267,7 @@ def test_a_break_is_an_end_only_behind_the_terminal_marker(wire: str) -> None:
 def test_nothing_comes_after_the_end(wire: str) -> None:
     """What follows the terminal marker is ignored, a second terminal marker too."""
     stream = COMPLETE_STREAMS[wire][0]
-    if wire in EVENT_WIRES and not stream.endswith(MARKS):
+    if wire not in SELF_ENDING and not stream.endswith(MARKS):
         stream += OPENAI_DONE
     decoder = stream_decoder(wire)
     assert decoder.feed(stream + stream) == stream_decoder(wire).feed(stream)

@@ -175,3 +175,37 @@ def test_a_model_that_is_named_as_elsewhere_is_told_how_to_be_named() -> None:
     for name, meant in {"groq/llama-3": "groq:llama-3", "o3": "openai:o3"}.items():
         with pytest.raises(ConfigError, match=f"Did you mean '{meant}'"):
             kit.client.complete("hi", model=name)
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "path"),
+    [
+        ("gpt-5-mini", {}, "chat/completions"),
+        ("o3", {}, "chat/completions"),
+        ("gpt-5-chat-latest", {}, "chat/completions"),
+        ("my-codex-model", {}, "chat/completions"),
+        *(
+            (model, {}, "responses")
+            for model in (
+                *("o1-pro", "o3-pro-2025-06-10", "gpt-5-pro", "gpt-5.2-pro"),
+                *("gpt-5.1-codex-max", "gpt-5-codex", "codex-mini-latest"),
+                *("o3-deep-research", "o4-mini-deep-research", "computer-use-preview"),
+            )
+        ),
+        ("o3-pro", {"wire": "openai"}, "chat/completions"),
+        ("o3-pro", {"base_url": "https://proxy.example/v1"}, "chat/completions"),
+        ("gpt-5-mini", {"wire": "openai-responses"}, "responses"),
+    ],
+)
+def test_a_model_that_speaks_another_wire(model: str, provider: dict[str, str], path: str) -> None:
+    """At its vendor's own address, unless the settings name a wire; both go under the name of the one provider."""
+    config = Config.of({"providers": {"openai": {"api_key": "k", **provider}}})
+    routes = Routes(config)
+    (route,) = routes.of(f"openai:{model}")
+    (other,) = routes.of("openai:gpt-4.1")
+    call = build_call(
+        "hi", {}, call_id="c", default_model="m", default_max_tokens=9, streaming=True
+    )
+    assert route.provider.build_request(call, model).url.endswith(f"/v1/{path}")
+    assert route.provider.name == other.provider.name == "openai"
+    assert routes.of(f"openai:{model}")[0].provider is route.provider

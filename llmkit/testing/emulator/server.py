@@ -19,13 +19,15 @@ from llmkit.testing.emulator.wires.base import Failure, Stamp, Wire, parse
 from llmkit.testing.emulator.wires.gemini import GeminiWire
 from llmkit.testing.emulator.wires.ollama import OllamaWire
 from llmkit.testing.emulator.wires.openai import OpenAIWire
+from llmkit.testing.emulator.wires.responses import ResponsesWire
 from llmkit.testing.local_names import LocalNames
 
 ANTHROPIC: Wire = AnthropicWire()
 GEMINI: Wire = GeminiWire()
 OLLAMA: Wire = OllamaWire()
 OPENAI: Wire = OpenAIWire()
-WIRES = (ANTHROPIC, GEMINI, OLLAMA, OPENAI)
+RESPONSES: Wire = ResponsesWire()
+WIRES = (ANTHROPIC, GEMINI, OLLAMA, RESPONSES, OPENAI)
 """In the order in which they are asked whether a request is meant for them."""
 _MISDIRECTED = Failure(
     421, "invalid_request_error", "This server does not accept the name in the Host header."

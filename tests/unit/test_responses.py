@@ -1,0 +1,351 @@
+"""OpenAI's Responses API: how a call is said, and what is answered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from llmkit.errors import (
+    InvalidRequest,
+    ProtocolError,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+    StreamTruncated,
+    ToolCallBroken,
+)
+from llmkit.events import ThinkingSignature
+from llmkit.messages import Message
+from llmkit.outputs.output import output_of
+from llmkit.parts import TextPart, ThinkingPart, ToolCall, ToolResult
+from llmkit.providers.responses import OpenAIResponses
+from llmkit.testing.emulator.answer import Ask
+from llmkit.testing.emulator.server import RESPONSES
+from llmkit.tools.tool import Tool
+from support import responses_streams as responses
+from support.decoding import Outcome, bytewise, call, decode, stream_decoder, whole_decoder
+from support.responses_streams import arguments, called, event, message, response
+
+
+def body_of(model: str = "gpt-5", **fields: object) -> Any:
+    """Build a request and return its body, which the vendor would accept."""
+    request = OpenAIResponses(api_key="k").build_request(call(**fields), model)
+    said = RESPONSES.check(request.headers, request.content, require_key=True)
+    assert isinstance(said, Ask), said
+    return json.loads(request.content)
+
+
+def weather(city: str) -> str:
+    """Say how the weather is."""
+    return city
+
+
+def test_a_streamed_call() -> None:
+    """Nothing is stored at the vendor's; what a model thinks is asked for, to be carried along."""
+    request = OpenAIResponses(api_key="test-key").build_request(call(), "gpt-5")
+    assert (request.method, request.url) == ("POST", "https://api.openai.com/v1/responses")
+    assert request.headers == {
+        "accept": "text/event-stream",
+        "authorization": "Bearer test-key",
+        "content-type": "application/json",
+    }
+    assert json.loads(request.content) == {
+        "model": "gpt-5",
+        "input": [{"role": "user", "content": "hi"}],
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "stream": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "reasons"),
+    [
+        *(("o3-pro", True), ("gpt-5.2-pro", True), ("codex-mini-latest", True)),
+        *(("gpt-4.1", False), ("gpt-5-chat-latest", False), ("gpt-4o-mini", False)),
+    ],
+)
+def test_who_has_thoughts_to_carry(model: str, *, reasons: bool) -> None:
+    """Other models refuse to be asked for them."""
+    assert ("include" in body_of(model)) is reasons
+
+
+def test_every_option() -> None:
+    """Under the vendor's names; what `extra` says of the text's form is joined with the type."""
+    found = body_of(
+        streaming=False,
+        system="Be brief.",
+        max_tokens=9,
+        temperature=0.0,
+        top_p=0.5,
+        output=output_of(int),
+        extra={"text": {"verbosity": "low"}, "store": True},
+    )
+    assert found["instructions"] == "Be brief."
+    assert (found["max_output_tokens"], found["temperature"], found["top_p"]) == (9, 0.0, 0.5)
+    assert found["store"] is True
+    assert found["text"]["verbosity"] == "low"
+    assert found["text"]["format"]["type"] == "json_schema"
+    assert found["text"]["format"]["strict"] is True
+    assert "stream" not in found
+
+
+@pytest.mark.parametrize(("option", "value"), [("stop", ("X",)), ("seed", 7)])
+def test_what_it_has_no_word_for(option: str, value: object) -> None:
+    """Is refused before anything is sent."""
+    with pytest.raises(InvalidRequest, match=f"openai does not support {option} with this wire"):
+        body_of(**{option: value})
+
+
+def test_tools() -> None:
+    """Are told without being strict, which they would be of themselves."""
+    tools = (Tool(weather),)
+    found = body_of(tools=tools, tool_choice="weather", parallel_tool_calls=False)
+    [told] = found["tools"]
+    assert (told["type"], told["name"], told["strict"]) == ("function", "weather", False)
+    assert told["parameters"]["properties"] == {"city": {"type": "string"}}
+    assert found["tool_choice"] == {"type": "function", "name": "weather"}
+    assert found["parallel_tool_calls"] is False
+    assert body_of(tools=tools, tool_choice="required")["tool_choice"] == "required"
+
+
+def test_a_conversation() -> None:
+    """An item for each part: reasoning of this vendor's goes back, before what it led to, and alone it is left out."""
+    own = ThinkingPart(text="Hm.", signature="rs_1:gAAAA", wire="openai-responses")
+    messages = (
+        Message.user("How is it?"),
+        Message.assistant(
+            own,
+            TextPart("Let me see."),
+            ThinkingPart(text="Hm.", signature="c2ln", wire="anthropic"),
+            ThinkingPart(text="Hm.", signature="no id"),
+            ThinkingPart(text="Hm."),
+            ThinkingPart(signature="rs_2:gBBBB", wire="openai-responses"),
+            ToolCall(id="c1", name="weather", arguments={"city": "Köln"}),
+        ),
+        Message.user(ToolResult(call_id="c1", content="grey"), "And?"),
+        Message.assistant("Grey.", own),
+        Message.user("Thanks."),
+    )
+    assert body_of(messages=messages)["input"] == [
+        {"role": "user", "content": "How is it?"},
+        {
+            "type": "reasoning",
+            "id": "rs_1",
+            "summary": [{"type": "summary_text", "text": "Hm."}],
+            "encrypted_content": "gAAAA",
+        },
+        {"role": "assistant", "content": "Let me see."},
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gBBBB"},
+        {
+            "type": "function_call",
+            "call_id": "c1",
+            "name": "weather",
+            "arguments": '{"city":"Köln"}',
+        },
+        {"type": "function_call_output", "call_id": "c1", "output": "grey"},
+        {"role": "user", "content": "And?"},
+        {"role": "assistant", "content": "Grey."},
+        {"role": "user", "content": "Thanks."},
+    ]
+
+
+class Place(BaseModel):
+    """Where."""
+
+    kind: str
+
+
+def read(*frames: bytes) -> Outcome:
+    """Decode a stream, as it comes and byte by byte."""
+    found = decode(stream_decoder("openai-responses"), list(frames))
+    assert decode(stream_decoder("openai-responses"), bytewise(b"".join(frames))) == found
+    return found
+
+
+def test_a_stream() -> None:
+    """Text once, though it comes in pieces and again as a whole; the reason and the counts."""
+    found = read(responses.STREAM)
+    assert found.text == responses.TEXT
+    assert found.finish is not None
+    assert (found.finish.stop_reason, found.finish.raw_stop_reason) == ("end", "completed")
+    assert (found.model, found.request_id) == ("gpt-5-mini-2025-08-07", "resp_67c9")
+    usage = found.usage
+    assert (usage.input_tokens, usage.output_tokens) == (19, 40)
+    assert (usage.cache_read_tokens, usage.reasoning_tokens) == (8, 32)
+    assert found.billing.service_tier == "default"
+
+
+def test_thinking() -> None:
+    """The parts of a summary stand apart; the signature is the item's id and what it has encrypted."""
+    found = read(responses.THINKING_STREAM)
+    assert found.said == (("thinking", "Let me see…\n\nAha."), ("text", "27"))
+    assert found.finish is not None
+    assert found.finish.stop_reason == "max_tokens"
+    events = stream_decoder("openai-responses").feed(responses.THINKING_STREAM)
+    assert ThinkingSignature("rs_1:gAAAA", "openai-responses") in events
+    whole = decode(whole_decoder("openai-responses"), [responses.DOCUMENT])
+    assert whole.said[0] == ("thinking", "Let me see…\n\nAha.")
+
+
+@pytest.mark.parametrize("stream", [responses.TOOL_STREAM, responses.WHOLE_ITEMS_STREAM])
+def test_calls(stream: bytes) -> None:
+    """In pieces, two at a time, or whole."""
+    found = read(stream)
+    names = [(each.id, each.name) for each in found.calls]
+    assert names == [("call_1", "f"), ("call_2", "g")]
+    assert found.calls[1].arguments == {}
+    assert found.finish is not None
+    assert found.finish.stop_reason == "tool_use"
+
+
+def test_items_that_come_whole() -> None:
+    """Are read whole."""
+    found = read(responses.WHOLE_ITEMS_STREAM)
+    assert found.said == (("thinking", "Let me see…\n\nAha."), ("text", "Hi. There."))
+
+
+def test_a_refusal() -> None:
+    """Is the text that a reader gets, and its reason."""
+    found = read(responses.REFUSED_STREAM)
+    assert found.text == "I will not."
+    assert found.finish is not None
+    assert (found.finish.stop_reason, found.finish.raw_stop_reason) == ("refusal", "completed")
+    refused = {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}
+    body = json.dumps(response("completed", refused)).encode()
+    whole = decode(whole_decoder("openai-responses"), [body])
+    assert whole.finish is not None
+    assert (whole.text, whole.finish.stop_reason) == ("No.", "refusal")
+
+
+def ends(status: str, **more: object) -> bytes:
+    """End a stream."""
+    return event(f"response.{status}", response=response(status, **more))
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "raw"),
+    [
+        (
+            ends("incomplete", incomplete_details={"reason": "content_filter"}),
+            "content_filter",
+            "content_filter",
+        ),
+        (ends("incomplete", incomplete_details={"reason": "steered"}), "other", "steered"),
+        (ends("incomplete", incomplete_details=None), "other", "incomplete"),
+        (ends("cancelled"), "other", "cancelled"),
+        (ends("completed", incomplete_details=None), "end", "completed"),
+    ],
+)
+def test_why_it_stops(end: bytes, reason: str, raw: str) -> None:
+    """As the vendor says it."""
+    found = read(responses.CREATED, responses.text("a"), end)
+    assert found.finish is not None
+    assert (found.finish.stop_reason, found.finish.raw_stop_reason) == (reason, raw)
+
+
+@pytest.mark.parametrize(
+    ("end", "failure"),
+    [
+        (b"", (StreamTruncated, None)),
+        (b"data: [DONE]\n\n", (StreamTruncated, None)),
+        (
+            event("error", code="rate_limit_exceeded", message="x"),
+            (RateLimited, "rate_limit_exceeded"),
+        ),
+        (
+            event("error", error={"type": "server_error", "message": "x"}),
+            (ServerFailed, "server_error"),
+        ),
+        (b'data: {"error": {"code": "server_error"}}\n\n', (ServerFailed, "server_error")),
+        (
+            ends("failed", error={"code": "server_error", "message": "x"}),
+            (ServerFailed, "server_error"),
+        ),
+        (ends("failed", error=None), (ServerFailed, None)),
+        (ends("failed", error={"code": "invalid_prompt"}), (RequestRejected, "invalid_prompt")),
+        (event("response.completed", response=response("failed")), (ServerFailed, None)),
+        (event("response.completed"), (StreamTruncated, None)),
+        (event("response.completed", response=7), (ProtocolError, None)),
+        (event("response.output_text.delta", delta=7), (ProtocolError, None)),
+        (event("response.output_item.done", item=[]), (ProtocolError, None)),
+        (responses.CREATED, (ProtocolError, None)),
+    ],
+)
+def test_what_does_not_complete_it(end: bytes, failure: object) -> None:
+    """A terminal of the response's alone does; one that has failed is an error, whatever its status was."""
+    found = read(responses.CREATED, responses.text("a"), end)
+    assert found.failure == failure
+    assert found.text == "a"
+
+
+def test_a_failure_is_counted() -> None:
+    """What it has used is known."""
+    decoder = stream_decoder("openai-responses")
+    decode(decoder, [responses.FAILED_STREAM])
+    assert decoder.usage.output_tokens == 40
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [responses.added(0, **called("f", "", "c")), arguments('{"a', 0)],
+        [responses.added(0, **called("f", "", "c")), arguments("{}", 7)],
+        [responses.done(0, **called("f", "[1]", "c"))],
+        [responses.done(0, type="function_call", call_id="c", arguments="{}")],
+    ],
+)
+def test_broken_calls(items: list[bytes]) -> None:
+    """Are never handed on."""
+    found = read(responses.CREATED, *items, responses.COMPLETED)
+    assert found.failure == (ToolCallBroken, None)
+    assert found.calls == ()
+
+
+def test_arguments_of_no_call() -> None:
+    """Are nothing, where there is no call."""
+    found = read(responses.CREATED, arguments("{}", 0), responses.text("a", 1), responses.COMPLETED)
+    assert found.finish is not None
+    assert found.finish.stop_reason == "end"
+
+
+@pytest.mark.parametrize(
+    ("kind", "searches", "unpriced"),
+    [
+        ("web_search_call", 1, False),
+        ("code_interpreter_call", 0, True),
+        ("image_generation_call", 0, True),
+        ("invented_call", 0, True),
+        ("mcp_call", 0, False),
+        ("reasoning", 0, False),
+    ],
+)
+def test_what_else_is_billed(kind: str, searches: int, *, unpriced: bool) -> None:
+    """A search by the call; of other tools of the vendor's nobody knows the price."""
+    found = read(responses.CREATED, responses.done(0, type=kind, id="x"), responses.COMPLETED)
+    assert (found.billing.web_searches, found.billing.unpriced) == (searches, unpriced)
+    body = json.dumps(response("completed", {"type": kind}, message("a"))).encode()
+    whole = decode(whole_decoder("openai-responses"), [body])
+    assert (whole.billing.web_searches, whole.billing.unpriced) == (searches, unpriced)
+
+
+@pytest.mark.parametrize("status", ["in_progress", "queued", None])
+def test_a_whole_answer_that_has_not_ended(status: str | None) -> None:
+    """Is none."""
+    body = json.dumps(response("x", message("a")) | {"status": status}).encode()
+    assert decode(whole_decoder("openai-responses"), [body]).failure is not None
+
+
+def test_without_names_of_events() -> None:
+    """The type in the data is enough, and so is the name without the type."""
+    unnamed = b"\n".join(
+        line for line in responses.STREAM.split(b"\n") if not line.startswith(b"event:")
+    )
+    assert read(unnamed).text == responses.TEXT
+    untyped = responses.STREAM
+    for kind in (b"response.output_text.delta", b"response.completed", b"response.created"):
+        untyped = untyped.replace(b'{"type":"%b",' % kind, b"{")
+    assert read(untyped).text == responses.TEXT
