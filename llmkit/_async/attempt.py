@@ -14,6 +14,7 @@ from llmkit._async.leases import (
     AsyncRow,
 )
 from llmkit._async.source import AsyncSource
+from llmkit._async.tokens import async_with_token
 from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
@@ -90,6 +91,7 @@ class AsyncAttempt(AsyncSource):
         runtime, call, route = self._runtime, self._call, self._route
         asked = as_tool(call, route.provider, route.model)
         request = route.provider.build_request(asked, route.model)
+        request = await async_with_token(runtime.host, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
             claims = await runtime.budgets.aclaims(asked, route, request)

@@ -15,6 +15,7 @@ from llmkit._sync.leases import (
     Row,
 )
 from llmkit._sync.source import Source
+from llmkit._sync.tokens import with_token
 from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
@@ -91,6 +92,7 @@ class Attempt(Source):
         runtime, call, route = self._runtime, self._call, self._route
         asked = as_tool(call, route.provider, route.model)
         request = route.provider.build_request(asked, route.model)
+        request = with_token(runtime.host, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
             claims = runtime.budgets.claims(asked, route, request)

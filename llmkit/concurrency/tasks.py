@@ -196,6 +196,12 @@ async def async_may_run_apart(host: Host) -> bool:  # noqa: ARG001
     return True
 
 
+async def async_in_host(host: Host, work: Callable[[], T]) -> T:
+    """Run a function of the app's where it is at home; return what it returns."""
+    found: T = await host.from_async(work)
+    return found
+
+
 async def async_at_once(host: Host) -> bool:
     """Ask where the app's async code does what waits, whether its functions run there."""
     return host.at_once is not never and bool(await host.from_async(host.at_once))

@@ -164,6 +164,11 @@ def may_run_apart(host: Host) -> bool:
     return not at_once(host)
 
 
+def in_host(host: Host, work: Callable[[], T]) -> T:  # noqa: ARG001
+    """Run a function of the app's where it is at home: in the thread of whoever calls."""
+    return work()
+
+
 def at_once(host: Host) -> bool:
     """Ask in the thread of whoever called whether the app's functions run there."""
     return host.at_once is not never and bool(ask_host_thread(host.at_once))

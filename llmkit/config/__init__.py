@@ -21,7 +21,7 @@ from pydantic import (
 from llmkit.config.budgets import AllowanceConfig, Budget
 from llmkit.config.cache import CacheConfig as CacheConfig
 from llmkit.config.errors import NOT_BUILT, explain
-from llmkit.config.functions import WARNING, function
+from llmkit.config.functions import TOKEN, WARNING, function
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
 from llmkit.config.tools import tool, usable
@@ -86,13 +86,25 @@ AnyPrice = Annotated[Price, BeforeValidator(_price)]
 
 
 class ProviderConfig(Section):
-    """A provider's address, API key, wire format and price."""
+    """A provider's address, API key, wire format and price.
+
+    `api_version` is Azure's. `token` is a function without arguments, or its dotted path, that returns a token in place of a key, as Vertex AI and
+    Microsoft Entra ID have them: it is called for each request, in a thread, so let it remember its token.
+    """
 
     wire: WireName | None = None
     base_url: BaseURL | None = None
     api_key: SecretStr | None = None
+    api_version: Annotated[str, Field(pattern=r"^[\w.-]{1,40}$")] | None = None
+    token: Annotated[Any, AfterValidator(partial(function, shape=TOKEN))] = None
     price: AnyPrice | None = None
     headers: Annotated[dict[FieldName, FieldValue], Field(repr=False)] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_one_of_both(self) -> Self:
+        if self.api_key is not None and self.token is not None:
+            raise ValueError("it has an api_key and a token: leave one of them out")
+        return self
 
 
 class Defaults(Section):

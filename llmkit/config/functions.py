@@ -17,11 +17,11 @@ class Shape:
     """What a function of the app's looks like.
 
     Attributes:
-        takes: its one argument.
+        takes: its one argument; None if it takes none.
         example: a dotted path.
     """
 
-    takes: str
+    takes: str | None
     example: str
 
     def __str__(self) -> str:
@@ -30,6 +30,7 @@ class Shape:
 
 LIMIT = Shape("the llmkit.Caller", "billing.plan_limit")
 WARNING = Shape("the llmkit.BudgetWarning", "billing.mail_us")
+TOKEN = Shape(None, "shop.google.token")
 REDACT = Shape("the content as a dict", "shop.llm.redact")
 
 
@@ -54,7 +55,7 @@ def function_at(value: object, setting: str, shape: Shape) -> Callable[..., Any]
     """Return a function that a setting names; None if it names none.
 
     Raises:
-        ConfigError: the dotted path leads to none, or it does not take one argument.
+        ConfigError: the dotted path leads to none, or it does not take what it is called with.
     """
     if value is None:
         return None
@@ -69,7 +70,12 @@ def function_at(value: object, setting: str, shape: Shape) -> Callable[..., Any]
     except ValueError as error:
         raise ConfigError(f"{setting}: {error}", hint="Write it with def, not async def.") from None
     called: Callable[..., Any] = found
-    takes_one(called, setting, shape.takes)
+    if shape.takes is not None:
+        takes_one(called, setting, shape.takes)
+    elif not can_take(called, 0):
+        raise ConfigError(
+            f"{setting}: {_name(called)} has to take no arguments", hint="It is called without any."
+        )
     return called
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from llmkit.config import EXAMPLE
 from llmkit.config.errors import meant_model
+from llmkit.config.functions import TOKEN, function_at
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
@@ -140,10 +141,14 @@ class Routes:
             api_key=self._key(name, at_home=base_url.rstrip("/") == (usual or "").rstrip("/")),
             base_url=base_url,
             headers=given.headers if given else {},
+            api_version=given.api_version if given else None,
+            token=function_at(given.token, f"providers.{name}.token", TOKEN) if given else None,
         )
 
     def _key(self, name: str, *, at_home: bool) -> str | None:
         given = self._config.providers.get(name)
+        if given is not None and given.token is not None:
+            return None
         if given is not None and "api_key" in given.model_fields_set:
             return given.api_key.get_secret_value() if given.api_key is not None else None
         known = VENDORS.get(name)

@@ -81,7 +81,8 @@ class Provider(Protocol):
     """A wire format with an address and a key. Implement this to add your own provider.
 
     It may have an `identity`, a tuple of strings that tells its answers from those of another provider of the same name, such as its address.
-    Without one, the cache takes those of one class and name for the same. It may have `means`, where they are not the usual ones.
+    Without one, the cache takes those of one class and name for the same. It may have `means`, where they are not the usual ones, and a `token`, a function without
+    arguments that returns what is sent in the header `authorization` in place of a key.
     """
 
     name: str

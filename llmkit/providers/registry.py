@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -21,6 +21,8 @@ class Wire(Protocol):
         api_key: str | None,
         base_url: str,
         headers: Mapping[str, str] | None = None,
+        api_version: str | None = None,
+        token: Callable[[], str] | None = None,
     ) -> Provider:
         """Make it."""
 

@@ -26,7 +26,7 @@ JSON = {"content-type": "application/json", "request-id": "req_1"}
 PROVIDERS: dict[str, Provider] = {
     "anthropic": Anthropic(api_key="test-key", clock=lambda: 0.0),
     "gemini": Gemini(api_key="test-key", clock=lambda: 0.0),
-    "ollama": Ollama(clock=lambda: 0.0),
+    "ollama": Ollama(api_key="test-key", clock=lambda: 0.0),
     "openai-responses": OpenAIResponses("openai-responses", api_key="test-key", clock=lambda: 0.0),
     "openai": OpenAI(api_key="test-key", clock=lambda: 0.0),
 }

@@ -5,63 +5,46 @@ Sources: platform.claude.com/docs/en/api/messages and /docs/en/build-with-claude
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import quote
 
 from llmkit.call import Call
-from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.errors import InvalidRequest
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
-from llmkit.providers import failures
 from llmkit.providers.anthropic.answers import WIRE, EventDecoder, MessageDecoder
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
-from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.over_http import HTTPProvider, without_version
+from llmkit.providers.request import to_request
 from llmkit.providers.tool_history import sound_calls
-from llmkit.providers.vendors import VENDORS
 from llmkit.tools.tool import Tool
-from llmkit.tracebacks import forgetful
 
 VERSION = "2023-06-01"
+_VERTEX_VERSION = "vertex-2023-10-16"
 DEFAULT_MAX_TOKENS = 4096
 """The vendor requires `max_tokens`; this is sent for a call that does not set it."""
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
-class Anthropic:
-    """The Anthropic Messages wire format, for Anthropic or a compatible server."""
+class Anthropic(HTTPProvider):
+    """The Anthropic Messages wire format, for Anthropic or a compatible server, and for Claude on Vertex AI.
 
-    @forgetful
-    def __init__(
-        self,
-        name: str = "anthropic",
-        *,
-        api_key: str | None,
-        base_url: str = VENDORS["anthropic"].base_url,
-        headers: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Keep the address and the key.
+    There the base URL ends in `/publishers/anthropic`: `https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION/publishers/anthropic`.
+    """
 
-        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the
-        epoch. With `api_key=None` no key is sent, for servers that need none.
+    vendor = "anthropic"
+    key_header = "x-api-key"
+    own_headers = MappingProxyType({"anthropic-version": VERSION})
 
-        Raises:
-            ConfigError: the base URL or the key cannot be used.
-        """
-        self.name = name
-        self._url = checked_base_url(name, base_url).removesuffix("/v1") + "/v1/messages"
-        self._headers = {"anthropic-version": VERSION, "content-type": "application/json"}
-        if api_key is not None:
-            self._headers["x-api-key"] = checked_api_key(name, api_key)
-        further = checked_headers(name, headers)
-        self._headers |= further
-        # What tells its answers from those of another with the same name: the key does not.
-        self.identity = (
-            self._url,
-            *(f"{name}: {value}" for name, value in sorted(further.items())),
-        )
-        self._clock = clock
+    def _locate(self, base_url: str, api_version: str | None) -> str:
+        without_version(self.name, api_version)
+        # docs.claude.com/en/api/claude-on-vertex-ai
+        self._is_vertex = base_url.endswith("/publishers/anthropic")
+        if self._is_vertex:
+            return f"{base_url}/models"
+        return base_url.removesuffix("/v1") + "/v1/messages"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
@@ -95,8 +78,13 @@ class Anthropic:
             body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
         if call.streaming:
             body["stream"] = True
-        accept = "text/event-stream" if call.streaming else "application/json"
-        return to_request(self._url, {"accept": accept, **self._headers}, body, call.extra)
+        url = self._url
+        if self._is_vertex:
+            del body["model"]
+            body["anthropic_version"] = _VERTEX_VERSION
+            method = "streamRawPredict" if call.streaming else "rawPredict"
+            url = f"{url}/{quote(model, safe='')}:{method}"
+        return to_request(url, self._sent(call), body, call.extra)
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
@@ -104,14 +92,6 @@ class Anthropic:
         return choose_decoder(
             origin, headers, streaming=call.streaming, stream=EventDecoder, whole=MessageDecoder
         )
-
-    def error(
-        self, model: str, status: int, headers: Mapping[str, str], body: bytes
-    ) -> ProviderError:
-        """Turn an answer with an error status into the error to raise."""
-        had_key = "x-api-key" in self._headers
-        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
-        return failures.from_status(origin, headers, body, now=self._clock())
 
 
 def _messages(call: Call) -> list[dict[str, object]]:

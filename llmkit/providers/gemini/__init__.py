@@ -6,26 +6,23 @@ Sources: ai.google.dev/api/generate-content, ai.google.dev/gemini-api/docs/funct
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from llmkit.call import Call
-from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.errors import InvalidRequest
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
-from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.gemini.answers import WIRE, ChunkDecoder, WholeDecoder
-from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.over_http import HTTPProvider, without_version
+from llmkit.providers.request import to_request
 from llmkit.providers.tool_history import sound_calls
-from llmkit.providers.vendors import VENDORS
 from llmkit.tools.tool import Tool
-from llmkit.tracebacks import forgetful
 
 _VERSION = re.compile(r"/v[0-9]+[a-z0-9]*(/|$)")
 _CHOICES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
@@ -35,43 +32,19 @@ _UNSIGNED = "skip_thought_signature_validator"
 _WITHOUT_SIGNATURES = re.compile(r"(models/)?(gemini-(1|2)[.-]|gemma)")
 
 
-class Gemini:
-    """The Gemini wire format, for Google's API or a compatible server."""
+class Gemini(HTTPProvider):
+    """The Gemini wire format, for Google's API, Vertex AI or a compatible server. The key goes into a header, never into the URL.
 
+    Vertex AI's base URL is `https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION/publishers/google`, and it takes a `token`.
+    """
+
+    vendor = "gemini"
     means = Means(any_schema=True)
+    key_header = "x-goog-api-key"
 
-    @forgetful
-    def __init__(
-        self,
-        name: str = "gemini",
-        *,
-        api_key: str | None,
-        base_url: str = VENDORS["gemini"].base_url,
-        headers: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Keep the address and the key.
-
-        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the epoch. With `api_key=None` no key is
-        sent, for servers that need none. The key goes into a header, never into the URL.
-
-        Raises:
-            ConfigError: the base URL or the key cannot be used.
-        """
-        self.name = name
-        base_url = checked_base_url(name, base_url)
-        self._url = base_url if _VERSION.search(base_url) else f"{base_url}/v1beta"
-        self._headers = {"content-type": "application/json"}
-        if api_key is not None:
-            self._headers["x-goog-api-key"] = checked_api_key(name, api_key)
-        further = checked_headers(name, headers)
-        self._headers |= further
-        # What tells its answers from those of another with the same name: the key does not.
-        self.identity = (
-            self._url,
-            *(f"{name}: {value}" for name, value in sorted(further.items())),
-        )
-        self._clock = clock
+    def _locate(self, base_url: str, api_version: str | None) -> str:
+        without_version(self.name, api_version)
+        return base_url if _VERSION.search(base_url) else f"{base_url}/v1beta"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
@@ -92,11 +65,10 @@ class Gemini:
         config = _config(call)
         if config:
             body["generationConfig"] = config
-        accept = "text/event-stream" if call.streaming else "application/json"
         method = "streamGenerateContent?alt=sse" if call.streaming else "generateContent"
         return to_request(
             f"{self._url}/{_path(model)}:{method}",
-            {"accept": accept, **self._headers},
+            self._sent(call),
             body,
             call.extra,
             joined=("generationConfig", "toolConfig"),
@@ -108,14 +80,6 @@ class Gemini:
         return choose_decoder(
             origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=WholeDecoder
         )
-
-    def error(
-        self, model: str, status: int, headers: Mapping[str, str], body: bytes
-    ) -> ProviderError:
-        """Turn an answer with an error status into the error to raise."""
-        had_key = not self._headers.keys().isdisjoint(("x-goog-api-key", "authorization"))
-        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
-        return failures.from_status(origin, headers, body, now=self._clock())
 
 
 def _path(model: str) -> str:

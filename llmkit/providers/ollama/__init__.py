@@ -5,69 +5,38 @@ Source: github.com/ollama/ollama, docs/api.md and api/types.go.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from llmkit.call import Call
 from llmkit.errors import InvalidRequest, ProviderError
 from llmkit.messages import Message
 from llmkit.parts import ThinkingPart
-from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import JSON_LINES, choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.ollama.answers import LineDecoder, WholeDecoder
-from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers, to_request
+from llmkit.providers.over_http import HTTPProvider, without_version
+from llmkit.providers.request import to_request
 from llmkit.providers.tool_history import sound_calls
-from llmkit.providers.vendors import VENDORS
 from llmkit.tools.tool import Tool
-from llmkit.tracebacks import forgetful
 
 
-class Ollama:
+class Ollama(HTTPProvider):
     """Ollama's own wire format.
 
     What a call says beside the usual goes into `extra`: `{"keep_alive": "10m"}`, `{"think": True}`, and options of the model as
     `{"options": {"num_ctx": 8192}}`, which are joined with llmkit's own.
     """
 
+    vendor = "ollama"
     # What is held to a format is held to it in its calls of tools, too: it would make none.
     means = Means(any_schema=True, schema_with_tools=False, forced_tools=False)
 
-    @forgetful
-    def __init__(
-        self,
-        name: str = "ollama",
-        *,
-        api_key: str | None = None,
-        base_url: str = VENDORS["ollama"].base_url,
-        headers: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Keep the address.
-
-        It may have the `/v1` of the server's other API at its end. `headers` are added to llmkit's own, or replace them; `clock` returns
-        seconds since the epoch. A key is only needed where somebody asks for one, as ollama.com does.
-
-        Raises:
-            ConfigError: the base URL or the key cannot be used.
-        """
-        self.name = name
-        base_url = checked_base_url(name, base_url)
+    def _locate(self, base_url: str, api_version: str | None) -> str:
+        without_version(self.name, api_version)
         for end in ("/v1", "/chat", "/api"):
             base_url = base_url.removesuffix(end)
-        self._url = f"{base_url}/api/chat"
-        self._headers = {"content-type": "application/json"}
-        if api_key is not None:
-            self._headers["authorization"] = f"Bearer {checked_api_key(name, api_key)}"
-        further = checked_headers(name, headers)
-        self._headers |= further
-        # What tells its answers from those of another with the same name: the key does not.
-        self.identity = (
-            self._url,
-            *(f"{name}: {value}" for name, value in sorted(further.items())),
-        )
-        self._clock = clock
+        return f"{base_url}/api/chat"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
@@ -86,10 +55,8 @@ class Ollama:
             body["tools"] = tools
         if call.output is not None:
             body["format"] = call.output.strict_schema or call.output.schema
-        accept = "application/x-ndjson" if call.streaming else "application/json"
-        return to_request(
-            self._url, {"accept": accept, **self._headers}, body, call.extra, joined=("options",)
-        )
+        headers = self._sent(call, "application/x-ndjson")
+        return to_request(self._url, headers, body, call.extra, joined=("options",))
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
@@ -107,9 +74,7 @@ class Ollama:
         self, model: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> ProviderError:
         """Turn an answer with an error status into the error to raise."""
-        had_key = "authorization" in self._headers
-        origin = Origin.of(self.name, model, headers, status, had_key=had_key)
-        error = failures.from_status(origin, headers, body, now=self._clock())
+        error = super().error(model, status, headers, body)
         if status == 404:
             error.hint = f"{error.hint} The server has to have the model: `ollama pull` its name."
         return error

@@ -5,70 +5,45 @@ Source: developers.openai.com/api/docs/api-reference/chat.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
 from llmkit.call import Call
-from llmkit.errors import ProviderError
 from llmkit.messages import Message
-from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
+from llmkit.providers.openai.address import Address
 from llmkit.providers.openai.answers import ChunkDecoder, CompletionDecoder
-from llmkit.providers.request import (
-    arguments_json,
-    checked_api_key,
-    checked_base_url,
-    checked_headers,
-    to_request,
-)
+from llmkit.providers.over_http import HTTPProvider
+from llmkit.providers.request import arguments_json, to_request
 from llmkit.providers.tool_history import sound_calls
-from llmkit.providers.vendors import VENDORS, quirks_at
+from llmkit.providers.vendors import quirks_at
 from llmkit.tools.tool import CHOICES, Tool
-from llmkit.tracebacks import forgetful
 
 
-class OpenAI:
-    """The OpenAI chat completions wire format, for OpenAI or a compatible server."""
+class OpenAI(HTTPProvider):
+    """The OpenAI chat completions wire format, for OpenAI, Azure OpenAI or a compatible server.
 
-    @forgetful
-    def __init__(
-        self,
-        name: str = "openai",
-        *,
-        api_key: str | None,
-        base_url: str = VENDORS["openai"].base_url,
-        headers: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Keep the address and the key.
+    Azure's base URL is that of the resource, such as `https://NAME.openai.azure.com`; the model is the name of the deployment.
+    """
 
-        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the
-        epoch. With `api_key=None` no key is sent, for servers that need none.
+    vendor = "openai"
 
-        Raises:
-            ConfigError: the base URL or the key cannot be used.
-        """
-        self.name = name
-        base_url = checked_base_url(name, base_url).removesuffix("/chat/completions")
-        # Most servers have it; others have none, and know what was asked for.
-        self._usual_path = None if urlsplit(base_url).path else "/v1"
-        self._url = f"{base_url}/chat/completions"
+    def _locate(self, base_url: str, api_version: str | None) -> str:
+        base_url = base_url.removesuffix("/chat/completions")
+        self._address = Address.of(base_url, api_version, deploys=True)
         self._quirks = quirks_at(urlsplit(base_url).hostname or "")
-        self._headers = {"content-type": "application/json"}
-        if api_key is not None:
-            self._headers["authorization"] = f"Bearer {checked_api_key(name, api_key)}"
-        further = checked_headers(name, headers)
-        self._headers |= further
-        # What tells its answers from those of another with the same name: the key does not.
-        self.identity = (
-            self._url,
-            *(f"{name}: {value}" for name, value in sorted(further.items())),
-        )
-        self._clock = clock
+        return f"{self._address.base}/chat/completions{self._address.query}"
+
+    def _key_header(self) -> str:
+        return "api-key" if self._address.is_azure else self.key_header
+
+    @property
+    def _usual_path(self) -> str | None:
+        # Most servers have it; others have none, and know what was asked for.
+        return None if self._address.has_path else "/v1"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
@@ -106,8 +81,8 @@ class OpenAI:
             body["stream"] = True
             if self._quirks.stream_options:
                 body["stream_options"] = {"include_usage": True}
-        accept = "text/event-stream" if call.streaming else "application/json"
-        return to_request(self._url, {"accept": accept, **self._headers}, body, call.extra)
+        url = self._address.url("chat/completions", model)
+        return to_request(url, self._sent(call), body, call.extra)
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
@@ -121,16 +96,6 @@ class OpenAI:
             stream=partial(ChunkDecoder, several=several),
             whole=CompletionDecoder,
         )
-
-    def error(
-        self, model: str, status: int, headers: Mapping[str, str], body: bytes
-    ) -> ProviderError:
-        """Turn an answer with an error status into the error to raise."""
-        had_key = "authorization" in self._headers
-        origin = Origin.of(
-            self.name, model, headers, status, had_key=had_key, usual_path=self._usual_path
-        )
-        return failures.from_status(origin, headers, body, now=self._clock())
 
 
 def _messages(call: Call) -> list[dict[str, object]]:

@@ -6,71 +6,42 @@ Source: developers.openai.com/api/docs/api-reference/responses.
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 from llmkit.call import Call
-from llmkit.errors import InvalidRequest, ProviderError
+from llmkit.errors import InvalidRequest
 from llmkit.messages import Message
 from llmkit.parts import TextPart, ThinkingPart, ToolCall
-from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
-from llmkit.providers.request import (
-    arguments_json,
-    checked_api_key,
-    checked_base_url,
-    checked_headers,
-    to_request,
-)
+from llmkit.providers.openai.address import Address
+from llmkit.providers.over_http import HTTPProvider
+from llmkit.providers.request import arguments_json, to_request
 from llmkit.providers.responses.answers import WIRE, EventDecoder, ResponseDecoder
 from llmkit.providers.tool_history import sound_calls
-from llmkit.providers.vendors import VENDORS
 from llmkit.tools.tool import CHOICES, Tool
-from llmkit.tracebacks import forgetful
 
 # Whose reasoning can be carried along; others refuse to be asked for it.
 _REASONS = re.compile(r"o\d|gpt-[5-9](?!.*chat)|codex")
 
 
-class OpenAIResponses:
+class OpenAIResponses(HTTPProvider):
     """OpenAI's Responses wire format. Nothing is stored at the vendor's: the conversation, with what was thought, is sent anew each time."""
 
-    @forgetful
-    def __init__(
-        self,
-        name: str = "openai",
-        *,
-        api_key: str | None,
-        base_url: str = VENDORS["openai"].base_url,
-        headers: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Keep the address and the key.
+    vendor = "openai"
 
-        `headers` are added to llmkit's own, or replace them; `clock` returns seconds since the epoch. With `api_key=None` no key is
-        sent, for servers that need none.
+    def _locate(self, base_url: str, api_version: str | None) -> str:
+        base_url = base_url.removesuffix("/responses")
+        self._address = Address.of(base_url, api_version, deploys=False)
+        return self._address.url("responses", "")
 
-        Raises:
-            ConfigError: the base URL or the key cannot be used.
-        """
-        self.name = name
-        base_url = checked_base_url(name, base_url).removesuffix("/responses")
-        self._usual_path = None if urlsplit(base_url).path else "/v1"
-        self._url = f"{base_url}/responses"
-        self._headers = {"content-type": "application/json"}
-        if api_key is not None:
-            self._headers["authorization"] = f"Bearer {checked_api_key(name, api_key)}"
-        further = checked_headers(name, headers)
-        self._headers |= further
-        # What tells its answers from those of another with the same name: the key does not.
-        self.identity = (
-            self._url,
-            *(f"{name}: {value}" for name, value in sorted(further.items())),
-        )
-        self._clock = clock
+    def _key_header(self) -> str:
+        return "api-key" if self._address.is_azure else self.key_header
+
+    @property
+    def _usual_path(self) -> str | None:
+        return None if self._address.has_path else "/v1"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
@@ -103,10 +74,7 @@ class OpenAIResponses:
             body["text"] = {"format": {"type": "json_schema", **schema, "strict": True}}
         if call.streaming:
             body["stream"] = True
-        accept = "text/event-stream" if call.streaming else "application/json"
-        return to_request(
-            self._url, {"accept": accept, **self._headers}, body, call.extra, joined=("text",)
-        )
+        return to_request(self._url, self._sent(call), body, call.extra, joined=("text",))
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
@@ -114,16 +82,6 @@ class OpenAIResponses:
         return choose_decoder(
             origin, headers, streaming=call.streaming, stream=EventDecoder, whole=ResponseDecoder
         )
-
-    def error(
-        self, model: str, status: int, headers: Mapping[str, str], body: bytes
-    ) -> ProviderError:
-        """Turn an answer with an error status into the error to raise."""
-        had_key = "authorization" in self._headers
-        origin = Origin.of(
-            self.name, model, headers, status, had_key=had_key, usual_path=self._usual_path
-        )
-        return failures.from_status(origin, headers, body, now=self._clock())
 
 
 def _items(call: Call) -> list[dict[str, object]]:

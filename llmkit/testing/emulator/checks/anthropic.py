@@ -43,6 +43,11 @@ _FIELDS = frozenset(
         "thread",
     ]
 )
+# docs.claude.com/en/api/claude-on-vertex-ai: the model stands in the address, and the version in the body.
+VERTEX = re.compile(
+    r"/v1/projects/[^/]+/locations/[^/]+/publishers/anthropic"
+    r"/models/([^/:]+):(rawPredict|streamRawPredict)"
+)
 _NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
 _PARALLEL = {"disable_parallel_tool_use"}
 _CHOICES = {"auto": _PARALLEL, "any": _PARALLEL, "tool": {"name", *_PARALLEL}, "none": set[str]()}
@@ -52,11 +57,14 @@ _SYSTEM_ROLE = (
 )
 
 
-def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+def check(
+    headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str
+) -> Ask | Failure:
     """Say what the request asks for, or why the vendor would refuse it."""
     if require_key and not headers.get("x-api-key") and not headers.get("authorization"):
         return Failure(401, "authentication_error", "x-api-key header is required")
-    if "anthropic-version" not in headers:
+    place = VERTEX.fullmatch(target)
+    if "anthropic-version" not in headers and place is None:
         return _invalid("anthropic-version: header is required")
     try:
         request = parse(body)
@@ -64,6 +72,12 @@ def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask 
         return _invalid("The request body is not valid JSON.")
     if not isinstance(request, dict):
         return _invalid("The request body must be a JSON object.")
+    if place is not None:
+        if request.pop("anthropic_version", None) != "vertex-2023-10-16" or "model" in request:
+            return _invalid(
+                "anthropic_version: Field required; model: Extra inputs are not permitted"
+            )
+        request["model"] = place[1]
     for problem in _problems(request):
         return _invalid(problem)
     texts = texts_in(request.get("system"))

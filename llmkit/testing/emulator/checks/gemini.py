@@ -11,7 +11,10 @@ from llmkit.testing.emulator.answer import Ask, estimate_tokens
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
-PATH = re.compile(r"/v1(?:beta|alpha)?/models/([^/:]+):(generateContent|streamGenerateContent)")
+PATH = re.compile(
+    r"/v1(?:beta|alpha|beta1)?(?:/projects/[^/]+/locations/[^/]+/publishers/google)?"
+    r"/models/([^/:]+):(generateContent|streamGenerateContent)"
+)
 # The vendor refuses what it does not know.
 _FIELDS = frozenset(
     {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from llmkit.testing.emulator.answer import Answer, Ask
 from llmkit.testing.emulator.behaviour import Behaviour
-from llmkit.testing.emulator.checks.anthropic import check
+from llmkit.testing.emulator.checks.anthropic import VERTEX, check
 from llmkit.testing.emulator.wires.base import (
     EVENT_STREAM,
     MODELS,
@@ -61,7 +61,7 @@ class AnthropicWire:
 
     def answers_at(self, path: str) -> bool:
         """Whether a model answers there."""
-        return path == "/v1/messages"
+        return path == "/v1/messages" or VERTEX.fullmatch(path) is not None
 
     def lists_at(self, path: str) -> bool:
         """Whether the models are listed there; OpenAI lists its own at the same path."""
@@ -75,7 +75,7 @@ class AnthropicWire:
         self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
     ) -> Ask | Failure:
         """Say what the request asks for, or why the vendor would refuse it."""
-        return check(headers, body, require_key=require_key)
+        return check(headers, body, require_key=require_key, target=target)
 
     def stream(self, ask: Ask, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> Script:
         """Write message_start, the blocks, message_delta and message_stop."""

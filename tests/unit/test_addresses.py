@@ -1,0 +1,136 @@
+"""Azure's and Vertex AI's addresses: where a call goes there, and with what key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llmkit import Config, ConfigError
+from llmkit.policy.routes import Routes
+from support.decoding import call
+
+AZURE = "https://shop.openai.azure.com"
+VERTEX = "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4"
+
+
+def asked(model: str, **provider: Any) -> Any:
+    """Build a request for a model of a provider of these settings."""
+    config = Config.of({"providers": {"mine": {"api_key": "k", **provider}}})
+    (route,) = Routes(config).of(f"mine:{model}")
+    return route.provider.build_request(call(streaming=provider.get("wire") != "x"), model)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "version", "url"),
+    [
+        (AZURE, None, f"{AZURE}/openai/v1/chat/completions"),
+        (f"{AZURE}/", None, f"{AZURE}/openai/v1/chat/completions"),
+        (f"{AZURE}/openai", None, f"{AZURE}/openai/v1/chat/completions"),
+        (f"{AZURE}/openai/v1", None, f"{AZURE}/openai/v1/chat/completions"),
+        (
+            f"{AZURE}/openai/v1",
+            "preview",
+            f"{AZURE}/openai/v1/chat/completions?api-version=preview",
+        ),
+        (
+            AZURE,
+            "2024-10-21",
+            f"{AZURE}/openai/deployments/my%2Fgpt/chat/completions?api-version=2024-10-21",
+        ),
+        (
+            f"{AZURE}/openai/deployments/other",
+            "2024-10-21",
+            f"{AZURE}/openai/deployments/other/chat/completions?api-version=2024-10-21",
+        ),
+        (
+            "https://shop.services.ai.azure.com",
+            None,
+            "https://shop.services.ai.azure.com/openai/v1/chat/completions",
+        ),
+    ],
+)
+def test_azure(base_url: str, version: str | None, url: str) -> None:
+    """The deployment stands in the address where there is a version; the key has a header of its own."""
+    more = {} if version is None else {"api_version": version}
+    request = asked("my/gpt", wire="openai", base_url=base_url, **more)
+    assert request.url == url
+    assert request.headers["api-key"] == "k"
+    assert "authorization" not in request.headers
+    assert json.loads(request.content)["model"] == "my/gpt"
+
+
+def test_responses_at_azure() -> None:
+    """The deployment is the model of the body."""
+    request = asked("d", wire="openai-responses", base_url=AZURE, api_version="2025-04-01-preview")
+    assert request.url == f"{AZURE}/openai/responses?api-version=2025-04-01-preview"
+    request = asked("d", wire="openai-responses", base_url=AZURE)
+    assert request.url == f"{AZURE}/openai/v1/responses"
+    assert request.headers["api-key"] == "k"
+
+
+def test_elsewhere_a_version_is_a_query() -> None:
+    """As a gateway in front of Azure wants it; the key is where it is elsewhere."""
+    request = asked("m", wire="openai", base_url="https://gate.example/v1", api_version="1")
+    assert request.url == "https://gate.example/v1/chat/completions?api-version=1"
+    assert request.headers["authorization"] == "Bearer k"
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "gemini", "ollama"])
+def test_who_has_no_versions(wire: str) -> None:
+    """Says so."""
+    with pytest.raises(ConfigError, match=r"providers\.mine\.api_version is set.*Azure"):
+        asked("m", wire=wire, base_url="https://a.example", api_version="1")
+
+
+def token() -> str:
+    """Return a token."""
+    return "t"
+
+
+def test_gemini_at_vertex() -> None:
+    """The address is the project's, and no key is sent but the token, which comes with the call."""
+    request = asked(
+        "gemini-3-pro",
+        wire="gemini",
+        base_url=f"{VERTEX}/publishers/google",
+        api_key=None,
+        token=token,
+    )
+    path = "publishers/google/models/gemini-3-pro:streamGenerateContent?alt=sse"
+    assert request.url == f"{VERTEX}/{path}"
+    assert not {"x-goog-api-key", "authorization"} & request.headers.keys()
+
+
+def test_claude_at_vertex() -> None:
+    """The model stands in the address, and the version in the body."""
+    options = {"wire": "anthropic", "base_url": f"{VERTEX}/publishers/anthropic"}
+    request = asked("claude-sonnet-4-5@20250929", **options)
+    path = "publishers/anthropic/models/claude-sonnet-4-5%4020250929:streamRawPredict"
+    assert request.url == f"{VERTEX}/{path}"
+    body = json.loads(request.content)
+    assert body["anthropic_version"] == "vertex-2023-10-16"
+    assert "model" not in body
+    assert body["stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"token": "no path"}, "has to be a function, or its dotted path"),
+        ({"token": 7}, "has to be a function, or its dotted path"),
+        ({"token": token, "api_key": "k"}, "it has an api_key and a token"),
+        ({"api_version": "a b"}, "api_version"),
+        ({"token": "llmkit.nothing.token"}, "providers.mine.token cannot be imported"),
+        ({"token": lambda one: one}, "has to take no arguments"),
+    ],
+)
+def test_settings_that_cannot_be_meant(given: dict[str, Any], words: str) -> None:
+    """Are refused where they are read, or where the provider is made."""
+    with pytest.raises(ConfigError) as raised:
+        config = Config.of(
+            {"providers": {"mine": {"wire": "gemini", "base_url": "https://a.example", **given}}}
+        )
+        Routes(config).of("mine:m")
+    assert words in str(raised.value)
