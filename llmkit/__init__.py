@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         ThinkingSignature,
         ToolCallDelta,
     )
+    from llmkit.in_process.provider import FunctionProvider
     from llmkit.kit import Kit
     from llmkit.ledger.tracker import CostTracker
     from llmkit.messages import Message
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from llmkit.parts import TextPart, ThinkingPart, ToolCall, ToolResult
     from llmkit.policy.backoff import RetryPolicy
     from llmkit.policy.budgets.amounts import Amount
+    from llmkit.providers.base import Decoder, HTTPRequest, Provider
     from llmkit.response import Outcome, Response
     from llmkit.sse import ServerSentEvent, SSEDecoder
     from llmkit.tools.context import ToolContext
@@ -111,9 +113,12 @@ _HOMES = {
     "ConfigError": "llmkit.errors",
     "ConnectionFailed": "llmkit.errors",
     "CostTracker": "llmkit.ledger.tracker",
+    "Decoder": "llmkit.providers.base",
     "Event": "llmkit.events",
     "Finish": "llmkit.events",
     "FrameTooLarge": "llmkit.errors",
+    "FunctionProvider": "llmkit.in_process.provider",
+    "HTTPRequest": "llmkit.providers.base",
     "InvalidRequest": "llmkit.errors",
     "Kit": "llmkit.kit",
     "LLMKitError": "llmkit.errors",
@@ -127,6 +132,7 @@ _HOMES = {
     "Overloaded": "llmkit.errors",
     "PromptTooLong": "llmkit.errors",
     "ProtocolError": "llmkit.errors",
+    "Provider": "llmkit.providers.base",
     "ProviderError": "llmkit.errors",
     "ProviderTimeout": "llmkit.errors",
     "QueueFull": "llmkit.errors",
@@ -193,9 +199,12 @@ __all__ = [
     "ConfigError",
     "ConnectionFailed",
     "CostTracker",
+    "Decoder",
     "Event",
     "Finish",
     "FrameTooLarge",
+    "FunctionProvider",
+    "HTTPRequest",
     "InvalidRequest",
     "Kit",
     "LLMKitError",
@@ -209,6 +218,7 @@ __all__ = [
     "Overloaded",
     "PromptTooLong",
     "ProtocolError",
+    "Provider",
     "ProviderError",
     "ProviderTimeout",
     "QueueFull",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
     from llmkit.runtime import Runtime
+    from llmkit.transport.base import AsyncTransport
 
 # How much of an error's body is read, in bytes: enough for any provider's JSON.
 ERROR_BODY_LIMIT = 64 * 1024
@@ -96,7 +97,9 @@ class AsyncAttempt(AsyncSource):
         if runtime.budgets is not None:
             claims = await runtime.budgets.aclaims(asked, route, request)
         # A worker's first call loads the HTTP library here.
-        transport = runtime.connections.async_transport()
+        connections = runtime.connections.async_transport()
+        # One that is no server brings what runs it.
+        transport: AsyncTransport = getattr(route.provider, "async_transport", connections)
         await self._leases.acquire(AsyncPlace(runtime, call, route.provider.name))
         if claims and runtime.budgets is not None and runtime.budgets.redis is not None:
             await self._leases.acquire(AsyncHold(runtime, self._record, call, claims))

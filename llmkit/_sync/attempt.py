@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from llmkit.policy.plan import Try
     from llmkit.providers.base import Decoder
     from llmkit.runtime import Runtime
+    from llmkit.transport.base import Transport
 
 # How much of an error's body is read, in bytes: enough for any provider's JSON.
 ERROR_BODY_LIMIT = 64 * 1024
@@ -97,7 +98,9 @@ class Attempt(Source):
         if runtime.budgets is not None:
             claims = runtime.budgets.claims(asked, route, request)
         # A worker's first call loads the HTTP library here.
-        transport = runtime.connections.transport()
+        connections = runtime.connections.transport()
+        # One that is no server brings what runs it.
+        transport: Transport = getattr(route.provider, "transport", connections)
         self._leases.acquire(Place(runtime, call, route.provider.name))
         if claims and runtime.budgets is not None and runtime.budgets.redis is not None:
             self._leases.acquire(Hold(runtime, self._record, call, claims))

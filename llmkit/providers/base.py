@@ -1,4 +1,69 @@
-"""The interface of a provider: a wire format, without I/O."""
+'''The interface of a provider: a wire format, without I/O.
+
+One of your own is a class with the methods of `Provider`. It needs nothing of llmkit's but what it returns; the classes that read llmkit's own
+formats help with the bytes, and see to it that whatever a server sends is an answer or an error, and never an exception:
+
+```python
+import json
+
+from llmkit import Finish, HTTPRequest, Kit, TextDelta, Usage
+from llmkit.providers import failures
+from llmkit.providers.body_kind import choose_decoder
+from llmkit.providers.decoding import BodyDecoder, StreamDecoder
+from llmkit.providers.failures import Origin
+
+
+class Whole(BodyDecoder):
+    """Reads {"said": "Hello", "tokens": [3, 1]}."""
+
+    def _read(self, body):
+        try:
+            answer = json.loads(body)
+            text, (put_in, put_out) = answer["said"], answer["tokens"]
+        except (ValueError, LookupError, TypeError):
+            self._refuse(body)
+            return []
+        self.finished = True
+        self._said, self._reported = bool(text), Usage(input_tokens=put_in, output_tokens=put_out)
+        return [TextDelta(text), Finish("end", None, self.usage)]
+
+
+class Pieces(StreamDecoder):
+    """Reads events with a piece of text each, up to one that is named done."""
+
+    def _read(self, frames):
+        events = []
+        for frame in frames:
+            if frame.event == "done":
+                self.finished = True
+                return [*events, Finish("end", None, self.usage)]
+            events.append(TextDelta(frame.data))
+        return events
+
+
+class Parrot:
+    """A server that repeats what it is told."""
+
+    name = "parrot"
+
+    def build_request(self, call, model):
+        body = json.dumps({"say": call.messages[-1].text, "stream": call.streaming})
+        return HTTPRequest("POST", "https://parrot.example/say", {"content-type": "application/json"}, body.encode())
+
+    def decoder(self, call, model, headers):
+        origin = Origin.of(self.name, model, headers)
+        return choose_decoder(origin, headers, streaming=call.streaming, stream=Pieces, whole=Whole)
+
+    def error(self, model, status, headers, body):
+        return failures.from_status(Origin.of(self.name, model, headers, status), headers, body, now=0.0)
+
+
+settings = {"models": {"default": "parrot:grey"}, "prices": {"parrot:grey": {"input": 1, "output": 2}}, "ledger": False}
+kit = Kit(settings, providers=[Parrot()])
+```
+
+A model that is no server, but a function, needs no class at all: `llmkit.FunctionProvider`.
+'''
 
 from __future__ import annotations
 
@@ -82,7 +147,8 @@ class Provider(Protocol):
 
     It may have an `identity`, a tuple of strings that tells its answers from those of another provider of the same name, such as its address.
     Without one, the cache takes those of one class and name for the same. It may have `means`, where they are not the usual ones, and a `token`, a function without
-    arguments that returns what is sent in the header `authorization` in place of a key.
+    arguments that returns what is sent in the header `authorization` in place of a key. One that is no server has a `transport` and an
+    `async_transport` of its own (see `llmkit.transport.base`); `llmkit.FunctionProvider` is one.
     """
 
     name: str

@@ -1,0 +1,226 @@
+"""A function that runs, and what it has said so far: in a thread of its own, or in a task of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import copy_context
+from typing import Any
+
+from llmkit.concurrency.tasks import thread_safe
+from llmkit.errors import ConnectionFailed, ProviderError
+from llmkit.in_process.lines import END, failure_of, written
+from llmkit.providers.failures import Origin
+
+# How many pieces may wait for whoever reads them: then the function waits.
+_WAITING = 64
+
+
+class _Stopped(Exception):
+    """Nobody reads any more."""
+
+
+class Running:
+    """A function in a thread of its own, as an exchange for threads. Whoever is stopped reads no more; the function ends where it next yields.
+
+    Args:
+        ask: asks the model; returns what it says, in pieces or whole.
+        origin: whose answer it is.
+    """
+
+    status = 200
+    sent = True
+
+    def __init__(self, ask: Callable[[], Any], origin: Origin) -> None:
+        self.headers: Mapping[str, str] = {}
+        self._ask = ask
+        self._origin = origin
+        self._pieces: deque[bytes] = deque()
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+        self._ended = False
+        self._stopped = False
+
+    def open(self) -> None:
+        """Begin."""
+        run = copy_context().run
+        threading.Thread(target=run, args=(self._run,), name="llmkit-model", daemon=True).start()
+
+    def read(self) -> bytes:
+        """Return what it has said since; nothing when it has said all."""
+        with self._changed:
+            self._changed.wait_for(self._is_new)
+            return self._take()
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception of the function's means."""
+        return failure_of(self._origin, error)
+
+    def abort(self) -> None:
+        """Read no more, and stop it."""
+        with self._changed:
+            self._stopped = True
+            self._tell()
+
+    def try_release(self) -> bool:
+        """Say whether it has ended."""
+        return self._ended
+
+    def close(self) -> None:
+        """Stop it, if it has not ended."""
+        self.abort()
+
+    def _is_new(self) -> bool:
+        return bool(self._pieces) or self._ended or self._stopped
+
+    def _take(self) -> bytes:
+        if self._pieces:
+            found = b"".join(self._pieces)
+            self._pieces.clear()
+            self._changed.notify_all()
+            return found
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if self._stopped:
+            raise ConnectionFailed("the function was stopped")
+        return b""
+
+    def _tell(self) -> None:
+        """Wake whoever reads, or waits for a reader."""
+        self._changed.notify_all()
+
+    def _say(self, piece: bytes) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._pieces) < _WAITING or self._stopped)
+            if self._stopped:
+                raise _Stopped
+            self._pieces.append(piece)
+            self._tell()
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            for said in _pieces_of(self._ask()):
+                self._say(written(said))
+            self._say(END)
+        except _Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001  # it is for whoever reads
+            failure = error
+        with self._changed:
+            self._failure, self._ended = failure, True
+            self._tell()
+
+
+class AsyncRunning(Running):
+    """The same function in a thread, as an exchange for event loops."""
+
+    def __init__(self, ask: Callable[[], Any], origin: Origin) -> None:
+        super().__init__(ask, origin)
+        self._wake = asyncio.Event()
+        self._wake_soon = thread_safe(asyncio.get_running_loop(), self._wake.set)
+
+    async def open(self) -> None:  # type: ignore[override]
+        """Begin."""
+        super().open()
+
+    async def read(self) -> bytes:  # type: ignore[override]
+        """Return what it has said since; nothing when it has said all."""
+        while True:
+            with self._changed:
+                if self._is_new():
+                    return self._take()
+                self._wake.clear()
+            await self._wake.wait()
+
+    async def aclose(self) -> None:
+        """Stop it, if it has not ended."""
+        self.abort()
+
+    def _tell(self) -> None:
+        super()._tell()
+        self._wake_soon()
+
+
+class AsyncTask:
+    """A function of the event loop's, as an exchange: it runs as far as it is read."""
+
+    status = 200
+    sent = True
+
+    def __init__(self, ask: Callable[[], Any], origin: Origin) -> None:
+        self.headers: Mapping[str, str] = {}
+        self._ask = ask
+        self._origin = origin
+        self._pieces: Any = None
+        self._step: asyncio.Future[Any] | None = None
+        self._ended = False
+        self._stopped = False
+
+    async def open(self) -> None:
+        """Begin."""
+        self._pieces = _async_pieces_of(self._ask())
+
+    async def read(self) -> bytes:
+        """Return what it says next; nothing when it has said all."""
+        if self._ended or self._stopped:
+            return self._end()
+        step = self._step = asyncio.ensure_future(anext(self._pieces, None))
+        try:
+            await asyncio.wait({step})
+        finally:
+            if not step.done():
+                step.cancel()
+        if step.cancelled() or self._stopped:
+            return self._end()
+        said = step.result()
+        if said is None:
+            self._ended = True
+            return END
+        return written(said)
+
+    def _end(self) -> bytes:
+        if not self._ended:
+            raise ConnectionFailed("the function was stopped")
+        return b""
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say what an exception of the function's means."""
+        return failure_of(self._origin, error)
+
+    def abort(self) -> None:
+        """Read no more, and stop it."""
+        self._stopped = True
+        if self._step is not None:
+            self._step.cancel()
+
+    def try_release(self) -> bool:
+        """Say whether it has ended."""
+        return self._ended
+
+    async def aclose(self) -> None:
+        """Stop it, if it has not ended."""
+        self.abort()
+        if self._step is not None:
+            await asyncio.wait({self._step})
+        if self._pieces is not None:
+            await self._pieces.aclose()
+
+
+def _pieces_of(said: Any) -> Iterable[Any]:
+    """Return what was said, piece by piece: a text or an event by itself is one."""
+    if isinstance(said, Iterable) and not isinstance(said, str):
+        return said
+    return (said,)
+
+
+async def _async_pieces_of(said: Any) -> Any:
+    if hasattr(said, "__aiter__"):
+        async for piece in said:
+            yield piece
+        return
+    for piece in _pieces_of(await said):
+        yield piece

@@ -1,0 +1,225 @@
+"""Models behind functions of the app's: in this process, or behind a library that makes its own calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmkit import (
+    AnswerTooLarge,
+    Call,
+    Finish,
+    FunctionProvider,
+    InvalidRequest,
+    Kit,
+    ProviderTimeout,
+    RateLimited,
+    ServerFailed,
+    StreamClosed,
+    TextDelta,
+    ThinkingDelta,
+    ToolCall,
+    Usage,
+)
+from support.rows import rows
+from support.waits import wait_for
+
+USED = Usage(input_tokens=9, output_tokens=2)
+
+
+def kit_of(*functions: Any, **more: Any) -> Kit:
+    """Make a kit whose models are functions."""
+    providers = [FunctionProvider(f"own{at}", each) for at, each in enumerate(functions)]
+    settings = {
+        "models": {"default": [f"own{at}:m" for at in range(len(functions))]},
+        "retry": {"wait_initial": 0.001, "wait_max": 0.002, "attempts": 2},
+        "ledger": False,
+        **more,
+    }
+    return Kit(settings, providers=providers)
+
+
+def says(call: Call, model: str) -> Iterator[Any]:
+    """Say what was asked, and by which name."""
+    yield ThinkingDelta("Hm. ")
+    yield from (call.messages[-1].text, " by ", model, "")
+    yield TextDelta("!")
+    yield Finish("max_tokens", "length", USED)
+
+
+@pytest.mark.anyio
+async def test_an_answer(tmp_path: Path) -> None:
+    """Streamed and whole, with a row that has what it has used and cost."""
+    prices = {"own0:m": {"input": 1, "output": 2}}
+    ledger = {"database": f"sqlite:///{tmp_path}/ledger.db"}
+    kit = kit_of(says, ledger=ledger, prices=prices)
+    reply = await kit.async_client.complete("Hi")
+    async with kit.async_client.stream("Hi") as stream:
+        events = [event async for event in stream]
+    await kit.aclose()
+    assert (reply.text, reply.thinking, reply.stop_reason) == ("Hi by m!", "Hm. ", "max_tokens")
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Hi by m!"
+    assert reply.usage.output_tokens == 2
+    found = rows(tmp_path)
+    assert [row["status"] for row in found] == ["finished", "finished"]
+    assert {Decimal(row["cost_usd"]) for row in found} == {Decimal("0.000013")}
+
+
+@pytest.mark.anyio
+async def test_what_a_function_may_return() -> None:
+    """A text by itself, or pieces; without a finish it is complete where it ends, and its tokens are estimated."""
+    for function in (lambda call, model: "Hello", lambda call, model: ["Hel", "lo"]):
+        kit = kit_of(function)
+        reply = await kit.async_client.complete("Hi")
+        await kit.aclose()
+        assert (reply.text, reply.stop_reason) == ("Hello", "end")
+        assert reply.usage.output_source == "estimated"
+
+
+@pytest.mark.anyio
+async def test_tools() -> None:
+    """A function may call tools, and reads what they have given."""
+
+    def asks(call: Call, model: str) -> Iterator[Any]:
+        if call.messages[-1].tool_results:
+            yield call.messages[-1].tool_results[0].content
+        else:
+            yield ToolCall(id="c1", name=call.tools[0].name, arguments={"a": 20})
+
+    def double(a: int) -> int:
+        return 2 * a
+
+    kit = kit_of(asks)
+    run = await kit.async_client.run("Hi", tools=[double])
+    with pytest.raises(InvalidRequest, match="own0 cannot be made to call a tool"):
+        await kit.async_client.complete("Hi", tools=[double], tool_choice="required")
+    await kit.aclose()
+    assert run.text == "40"
+
+
+@pytest.mark.anyio
+async def test_failures() -> None:
+    """Are the provider's: tried again, with its own error as the cause, and another model answers; what it raises of llmkit's stays."""
+    tried: list[str] = []
+
+    def fails(call: Call, model: str) -> Iterator[Any]:
+        tried.append(model)
+        raise RuntimeError("secret of the app")
+        yield ""
+
+    kit = kit_of(fails)
+    with pytest.raises(
+        ServerFailed, match=r"the function of own0 failed \(RuntimeError\)"
+    ) as raised:
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
+    assert len(tried) == 2
+    assert isinstance(raised.value.__cause__, RuntimeError)
+    assert "secret" not in str(raised.value)
+    kit = kit_of(fails, says)
+    assert (await kit.async_client.complete("Hi")).provider == "own1"
+    await kit.aclose()
+
+    def limited(call: Call, model: str) -> str:
+        raise RateLimited("slow down", provider="own0", model=model)
+
+    kit = kit_of(limited)
+    with pytest.raises(RateLimited, match="slow down"):
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("said", [7, b"bytes", None, {"text": "x"}, [7]])
+async def test_what_it_may_not_say(said: Any) -> None:
+    """Is the function's fault, and said so in the cause."""
+    kit = kit_of(lambda call, model: [said])
+    with pytest.raises(ServerFailed) as raised:
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
+    assert "it may yield strings" in str(raised.value.__cause__)
+
+
+@pytest.mark.anyio
+async def test_half_of_a_letter_and_an_endless_answer() -> None:
+    """What cannot be said is replaced; what is too long is an error."""
+    kit = kit_of(lambda call, model: ["a\ud83d", "\n\u2028b"])
+    assert (await kit.async_client.complete("Hi")).text == "a\ufffd\n\u2028b"
+    await kit.aclose()
+
+    def endless(call: Call, model: str) -> Iterator[str]:
+        while True:
+            yield "x" * 1_000_000
+
+    kit = kit_of(endless)
+    with pytest.raises(AnswerTooLarge):
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_one_that_is_left() -> None:
+    """Ends where it next yields, however long its answer would have been; who reads slowly makes it wait."""
+    ended = threading.Event()
+    count = 0
+
+    def endless(call: Call, model: str) -> Iterator[str]:
+        nonlocal count
+        try:
+            while True:
+                count += 1
+                yield "x "
+        finally:
+            ended.set()
+
+    kit = kit_of(endless)
+    async with kit.async_client.stream("Hi") as stream:
+        async for _ in stream:
+            break
+    wait_for(ended.is_set, wanted=True)
+    await kit.aclose()
+    assert count < 10_000
+
+
+@pytest.mark.anyio
+async def test_one_that_hangs() -> None:
+    """Is left by the clocks, and by whoever stops the call."""
+    gate = threading.Event()
+
+    def hangs(call: Call, model: str) -> Iterator[str]:
+        yield "Hel"
+        gate.wait()
+        yield "lo"
+
+    kit = kit_of(hangs, timeouts={"idle": 0.05})
+    with pytest.raises(ProviderTimeout):
+        async with kit.async_client.stream("Hi") as stream:
+            async for _ in stream:
+                pass
+    kit.close()
+    kit = kit_of(hangs)
+    stream = await kit.async_client.stream("Hi").open()
+    assert await stream.read()
+    await stream.aclose()
+    with pytest.raises(StreamClosed):
+        await stream.read()
+    gate.set()
+    await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_typed_answers() -> None:
+    """Are read as every model's: the function is told the type."""
+
+    def typed(call: Call, model: str) -> str:
+        assert call.output is not None
+        return '{"value": 7}'
+
+    kit = kit_of(typed)
+    assert (await kit.async_client.complete("Hi", output_type=int)).output == 7
+    await kit.aclose()
