@@ -39,7 +39,7 @@ def test_the_example() -> None:
         assert (reply.text, reply.usage.input_tokens) == ("Hello", 3)
         assert reply.cost == Decimal("0.000005")
         with kit.client.stream("one two") as stream:
-            assert "".join(stream.text()) == "onetwo"
+            assert "".join(stream.text()) == "one two "
         with pytest.raises(RateLimited):
             kit.client.complete("too much")
         with pytest.raises(StreamTruncated), kit.client.stream("cut me") as stream:
