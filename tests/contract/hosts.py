@@ -71,6 +71,7 @@ _ALL = {
     "flask-waitress": (_WAITRESS, _FLASK),
 }
 _WANTED = os.environ.get("LLMKIT_CONTRACT_HOSTS")
+ALL_HOSTS = _WANTED is None
 HOSTS = {name: _ALL[name] for name in (_WANTED.split(",") if _WANTED else _ALL)}
 
 
@@ -127,6 +128,7 @@ def running(
     cut: bool = False,
     threads: int = 16,
     databases: dict[str, Any] | None = None,
+    wire: str = "anthropic",
     **more: Any,
 ) -> Iterator[Host]:
     """Start a host; at the end it stops when it is told to, and its log has no secret and, unless it was cut, no traceback.
@@ -139,6 +141,7 @@ def running(
     with Emulator(behaviour=Behaviour(tokens=6, delay=0)) as emulator:
         config = settings(
             emulator,
+            wire=wire,
             ledger={} if name.startswith("django") else {"database": f"sqlite:///{database}"},
             relay={"heartbeat": HEARTBEAT, "max_body": 100_000, "models": [*BUDGETED]},
             retry={"attempts": 1},
@@ -147,6 +150,8 @@ def running(
                 for name, per in BUDGETED.items()
             ],
         )
+        if wire != "anthropic":  # whose model's price is known
+            config["prices"] = {config["models"]["default"]: {"input": 1, "output": 5}}
         config["models"] |= dict.fromkeys(BUDGETED, config["models"]["default"])
         config |= more
         if config["ledger"].get("connection") == "host":

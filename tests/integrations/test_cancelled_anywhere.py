@@ -15,7 +15,7 @@ from llmkit import AsyncCallNext, AsyncStream, Call, Kit, LLMKitError, Outcome
 from llmkit.relay.push import PushRelay
 from llmkit.testing import Behaviour, Emulator
 from support.browser import SILENCES
-from support.kits import ASYNC_TRANSPORTS, WIRES, make_kit
+from support.kits import ALL_WIRES, ASYNC_TRANSPORTS, WIRES, make_kit
 from support.left_over import no_more_sockets, sockets, threads
 from support.rows import database, rows
 from support.stepping import How, Steps
@@ -121,8 +121,13 @@ async def all_closed(folder: Path, where: str) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("wire", "transport"),
+    [
+        *((wire, transport) for wire in WIRES for transport in ASYNC_TRANSPORTS),
+        *((wire, "aiohttp") for wire in ALL_WIRES if wire not in WIRES),
+    ],
+)
 async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
     """Each scenario at each of its points, in an order of chance, cancelled once, twice, or for good."""
     chance = random.Random(f"{wire} {transport}")
