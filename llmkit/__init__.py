@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.config import Config
     from llmkit.config.budgets import Budget
+    from llmkit.embeddings import Embeddings
     from llmkit.errors import (
         AnswerCut,
         AnswerRefused,
@@ -114,6 +115,7 @@ _HOMES = {
     "ConnectionFailed": "llmkit.errors",
     "CostTracker": "llmkit.ledger.tracker",
     "Decoder": "llmkit.providers.base",
+    "Embeddings": "llmkit.embeddings",
     "Event": "llmkit.events",
     "Finish": "llmkit.events",
     "FrameTooLarge": "llmkit.errors",
@@ -200,6 +202,7 @@ __all__ = [
     "ConnectionFailed",
     "CostTracker",
     "Decoder",
+    "Embeddings",
     "Event",
     "Finish",
     "FrameTooLarge",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from llmkit.caller import NOTHING, Caller, UserId, caller_of
 from llmkit.concurrency.abort import AbortSignal
+from llmkit.embeddings import Embedding, EmbedOptions, dimensions_of
 from llmkit.errors import InvalidRequest
 from llmkit.kinds import is_number, is_whole, wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
@@ -66,6 +67,7 @@ class Call:
     output: Output | None = None
     output_mode: OutputMode | None = None
     cache: bool | float | None = None
+    embedding: Embedding | None = None
     streaming: bool = True
     signal: AbortSignal = field(default_factory=AbortSignal, repr=False, compare=False)
     trace: Trace = field(default_factory=Trace, repr=False, compare=False)
@@ -255,6 +257,35 @@ def build_call(
         streaming=streaming,
         trace=Trace(tasks),
     )
+
+
+def build_embedding(
+    texts: Sequence[str],
+    options: EmbedOptions,
+    *,
+    call_id: str,
+    default_model: str,
+    tasks: set[asyncio.Task[Any]] | None = None,
+) -> Call:
+    """Make the call of one request for embeddings.
+
+    Raises:
+        InvalidRequest: an option is wrong.
+        TypeError: an option is not known, or the user is no id.
+    """
+    _known(options, EmbedOptions.__optional_keys__, "embed()")
+    dimensions = dimensions_of(options.get("dimensions"))
+    rest = {name: value for name, value in options.items() if name != "dimensions"}
+    call = build_call(
+        [Message.user(text) for text in texts],
+        cast("CallOptions", rest),
+        call_id=call_id,
+        default_model=default_model,
+        default_max_tokens=1,
+        streaming=False,
+        tasks=tasks,
+    )
+    return replace(call, max_tokens=None, embedding=Embedding(tuple(texts), dimensions))
 
 
 # In seconds: thirty years.

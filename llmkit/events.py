@@ -76,6 +76,12 @@ class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
     arguments: str
 
 
+class Vectors(msgspec.Struct, frozen=True, gc=False):
+    """The numbers of each text that was to be embedded."""
+
+    vectors: list[list[float]]
+
+
 class Reset(msgspec.Struct, frozen=True, gc=False):
     """Discard the text so far: the answer starts again."""
 
@@ -96,6 +102,7 @@ Event = (
     | ToolCallDelta
     | ToolCall
     | ToolResult
+    | Vectors
     | Reset
     | Finish
 )

@@ -17,6 +17,7 @@ from llmkit.events import (
     ThinkingDelta,
     ThinkingSignature,
     ToolCallDelta,
+    Vectors,
 )
 from llmkit.parts import AssistantPart, TextPart, ThinkingPart, ToolCall
 from llmkit.usage import Usage
@@ -131,7 +132,7 @@ class Accumulator:
                 self._calls[event.id] = []
                 self._runs.append((ToolCallDelta, [event.id]))
             self._whole[event.id] = event
-        else:
+        elif not isinstance(event, Vectors):  # which are for whoever asked, and nobody else
             self._runs.append((type(event), [event]))
 
     @property

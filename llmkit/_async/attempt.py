@@ -26,6 +26,7 @@ from llmkit.errors import (
 from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
+from llmkit.policy.asking import decoder_of, request_of
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.async_upstream import AsyncUpstream
@@ -91,7 +92,7 @@ class AsyncAttempt(AsyncSource):
     async def _send(self) -> None:
         runtime, call, route = self._runtime, self._call, self._route
         asked = as_tool(call, route.provider, route.model)
-        request = route.provider.build_request(asked, route.model)
+        request = request_of(asked, route)
         request = await async_with_token(runtime.host, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
@@ -119,7 +120,7 @@ class AsyncAttempt(AsyncSource):
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = await self._error_body(upstream)
             raise route.provider.error(route.model, status, headers, body)
-        decoder = route.provider.decoder(asked, route.model, headers)
+        decoder = decoder_of(asked, route, headers)
         self._decoder = SpokenDecoder(decoder, asked) if asked is not call else decoder
 
     async def _error_body(self, upstream: AsyncUpstream) -> bytes:

@@ -19,6 +19,7 @@ from llmkit.call import (
     split,
 )
 from llmkit.config import Config
+from llmkit.embeddings import Embeddings, EmbedOptions
 from llmkit.errors import OutputInvalid
 from llmkit.messages import Prompt, to_messages
 from llmkit.outputs.repair import mend, repairs_of, with_costs_of
@@ -230,6 +231,25 @@ class AsyncClient:
             tasks=self.runtime.tasks,
         )
         return AsyncStreamManager(call, self._call_next)
+
+    @forgetful
+    async def embed(self, texts: Sequence[str], **options: Unpack[EmbedOptions]) -> Embeddings:
+        """Embed texts: return a list of numbers for each. As many requests are made as the vendor needs, one after another, of one model.
+
+        The app's middleware and the cache have nothing to do with it; limits, retry, budgets, cost and the ledger are as for every call.
+
+        Args:
+            texts: what to embed, none of it empty.
+            options: model (by default the alias `embeddings`, if there is one), dimensions, extra, user, tags, run_id, conversation.
+
+        Raises:
+            InvalidRequest: a text or an option is wrong, or the provider has no embeddings.
+            ConfigError: the model is unknown.
+            ProviderError: every attempt of a request failed. Those before it are paid for.
+        """
+        from llmkit._async.embedding import async_embed  # noqa: PLC0415  # for those who embed
+
+        return await async_embed(self.runtime, self._model, texts, options)
 
     async def aclose(self) -> None:
         """Close all that the client uses, unless a kit was passed in."""

@@ -108,11 +108,16 @@ class OfRequest:
         return bound_of(
             self._content,
             messages=len(self._call.messages) + 1,
-            context_window=self._prices.context_window(self._provider, self._model),
+            # Each text that is embedded has one for itself.
+            context_window=None
+            if self._call.embedding is not None
+            else self._prices.context_window(self._provider, self._model),
         )
 
     @property
     def _most_output(self) -> int:
+        if self._call.embedding is not None:
+            return 0
         most = self._bound.output_tokens
         if most is None:
             raise InvalidRequest(

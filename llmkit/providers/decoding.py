@@ -253,6 +253,7 @@ class BodyDecoder(AnswerDecoder):
     __slots__ = ("_body",)
     # How a report of a failure tells the tokens; this one reads none.
     _report_type: ClassVar[type[TokenReport]] = TokenReport
+    max_body: ClassVar[int] = MAX_BODY
 
     def __init__(self, origin: Origin) -> None:
         super().__init__(origin)
@@ -262,9 +263,9 @@ class BodyDecoder(AnswerDecoder):
         """Collect."""
         if not self._done:
             self._body += data
-            if len(self._body) > MAX_BODY:
+            if len(self._body) > self.max_body:
                 self._body.clear()
-                self.failure = AnswerTooLarge(MAX_BODY, provider=self._origin.provider)
+                self.failure = AnswerTooLarge(self.max_body, provider=self._origin.provider)
         return []
 
     def close(self, *, broken: bool = False) -> list[Event]:

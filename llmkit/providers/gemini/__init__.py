@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -17,6 +17,7 @@ from llmkit.errors import InvalidRequest
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import choose_decoder
+from llmkit.providers.embedding import GeminiEmbeddings
 from llmkit.providers.failures import Origin
 from llmkit.providers.gemini.answers import WIRE, ChunkDecoder, WholeDecoder
 from llmkit.providers.over_http import HTTPProvider, without_version
@@ -41,6 +42,7 @@ class Gemini(HTTPProvider):
     vendor = "gemini"
     means = Means(any_schema=True)
     key_header = "x-goog-api-key"
+    most_texts = 100
 
     def _locate(self, base_url: str, api_version: str | None) -> str:
         without_version(self.name, api_version)
@@ -80,6 +82,29 @@ class Gemini(HTTPProvider):
         return choose_decoder(
             origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=WholeDecoder
         )
+
+    def build_embedding(self, call: Call, model: str) -> HTTPRequest:
+        """Write what is to be embedded. Fields of `extra`, such as `taskType`, go into the request for each text.
+
+        Raises:
+            InvalidRequest: it cannot be written as JSON.
+        """
+        assert call.embedding is not None  # noqa: S101  # or it would not be asked
+        size = call.embedding.dimensions
+        each = {
+            "model": unquote(_path(model)),
+            **({} if size is None else {"outputDimensionality": size}),
+            **call.extra,
+        }
+        asked = [{**each, "content": {"parts": [{"text": text}]}} for text in call.embedding.texts]
+        url = f"{self._url}/{_path(model)}:batchEmbedContents"
+        return to_request(url, self._sent(call), {"requests": asked}, {})
+
+    def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
+        """Make the decoder for the answer."""
+        assert call.embedding is not None  # noqa: S101  # or it would not be asked
+        origin = Origin.of(self.name, model, headers)
+        return GeminiEmbeddings(origin, len(call.embedding.texts))
 
 
 def _path(model: str) -> str:

@@ -13,6 +13,7 @@ from llmkit.messages import Message
 from llmkit.parts import ThinkingPart
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import JSON_LINES, choose_decoder
+from llmkit.providers.embedding import OllamaEmbeddings
 from llmkit.providers.failures import Origin
 from llmkit.providers.ollama.answers import LineDecoder, WholeDecoder
 from llmkit.providers.over_http import HTTPProvider, without_version
@@ -29,6 +30,7 @@ class Ollama(HTTPProvider):
     """
 
     vendor = "ollama"
+    most_texts = 512
     # What is held to a format is held to it in its calls of tools, too: it would make none.
     means = Means(any_schema=True, schema_with_tools=False, forced_tools=False)
 
@@ -36,6 +38,7 @@ class Ollama(HTTPProvider):
         without_version(self.name, api_version)
         for end in ("/v1", "/chat", "/api"):
             base_url = base_url.removesuffix(end)
+        self._root = base_url
         return f"{base_url}/api/chat"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
@@ -69,6 +72,23 @@ class Ollama(HTTPProvider):
             whole=WholeDecoder,
             kind=JSON_LINES,
         )
+
+    def build_embedding(self, call: Call, model: str) -> HTTPRequest:
+        """Write what is to be embedded.
+
+        Raises:
+            InvalidRequest: it cannot be written as JSON.
+        """
+        assert call.embedding is not None  # noqa: S101  # or it would not be asked
+        body: dict[str, object] = {"model": model, "input": call.embedding.texts}
+        if call.embedding.dimensions is not None:
+            body["dimensions"] = call.embedding.dimensions
+        return to_request(f"{self._root}/api/embed", self._sent(call), body, call.extra)
+
+    def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
+        """Make the decoder for the answer."""
+        assert call.embedding is not None  # noqa: S101  # or it would not be asked
+        return OllamaEmbeddings(Origin.of(self.name, model, headers), len(call.embedding.texts))
 
     def error(
         self, model: str, status: int, headers: Mapping[str, str], body: bytes

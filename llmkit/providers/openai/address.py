@@ -47,6 +47,11 @@ class Address(NamedTuple):
             return cls(root, query, is_azure, has_path=True)
         return cls(base_url, query, is_azure, bool(parts.path))
 
+    @property
+    def is_classic(self) -> bool:
+        """Whether the deployment stands in it."""
+        return "/deployments/" in self.base
+
     def url(self, what: str, model: str) -> str:
         """Return the URL for something that is asked for there."""
         return f"{self.base.replace('{model}', quote(model, safe=''))}/{what}{self.query}"

@@ -16,7 +16,7 @@ from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai.address import Address
-from llmkit.providers.over_http import HTTPProvider
+from llmkit.providers.openai.embeddings import EmbedsAsOpenAI
 from llmkit.providers.request import arguments_json, to_request
 from llmkit.providers.responses.answers import WIRE, EventDecoder, ResponseDecoder
 from llmkit.providers.tool_history import sound_calls
@@ -26,15 +26,15 @@ from llmkit.tools.tool import CHOICES, Tool
 _REASONS = re.compile(r"o\d|gpt-[5-9](?!.*chat)|codex")
 
 
-class OpenAIResponses(HTTPProvider):
+class OpenAIResponses(EmbedsAsOpenAI):
     """OpenAI's Responses wire format. Nothing is stored at the vendor's: the conversation, with what was thought, is sent anew each time."""
 
     vendor = "openai"
 
     def _locate(self, base_url: str, api_version: str | None) -> str:
         base_url = base_url.removesuffix("/responses")
-        self._address = Address.of(base_url, api_version, deploys=False)
-        return self._address.url("responses", "")
+        self._address = Address.of(base_url, api_version, deploys=True)
+        return Address.of(base_url, api_version, deploys=False).url("responses", "")
 
     def _key_header(self) -> str:
         return "api-key" if self._address.is_azure else self.key_header

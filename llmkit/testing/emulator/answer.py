@@ -29,7 +29,8 @@ class Ask:
     """What a valid request asks for.
 
     `stop` are its stop sequences. `include_usage` is OpenAI's stream option. `schema` is what the answer has to keep to, `forced` the tool that
-    has to be called, with the schema of its arguments. `streams_calls` is Gemini's option to stream the arguments of a call.
+    has to be called, with the schema of its arguments. `streams_calls` is Gemini's option to stream the arguments of a call. `embeds` are texts of which the
+    numbers are wanted, so many as `dimensions` for each.
     """
 
     model: str
@@ -41,6 +42,8 @@ class Ask:
     schema: Mapping[str, Any] | None = None
     forced: tuple[str, Mapping[str, Any]] | None = None
     streams_calls: bool = False
+    embeds: tuple[str, ...] = ()
+    dimensions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Answer:
     stop_reason: str
     stop_sequence: str | None
     input_tokens: int
+    embeds: tuple[str, ...] = ()
+    dimensions: int | None = None
 
     @property
     def output_tokens(self) -> int:
@@ -71,7 +76,19 @@ class Answer:
 
 
 def compose(ask: Ask, behaviour: Behaviour) -> Answer:
-    """Decide what to say: the behaviour's words within the request's limits."""
+    """Decide what to say: the behaviour's words within the request's limits; nothing where texts are embedded."""
+    if ask.embeds:
+        return Answer(
+            model=behaviour.model or ask.model,
+            thinking=(),
+            text=(),
+            calls=(),
+            stop_reason="end",
+            stop_sequence=None,
+            input_tokens=ask.input_tokens,
+            embeds=ask.embeds,
+            dimensions=ask.dimensions,
+        )
     thinking = _pieces(behaviour.thinking) if behaviour.thinking is not None else ()
     text, calls = _words(ask, behaviour)
     stop_reason, stop_sequence = "tool_use" if calls else "end", None

@@ -16,6 +16,11 @@ from llmkit.testing.emulator.received import Entry, RequestLog
 from llmkit.testing.emulator.reply import Reply
 from llmkit.testing.emulator.wires.anthropic import AnthropicWire
 from llmkit.testing.emulator.wires.base import Failure, Stamp, Wire, parse
+from llmkit.testing.emulator.wires.embeddings import (
+    GeminiEmbeddings,
+    OllamaEmbeddings,
+    OpenAIEmbeddings,
+)
 from llmkit.testing.emulator.wires.gemini import GeminiWire
 from llmkit.testing.emulator.wires.ollama import OllamaWire
 from llmkit.testing.emulator.wires.openai import OpenAIWire
@@ -29,6 +34,7 @@ OPENAI: Wire = OpenAIWire()
 RESPONSES: Wire = ResponsesWire()
 WIRES = (ANTHROPIC, GEMINI, OLLAMA, RESPONSES, OPENAI)
 """In the order in which they are asked whether a request is meant for them."""
+EMBEDDINGS: tuple[Wire, ...] = (OpenAIEmbeddings(), GeminiEmbeddings(), OllamaEmbeddings())
 _MISDIRECTED = Failure(
     421, "invalid_request_error", "This server does not accept the name in the Host header."
 )
@@ -110,7 +116,7 @@ class Server:
         if method in ("GET", "HEAD") and meant.lists_at(path):
             models = reply.document(meant.models(), stamp)
             return models if method == "GET" else reply.without_body(models)
-        wire = next((wire for wire in WIRES if wire.answers_at(path)), None)
+        wire = next((wire for wire in (*WIRES, *EMBEDDINGS) if wire.answers_at(path)), None)
         if wire is None or method != "POST":
             refused = reply.refusal(wire or meant, _unknown(request, wire or meant), stamp)
             return reply.without_body(refused) if method == "HEAD" else refused

@@ -1,0 +1,52 @@
+# Generated from llmkit/_async/embedding.py. Do not edit.
+"""Embeddings: as many requests as it takes, one after another, each a call like all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from llmkit._sync.attempts import Attempts
+from llmkit._sync.recorder import Recorder
+from llmkit._sync.stream import StreamManager
+from llmkit.call import build_embedding
+from llmkit.embeddings import ALIAS, Embeddings, EmbedOptions, batches, joined, texts_of
+from llmkit.events import Vectors
+from llmkit.policy.asking import answered, most_texts
+from llmkit.policy.estimate import estimate_tokens
+
+if TYPE_CHECKING:
+    from llmkit.response import Response
+    from llmkit.runtime import Runtime
+
+
+def embed(
+    runtime: Runtime, default_model: str, texts: Sequence[str], options: EmbedOptions
+) -> Embeddings:
+    """Embed texts; see `Client.embed`."""
+    given = texts_of(texts)
+    asked: EmbedOptions = {**options}
+    asked["run_id"] = options.get("run_id") or runtime.new_id()
+    if options.get("model") is None:
+        asked["model"] = ALIAS if ALIAS in runtime.config.models else default_model
+    vectors: list[list[float]] = []
+    replies: list[Response] = []
+    most = min(map(most_texts, runtime.routes.of(asked["model"])))
+    call_next = Recorder(runtime, Attempts(runtime))
+    for batch in batches(given, most=most, count=estimate_tokens):
+        call = build_embedding(
+            batch,
+            asked,
+            call_id=runtime.new_id(),
+            default_model=default_model,
+            tasks=runtime.tasks,
+        )
+        with StreamManager(call, call_next) as stream:
+            while (events := stream.read()) is not None:
+                for event in events:
+                    if isinstance(event, Vectors):
+                        vectors += event.vectors
+            replies.append(stream.response)
+        # The numbers of two models have nothing to do with each other: the rest is for the one that has answered.
+        asked["model"] = answered(runtime.routes.of(asked["model"]), replies[-1])
+    return joined(vectors, replies)

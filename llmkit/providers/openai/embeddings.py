@@ -1,0 +1,47 @@
+"""OpenAI embeddings, and everything compatible: POST /embeddings.
+
+Source: developers.openai.com/api/docs/api-reference/embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llmkit.call import Call
+from llmkit.providers.base import Decoder, HTTPRequest
+from llmkit.providers.embedding import OpenAIEmbeddings
+from llmkit.providers.failures import Origin
+from llmkit.providers.openai.address import Address
+from llmkit.providers.over_http import HTTPProvider
+from llmkit.providers.request import to_request
+
+
+class EmbedsAsOpenAI(HTTPProvider):
+    """What both of OpenAI's wire formats share: embeddings have an address of their own."""
+
+    most_texts = 2048
+    _address: Address
+
+    def build_embedding(self, call: Call, model: str) -> HTTPRequest:
+        """Write what is to be embedded.
+
+        Raises:
+            InvalidRequest: it cannot be written as JSON.
+        """
+        assert call.embedding is not None  # noqa: S101  # or it would not be asked
+        body: dict[str, object] = {
+            "model": model,
+            "input": call.embedding.texts,
+            "encoding_format": "float",
+        }
+        if call.embedding.dimensions is not None:
+            body["dimensions"] = call.embedding.dimensions
+        return to_request(
+            self._address.url("embeddings", model), self._sent(call), body, call.extra
+        )
+
+    def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
+        """Make the decoder for the answer."""
+        assert call.embedding is not None  # noqa: S101  # or it would not be asked
+        origin = Origin.of(self.name, model, headers)
+        return OpenAIEmbeddings(origin, len(call.embedding.texts))

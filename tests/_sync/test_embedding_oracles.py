@@ -1,0 +1,68 @@
+# Generated from tests/_async/test_embedding_oracles.py. Do not edit.
+"""The vendors' SDKs as oracles for embeddings: given the same bytes, our client reads the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmkit.testing import Behaviour, Emulator
+from support.google import google
+from support.kits import make_kit
+
+for sdk in ("google.genai", "ollama", "openai"):
+    pytest.importorskip(sdk)
+
+TEXTS = ["Köln", "two words", "a\u2028b"]
+MODELS = {
+    "openai": "text-embedding-3-small",
+    "gemini": "gemini-embedding-001",
+    "ollama": "all-minilm",
+}
+
+
+def by_openai(emulator: Emulator) -> Any:
+    """Read them with OpenAI's."""
+    import openai
+
+    with openai.OpenAI(api_key="k", base_url=emulator.openai_base_url) as sdk:
+        found = sdk.embeddings.create(
+            model=MODELS["openai"], input=TEXTS, dimensions=5, encoding_format="float"
+        )
+    return [each.embedding for each in found.data], found.usage.prompt_tokens
+
+
+def by_gemini(emulator: Emulator) -> Any:
+    """Read them with Google's, which does not say how many tokens there were."""
+    with google(emulator.base_url) as sdk:
+        found = sdk.models.embed_content(
+            model=MODELS["gemini"], contents=TEXTS, config={"output_dimensionality": 5}
+        )
+    return [each.values for each in found.embeddings], None
+
+
+def by_ollama(emulator: Emulator) -> Any:
+    """Read them with Ollama's."""
+    from ollama import Client
+
+    with Client(host=emulator.base_url) as sdk:
+        found = sdk.embed(model=MODELS["ollama"], input=TEXTS, dimensions=5)
+    return [list(each) for each in found.embeddings], found.prompt_eval_count
+
+
+READERS: Any = {"openai": by_openai, "gemini": by_gemini, "ollama": by_ollama}
+
+
+@pytest.mark.parametrize("sent", [{}, {"chunk_size": 7}, {"encoding": "gzip"}])
+@pytest.mark.parametrize("wire", READERS)
+def test_we_read_what_the_sdk_reads(wire: str, sent: dict[str, Any]) -> None:
+    """The numbers in the order of the texts, and the tokens; the request of the SDK is one that the emulator takes, and so is ours."""
+    with Emulator(behaviour=Behaviour(delay=0, **sent)) as emulator:
+        vectors, tokens = READERS[wire](emulator)
+        kit = make_kit(emulator, wire=wire, models={"embeddings": f"{wire}:{MODELS[wire]}"})
+        ours = kit.client.embed(TEXTS, dimensions=5)
+        kit.close()
+    assert ours.vectors == vectors
+    reported = ours.usage.input_source == "reported"
+    assert (ours.usage.input_tokens if reported else None) == tokens
