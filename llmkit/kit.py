@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from llmkit.config import Config
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmkit.budget.base import BudgetStore
     from llmkit.budget.manager import BudgetManager
     from llmkit.cache.response_cache import ResponseCache
+    from llmkit.commands.models import Catalogue
     from llmkit.concurrency.limit import ConcurrencyLimit
     from llmkit.ledger.base import Ledger
     from llmkit.ledger.sums import Sum
@@ -164,6 +165,19 @@ class Kit:
         if answers is None or config is None:
             raise ConfigError("there is no cache", hint='Add "cache": {} to the settings.')
         return ResponseCache(answers.store, ttl=config.ttl, scope=config.scope)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the providers of the settings offer."""
+        from llmkit._sync.listing import listed  # noqa: PLC0415  # for those who ask
+        from llmkit.commands.models import Catalogue  # noqa: PLC0415
+
+        runtime = self.runtime
+        return Catalogue(
+            providers=runtime.routes.providers,
+            listed=partial(listed, runtime),
+            prices=runtime.prices,
+        )
 
     @property
     def totals(self) -> Sum:

@@ -28,6 +28,7 @@ from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
 from llmkit.policy.asking import decoder_of, request_of
+from llmkit.policy.offers import with_closest
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.upstream import Upstream
@@ -120,7 +121,8 @@ class Attempt(Source):
         self._record.answered(status, headers)
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = self._error_body(upstream)
-            raise route.provider.error(route.model, status, headers, body)
+            error = route.provider.error(route.model, status, headers, body)
+            raise with_closest(error, route) if status == 404 else error
         decoder = decoder_of(asked, route, headers)
         self._decoder = SpokenDecoder(decoder, asked) if asked is not call else decoder
 

@@ -1,4 +1,4 @@
-"""The command line: `llmkit demo`, `llmkit emulate`, and the ledger's `usage`, `sweep`, `prune` and `reprice`, and `cache clear`."""
+"""The command line: `llmkit demo`, `llmkit emulate`, and the ledger's `usage`, `sweep`, `prune` and `reprice`, `cache clear` and `models`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from llmkit.cli.answers import cache
 from llmkit.cli.books import commands
 from llmkit.cli.demo import demo
 from llmkit.cli.emulate import emulate
+from llmkit.cli.models import models
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,5 +23,5 @@ def main() -> None:
     """Add LLM calls to web apps that already exist."""
 
 
-for command in (demo, emulate, *commands, cache):
+for command in (demo, emulate, *commands, cache, models):
     main.add_command(command)

@@ -13,7 +13,7 @@ from llmkit.config.functions import value_at
 SETTINGS = click.Option(
     ["--settings"],
     metavar="PATH",
-    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices, budgets, cache or Redis.",
+    help="Dotted path of the app's settings, such as shop.main.LLMKIT, for their prices, budgets, cache, providers or Redis.",
 )
 
 

@@ -75,12 +75,18 @@ class KnownModel:
         )
 
 
+def price_id_of(provider: str) -> str:
+    """Return what genai-prices calls a provider."""
+    vendor = VENDORS.get(provider)
+    return (vendor.price_id if vendor is not None else None) or provider
+
+
 def find(provider: str, model: str) -> KnownModel | None:
     """Find a model of the vendor with exactly this name; None if there is none."""
     import genai_prices  # noqa: PLC0415  # slow to load
 
     vendor = VENDORS.get(provider)
-    price_id = (vendor.price_id if vendor is not None else None) or provider
+    price_id = price_id_of(provider)
     try:
         found = genai_prices.calc_price(genai_prices.Usage(), model, provider_id=price_id)
     except (LookupError, ValueError):

@@ -59,6 +59,16 @@ class Routes:
             routes = self._of_alias[model] = tuple(self._route(model_id) for model_id in ids)
         return routes
 
+    def providers(self) -> list[Provider]:
+        """Return the providers of the settings: those that have a section or a model there, and the app's own.
+
+        Raises:
+            ConfigError: one of them has no key.
+        """
+        named = [model.partition(":")[0] for ids in self._config.models.values() for model in ids]
+        names = dict.fromkeys([*self._providers, *self._config.providers, *named])
+        return [self._route(f"{name}:any").provider for name in names]
+
     def prices(self) -> Mapping[str, Price]:
         """Return the prices of the settings, by `provider` or `provider:model`."""
         prices: dict[str, Price] = {

@@ -10,6 +10,7 @@ from typing import ClassVar
 from llmkit.call import Call
 from llmkit.errors import ConfigError, ProviderError
 from llmkit.providers import failures
+from llmkit.providers.base import HTTPRequest
 from llmkit.providers.failures import Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers
 from llmkit.providers.vendors import VENDORS
@@ -86,6 +87,11 @@ class HTTPProvider(ABC):
         """Return the headers of a request."""
         accept = stream_type if call.streaming else "application/json"
         return {"accept": accept, **self._headers}
+
+    def _list(self, url: str) -> HTTPRequest:
+        """Ask for the list of models."""
+        headers = {name: value for name, value in self._headers.items() if name != "content-type"}
+        return HTTPRequest("GET", url, {**headers, "accept": "application/json"}, b"")
 
     def error(
         self, model: str, status: int, headers: Mapping[str, str], body: bytes

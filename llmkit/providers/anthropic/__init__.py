@@ -86,6 +86,12 @@ class Anthropic(HTTPProvider):
             url = f"{url}/{quote(model, safe='')}:{method}"
         return to_request(url, self._sent(call), body, call.extra)
 
+    def build_listing(self) -> HTTPRequest | None:
+        """Ask for the list of models; None on Vertex AI, which has none."""
+        if self._is_vertex:
+            return None
+        return self._list(f"{self._url.removesuffix('/messages')}/models?limit=1000")
+
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""
         origin = Origin.of(self.name, model, headers)

@@ -83,6 +83,12 @@ class Gemini(HTTPProvider):
             origin, headers, streaming=call.streaming, stream=ChunkDecoder, whole=WholeDecoder
         )
 
+    def build_listing(self) -> HTTPRequest | None:
+        """Ask for the list of models; None on Vertex AI, which has another one."""
+        if self._url.endswith("/publishers/google"):
+            return None
+        return self._list(f"{self._url}/models?pageSize=1000")
+
     def build_embedding(self, call: Call, model: str) -> HTTPRequest:
         """Write what is to be embedded. Fields of `extra`, such as `taskType`, go into the request for each text.
 

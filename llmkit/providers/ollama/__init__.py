@@ -73,6 +73,10 @@ class Ollama(HTTPProvider):
             kind=JSON_LINES,
         )
 
+    def build_listing(self) -> HTTPRequest:
+        """Ask for the models that the server has."""
+        return self._list(f"{self._root}/api/tags")
+
     def build_embedding(self, call: Call, model: str) -> HTTPRequest:
         """Write what is to be embedded.
 

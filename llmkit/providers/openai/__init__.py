@@ -16,14 +16,14 @@ from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai.address import Address
 from llmkit.providers.openai.answers import ChunkDecoder, CompletionDecoder
-from llmkit.providers.openai.embeddings import EmbedsAsOpenAI
+from llmkit.providers.openai.shared import OpenAIAddresses
 from llmkit.providers.request import arguments_json, to_request
 from llmkit.providers.tool_history import sound_calls
 from llmkit.providers.vendors import quirks_at
 from llmkit.tools.tool import CHOICES, Tool
 
 
-class OpenAI(EmbedsAsOpenAI):
+class OpenAI(OpenAIAddresses):
     """The OpenAI chat completions wire format, for OpenAI, Azure OpenAI or a compatible server.
 
     Azure's base URL is that of the resource, such as `https://NAME.openai.azure.com`; the model is the name of the deployment.

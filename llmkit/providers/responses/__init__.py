@@ -16,7 +16,7 @@ from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai.address import Address
-from llmkit.providers.openai.embeddings import EmbedsAsOpenAI
+from llmkit.providers.openai.shared import OpenAIAddresses
 from llmkit.providers.request import arguments_json, to_request
 from llmkit.providers.responses.answers import WIRE, EventDecoder, ResponseDecoder
 from llmkit.providers.tool_history import sound_calls
@@ -26,7 +26,7 @@ from llmkit.tools.tool import CHOICES, Tool
 _REASONS = re.compile(r"o\d|gpt-[5-9](?!.*chat)|codex")
 
 
-class OpenAIResponses(EmbedsAsOpenAI):
+class OpenAIResponses(OpenAIAddresses):
     """OpenAI's Responses wire format. Nothing is stored at the vendor's: the conversation, with what was thought, is sent anew each time."""
 
     vendor = "openai"

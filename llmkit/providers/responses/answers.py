@@ -5,6 +5,7 @@ Source: developers.openai.com/api/docs/api-reference/responses and /responses-st
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import msgspec
@@ -334,7 +335,11 @@ class ResponseDecoder(BodyDecoder):
 
 def _failed(origin: Origin, response: Response) -> ProviderError:
     """Say why a response has failed."""
-    return failures.from_report(origin, msgspec.json.encode({"error": response.error}).decode())
+    try:
+        report = json.dumps({"error": response.error})
+    except RecursionError:
+        report = "{}"
+    return failures.from_report(origin, report)
 
 
 def _is_report(frame: ServerSentEvent) -> bool:

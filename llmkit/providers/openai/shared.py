@@ -1,6 +1,6 @@
-"""OpenAI embeddings, and everything compatible: POST /embeddings.
+"""What is asked of OpenAI and of everything compatible besides answers: embeddings, and the list of models.
 
-Source: developers.openai.com/api/docs/api-reference/embeddings.
+Sources: developers.openai.com/api/docs/api-reference/embeddings and /models.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from llmkit.providers.over_http import HTTPProvider
 from llmkit.providers.request import to_request
 
 
-class EmbedsAsOpenAI(HTTPProvider):
-    """What both of OpenAI's wire formats share: embeddings have an address of their own."""
+class OpenAIAddresses(HTTPProvider):
+    """What both of OpenAI's wire formats share: embeddings and the list of models have addresses of their own."""
 
     most_texts = 2048
     _address: Address
+
+    def build_listing(self) -> HTTPRequest | None:
+        """Ask for the list of models; None where the address is that of one."""
+        return None if self._address.is_classic else self._list(self._address.url("models", ""))
 
     def build_embedding(self, call: Call, model: str) -> HTTPRequest:
         """Write what is to be embedded.
