@@ -57,6 +57,7 @@ def exchange(host: Host, head: bytes, body: bytes = b"") -> bytes:
     return answer
 
 
+@pytest.mark.every_wire
 def test_no_token_is_held_back(host: Host) -> None:
     """The emulator withholds each next token until the browser has the one before; compression is offered."""
     host.emulator.behaviour = Behaviour(tokens=4, delay=0, hold_at=2)
@@ -92,6 +93,7 @@ def test_a_view_of_the_hosts_own(host: Host) -> None:
     assert [(row["status"], row["user_key"]) for row in host.rows()] == [("finished", "9")]
 
 
+@pytest.mark.every_wire
 def test_a_whole_answer(host: Host) -> None:
     """One JSON object, with what it cost."""
     answer = post(host)
@@ -161,6 +163,7 @@ def test_a_budget_is_used_up(host: Host, model: str, status: int, users: tuple[s
     assert httpx.post(url, json=body, headers=other, timeout=30).status_code == 200
 
 
+@pytest.mark.every_wire
 def test_text_comes_exactly(host: Host) -> None:
     """Whatever a model says, the browser gets it and nothing else."""
     for text in HOSTILE:
@@ -182,6 +185,7 @@ SILENCES = {
 }
 
 
+@pytest.mark.every_wire
 @pytest.mark.parametrize("silence", SILENCES)
 def test_a_closed_tab_stops_the_model(host: Host, silence: str) -> None:
     """The provider sees its connection go: under ASGI at once, under WSGI within two heartbeats and a second."""
@@ -236,6 +240,7 @@ def test_a_tab_closed_while_a_middleware_holds_the_response(host: Host) -> None:
     host.wait_for_rows("cancelled")
 
 
+@pytest.mark.every_wire
 def test_an_early_failure_is_a_status(host: Host) -> None:
     """The status waits for the first content; what the provider said stays behind."""
     host.emulator.behaviour = Behaviour(status=500)
@@ -248,6 +253,7 @@ def test_an_early_failure_is_a_status(host: Host) -> None:
     assert [row["status"] for row in host.rows()] == ["failed"] * 2
 
 
+@pytest.mark.every_wire
 def test_a_late_failure_is_an_event(host: Host) -> None:
     """After the first content the answer ends with an error event, and without [DONE]."""
     host.emulator.behaviour = Behaviour(tokens=3, delay=0, terminal=False)
