@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from llmkit.caller import NOTHING, Caller, UserId, caller_of
 from llmkit.concurrency.abort import AbortSignal
-from llmkit.embeddings import Embedding, EmbedOptions, dimensions_of
 from llmkit.errors import InvalidRequest
 from llmkit.kinds import is_number, is_whole, wrong_tags
 from llmkit.messages import Message, Prompt, to_messages
@@ -18,6 +17,8 @@ from llmkit.tools.tool import Tool, to_choice, to_tools
 
 if TYPE_CHECKING:
     import asyncio
+
+    from llmkit.embeddings import Embedding, EmbedOptions
 
 
 class Trace:
@@ -273,6 +274,8 @@ def build_embedding(
         InvalidRequest: an option is wrong.
         TypeError: an option is not known, or the user is no id.
     """
+    from llmkit.embeddings import Embedding, EmbedOptions, dimensions_of  # noqa: PLC0415  # for those who embed
+
     _known(options, EmbedOptions.__optional_keys__, "embed()")
     dimensions = dimensions_of(options.get("dimensions"))
     rest = {name: value for name, value in options.items() if name != "dimensions"}

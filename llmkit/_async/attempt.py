@@ -14,7 +14,6 @@ from llmkit._async.leases import (
     AsyncRow,
 )
 from llmkit._async.source import AsyncSource
-from llmkit._async.tokens import async_with_token
 from llmkit.concurrency.tasks import async_run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
@@ -27,7 +26,6 @@ from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
 from llmkit.policy.asking import decoder_of, request_of
-from llmkit.policy.offers import with_closest
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.async_upstream import AsyncUpstream
@@ -94,7 +92,10 @@ class AsyncAttempt(AsyncSource):
         runtime, call, route = self._runtime, self._call, self._route
         asked = as_tool(call, route.provider, route.model)
         request = request_of(asked, route)
-        request = await async_with_token(runtime.host, route, request)
+        if getattr(route.provider, "token", None) is not None:
+            from llmkit._async.tokens import async_with_token  # noqa: PLC0415  # few have one
+
+            request = await async_with_token(runtime.host, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
             claims = await runtime.budgets.aclaims(asked, route, request)
@@ -120,10 +121,17 @@ class AsyncAttempt(AsyncSource):
         self._record.answered(status, headers)
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = await self._error_body(upstream)
-            error = route.provider.error(route.model, status, headers, body)
-            raise with_closest(error, route) if status == 404 else error
+            raise self._refused(route.provider.error(route.model, status, headers, body), status)
         decoder = decoder_of(asked, route, headers)
         self._decoder = SpokenDecoder(decoder, asked) if asked is not call else decoder
+
+    def _refused(self, error: ProviderError, status: int) -> ProviderError:
+        """Say more of an error status, where there is more to say."""
+        if status == 404:
+            from llmkit.policy.offers import with_closest  # noqa: PLC0415  # for those who mistype
+
+            with_closest(error, self._route)
+        return error
 
     async def _error_body(self, upstream: AsyncUpstream) -> bytes:
         body = b""

@@ -19,7 +19,6 @@ from llmkit.call import (
     split,
 )
 from llmkit.config import Config
-from llmkit.embeddings import Embeddings, EmbedOptions
 from llmkit.errors import OutputInvalid
 from llmkit.messages import Prompt, to_messages
 from llmkit.outputs.repair import mend, repairs_of, with_costs_of
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
     from llmkit._async.tool_stream import AsyncRunStreamManager
+    from llmkit.embeddings import Embeddings, EmbedOptions
     from llmkit.middleware import AsyncCallNext
     from llmkit.runtime import HasRuntime
     from llmkit.tools.steps import RunResult

@@ -30,7 +30,8 @@ async def async_listed(runtime: Runtime, provider: Provider) -> list[Offer] | No
     request = None if build is None else build()
     if request is None:
         return None
-    request = await async_with_token(runtime.host, Route(provider, ""), request)
+    if getattr(provider, "token", None) is not None:
+        request = await async_with_token(runtime.host, Route(provider, ""), request)
     now = runtime.clock()
     clocks = Clocks(Timeouts(connect=5, first_content=_PATIENCE), now=now, deadline=now + _PATIENCE)
     transport = runtime.connections.async_transport()

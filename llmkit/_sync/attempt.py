@@ -15,7 +15,6 @@ from llmkit._sync.leases import (
     Row,
 )
 from llmkit._sync.source import Source
-from llmkit._sync.tokens import with_token
 from llmkit.concurrency.threads import run_to_end
 from llmkit.errors import (
     AnswerTooLarge,
@@ -28,7 +27,6 @@ from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
 from llmkit.policy.asking import decoder_of, request_of
-from llmkit.policy.offers import with_closest
 from llmkit.policy.output_mode import SpokenDecoder, as_tool
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.upstream import Upstream
@@ -95,7 +93,10 @@ class Attempt(Source):
         runtime, call, route = self._runtime, self._call, self._route
         asked = as_tool(call, route.provider, route.model)
         request = request_of(asked, route)
-        request = with_token(runtime.host, route, request)
+        if getattr(route.provider, "token", None) is not None:
+            from llmkit._sync.tokens import with_token  # noqa: PLC0415  # few have one
+
+            request = with_token(runtime.host, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
             claims = runtime.budgets.claims(asked, route, request)
@@ -121,10 +122,17 @@ class Attempt(Source):
         self._record.answered(status, headers)
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = self._error_body(upstream)
-            error = route.provider.error(route.model, status, headers, body)
-            raise with_closest(error, route) if status == 404 else error
+            raise self._refused(route.provider.error(route.model, status, headers, body), status)
         decoder = decoder_of(asked, route, headers)
         self._decoder = SpokenDecoder(decoder, asked) if asked is not call else decoder
+
+    def _refused(self, error: ProviderError, status: int) -> ProviderError:
+        """Say more of an error status, where there is more to say."""
+        if status == 404:
+            from llmkit.policy.offers import with_closest  # noqa: PLC0415  # for those who mistype
+
+            with_closest(error, self._route)
+        return error
 
     def _error_body(self, upstream: Upstream) -> bytes:
         body = b""

@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 @forgetful
 def with_token(host: Host, route: Route, request: HTTPRequest) -> HTTPRequest:
-    """Return the request with the token that the provider's function gives, if it has one.
+    """Return the request with the token that the provider's function gives.
 
     Raises:
         AuthenticationFailed: the function fails, or returns no token.
     """
-    fetch: Any = getattr(route.provider, "token", None)
-    if fetch is None:
-        return request
+    fetch: Any = route.provider.token  # type: ignore[attr-defined]  # whoever asks has seen that it has one
     try:
         token = in_host(host, fetch)
     except Exception as error:

@@ -35,7 +35,7 @@ def closest(provider: str, model: str, offers: Sequence[Offer] | None = None) ->
     return get_close_matches(model, names, n=_CLOSEST)
 
 
-def with_closest(error: ProviderError, route: Route) -> ProviderError:
+def with_closest(error: ProviderError, route: Route) -> None:
     """Say in the error of a model that a provider does not have which ones it may have been."""
     near = closest(route.provider.name, route.model)
     if near:
@@ -44,7 +44,6 @@ def with_closest(error: ProviderError, route: Route) -> ProviderError:
         error.hint = (
             f"Did you mean {meant}? {error.hint}" if error.hint else f"Did you mean {meant}?"
         )
-    return error
 
 
 def _priced(provider: str) -> Priced | None:

@@ -17,7 +17,6 @@ from llmkit.errors import InvalidRequest
 from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import choose_decoder
-from llmkit.providers.embedding import GeminiEmbeddings
 from llmkit.providers.failures import Origin
 from llmkit.providers.gemini.answers import WIRE, ChunkDecoder, WholeDecoder
 from llmkit.providers.over_http import HTTPProvider, without_version
@@ -108,6 +107,8 @@ class Gemini(HTTPProvider):
 
     def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for the answer."""
+        from llmkit.providers.embedding import GeminiEmbeddings  # noqa: PLC0415  # for those who embed
+
         assert call.embedding is not None  # noqa: S101  # or it would not be asked
         origin = Origin.of(self.name, model, headers)
         return GeminiEmbeddings(origin, len(call.embedding.texts))

@@ -13,7 +13,6 @@ from llmkit.messages import Message
 from llmkit.parts import ThinkingPart
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import JSON_LINES, choose_decoder
-from llmkit.providers.embedding import OllamaEmbeddings
 from llmkit.providers.failures import Origin
 from llmkit.providers.ollama.answers import LineDecoder, WholeDecoder
 from llmkit.providers.over_http import HTTPProvider, without_version
@@ -91,6 +90,8 @@ class Ollama(HTTPProvider):
 
     def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for the answer."""
+        from llmkit.providers.embedding import OllamaEmbeddings  # noqa: PLC0415  # for those who embed
+
         assert call.embedding is not None  # noqa: S101  # or it would not be asked
         return OllamaEmbeddings(Origin.of(self.name, model, headers), len(call.embedding.texts))
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from llmkit.call import Call
 from llmkit.providers.base import Decoder, HTTPRequest
-from llmkit.providers.embedding import OpenAIEmbeddings
 from llmkit.providers.failures import Origin
 from llmkit.providers.openai.address import Address
 from llmkit.providers.over_http import HTTPProvider
@@ -46,6 +45,8 @@ class OpenAIAddresses(HTTPProvider):
 
     def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for the answer."""
+        from llmkit.providers.embedding import OpenAIEmbeddings  # noqa: PLC0415  # for those who embed
+
         assert call.embedding is not None  # noqa: S101  # or it would not be asked
         origin = Origin.of(self.name, model, headers)
         return OpenAIEmbeddings(origin, len(call.embedding.texts))
