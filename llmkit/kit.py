@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from llmkit.config import Config
@@ -174,8 +174,8 @@ class Kit:
 
         runtime = self.runtime
         return Catalogue(
-            providers=runtime.routes.providers,
-            listed=partial(listed, runtime),
+            names=runtime.routes.names(),
+            listed=lambda name: listed(runtime, runtime.routes.provider(name)),
             prices=runtime.prices,
         )
 

@@ -16,7 +16,6 @@ from llmkit.usage import Usage
 
 if TYPE_CHECKING:
     from llmkit.policy.pricing import Prices
-    from llmkit.providers.base import Provider
     from llmkit.providers.listing import Offer
 
 _SHORT, _MILLION = 1000, 1_000_000
@@ -27,47 +26,45 @@ class Catalogue:
     """What the providers of an app offer.
 
     Attributes:
-        providers: returns them; raises ConfigError if one has no key.
-        listed: asks one for its list; None if it has none. Raises LLMKitError.
+        names: of the providers.
+        listed: asks one for its list; None if it has none. Raises LLMKitError, also where it has no key.
         prices: by which calls are priced.
     """
 
-    providers: Callable[[], list[Provider]]
-    listed: Callable[[Provider], list[Offer] | None]
+    names: Sequence[str]
+    listed: Callable[[str], list[Offer] | None]
     prices: Prices
 
 
 def _models(catalogue: Catalogue, given: Given) -> str:
-    providers = catalogue.providers()
     wanted = given["provider"]
-    if wanted is not None:
-        providers = [each for each in providers if each.name == wanted]
-    if not providers:
+    names = [name for name in catalogue.names if wanted in (None, name)]
+    if not names:
         raise ConfigError(
             "no provider is configured" if wanted is None else f"{wanted} is not configured",
             hint="Name the app's settings with --settings, or set a vendor's key, such as OPENAI_API_KEY.",
         )
     contains = (given["contains"] or "").lower()
-    return "\n\n".join(_section(catalogue, each, contains) for each in providers)
+    return "\n\n".join(_section(catalogue, name, contains) for name in names)
 
 
-def _section(catalogue: Catalogue, provider: Provider, contains: str) -> str:
+def _section(catalogue: Catalogue, name: str, contains: str) -> str:
     problem = None
     try:
-        offers = catalogue.listed(provider)
+        offers = catalogue.listed(name)
     except LLMKitError as error:
         offers, problem = None, error.message
     source = "as it lists them"
     if offers is None:
-        offers, source = in_table(provider.name), "of which prices are known"
+        offers, source = in_table(name), "of which prices are known"
     offers = sorted(
         (each for each in offers if contains in each.model.lower()), key=lambda each: each.model
     )
     models = "1 model" if len(offers) == 1 else f"{len(offers)} models"
-    head = f"{provider.name}: {models} {source}"
+    head = f"{name}: {models} {source}"
     if problem is not None:
         head += f" ({problem})"
-    return "\n".join([head, *_lines(catalogue, provider.name, offers)])
+    return "\n".join([head, *_lines(catalogue, name, offers)])
 
 
 def _lines(catalogue: Catalogue, provider: str, offers: Sequence[Offer]) -> list[str]:

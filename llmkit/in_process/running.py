@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,9 @@ from llmkit.concurrency.tasks import thread_safe
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.in_process.lines import END, failure_of, written
 from llmkit.providers.failures import Origin
+from llmkit.tracebacks import place_of
+
+log = logging.getLogger("llmkit.stream")
 
 # How many pieces may wait for whoever reads them: then the function waits.
 _WAITING = 64
@@ -207,7 +211,14 @@ class AsyncTask:
         if self._step is not None:
             await asyncio.wait({self._step})
         if self._pieces is not None:
-            await self._pieces.aclose()
+            try:
+                await self._pieces.aclose()
+            except Exception as error:  # noqa: BLE001  # the app's own clean-up: the answer does not hang on it
+                log.warning(
+                    "a function of %s failed as it was stopped: %s",
+                    self._origin.provider,
+                    place_of(error),
+                )
 
 
 def _pieces_of(said: Any) -> Iterable[Any]:

@@ -59,15 +59,18 @@ class Routes:
             routes = self._of_alias[model] = tuple(self._route(model_id) for model_id in ids)
         return routes
 
-    def providers(self) -> list[Provider]:
-        """Return the providers of the settings: those that have a section or a model there, and the app's own.
+    def names(self) -> list[str]:
+        """Name the providers of the settings: those that have a section or a model there, and the app's own."""
+        named = [model.partition(":")[0] for ids in self._config.models.values() for model in ids]
+        return [*dict.fromkeys([*self._providers, *self._config.providers, *named])]
+
+    def provider(self, name: str) -> Provider:
+        """Return a provider.
 
         Raises:
-            ConfigError: one of them has no key.
+            ConfigError: nobody knows it, or it has no key.
         """
-        named = [model.partition(":")[0] for ids in self._config.models.values() for model in ids]
-        names = dict.fromkeys([*self._providers, *self._config.providers, *named])
-        return [self._route(f"{name}:any").provider for name in names]
+        return self._route(f"{name}:any").provider
 
     def prices(self) -> Mapping[str, Price]:
         """Return the prices of the settings, by `provider` or `provider:model`."""

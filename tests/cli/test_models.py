@@ -48,23 +48,32 @@ def test_what_a_provider_lists(wire: str) -> None:
         assert "1,048,576 tokens" in line
 
 
-def test_several_providers() -> None:
-    """One after another; one that has no list or cannot be reached is shown with what has a price, and why."""
+def test_several_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after another; one that has no list, no key or cannot be reached is shown with what has a price, and why."""
     with Emulator() as emulator:
         config = settings(emulator)
         config["providers"] |= {
             "openai": {"base_url": "http://127.0.0.1:9", "api_key": "k"},
             "mine": {"base_url": emulator.base_url, "wire": "ollama", "price": 0},
+            "groq": {},
         }
+        monkeypatch.delenv("GROQ_API_KEY", raising=False)
         own = FunctionProvider("own", lambda call, model: "x")
         said = shown(Kit(config, providers=[own]))
         only = shown(Kit(config), provider="mine", contains="QWEN")
         with pytest.raises(ValueError, match="nobody is not configured"):
             shown(Kit(config), provider="nobody")
     heads = [line for line in said.splitlines() if not line.startswith(" ") and line]
-    assert [head.partition(":")[0] for head in heads] == ["own", "anthropic", "openai", "mine"]
+    assert [head.partition(":")[0] for head in heads] == [
+        "own",
+        "anthropic",
+        "openai",
+        "mine",
+        "groq",
+    ]
     assert heads[0] == "own: 0 models of which prices are known"
     assert "could not connect to the provider" in heads[2]
+    assert "there is no API key for groq" in heads[4]
     assert "gpt-5-mini" in said
     assert only.splitlines() == ["mine: 1 model as it lists them", "  qwen3:4b  $0 / $0"]
 

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,27 +70,38 @@ async def read_slowly(url: str, number: int) -> None:
         writer.transport.abort()
 
 
-async def browse(host: str, path: str) -> tuple[list[int], int | None]:
+async def browse(host: str, path: str, firehose: Firehose) -> Browsed:
     """Let the slow ones begin, and the fast ones beside them; leave when the fast ones are done.
 
-    Return what the fast ones read, and by how much the server's memory has grown then.
+    What was sent is looked at before they leave: of what comes until the server has seen that, nobody reads anything.
     """
     url = host + path
     before = await memory(host)
     slow = [asyncio.create_task(read_slowly(url, number)) for number in range(EACH)]
     fast = await asyncio.gather(*(read_fast(url, number) for number in range(EACH)))
     after = await memory(host)
+    sent = dict(firehose.sent)
     for task in slow:
         task.cancel()
     ended = await asyncio.gather(*slow, return_exceptions=True)
     assert {type(end) for end in ended} == {asyncio.CancelledError}
-    return fast, None if before is None or after is None else after - before
+    grown = None if before is None or after is None else after - before
+    return Browsed(fast, grown, sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Browsed:
+    """What came of it: what the fast ones read, by how much the server's memory has grown, and how many words each stream was sent."""
+
+    fast: list[int]
+    grown: int | None
+    sent: dict[str, int]
 
 
 async def memory(host: str) -> int | None:
     """Ask the server how much memory it has, in bytes; None where nobody says."""
     async with httpx.AsyncClient() as client:
-        answer = await client.get(f"{host}/left")
+        answer = await client.get(f"{host}/left", timeout=60)
     found: int | None = answer.json()["memory"]
     return found
 
@@ -104,14 +116,15 @@ def config_for(firehose: Firehose, folder: Path, **more: Any) -> dict[str, Any]:
     }
 
 
-def check(firehose: Firehose, fast: list[int], folder: Path) -> None:
-    """See that nothing was lost, and that nobody read ahead for the slow ones."""
-    assert set(fast) == {FAST_WORDS * len(WORD)}
-    slow = [words for name, words in firehose.sent.items() if name.startswith("slow")]
+def check(browsed: Browsed, folder: Path) -> None:
+    """See that nothing was lost, that nobody read ahead for the slow ones, and that the server has not grown."""
+    assert set(browsed.fast) == {FAST_WORDS * len(WORD)}
+    slow = [words for name, words in browsed.sent.items() if name.startswith("slow")]
     assert len(slow) == EACH
     assert max(slow) * len(WORD) < BUFFERED
     found = Counter(row["status"] for row in rows(folder))
     assert found == {"finished": EACH, "cancelled": EACH}
+    assert browsed.grown is None or browsed.grown < GROWTH
 
 
 @pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
@@ -120,9 +133,8 @@ def test_uvicorn(tmp_path: Path, transport: str) -> None:
     with Firehose() as firehose:
         config = config_for(firehose, tmp_path, transport=transport)
         with uvicorn_host(config, send_buffer=16384) as (url, _):
-            fast, grown = asyncio.run(browse(url, "/llm/stream"))
-    check(firehose, fast, tmp_path)
-    assert grown is None or grown < GROWTH
+            browsed = asyncio.run(browse(url, "/llm/stream", firehose))
+    check(browsed, tmp_path)
 
 
 def test_gunicorn_with_threads(tmp_path: Path) -> None:
@@ -130,6 +142,5 @@ def test_gunicorn_with_threads(tmp_path: Path) -> None:
     with Firehose() as firehose:
         config = config_for(firehose, tmp_path)
         with gunicorn_host("gthread", config, threads=2 * EACH + 1, send_buffer=16384) as url:
-            fast, grown = asyncio.run(browse(url, "/stream"))
-    check(firehose, fast, tmp_path)
-    assert grown is None or grown < GROWTH
+            browsed = asyncio.run(browse(url, "/stream", firehose))
+    check(browsed, tmp_path)

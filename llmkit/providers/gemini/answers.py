@@ -113,6 +113,30 @@ class Answer:
                 ends = self._add(candidate, events)
         return ends
 
+    def usual(self, document: Document) -> str | None:
+        """Take in a piece of text and nothing else, which nearly all responses are; return it, or None for all others."""
+        candidates = document.candidates
+        if not candidates or len(candidates) > 1 or self.reason is not None:
+            return None
+        candidate = candidates[0]
+        content = candidate.content
+        if (
+            candidate.index != self._index
+            or candidate.finish_reason is not None
+            or candidate.grounding_metadata is not None
+            or content is None
+            or not content.parts
+            or len(content.parts) > 1
+            or document.error is not None
+        ):
+            return None
+        part = content.parts[0]
+        if part.thought or part.thought_signature is not None or part.function_call is not None:
+            return None
+        if document.usage_metadata is not None:
+            self.counts.update(document.usage_metadata)
+        return part.text
+
     def finish(self, usage: Usage) -> Finish:
         """Make the last event."""
         if self.reason is None:
@@ -240,6 +264,10 @@ class ChunkDecoder(StreamDecoder):
             document = _decode(frame.data)
         except BROKEN:
             document = self._decode_odd(frame)
+        text = self._answer.usual(document) if frame.event == "message" else None
+        if text:
+            events.append(TextDelta(text))
+            return
         if document.error or frame.event == "error":
             self.failure = self.failure or failures.from_report(self._origin, frame.data)
             return

@@ -37,11 +37,24 @@ class Report(TokenReport, gc=False, rename="camel"):
     service_tier: str | None = None
 
     def update(self, later: Report) -> None:
-        """Take over what a later response says; it may leave some out."""
-        for name in self.__struct_fields__:
-            value = getattr(later, name)
-            if value is not None:
-                setattr(self, name, value)
+        """Take over what a later response says; it may leave some out. It is said with every piece, so there is no loop over its fields."""
+        if later.prompt_token_count is not None:
+            self.prompt_token_count = later.prompt_token_count
+        if later.candidates_token_count is not None:
+            self.candidates_token_count = later.candidates_token_count
+        if later.total_token_count is not None:
+            self.total_token_count = later.total_token_count
+        if later.cached_content_token_count is not None:
+            self.cached_content_token_count = later.cached_content_token_count
+        if later.thoughts_token_count is not None:
+            self.thoughts_token_count = later.thoughts_token_count
+        if later.tool_use_prompt_token_count is not None:
+            self.tool_use_prompt_token_count = later.tool_use_prompt_token_count
+        self.candidates_tokens_details = (
+            later.candidates_tokens_details or self.candidates_tokens_details
+        )
+        self.traffic_type = later.traffic_type or self.traffic_type
+        self.service_tier = later.service_tier or self.service_tier
 
     @property
     def is_of_text(self) -> bool:

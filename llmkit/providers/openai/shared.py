@@ -32,11 +32,7 @@ class OpenAIAddresses(HTTPProvider):
             InvalidRequest: it cannot be written as JSON.
         """
         assert call.embedding is not None  # noqa: S101  # or it would not be asked
-        body: dict[str, object] = {
-            "model": model,
-            "input": call.embedding.texts,
-            "encoding_format": "float",
-        }
+        body: dict[str, object] = {"model": model, "input": call.embedding.texts}
         if call.embedding.dimensions is not None:
             body["dimensions"] = call.embedding.dimensions
         return to_request(
