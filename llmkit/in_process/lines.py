@@ -20,10 +20,11 @@ from llmkit.events import (
 from llmkit.json_lines import JSONLinesDecoder
 from llmkit.parts import ToolCall
 from llmkit.providers import failures
-from llmkit.providers.decoding import Lines, StreamDecoder
+from llmkit.providers.decoding import StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import mended
+from llmkit.providers.lines import Lines
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -27,9 +26,9 @@ def in_table(provider: str) -> list[Offer]:
     return [Offer(model=each.id, context_window=each.context_window) for each in known.models]
 
 
-def closest(provider: str, model: str, offers: Sequence[Offer] | None = None) -> list[str]:
+def closest(provider: str, model: str) -> list[str]:
     """Return the names most like one that a provider does not know; none if it is in the table all the same, or like nothing there."""
-    names = [each.model for each in (in_table(provider) if offers is None else offers)]
+    names = [each.model for each in in_table(provider)]
     if model in names:
         return []
     return get_close_matches(model, names, n=_CLOSEST)

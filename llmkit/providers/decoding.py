@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -15,7 +16,8 @@ from llmkit.providers.counts import TokenReport, believed
 from llmkit.providers.cuts import Form, cut, lines_of
 from llmkit.providers.deltas import Halves, merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import fit, lenient_json, report_in
+from llmkit.providers.lenient import Misfit, fit, lenient_json, report_in
+from llmkit.providers.lines import Lines
 from llmkit.providers.reports import is_report
 from llmkit.providers.tool_calls import BrokenCall, Calls
 from llmkit.sse import ServerSentEvent, SSEDecoder
@@ -27,6 +29,7 @@ BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MAX_BODY = 32 * 1024 * 1024
 """How many bytes a whole answer may have, decoded: 128,000 tokens with all their JSON, or log probabilities, are under four million."""
 
+T = TypeVar("T", bound=msgspec.Struct)
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -86,36 +89,6 @@ class AnswerDecoder(ABC):
         except BrokenCall as broken:
             self.finished, self.failure = False, failures.broken_call(self._origin, broken)
             return []
-
-
-class Lines(Protocol):
-    """Reads the lines of a stream: server-sent events, or one JSON document a line.
-
-    Attributes:
-        between: whether no event is begun.
-        cut: whether the end of the body came in the midst of one.
-        failure: why nothing more can be read.
-        stray: what stands between the events, as far as there is room: some servers say there why they stop.
-    """
-
-    between: bool
-    cut: bool
-    stray: str
-    failure: FrameTooLarge | None
-
-    def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """Take in bytes; return the events that they complete.
-
-        Raises:
-            FrameTooLarge: an event is too long; those before it are returned first.
-        """
-
-    def close(self) -> list[ServerSentEvent]:
-        """Take in the end; return an event that it completes.
-
-        Raises:
-            FrameTooLarge: as in `feed`.
-        """
 
 
 class StreamDecoder(AnswerDecoder):
@@ -223,6 +196,28 @@ class StreamDecoder(AnswerDecoder):
             self._halves, self._careful = Halves(), True
         return lenient_json(data)
 
+    def _fitted(self, data: str, kind: type[T], what: str) -> T | None:
+        """Read an event that msgspec refuses once more, with patience; None if it is nothing of this kind: `failure` says why.
+
+        Args:
+            data: its JSON.
+            kind: what it has to be.
+            what: what it is called in an error, such as "an event".
+        """
+        try:
+            document = self._odd_json(data)
+            if isinstance(document, list) and is_report(
+                document
+            ):  # so some of Google's servers write it
+                self.failure = failures.from_report(self._origin, data)
+                return None
+            return fit(document, kind)
+        except Misfit:
+            self.failure = failures.malformed(self._origin, f"sent {what} in an unknown format")
+        except (ValueError, RecursionError):
+            self.failure = failures.malformed(self._origin, f"sent {what} that is not JSON")
+        return None
+
     def _joined(self, events: list[Event], *, last: bool) -> list[Event]:
         return events if self._halves is None else self._halves.join(events, last=last)
 
@@ -289,6 +284,17 @@ class BodyDecoder(AnswerDecoder):
     @abstractmethod
     def _read(self, body: str) -> list[Event]:
         """Turn the document into events."""
+
+    def _fitted(self, body: str, decode: Callable[[str], T], kind: type[T]) -> T:
+        """Read the document, with patience where msgspec refuses it; an empty one where it is nothing of this kind."""
+        try:
+            return decode(body)
+        except BROKEN:
+            pass
+        try:
+            return fit(lenient_json(body), kind)
+        except (ValueError, RecursionError):
+            return kind()
 
     def _refuse(self, body: str) -> None:
         """Say why a document is not an answer: an error report, cut short, or something else."""

@@ -25,64 +25,13 @@ from llmkit.errors import (
     StreamTruncated,
     ToolCallBroken,
 )
+from llmkit.providers.error_kinds import MOMENTS, kind_by_status, kind_by_words
 from llmkit.providers.head import request_id
 from llmkit.providers.reports import Report, read_report
 from llmkit.providers.tool_calls import BrokenCall
 from llmkit.providers.waits import retry_after
 
 E = TypeVar("E", bound=ProviderError)
-
-# help.openai.com/en/articles/5955604 and platform.claude.com/docs/en/api/errors.
-_QUOTA_WORDS = frozenset(
-    {
-        "billing_error",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "credit_balance_exhausted",
-        "enforced_spend_limit_reached",
-        "insufficient_quota",
-        "organization_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "project_spend_limit_exceeded",
-    }
-)
-# Anthropic reports an empty account, and a limit that its owner has set, as 400
-# invalid_request_error: only the sentence tells.
-_QUOTA_SENTENCES = ("credit balance is too low", "you have reached your specified")
-# Anthropic and many compatible servers say it as a plain bad request; their sentences tell.
-_TOO_LONG_WORDS = frozenset(
-    {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
-)
-_TOO_LONG_SENTENCES = (
-    *("prompt is too long", "maximum context length", "context size"),
-    "exceeds the maximum number of tokens",
-)
-
-_OVERLOADED = frozenset({"overloaded_error", "UNAVAILABLE"})
-# Google answers 400 to a key that is none.
-_KEY_WORDS = frozenset({"API_KEY_INVALID"})
-
-_CLASSES: dict[str, type[ProviderError]] = {
-    "API_KEY_INVALID": AuthenticationFailed,
-    "api_error": ServerFailed,
-    "authentication_error": AuthenticationFailed,
-    "bio_policy": RequestRejected,
-    "content_policy_violation": RequestRejected,
-    "data_residency_mismatch": RequestRejected,
-    "invalid_api_key": AuthenticationFailed,
-    "invalid_prompt": RequestRejected,
-    "invalid_request_error": RequestRejected,
-    "misalignment_policy_violation": RequestRejected,
-    "model_not_found": RequestRejected,
-    "not_found_error": RequestRejected,
-    "overloaded_error": Overloaded,
-    "permission_error": AuthenticationFailed,
-    "rate_limit_error": RateLimited,
-    "rate_limit_exceeded": RateLimited,
-    "server_error": ServerFailed,
-    "timeout_error": ServerFailed,
-    "UNAVAILABLE": Overloaded,
-}
 
 _HINTS: dict[type[ProviderError], str] = {
     AuthenticationFailed: "Check the API key (providers.{provider}.api_key or its environment "
@@ -99,7 +48,6 @@ _HINTS: dict[type[ProviderError], str] = {
 }
 
 
-# The moment is refused and not the request: the vendors' own SDKs try again.
 _MOMENTS = {
     408: "{provider}, or a proxy in front of it, gave up waiting. Try again; if this keeps happening, send less, or ask for a shorter answer.",
     409: "The request conflicts with another one at {provider}. Try again.",
@@ -144,15 +92,7 @@ def from_status(
     `now` is in seconds since the epoch. The body may be anything, an HTML page of a proxy too.
     """
     report, status = read_report(body), origin.status_code
-    kind = _class_of_status(status)
-    if issubclass(kind, RequestRejected | RateLimited) and _is_quota(report):
-        kind = QuotaExhausted
-    elif kind is RequestRejected and (status == 413 or _is_too_long(report)):
-        kind = PromptTooLong
-    elif kind is ServerFailed and not _OVERLOADED.isdisjoint(report.words):
-        kind = Overloaded
-    elif kind is RequestRejected and not _KEY_WORDS.isdisjoint(report.words):
-        kind = AuthenticationFailed
+    kind = kind_by_status(status, report)
     return _error(
         kind,
         origin,
@@ -171,7 +111,7 @@ def from_report(origin: Origin, report: str) -> ProviderError:
     known counts as the provider's own failure.
     """
     said = read_report(report)
-    kind = _class_of_words(said)
+    kind = kind_by_words(said)
     return _error(
         kind,
         origin,
@@ -277,59 +217,18 @@ def _error(
     )
 
 
-def _class_of_status(status: int) -> type[ProviderError]:
-    if status in (401, 403):
-        return AuthenticationFailed
-    if status == 402:
-        return QuotaExhausted
-    if status == 429:
-        return RateLimited
-    if status == 529:
-        return Overloaded
-    if status >= 500:
-        return ServerFailed
-    if status >= 400 and status not in _MOMENTS:
-        return RequestRejected
-    return ProviderError
-
-
-def _class_of_words(report: Report) -> type[ProviderError]:
-    if _is_quota(report):
-        return QuotaExhausted
-    if _is_too_long(report):
-        return PromptTooLong
-    for word in report.words:
-        if word in _CLASSES:
-            return _CLASSES[word]
-        if word.isdigit() and 400 <= int(word) < 600:
-            return _class_of_status(int(word))
-    return ServerFailed
-
-
 def _moment(origin: Origin, report: Report) -> int | None:
     """Return the status that refuses the moment and not the request, of the answer or inside of it; None if none does."""
     said = [int(word) for word in report.words if word.isdigit()]
     status = said[0] if origin.status_code == 200 and said else origin.status_code
-    return status if status in _MOMENTS else None
-
-
-def _is_quota(report: Report) -> bool:
-    if report.is_for_today or not _QUOTA_WORDS.isdisjoint(report.words):
-        return True
-    return any(sentence in report.sentence for sentence in _QUOTA_SENTENCES)
-
-
-def _is_too_long(report: Report) -> bool:
-    if not _TOO_LONG_WORDS.isdisjoint(report.words):
-        return True
-    return any(sentence in report.sentence for sentence in _TOO_LONG_SENTENCES)
+    return status if status in MOMENTS else None
 
 
 def _can_retry(headers: Mapping[str, str], status: int) -> bool | None:
     word = headers.get("x-should-retry", "").strip().lower()
     if word in ("true", "false"):
         return word == "true"
-    return True if status in _MOMENTS else None
+    return True if status in MOMENTS else None
 
 
 def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:

@@ -48,6 +48,14 @@ def is_report(document: object) -> bool:
     )
 
 
+def is_report_text(text: str) -> bool:
+    """Tell whether a text of JSON reports an error."""
+    try:
+        return is_report(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def read_report(body: str | bytes) -> Report:
     """Find the words in the error forms that are in use.
 

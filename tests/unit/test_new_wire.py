@@ -9,8 +9,9 @@ import pytest
 
 from llmkit.errors import FrameTooLarge, Overloaded, ProtocolError
 from llmkit.events import Event, Finish, TextDelta
-from llmkit.providers.decoding import BodyDecoder, Lines, StreamDecoder
+from llmkit.providers.decoding import BodyDecoder, StreamDecoder
 from llmkit.providers.failures import Origin, malformed
+from llmkit.providers.lines import Lines
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
 from support.decoding import bytewise, decode

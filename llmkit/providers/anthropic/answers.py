@@ -25,7 +25,7 @@ from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
+from llmkit.providers.lenient import is_keepalive
 from llmkit.providers.tool_calls import Calls
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import PLAIN, Billing, Usage
@@ -160,13 +160,7 @@ class EventDecoder(StreamDecoder):
         """Decode what is not of the expected form; what nobody reads may have any form."""
         if frame.event not in StreamEvent.needs and is_keepalive(frame):
             return StreamEvent()
-        try:
-            return fit(self._odd_json(frame.data), StreamEvent)
-        except Misfit:
-            self.failure = failures.malformed(self._origin, "sent an event in an unknown format")
-        except (ValueError, RecursionError):
-            self.failure = failures.malformed(self._origin, "sent an event that is not JSON")
-        return StreamEvent()
+        return self._fitted(frame.data, StreamEvent, "an event") or StreamEvent()
 
 
 class MessageDecoder(BodyDecoder):
@@ -185,10 +179,7 @@ class MessageDecoder(BodyDecoder):
         return self._billing
 
     def _read(self, body: str) -> list[Event]:
-        try:
-            message = _decode_message(body)
-        except BROKEN:
-            message = _decode_odd_message(body)
+        message = self._fitted(body, _decode_message, Message)
         if message.type != "message":
             self._refuse(body)
             return []
@@ -204,13 +195,6 @@ class MessageDecoder(BodyDecoder):
         if message.stop_reason is None:
             return []
         return [*merged(events), *self._ended(calls, _finish(message.stop_reason, self.usage))]
-
-
-def _decode_odd_message(body: str) -> Message:
-    try:
-        return fit(lenient_json(body), Message)
-    except (ValueError, RecursionError):
-        return Message()
 
 
 def _add_block(

@@ -25,8 +25,7 @@ from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.gemini.documents import Candidate, Document, FunctionCall, Part, Report
 from llmkit.providers.gemini.partial import Arguments, NoPlace
-from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
-from llmkit.providers.reports import is_report
+from llmkit.providers.lenient import is_keepalive
 from llmkit.providers.tool_calls import BrokenCall, Calls
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Billing, Usage
@@ -296,17 +295,7 @@ class ChunkDecoder(StreamDecoder):
     def _decode_odd(self, frame: ServerSentEvent) -> Document:
         if is_keepalive(frame):
             return Document()
-        try:
-            document = self._odd_json(frame.data)
-            if is_report(document):  # in a list, as some of the vendor's servers write it
-                self.failure = failures.from_report(self._origin, frame.data)
-                return Document()
-            return fit(document, Document)
-        except Misfit:
-            self.failure = failures.malformed(self._origin, "sent a response in an unknown format")
-        except (ValueError, RecursionError):
-            self.failure = failures.malformed(self._origin, "sent a response that is not JSON")
-        return Document()
+        return self._fitted(frame.data, Document, "a response") or Document()
 
 
 class WholeDecoder(BodyDecoder):
@@ -325,13 +314,7 @@ class WholeDecoder(BodyDecoder):
         return self._answer.billing
 
     def _read(self, body: str) -> list[Event]:
-        try:
-            document = _decode(body)
-        except BROKEN:
-            try:
-                document = fit(lenient_json(body), Document)
-            except (ValueError, RecursionError):
-                document = Document()
+        document = self._fitted(body, _decode, Document)
         answer = self._answer
         events: list[Event] = []
         if document.error or not (document.candidates or document.prompt_feedback):

@@ -12,11 +12,10 @@ import msgspec
 from llmkit.events import Event, Finish, StopReason, TextDelta, ThinkingDelta
 from llmkit.json_lines import JSONLinesDecoder
 from llmkit.providers import failures
-from llmkit.providers.decoding import BROKEN, BodyDecoder, Lines, StreamDecoder
+from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
-from llmkit.providers.lenient import Misfit, fit, lenient_json
+from llmkit.providers.lines import Lines
 from llmkit.providers.ollama.documents import Document, Function, Report
-from llmkit.providers.reports import is_report
 from llmkit.providers.tool_calls import Calls
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
@@ -84,17 +83,7 @@ class LineDecoder(StreamDecoder):
         return merged(events)
 
     def _decode_odd(self, data: str) -> Document:
-        try:
-            document = self._odd_json(data)
-            if is_report(document):
-                self.failure = failures.from_report(self._origin, data)
-                return Document()
-            return fit(document, Document)
-        except Misfit:
-            self.failure = failures.malformed(self._origin, "sent a line in an unknown format")
-        except (ValueError, RecursionError):
-            self.failure = failures.malformed(self._origin, "sent a line that is not JSON")
-        return Document()
+        return self._fitted(data, Document, "a line") or Document()
 
 
 class WholeDecoder(BodyDecoder):
@@ -104,13 +93,7 @@ class WholeDecoder(BodyDecoder):
     _report_type = Report
 
     def _read(self, body: str) -> list[Event]:
-        try:
-            document = _decode(body)
-        except BROKEN:
-            try:
-                document = fit(lenient_json(body), Document)
-            except (ValueError, RecursionError):
-                document = Document()
+        document = self._fitted(body, _decode, Document)
         if document.error or document.message is None:
             self._refuse(body)
             return []

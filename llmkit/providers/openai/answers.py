@@ -17,10 +17,10 @@ from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
+from llmkit.providers.lenient import is_keepalive
 from llmkit.providers.openai.choices import Answer, End, ends
 from llmkit.providers.openai.documents import Chunk, Completion, NamedChunk, Report, WholeChoice
-from llmkit.providers.reports import is_report
+from llmkit.providers.reports import is_report_text
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Billing
 
@@ -167,7 +167,8 @@ class ChunkDecoder(StreamDecoder):
                 self._stop(data, first_id)
         if chunk.usage is not None and self.failure is None:
             self._count_in(chunk.usage)
-        if chunk.error or (chunk.choices is None and chunk.usage is None and _is_report(frame)):
+        is_other = chunk.choices is None and chunk.usage is None
+        if chunk.error or (is_other and (frame.event == "error" or is_report_text(data))):
             self.failure = failures.from_report(self._origin, data)
         elif answer.reason == "error":
             self.failure = failures.gave_up(self._origin)
@@ -194,13 +195,7 @@ class ChunkDecoder(StreamDecoder):
     def _decode_odd(self, frame: ServerSentEvent) -> Chunk:
         if is_keepalive(frame):
             return Chunk()
-        try:
-            return fit(self._odd_json(frame.data), NamedChunk)
-        except Misfit:
-            self.failure = failures.malformed(self._origin, "sent a chunk in an unknown format")
-        except (ValueError, RecursionError):
-            self.failure = failures.malformed(self._origin, "sent a chunk that is not JSON")
-        return Chunk()
+        return self._fitted(frame.data, NamedChunk, "a chunk") or Chunk()
 
 
 class CompletionDecoder(BodyDecoder):
@@ -219,13 +214,7 @@ class CompletionDecoder(BodyDecoder):
         return self._bill.to_billing(self._origin)
 
     def _read(self, body: str) -> list[Event]:
-        try:
-            completion = _decode_completion(body)
-        except BROKEN:
-            try:
-                completion = fit(lenient_json(body), Completion)
-            except (ValueError, RecursionError):
-                completion = Completion()
+        completion = self._fitted(body, _decode_completion, Completion)
         if completion.error or not completion.choices:
             self._refuse(body)
             return []
@@ -248,12 +237,3 @@ class CompletionDecoder(BodyDecoder):
 def _first_choice(choices: list[WholeChoice]) -> list[WholeChoice]:
     """Return the choice with the index 0, wherever it stands, or the first one."""
     return [min(choices, key=lambda choice: choice.index != 0)]
-
-
-def _is_report(frame: ServerSentEvent) -> bool:
-    if frame.event == "error":
-        return True
-    try:
-        return is_report(msgspec.json.decode(frame.data))
-    except BROKEN:
-        return False

@@ -24,8 +24,8 @@ from llmkit.providers.cuts import Form
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.failures import Origin
-from llmkit.providers.lenient import Misfit, fit, is_keepalive, lenient_json
-from llmkit.providers.reports import is_report
+from llmkit.providers.lenient import is_keepalive
+from llmkit.providers.reports import is_report_text
 from llmkit.providers.responses.documents import (
     DeltaEvent,
     Item,
@@ -254,7 +254,7 @@ class EventDecoder(StreamDecoder):
             answer.begin(event.item, index, events)
         elif kind == "response.output_item.done" and event.item is not None:
             answer.end(event.item, index, events)
-        elif kind == "error" or (not kind.startswith("response.") and _is_report(frame)):
+        elif kind == "error" or (not kind.startswith("response.") and is_report_text(frame.data)):
             self.failure = failures.from_report(self._origin, frame.data)
         elif event.response is not None:
             self._note(kind, event.response, frame, events)
@@ -282,13 +282,7 @@ class EventDecoder(StreamDecoder):
         )  # of the vendor's other API: it ends nothing here
         if is_mark or (is_keepalive(frame) and not frame.event.startswith("response.")):
             return StreamEvent()
-        try:
-            return fit(self._odd_json(frame.data), StreamEvent)
-        except Misfit:
-            self.failure = failures.malformed(self._origin, "sent an event in an unknown format")
-        except (ValueError, RecursionError):
-            self.failure = failures.malformed(self._origin, "sent an event that is not JSON")
-        return StreamEvent()
+        return self._fitted(frame.data, StreamEvent, "an event") or StreamEvent()
 
 
 class ResponseDecoder(BodyDecoder):
@@ -307,13 +301,7 @@ class ResponseDecoder(BodyDecoder):
         return self._answer.billing
 
     def _read(self, body: str) -> list[Event]:
-        try:
-            response = _decode_response(body)
-        except BROKEN:
-            try:
-                response = fit(lenient_json(body), Response)
-            except (ValueError, RecursionError):
-                response = Response()
+        response = self._fitted(body, _decode_response, Response)
         if response.output is None or response.status is None:
             self._refuse(body)
             return []
@@ -340,10 +328,3 @@ def _failed(origin: Origin, response: Response) -> ProviderError:
     except RecursionError:
         report = "{}"
     return failures.from_report(origin, report)
-
-
-def _is_report(frame: ServerSentEvent) -> bool:
-    try:
-        return is_report(msgspec.json.decode(frame.data))
-    except BROKEN:
-        return False
