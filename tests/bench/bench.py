@@ -2,6 +2,9 @@
 
     pip install -e '.[demo]' uvicorn[standard] anthropic sse-starlette
     python tests/bench/bench.py
+    python tests/bench/bench.py --wires
+
+The second compares llmkit with itself: the same relay over each wire format.
 
 Each app runs in a process of its own under uvicorn. The emulator and the browsers share this one, so that what is measured is the
 processor time of the app alone, which it tells itself. The runs of the apps take turns, and the medians are compared: the ratios hold on
@@ -21,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
@@ -29,12 +32,25 @@ from urllib.request import urlopen
 from llmkit.testing import Behaviour, Emulator
 
 HERE = Path(__file__).parent
-APPS: Mapping[str, tuple[str, bool]] = {
-    "raw aiohttp": ("raw_relay", False),
-    "llmkit": ("llmkit_relay", False),
-    "llmkit, SQLite ledger": ("llmkit_relay", True),
-    "anthropic SDK": ("sdk_relay", False),
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What is measured: the module, the wire format it reads, and whether it has a ledger."""
+
+    module: str
+    wire: str = "anthropic"
+    has_ledger: bool = False
+
+
+RELAYS: Mapping[str, App] = {
+    "raw aiohttp": App("raw_relay"),
+    "llmkit": App("llmkit_relay"),
+    "llmkit, SQLite ledger": App("llmkit_relay", has_ledger=True),
+    "anthropic SDK": App("sdk_relay"),
 }
+WIRES = ("anthropic", "openai", "gemini", "ollama", "openai-responses")
+OVER_WIRES: Mapping[str, App] = {wire: App("llmkit_relay", wire) for wire in WIRES}
 TEXT = re.compile(rb'"text": ?"[^"]')
 QUESTION = json.dumps({"messages": [{"role": "user", "content": "Tell me about relays."}]}).encode()
 
@@ -71,15 +87,14 @@ LOADS: Mapping[str, Load] = {
 
 
 @contextlib.contextmanager
-def serving(name: str, upstream: str) -> Iterator[int]:
+def serving(app: App, upstream: str) -> Iterator[int]:
     """Serve an app with uvicorn; yield its port."""
-    module, has_ledger = APPS[name]
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as line:
-        env = {**os.environ, "UPSTREAM": upstream, "PYTHONPATH": str(HERE)}
+        env = {**os.environ, "UPSTREAM": upstream, "WIRE": app.wire, "PYTHONPATH": str(HERE)}
         env.pop("LEDGER", None)
-        if has_ledger:
+        if app.has_ledger:
             env["LEDGER"] = f"sqlite:///{folder}/ledger.db"
-        command = [sys.executable, "-m", "uvicorn", f"relays.{module}:app", "--no-access-log"]
+        command = [sys.executable, "-m", "uvicorn", f"relays.{app.module}:app", "--no-access-log"]
         command += ["--fd", str(line.fileno()), "--log-level", "warning"]
         server = subprocess.Popen(command, env=env, pass_fds=[line.fileno()])
         try:
@@ -133,17 +148,19 @@ def cpu(port: int) -> float:
         return float(answer.read())
 
 
-def compare(load: Load, names: Sequence[str], runs: int) -> dict[str, float]:
+def compare(load: Load, apps: Mapping[str, App], runs: int) -> dict[str, float]:
     """Measure the apps in turns; return the median cost of each, in seconds a unit."""
-    costs: dict[str, list[float]] = {name: [] for name in names}
+    costs: dict[str, list[float]] = {name: [] for name in apps}
     behaviour = Behaviour(tokens=load.tokens, delay=load.delay)
     with contextlib.ExitStack() as stack:
         emulator = stack.enter_context(Emulator(behaviour=behaviour))
-        ports = {name: stack.enter_context(serving(name, emulator.base_url)) for name in names}
-        for name in names:
+        ports = {
+            name: stack.enter_context(serving(app, emulator.base_url)) for name, app in apps.items()
+        }
+        for name in apps:
             run(ports[name], load)  # what is made once
         for _ in range(runs):
-            for name in names:
+            for name in apps:
                 costs[name].append(run(ports[name], load))
     return {name: statistics.median(found) for name, found in costs.items()}
 
@@ -153,13 +170,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What relaying costs, side by side.")
     parser.add_argument("loads", nargs="*", default=list(LOADS), metavar=f"{{{','.join(LOADS)}}}")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--wires", action="store_true", help="llmkit over each wire format, and nothing else"
+    )
     wanted = parser.parse_args()
-    print("| load | " + " | ".join(APPS) + " |\n|---" * (1) + "|---" * len(APPS) + "|")
+    apps = OVER_WIRES if wanted.wires else RELAYS
+    print("| load | " + " | ".join(apps) + " |\n|---" + "|---" * len(apps) + "|")
     for name in wanted.loads:
         load = LOADS[name]
-        costs = compare(load, list(APPS), wanted.runs)
+        costs = compare(load, apps, wanted.runs)
         scale = 1e6 if load.unit.startswith("µs") else 1e3
-        base = costs["raw aiohttp"]
+        base = next(iter(costs.values()))
         cells = [f"{cost * scale:.3g} ({cost / base:.2f}x)" for cost in costs.values()]
         print(f"| {load.title}, {load.unit} | " + " | ".join(cells) + " |", flush=True)
 

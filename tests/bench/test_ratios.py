@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.bench import LOADS, Load, compare
+from bench.bench import LOADS, RELAYS, Load, compare
 from llmkit.testing import Behaviour, Emulator
 from support.processes import environ
 
@@ -39,5 +39,5 @@ def test_a_relay_costs_a_fraction(load: Load, limit: float) -> None:
     """A token and a call cost a part of what they cost over the SDK; every answer is complete."""
     pytest.importorskip("anthropic", minversion="0.60")
     pytest.importorskip("sse_starlette")
-    costs = compare(load, ["llmkit", "anthropic SDK"], runs=3)
+    costs = compare(load, {name: RELAYS[name] for name in ("llmkit", "anthropic SDK")}, runs=3)
     assert costs["llmkit"] < costs["anthropic SDK"] * limit

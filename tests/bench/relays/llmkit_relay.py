@@ -1,11 +1,19 @@
-"""llmkit, mounted as its README says; with LEDGER set, with its books in that database."""
+"""llmkit, mounted as its README says, over the wire format WIRE; with LEDGER set, with its books in that database."""
 
 from __future__ import annotations
 
 import os
 
 from llmkit_asgi import LLMKitMiddleware
-from relays import UPSTREAM, Receive, Scope, Send, measured
+from relays import MODEL, UPSTREAM, Receive, Scope, Send, measured
+
+MODELS = {
+    "anthropic": MODEL,
+    "openai": "gpt-4.1-mini",
+    "gemini": "gemini-2.5-flash",
+    "ollama": "llama3.2",
+    "openai-responses": "gpt-4.1-mini",
+}
 
 
 async def host(scope: Scope, receive: Receive, send: Send) -> None:
@@ -15,12 +23,14 @@ async def host(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 database = os.environ.get("LEDGER")
+wire = os.environ.get("WIRE", "anthropic")
+address = f"{UPSTREAM}/v1" if wire.startswith("openai") else UPSTREAM
 app = measured(
     LLMKitMiddleware(
         host,
         {
-            "providers": {"anthropic": {"base_url": UPSTREAM, "api_key": "any"}},
-            "models": {"default": "anthropic:claude-sonnet-4-5"},
+            "providers": {wire: {"wire": wire, "base_url": address, "api_key": "any"}},
+            "models": {"default": f"{wire}:{MODELS[wire]}"},
             "ledger": {"database": database} if database else False,
         },
         prefix="",
