@@ -20,8 +20,10 @@ def _client(base_url: str, **more: Any) -> Any:
 def google(base_url: str) -> Iterator[Any]:
     """Make a client for threads."""
     client = _client(base_url)
-    yield client
-    client.close()
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 @asynccontextmanager
@@ -32,6 +34,8 @@ async def async_google(base_url: str) -> AsyncIterator[Any]:
     client = _client(
         base_url, async_client_args={"transport": httpx2.AsyncHTTPTransport(verify=False)}
     )
-    yield client.aio
-    await client.aio.aclose()
-    client.close()
+    try:
+        yield client.aio
+    finally:
+        await client.aio.aclose()
+        client.close()
