@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmkit._async.attempt import AsyncAttempt
 from llmkit._async.stream import AsyncStream
 from llmkit.concurrency.tasks import async_sleep
 from llmkit.errors import BudgetExceeded, InvalidRequest, ProviderError
-from llmkit.policy.plan import GiveUp, Try
+from llmkit.policy.plan import GiveUp, Route, Try
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -19,10 +20,15 @@ log = logging.getLogger("llmkit.stream")
 
 
 class AsyncAttempts:
-    """The attempts of one call, as the plan decides them."""
+    """The attempts of one call, as the plan decides them.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Args:
+        on_answer: is told who answers, of those that were asked.
+    """
+
+    def __init__(self, runtime: Runtime, on_answer: Callable[[Route], None] | None = None) -> None:
         self._runtime = runtime
+        self._on_answer = on_answer
 
     async def __call__(self, call: Call) -> AsyncStream:
         """Make attempts until one has content to hand on.
@@ -52,6 +58,8 @@ class AsyncAttempts:
             except BudgetExceeded as error:
                 plan.refused(error)
             else:
+                if self._on_answer is not None:
+                    self._on_answer(step.route)
                 return AsyncStream(call, attempt, first)
 
 

@@ -11,10 +11,11 @@ from llmkit._async.stream import AsyncStreamManager
 from llmkit.call import build_embedding
 from llmkit.embeddings import ALIAS, Embeddings, EmbedOptions, batches, joined, texts_of
 from llmkit.events import Vectors
-from llmkit.policy.asking import answered, most_texts
+from llmkit.policy.asking import most_texts
 from llmkit.policy.estimate import estimate_tokens
 
 if TYPE_CHECKING:
+    from llmkit.policy.plan import Route
     from llmkit.response import Response
     from llmkit.runtime import Runtime
 
@@ -31,7 +32,12 @@ async def async_embed(
     vectors: list[list[float]] = []
     replies: list[Response] = []
     most = min(map(most_texts, runtime.routes.of(asked["model"])))
-    call_next = AsyncRecorder(runtime, AsyncAttempts(runtime))
+
+    def stay(route: Route) -> None:
+        # The numbers of two models have nothing to do with each other: the rest is for the one that has answered.
+        asked["model"] = f"{route.provider.name}:{route.model}"
+
+    call_next = AsyncRecorder(runtime, AsyncAttempts(runtime, stay))
     for batch in batches(given, most=most, count=estimate_tokens):
         call = build_embedding(
             batch,
@@ -46,6 +52,4 @@ async def async_embed(
                     if isinstance(event, Vectors):
                         vectors += event.vectors
             replies.append(stream.response)
-        # The numbers of two models have nothing to do with each other: the rest is for the one that has answered.
-        asked["model"] = answered(runtime.routes.of(asked["model"]), replies[-1])
     return joined(vectors, replies)

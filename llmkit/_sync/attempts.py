@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmkit._sync.attempt import Attempt
 from llmkit._sync.stream import Stream
 from llmkit.concurrency.threads import sleep
 from llmkit.errors import BudgetExceeded, InvalidRequest, ProviderError
-from llmkit.policy.plan import GiveUp, Try
+from llmkit.policy.plan import GiveUp, Route, Try
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -20,10 +21,15 @@ log = logging.getLogger("llmkit.stream")
 
 
 class Attempts:
-    """The attempts of one call, as the plan decides them."""
+    """The attempts of one call, as the plan decides them.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Args:
+        on_answer: is told who answers, of those that were asked.
+    """
+
+    def __init__(self, runtime: Runtime, on_answer: Callable[[Route], None] | None = None) -> None:
         self._runtime = runtime
+        self._on_answer = on_answer
 
     def __call__(self, call: Call) -> Stream:
         """Make attempts until one has content to hand on.
@@ -53,6 +59,8 @@ class Attempts:
             except BudgetExceeded as error:
                 plan.refused(error)
             else:
+                if self._on_answer is not None:
+                    self._on_answer(step.route)
                 return Stream(call, attempt, first)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import InvalidRequest
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from llmkit.call import Call
     from llmkit.policy.plan import Route
     from llmkit.providers.base import Decoder, HTTPRequest
-    from llmkit.response import Response
 
 # How many texts one request takes, where the provider does not say.
 _MOST_TEXTS = 96
@@ -47,13 +46,3 @@ def decoder_of(call: Call, route: Route, headers: Mapping[str, str]) -> Decoder:
 def most_texts(route: Route) -> int:
     """Say how many texts one request of a provider takes."""
     return int(getattr(route.provider, "most_texts", _MOST_TEXTS))
-
-
-def answered(routes: Sequence[Route], reply: Response) -> str:
-    """Return the id of the model that has answered, of those that were asked."""
-    named = [route for route in routes if route.provider.name == reply.provider]
-    own = [
-        route for route in named if reply.model is not None and reply.model.startswith(route.model)
-    ]
-    route = [*own, *named, *routes][0]
-    return f"{route.provider.name}:{route.model}"

@@ -116,6 +116,22 @@ async def test_all_of_one_model() -> None:
 
 
 @pytest.mark.anyio
+async def test_all_of_one_model_whose_name_begins_like_another() -> None:
+    """What answers calls itself differently from what was asked for, now and then: that tells nothing."""
+    models = {"embeddings": ["ollama:qwen3-embedding", "ollama:qwen3-embedding:8b"]}
+    with Emulator(behaviour=FAST) as emulator:
+        providers = {"ollama": {"base_url": emulator.base_url}}
+        kit = make_kit(emulator, providers=providers, models=models, retry={"attempts": 2})
+        emulator.script(Behaviour(status=500))
+        await kit.async_client.embed([f"text {at}" for at in range(300)])
+        await kit.aclose()
+        asked = [request.body["model"] for request in emulator.requests]
+    assert asked[0] == "qwen3-embedding"
+    assert set(asked[1:]) == {"qwen3-embedding:8b"}
+    assert len(asked) > 2
+
+
+@pytest.mark.anyio
 async def test_retry_and_failure() -> None:
     """As for every call; a text that is refused is the caller's to mend."""
     with Emulator(behaviour=FAST) as emulator:
