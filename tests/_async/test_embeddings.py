@@ -123,7 +123,7 @@ async def test_all_of_one_model_whose_name_begins_like_another() -> None:
         providers = {"ollama": {"base_url": emulator.base_url}}
         kit = make_kit(emulator, providers=providers, models=models, retry={"attempts": 2})
         emulator.script(Behaviour(status=500))
-        await kit.async_client.embed([f"text {at}" for at in range(300)])
+        await kit.async_client.embed([f"text {at}" for at in range(600)])
         await kit.aclose()
         asked = [request.body["model"] for request in emulator.requests]
     assert asked[0] == "qwen3-embedding"
