@@ -26,7 +26,7 @@ from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
 from llmkit.policy.asking import decoder_of, request_of
-from llmkit.policy.output_mode import SpokenDecoder, as_tool
+from llmkit.policy.output_mode import as_tool, reader
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.async_upstream import AsyncUpstream
 
@@ -122,8 +122,7 @@ class AsyncAttempt(AsyncSource):
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = await self._error_body(upstream)
             raise self._refused(route.provider.error(route.model, status, headers, body), status)
-        decoder = decoder_of(asked, route, headers)
-        self._decoder = SpokenDecoder(decoder, asked) if asked is not call else decoder
+        self._decoder = reader(decoder_of(asked, route, headers), call, asked)
 
     def _refused(self, error: ProviderError, status: int) -> ProviderError:
         """Say more of an error status, where there is more to say."""

@@ -87,8 +87,9 @@ def find(provider: str, model: str) -> KnownModel | None:
 
     vendor = VENDORS.get(provider)
     price_id = price_id_of(provider)
+    name = model.removeprefix("models/")  # as Google's list has it
     try:
-        found = genai_prices.calc_price(genai_prices.Usage(), model, provider_id=price_id)
+        found = genai_prices.calc_price(genai_prices.Usage(), name, provider_id=price_id)
     except (LookupError, ValueError):
         return None
     if found.provider.id != price_id:  # it also matches names that only contain a vendor's

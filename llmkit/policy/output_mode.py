@@ -34,6 +34,9 @@ def as_tool(call: Call, provider: Provider, model: str) -> Call:
     means: Means = getattr(provider, "means", USUAL_MEANS)
     # What cannot be said strictly is a schema all the same, for those who take any.
     can_be_said = output.strict_schema is not None or means.any_schema
+    if call.tools and call.tool_choice == "none" and not means.schema_with_tools:
+        # Tools that may not be called are not in the way of the type: without them the vendor's own means are enough.
+        call = replace(call, tools=(), tool_choice=None)
     ability: Ability = "json_schema_and_tools" if call.tools else "json_schema"
     if call.output_mode == "native" and not can_be_said:
         raise InvalidRequest(
@@ -43,7 +46,7 @@ def as_tool(call: Call, provider: Provider, model: str) -> Call:
     able = (
         can_be_said
         and (means.schema_with_tools or not call.tools)
-        and is_able(provider.name, model, ability)
+        and is_able(provider.name, model, ability, wire_vendor=getattr(provider, "vendor", None))
     )
     if call.output_mode == "native" or (able and call.output_mode is None):
         return call
@@ -55,7 +58,8 @@ def as_tool(call: Call, provider: Provider, model: str) -> Call:
     if not means.forced_tools:
         return asked
     if not call.tools or call.tool_choice == "none":
-        return replace(asked, tools=(tool,), tool_choice=name, parallel_tool_calls=False)
+        single = False if means.single_calls else None
+        return replace(asked, tools=(tool,), tool_choice=name, parallel_tool_calls=single)
     choice = "required" if call.tool_choice in (None, "auto") else call.tool_choice
     return replace(asked, tool_choice=choice)
 
@@ -65,6 +69,11 @@ _TOLD = "Answer with this."
 
 def _answer(**said: object) -> None:
     """Is not run: what the model calls it with is the answer."""
+
+
+def reader(decoder: Decoder, call: Call, asked: Call) -> Decoder:
+    """Return what reads the answer to a call, when it was asked so: an answer that comes as the call of a tool is read as text."""
+    return decoder if asked.output is call.output else SpokenDecoder(decoder, asked)
 
 
 class SpokenDecoder:

@@ -95,11 +95,13 @@ class Means:
         any_schema: an answer can be held to any JSON schema (`call.output.schema`), not only to what can be said strictly.
         schema_with_tools: also where the model may call tools.
         forced_tools: the model can be made to call a tool.
+        single_calls: it can be kept to one call of a tool at a time.
     """
 
     any_schema: bool = False
     schema_with_tools: bool = True
     forced_tools: bool = True
+    single_calls: bool = True
 
 
 USUAL_MEANS = Means()

@@ -179,14 +179,22 @@ def wire_of(vendor: Vendor, model: str) -> WireName:
     return _first(model, vendor.other_wires) or vendor.wire
 
 
-def is_able(provider: str, model: str, ability: Ability) -> bool:
-    """Whether a model can do something, as far as is known: of whom nothing is known is able."""
-    vendor = VENDORS.get(provider)
+def is_able(provider: str, model: str, ability: Ability, *, wire_vendor: str | None = None) -> bool:
+    """Whether a model can do something, as far as is known: of whom nothing is known is able.
+
+    Args:
+        provider: its name in the settings. Where it is no vendor's, `wire_vendor` is asked, whose wire format it speaks: Vertex AI and Azure have
+            the models of others.
+        model: the model's name, as the provider knows it.
+        ability: what it is asked for.
+        wire_vendor: a vendor's name, or None.
+    """
+    vendor = VENDORS.get(provider) or VENDORS.get(wire_vendor or "")
     unable = _first(model, vendor.unable) if vendor is not None else None
     return unable is None or ability not in unable
 
 
 def _first(model: str, by_beginning: Iterable[tuple[str | None, T]]) -> T | None:
-    name = model.lower()
+    name = model.lower().removeprefix("models/")  # as Google's list has it
     found = (value for begins, value in by_beginning if begins and re.match(begins, name))
     return next(found, None)

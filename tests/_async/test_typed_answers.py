@@ -20,7 +20,7 @@ from llmkit import (
     TextDelta,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.kits import ALL_WIRES, WIRES, make_kit
+from support.kits import ALL_WIRES, MODELS, make_kit, url_of
 from support.rows import database, rows
 
 
@@ -38,6 +38,13 @@ CALLED = Behaviour(text="", calls=({"name": "Weather", "arguments": json.loads(S
 MODES: list[Any] = ["native", "tool"]
 
 
+def _is_native(body: Any) -> bool:
+    """Whether a request holds the model to a type by the vendor's own means."""
+    config = body.get("generationConfig", {})
+    fields = {"output_config", "response_format", "format"} & {*body}
+    return bool(fields or "responseJsonSchema" in config or "format" in body.get("text", {}))
+
+
 def says(mode: str) -> Behaviour:
     """Answer in this way."""
     return NATIVE if mode == "native" else CALLED
@@ -45,7 +52,7 @@ def says(mode: str) -> Behaviour:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_whole_answer(tmp_path: Path, wire: str, mode: Any) -> None:
     """An object of the type; whichever way it came, the answer is its JSON, and goes back as it is."""
     with Emulator(behaviour=says(mode)) as emulator:
@@ -59,14 +66,13 @@ async def test_a_whole_answer(tmp_path: Path, wire: str, mode: Any) -> None:
         assert (await client.complete(again, output_type=Weather, output_mode=mode)).output
         await kit.aclose()
         body = emulator.requests[0].body
-    native = {"anthropic": "output_config", "openai": "response_format"}[wire]
-    assert (native in body, "tools" in body) == (mode == "native", mode == "tool")
+    assert (_is_native(body), "tools" in body) == (mode == "native", mode == "tool")
     assert [row["status"] for row in rows(tmp_path)] == ["finished"] * 2
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_streamed_answer(wire: str, mode: Any) -> None:
     """Its text is the JSON as it comes; the object is there with the end."""
     with Emulator(behaviour=says(mode)) as emulator:
@@ -235,6 +241,40 @@ async def test_a_model_that_cannot_is_asked_by_a_tool() -> None:
     assert reply.output == KOELN
     assert ("output_config" in first, "tools" in first) == (True, False)
     assert ("output_config" in second, "tools" in second) == (False, True)
+
+
+OLDER = {
+    "anthropic": "claude-3-5-haiku-20241022",
+    "gemini": "gemini-2.5-flash",
+    "ollama": "gemma3:1b",
+    "openai": "gpt-4",
+    "openai-responses": "gpt-4",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["own", ""], ids=["a name of one's own", "the vendor's"])
+@pytest.mark.parametrize(
+    ("wire", "model"), [*MODELS.items(), *OLDER.items(), ("gemini", "models/gemini-2.0-flash")]
+)
+async def test_every_model_is_asked_what_it_takes(wire: str, model: str, name: str) -> None:
+    """In each mode, with tools that may be called and that may not; whatever the provider is called."""
+    provider = name or wire.removesuffix("-responses")
+    with Emulator(behaviour=says("native")) as emulator:
+        told = {"base_url": url_of(emulator, wire), "api_key": "k", "wire": wire}
+        kit = make_kit(emulator, providers={provider: told})
+        ask: Any = kit.async_client.complete
+        asked: dict[str, Any] = {"model": f"{provider}:{model}", "output_type": Weather}
+        assert (await ask("Hi", **asked)).output
+        assert (await ask("Hi", **asked, tools=[look], tool_choice="none")).output
+        assert (await ask("Hi", **asked, tools=[look])).output
+        assert (await ask("Hi", **asked, output_mode="tool")).output
+        await kit.aclose()
+        assert len(emulator.requests) == 4
+        is_held = [
+            _is_native(request.body) or "tools" in request.body for request in emulator.requests
+        ]
+    assert is_held == [True] * 4
 
 
 @pytest.mark.anyio

@@ -39,7 +39,7 @@ class Gemini(HTTPProvider):
     """
 
     vendor = "gemini"
-    means = Means(any_schema=True)
+    means = Means(any_schema=True, single_calls=False)
     key_header = "x-goog-api-key"
     most_texts = 100
 
