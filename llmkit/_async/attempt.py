@@ -26,7 +26,7 @@ from llmkit.events import Event, Finish
 from llmkit.ledger.record import Ending
 from llmkit.ledger.row import status_of
 from llmkit.policy.asking import decoder_of, request_of
-from llmkit.policy.output_mode import as_tool, reader
+from llmkit.policy.output_mode import as_tool, held_back, reader
 from llmkit.response import Accumulator, Response, Status
 from llmkit.transport.async_upstream import AsyncUpstream
 
@@ -122,7 +122,7 @@ class AsyncAttempt(AsyncSource):
         if not 200 <= status < 300:  # success, as HTTP counts it
             body = await self._error_body(upstream)
             raise self._refused(route.provider.error(route.model, status, headers, body), status)
-        self._decoder = reader(decoder_of(asked, route, headers), call, asked)
+        self._decoder = reader(decoder_of(asked, route, headers), call, asked, upstream.content)
 
     def _refused(self, error: ProviderError, status: int) -> ProviderError:
         """Say more of an error status, where there is more to say."""
@@ -200,7 +200,8 @@ class AsyncAttempt(AsyncSource):
 
     def _measure(self) -> None:
         """See that the answer is not too long. It is never longer than its bytes, so that it is measured once in many of them."""
-        size = self._answer.size
+        assert self._decoder is not None  # noqa: S101  # it has read this much
+        size = self._answer.size + held_back(self._decoder)
         if size > MAX_ANSWER:
             raise self._record.named(AnswerTooLarge(MAX_ANSWER, "characters"))
         self._measure_at = self._received + MAX_ANSWER - size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -71,9 +72,14 @@ def _answer(**said: object) -> None:
     """Is not run: what the model calls it with is the answer."""
 
 
-def reader(decoder: Decoder, call: Call, asked: Call) -> Decoder:
+def reader(decoder: Decoder, call: Call, asked: Call, on_held: Callable[[], None]) -> Decoder:
     """Return what reads the answer to a call, when it was asked so: an answer that comes as the call of a tool is read as text."""
-    return decoder if asked.output is call.output else SpokenDecoder(decoder, asked)
+    return decoder if asked.output is call.output else SpokenDecoder(decoder, asked, on_held)
+
+
+def held_back(decoder: Decoder) -> int:
+    """Return how many characters have arrived that nobody is told of yet."""
+    return decoder.held if isinstance(decoder, SpokenDecoder) else 0
 
 
 class SpokenDecoder:
@@ -84,10 +90,12 @@ class SpokenDecoder:
     Args:
         decoder: reads the answer.
         asked: the call as the model was asked it, with the tool as its last one.
+        on_held: is called where text arrives that nobody is told of yet.
     """
 
-    def __init__(self, decoder: Decoder, asked: Call) -> None:
+    def __init__(self, decoder: Decoder, asked: Call, on_held: Callable[[], None]) -> None:
         self._decoder = decoder
+        self._on_held = on_held
         *others, own = asked.tools
         # Where it is the only one, it is meant, whatever the model calls it.
         self._name = own.name if others else None
@@ -95,6 +103,7 @@ class SpokenDecoder:
         self._said = False
         self._calls_others = False
         self._held: list[Event] = []
+        self.held = 0
         self._note()
 
     def _note(self) -> None:
@@ -126,7 +135,7 @@ class SpokenDecoder:
 
     def _let_go(self) -> list[Event]:
         """Return the text that nothing follows: it is all that there is of an answer."""
-        held, self._held = self._held, []
+        held, self._held, self.held = self._held, [], 0
         return held
 
     def _texts(self, events: list[Event]) -> list[Event]:
@@ -138,6 +147,8 @@ class SpokenDecoder:
             elif isinstance(event, TextDelta):
                 if self._id is None:
                     self._held.append(event)
+                    self.held += len(event.text)
+                    self._on_held()
             elif isinstance(event, Finish):
                 is_end = event.stop_reason == "tool_use" and not self._calls_others
                 reason = "end" if is_end else event.stop_reason
@@ -151,7 +162,7 @@ class SpokenDecoder:
         if self._name not in (None, event.name):
             self._calls_others = True
             return [*self._let_go(), event]
-        self._held.clear()
+        self._let_go()
         self._id = self._id or event.id
         if event.id != self._id:
             return []

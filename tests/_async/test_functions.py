@@ -223,3 +223,42 @@ async def test_typed_answers() -> None:
     kit = kit_of(typed)
     assert (await kit.async_client.complete("Hi", output_type=int)).output == 7
     await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_text_that_is_held_back_is_content() -> None:
+    """Beside tools and a type nobody sees it before the end; the clock of the first content does."""
+
+    def slow(call: Call, model: str) -> Iterator[str]:
+        yield '{"value": '
+        threading.Event().wait(1.5)
+        yield "7}"
+
+    def look(city: str) -> int:
+        """Look at the thermometer."""
+        return len(city)
+
+    kit = kit_of(slow, timeouts={"first_content": 1})
+    reply = await kit.async_client.complete("Hi", output_type=int, tools=[look])
+    assert reply.output == 7
+    await kit.aclose()
+
+
+@pytest.mark.anyio
+async def test_counts_that_cannot_be(tmp_path: Path) -> None:
+    """Give no budget anything back."""
+
+    def lies(call: Call, model: str) -> Iterator[Any]:
+        yield "Hello"
+        yield Finish("end", None, Usage(input_tokens=5, output_tokens=-1_000_000))
+
+    kit = kit_of(
+        lies,
+        ledger={"database": f"sqlite:///{tmp_path}/ledger.db"},
+        budgets=[{"scope": "all", "per": "day", "tokens": 100_000}],
+    )
+    reply = await kit.async_client.complete("Hi")
+    await kit.aclose()
+    (row,) = rows(tmp_path)
+    assert (reply.usage.output_source, row["output_source"]) == ("estimated", "estimated")
+    assert row["output_tokens"] > 0

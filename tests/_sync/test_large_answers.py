@@ -69,6 +69,24 @@ def test_a_stream(tmp_path: Path, transport: str) -> None:
     assert (row["input_tokens"], row["output_tokens"], row["cost_usd"]) == (1, None, None)
 
 
+def look(city: str) -> int:
+    """Look at the thermometer."""
+    return len(city)
+
+
+def test_what_is_held_back_counts() -> None:
+    """Text beside the call of a tool may turn out to be none of the answer, and nobody is told of it before that."""
+    piece = json.dumps({"message": {"role": "assistant", "content": "x" * MIB}, "done": False})
+    body = (piece + "\n").encode() * 18 + b'{"message": {"content": ""}, "done": true}\n'
+    with Emulator(behaviour=Behaviour(body=body, content_type="application/x-ndjson")) as emulator:
+        kit = make_kit(emulator, wire="ollama", retry={"attempts": 1})
+        with pytest.raises(AnswerTooLarge):
+            with kit.client.stream("Hi", tools=[look], output_type=list[int]) as stream:
+                for _ in stream:
+                    pass
+        kit.close()
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_whole_one(tmp_path: Path, transport: str) -> None:
     """32 MiB are an answer, and one byte more is given up."""

@@ -33,7 +33,7 @@ from llmkit.outputs.output import NOTHING, Beginnings, Output, output_of
 from llmkit.outputs.strict import NotStrict, strict
 from llmkit.parts import ToolCall
 from llmkit.policy.estimate import estimate_prompt
-from llmkit.policy.output_mode import SpokenDecoder, as_tool
+from llmkit.policy.output_mode import SpokenDecoder, as_tool, held_back
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.gemini import Gemini
 from llmkit.providers.ollama import Ollama
@@ -367,13 +367,13 @@ def test_calls_of_other_tools_go_their_way() -> None:
     )
     end = Finish("tool_use", "x", usage)
     others = SpokenDecoder(
-        Script([TextDelta("Well. "), ToolCallDelta(0, "1", "a", "{}")], [one, end]), asked
+        Script([TextDelta("Well. "), ToolCallDelta(0, "1", "a", "{}")], [one, end]), asked, not_told
     )
     assert others.feed(b"") == [TextDelta("Well. "), ToolCallDelta(0, "1", "a", "{}")]
     assert others.close() == [one, end]
-    own = SpokenDecoder(Script([TextDelta("Well. ")], [two, end]), asked)
+    own = SpokenDecoder(Script([TextDelta("Well. ")], [two, end]), asked, not_told)
     assert own.feed(b"") + own.close() == [TextDelta('{"x":2}'), Finish("end", "x", usage)]
-    both = SpokenDecoder(Script([], [one, two, end]), asked)
+    both = SpokenDecoder(Script([], [one, two, end]), asked, not_told)
     assert both.feed(b"") + both.close() == [one, TextDelta('{"x":2}'), end]
 
 
@@ -569,6 +569,10 @@ def test_a_tool_where_the_vendor_has_no_means(
         assert tool.schema == Output(Point).schema
 
 
+def not_told() -> None:
+    """Nobody waits here."""
+
+
 ALONE = call(tools=(Tool(answer, name="Point", schema={"type": "object"}),))
 
 
@@ -606,6 +610,7 @@ def test_the_call_of_such_a_tool_is_said_as_text() -> None:
             [ToolCallDelta(0, "1", "Point", "1}"), one, two, Finish("tool_use", "tool_use", usage)],
         ),
         ALONE,
+        not_told,
     )
     assert streamed.model is None
     assert streamed.feed(b"") == [ThinkingDelta("hm")]
@@ -616,14 +621,18 @@ def test_the_call_of_such_a_tool_is_said_as_text() -> None:
     assert streamed.close() == [TextDelta("1}"), end]
     assert streamed.finished
     whole = SpokenDecoder(
-        Script([TextDelta("So: "), one, two, Finish("tool_use", "x", usage)]), ALONE
+        Script([TextDelta("So: "), one, two, Finish("tool_use", "x", usage)]), ALONE, not_told
     )
     assert whole.feed(b"") == [TextDelta('{"x":1}'), Finish("end", "x", usage)]
     # Where there is no call, the text is all that there is; a cut stays one.
-    texts = SpokenDecoder(Script([TextDelta("So: ")], [Finish("max_tokens", "x", usage)]), ALONE)
+    texts = SpokenDecoder(
+        Script([TextDelta("So: ")], [Finish("max_tokens", "x", usage)]), ALONE, not_told
+    )
     assert texts.feed(b"") == []
+    assert (held_back(texts), held_back(Script())) == (4, 0)
     assert texts.close() == [TextDelta("So: "), Finish("max_tokens", "x", usage)]
-    broken = SpokenDecoder(Script([TextDelta("So: ")], []), ALONE)
+    assert held_back(texts) == 0
+    broken = SpokenDecoder(Script([TextDelta("So: ")], []), ALONE, not_told)
     assert broken.feed(b"") + broken.close() == [TextDelta("So: ")]
 
 
