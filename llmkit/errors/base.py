@@ -130,7 +130,7 @@ def _when(unit: str, resets: datetime | None, *, only_held: bool) -> str:
         return f"There may be room again at {resets:%Y-%m-%d %H:%M:%S} UTC."
     if unit == "requests":
         return "Raise the budget: no time to wait makes room."
-    return "Raise the budget, or ask for fewer max_tokens: no time to wait makes room."
+    return "Raise the budget, or send less at once, or ask for fewer max_tokens: no time to wait makes room."
 
 
 def _shown(amount: Decimal | int, unit: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PRICE_HINT = (
     'A price is 0, or {"input": "3", "output": "15"} with "cache_read" and "cache_write" where they differ, in US dollars per'
-    ' million tokens, and "web_search" in US dollars per thousand searches.'
+    ' million tokens, and "web_search" in US dollars per thousand searches. The output of a model that embeds is 0.'
 )
 
 
@@ -111,13 +111,17 @@ class Rates:
         """Return the most that so many tokens can cost, in US dollars, whichever kinds they are of; None if there is no price."""
         if self.free:
             return Decimal(0)
-        if self.input is None or self.output is None:
-            return None
-        dearest_in = _dearest(
-            input_tokens, self.input, self.cache_read, self.cache_write, self.cache_write_1h
-        )
-        dearest_out = _dearest(input_tokens, self.output, self.reasoning)
-        total = dearest_in * input_tokens + dearest_out * output_tokens
+        total = Decimal(0)
+        put_in = (self.input, self.cache_read, self.cache_write, self.cache_write_1h)
+        for count, rates in (
+            (input_tokens, put_in),
+            (output_tokens, (self.output, self.reasoning)),
+        ):
+            # Who is asked for no output, as a model that embeds is, needs no price of it.
+            if count and rates[0] is None:
+                return None
+            if count:
+                total += _dearest(input_tokens, *rates) * count
         return total * self.factor / 1_000_000 + self.request
 
 

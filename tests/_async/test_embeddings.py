@@ -182,6 +182,21 @@ async def test_budgets(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("wire", ["gemini", "openai"])
+async def test_a_budget_in_dollars(wire: str, tmp_path: Path) -> None:
+    """Needs no price of an output that there is not: the table of prices has none for models that embed."""
+    ledger = {"database": database(tmp_path)}
+    budgets = [{"scope": "all", "per": "day", "usd": "0.0001"}]
+    with Emulator(behaviour=FAST) as emulator:
+        kit = kit_of(emulator, wire, ledger=ledger, budgets=budgets)
+        assert (await kit.async_client.embed(["a"])).cost
+        with pytest.raises(BudgetExceeded, match="send less at once"):
+            await kit.async_client.embed(["a " * 5000])
+        await kit.aclose()
+        assert len(emulator.requests) == 1
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("texts", "options", "words"),
     [

@@ -174,6 +174,20 @@ def test_budgets(tmp_path: Path) -> None:
         assert len(emulator.requests) == 1
 
 
+@pytest.mark.parametrize("wire", ["gemini", "openai"])
+def test_a_budget_in_dollars(wire: str, tmp_path: Path) -> None:
+    """Needs no price of an output that there is not: the table of prices has none for models that embed."""
+    ledger = {"database": database(tmp_path)}
+    budgets = [{"scope": "all", "per": "day", "usd": "0.0001"}]
+    with Emulator(behaviour=FAST) as emulator:
+        kit = kit_of(emulator, wire, ledger=ledger, budgets=budgets)
+        assert (kit.client.embed(["a"])).cost
+        with pytest.raises(BudgetExceeded, match="send less at once"):
+            kit.client.embed(["a " * 5000])
+        kit.close()
+        assert len(emulator.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("texts", "options", "words"),
     [
