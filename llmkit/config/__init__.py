@@ -21,7 +21,7 @@ from pydantic import (
 from llmkit.config.budgets import AllowanceConfig, Budget
 from llmkit.config.cache import CacheConfig as CacheConfig
 from llmkit.config.errors import NOT_BUILT, explain
-from llmkit.config.functions import TOKEN, WARNING, function
+from llmkit.config.functions import TOKEN, WARNING, function, own_provider
 from llmkit.config.ledger import LedgerConfig as LedgerConfig
 from llmkit.config.sections import Section
 from llmkit.config.tools import tool, usable
@@ -89,9 +89,11 @@ class ProviderConfig(Section):
     """A provider's address, API key, wire format and price.
 
     `api_version` is Azure's. `token` is a function without arguments, or its dotted path, that returns a token in place of a key, as Vertex AI and
-    Microsoft Entra ID have them: it is called for each request, in a thread, so let it remember its token.
+    Microsoft Entra ID have them: it is called for each request, in a thread, so let it remember its token. `provider` is a provider of the app's
+    own, or its dotted path: it needs none of the others but a price.
     """
 
+    provider: Annotated[Any, AfterValidator(own_provider)] = None
     wire: WireName | None = None
     base_url: BaseURL | None = None
     api_key: SecretStr | None = None
@@ -104,6 +106,9 @@ class ProviderConfig(Section):
     def _has_one_of_both(self) -> Self:
         if self.api_key is not None and self.token is not None:
             raise ValueError("it has an api_key and a token: leave one of them out")
+        others = sorted(self.model_fields_set - {"provider", "price"})
+        if self.provider is not None and others:
+            raise ValueError(f"it is a provider of your own: leave out {', '.join(others)}")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Functions of the app's in the settings: themselves, or their dotted paths, which are imported when they are needed."""
+"""Functions and providers of the app's in the settings: themselves, or their dotted paths, which are imported when they are needed."""
 
 from __future__ import annotations
 
@@ -49,6 +49,40 @@ def function(value: object, shape: Shape) -> object:
     if is_async(value):
         raise ValueError("it is called in a thread: it has to be a function that is not async")
     return value
+
+
+def own_provider(value: object) -> object:
+    """Check what a setting names as a provider of the app's own; None names none.
+
+    Raises:
+        ValueError: it is none, nor a dotted path.
+    """
+    if value is None or hasattr(value, "build_request"):
+        return value
+    if isinstance(value, str) and all(map(str.isidentifier, value.split("."))) and "." in value:
+        return value
+    raise ValueError(f"it {_OWN}")
+
+
+_OWN = 'has to be a provider, such as a llmkit.FunctionProvider, or its dotted path, such as "shop.llm.local"'
+
+
+def provider_at(value: object, name: str) -> Any:
+    """Return the provider of the app's own that `providers.<name>.provider` names.
+
+    Raises:
+        ConfigError: the dotted path leads to none, or the provider has another name.
+    """
+    setting = f"providers.{name}.provider"
+    found: Any = value_at(value, setting, "shop.llm.local") if isinstance(value, str) else value
+    if not hasattr(found, "build_request"):
+        raise ConfigError(f"{setting}: {value} is {kind_of(found)}", hint=f"It {_OWN}.")
+    if found.name != name:
+        raise ConfigError(
+            f"{setting}: the provider calls itself {found.name!r}",
+            hint="Give it the name that it has in the settings, for it stands in the ledger, too.",
+        )
+    return found
 
 
 def function_at(value: object, setting: str, shape: Shape) -> Callable[..., Any] | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from llmkit.config import EXAMPLE
 from llmkit.config.errors import meant_model
-from llmkit.config.functions import TOKEN, function_at
+from llmkit.config.functions import TOKEN, function_at, provider_at
 from llmkit.errors import ConfigError
 from llmkit.policy.plan import Route
 from llmkit.providers.base import Provider
@@ -38,8 +38,8 @@ class Routes:
         self._providers: dict[str, Provider] = {provider.name: provider for provider in providers}
         # Those of the settings and of the table, by their wires: a vendor may have several.
         self._made: dict[tuple[str, WireName], Provider] = {}
-        for name in config.providers:
-            if name not in self._providers:
+        for name, given in config.providers.items():
+            if name not in self._providers and given.provider is None:
                 self._wire(name)
         for alias, models in config.models.items():
             for model in models:
@@ -88,7 +88,7 @@ class Routes:
                 f"{model_id!r} is neither an alias nor a provider:model id",
                 hint=self._meant(model_id),
             )
-        own = self._providers.get(name)
+        own = self._providers.get(name) or self._own(name)
         if own is not None:
             return Route(own, model)
         self._check_known(name, f"the model {model_id!r}")
@@ -97,6 +97,15 @@ class Routes:
         if made is None:
             made = self._made[name, spoken] = self._make(name, spoken)
         return Route(made, model)
+
+    def _own(self, name: str) -> Provider | None:
+        """Return the app's own provider that the settings name. It is imported when it is needed."""
+        given = self._config.providers.get(name)
+        if given is None or given.provider is None:
+            return None
+        own: Provider = provider_at(given.provider, name)
+        self._providers[name] = own
+        return own
 
     def _meant(self, name: str) -> str:
         aliases = sorted(self._config.models)

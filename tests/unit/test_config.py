@@ -148,6 +148,11 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
             {"providers": {"x": {"headers": 5}}},
             'providers.x.headers has to be a dict, such as {"x-team": "search"}',
         ),
+        ({"providers": {"x": {"provider": 5}}}, "has to be a provider, such as a llmkit.Function"),
+        (
+            {"providers": {"x": {"provider": "shop.llm.x", "wire": "openai", "api_key": "k"}}},
+            "it is a provider of your own: leave out api_key, wire",
+        ),
         ({"budgets": [3]}, "budgets.0 has to be a dict with some of the keys hold, models, per"),
         ({"budgets": [{**DAILY, "scope": "usr"}]}, "or tag:NAME; did you mean 'user'?"),
         ({"budgets": [{**DAILY, "scope": "tag:"}]}, "budgets.0: scope: it has to be one of user"),
