@@ -29,6 +29,8 @@ async def async_embed(
     asked["run_id"] = options.get("run_id") or runtime.new_id()
     if options.get("model") is None:
         asked["model"] = ALIAS if ALIAS in runtime.config.models else default_model
+    # Options that are wrong are refused before anybody asks what they mean, also where there is nothing to embed.
+    build_embedding(["."], asked, call_id="", default_model=default_model)
     vectors: list[list[float]] = []
     replies: list[Response] = []
     most = min(map(most_texts, runtime.routes.of(asked["model"])))

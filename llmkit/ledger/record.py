@@ -226,6 +226,8 @@ class AttemptRecord:
         # An answer that comes whole is not seen before its end: how much of it there was, nobody knows. And what no model writes, none
         # bills: to estimate its millions of characters would take half a second and say nothing.
         seen = self._call.streaming and not self._is_runaway
+        # Embeddings have no output that anybody bills, however much of them there was.
+        seen = seen or self._call.embedding is not None
         return self._filled(decoder.usage if decoder else Usage(), answer, seen=seen)
 
     def _may_be_billed(self, error: BaseException | None) -> bool:

@@ -17,6 +17,7 @@ from llmkit import (
     Kit,
     ProtocolError,
     ServerFailed,
+    StreamTruncated,
 )
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
@@ -199,6 +200,8 @@ def test_a_budget_in_dollars(wire: str, tmp_path: Path) -> None:
         (["a"], {"dimensions": 0}, "dimensions is 0"),
         (["a"], {"dimensions": "8"}, "dimensions is a str"),
         (["a"], {"dimensions": True}, "dimensions is a bool"),
+        (["a"], {"model": 5}, "model is not a string"),
+        ([], {"run_id": 5}, "run_id is not a string"),
     ],
 )
 def test_what_cannot_be_embedded(texts: Any, options: Any, words: str) -> None:
@@ -241,6 +244,19 @@ class Refuses:
 
     def handle(self, call: Any, call_next: Any) -> Any:
         raise AssertionError("somebody has asked it")
+
+
+def test_one_that_is_cut(tmp_path: Path) -> None:
+    """Costs what its texts cost, by an estimate: there is no output whose length nobody knows."""
+    ledger = {"database": database(tmp_path)}
+    with Emulator(behaviour=Behaviour(cut_at=20, delay=0)) as emulator:
+        kit = kit_of(emulator, "openai", ledger=ledger, retry={"attempts": 1})
+        with pytest.raises(StreamTruncated):
+            kit.client.embed(["a text"])
+        kit.close()
+    (row,) = rows(tmp_path)
+    assert (row["input_source"], row["output_tokens"]) == ("estimated", 0)
+    assert Decimal(row["cost_usd"]) > 0
 
 
 def test_middleware_and_the_cache_have_nothing_to_do_with_it() -> None:
