@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from llmkit.providers.counts import Count
+from llmkit.kinds import is_whole
+from llmkit.providers.counts import LARGEST
 from llmkit.providers.decoding import BROKEN
 
 
@@ -24,10 +25,25 @@ class Offer:
     context_window: int | None = None
 
 
-class _Model(msgspec.Struct, rename="camel"):
-    id: str | None = None
-    name: str | None = None
-    input_token_limit: Count | None = None
+class _Model(msgspec.Struct):
+    """A model in any form; a field may have any value, for one that is odd must not hide all others."""
+
+    id: Any = None
+    name: Any = None
+    input_token_limit: Any = msgspec.field(default=None, name="inputTokenLimit")
+    max_input_tokens: Any = None
+    context_length: Any = None
+
+    @property
+    def shown(self) -> str:
+        """Its name, as calls name it; empty if it has none."""
+        named = next((each for each in (self.id, self.name) if each and isinstance(each, str)), "")
+        return named.removeprefix("models/")
+
+    @property
+    def context_window(self) -> int | None:
+        limits = (self.input_token_limit, self.max_input_tokens, self.context_length)
+        return next((each for each in limits if is_whole(each) and 0 < each <= LARGEST), None)
 
 
 class _Listing(msgspec.Struct):
@@ -38,17 +54,19 @@ class _Listing(msgspec.Struct):
 def read_listing(body: bytes) -> list[Offer] | None:
     """Read a list of models in the forms that are in use; None if it is none.
 
-    `{"data": [{"id"}]}` (OpenAI, Anthropic), `{"models": [{"name": "models/...", "inputTokenLimit"}]}` (Gemini), `{"models": [{"name"}]}` (Ollama).
+    `{"data": [{"id"}]}` (OpenAI; Anthropic with `max_input_tokens`, OpenRouter with `context_length`), `[{"id", "context_length"}]` (Together),
+    `{"models": [{"name": "models/...", "inputTokenLimit"}]}` (Gemini), `{"models": [{"name"}]}` (Ollama).
     """
     try:
-        found: Any = msgspec.json.decode(body, type=_Listing)
+        found = msgspec.json.decode(body, type=_Listing | list[_Model])
     except BROKEN:
         return None
-    models = found.data if found.data is not None else found.models
+    if isinstance(found, list):
+        models = found or None  # nothing at all may be anything
+    else:
+        models = found.data if found.data is not None else found.models
     if models is None:
         return None
     return [
-        Offer(model=name.removeprefix("models/"), context_window=each.input_token_limit)
-        for each in models
-        if (name := each.id or each.name)
+        Offer(model=each.shown, context_window=each.context_window) for each in models if each.shown
     ]

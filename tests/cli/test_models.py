@@ -134,8 +134,23 @@ def test_what_is_no_list(body: bytes) -> None:
 
 
 def test_forms_of_lists() -> None:
-    """Those of the vendors, and one without a name."""
-    assert read_listing(b'{"data": [{"id": "a"}, {}]}') is not None
-    found = read_listing(b'{"models": [{"name": "models/a", "inputTokenLimit": 7}, {"name": "b"}]}')
-    assert found is not None
-    assert [(each.model, each.context_window) for each in found] == [("a", 7), ("b", None)]
+    """Those of the vendors; what has no name is left out, and an odd limit is none."""
+
+    def read(listing: Any) -> list[tuple[str, int | None]]:
+        found = read_listing(json.dumps(listing).encode())
+        assert found is not None
+        return [(each.model, each.context_window) for each in found]
+
+    assert read({"data": [{"id": "a"}, {}, {"id": 7}]}) == [("a", None)]
+    assert read({"models": [{"name": "models/a", "inputTokenLimit": 7}, {"name": "b"}]}) == [
+        ("a", 7),
+        ("b", None),
+    ]
+    assert read({"data": [{"id": "claude", "max_input_tokens": 200_000}]}) == [("claude", 200_000)]
+    assert read({"data": [{"id": "a/b", "context_length": 8192}]}) == [("a/b", 8192)]
+    assert read([{"id": "a/b", "context_length": 8192}, {"id": "c"}]) == [
+        ("a/b", 8192),
+        ("c", None),
+    ]
+    for odd in ("8192", None, -1, 0, True, 2**40, 1.5):
+        assert read([{"id": "a", "context_length": odd}]) == [("a", None)]
