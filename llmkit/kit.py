@@ -176,6 +176,7 @@ class Kit:
         return Catalogue(
             names=runtime.routes.names(),
             listed=lambda name: listed(runtime, runtime.routes.provider(name)),
+            named=runtime.routes.models_of,
             prices=runtime.prices,
         )
 

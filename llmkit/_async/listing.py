@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit._async.tokens import async_with_token
 from llmkit.concurrency.abort import AbortSignal
+from llmkit.errors import ProviderTimeout
 from llmkit.policy.clocks import Clocks, Timeouts
 from llmkit.policy.plan import Route
+from llmkit.providers.failures import Origin, malformed
 from llmkit.providers.listing import Offer, read_listing
 from llmkit.transport.async_upstream import AsyncUpstream
 
@@ -24,7 +26,7 @@ async def async_listed(runtime: Runtime, provider: Provider) -> list[Offer] | No
     """Return the models that a provider lists; None if it has no list.
 
     Raises:
-        ProviderError: it cannot be reached, or refuses.
+        ProviderError: it cannot be reached, refuses, or sends something else.
     """
     build: Any = getattr(provider, "build_listing", None)
     request = None if build is None else build()
@@ -33,17 +35,36 @@ async def async_listed(runtime: Runtime, provider: Provider) -> list[Offer] | No
     if getattr(provider, "token", None) is not None:
         request = await async_with_token(runtime.host, Route(provider, ""), request)
     now = runtime.clock()
-    clocks = Clocks(Timeouts(connect=5, first_content=_PATIENCE), now=now, deadline=now + _PATIENCE)
+    limits = Timeouts(connect=5, first_content=_PATIENCE, total=_PATIENCE)
+    clocks = Clocks(limits, now=now, deadline=now + _PATIENCE)
     transport = runtime.connections.async_transport()
     exchange = transport.start(request, connect_timeout=clocks.connect_limit(now))
     upstream = AsyncUpstream(exchange, clocks, AbortSignal(), runtime.clock)
-    body = b""
     try:
-        await upstream.open()
-        while len(body) < _LONGEST and (data := await upstream.read()):
-            body += upstream.received(data)
+        body = await _body(upstream)
+    except ProviderTimeout as error:
+        error.hint = "No more time is given to a list of models: try again later."
+        raise
     finally:
         await upstream.aclose(drain=False)
     if not 200 <= upstream.status < 300:
         raise provider.error("", upstream.status, upstream.headers, body)
-    return read_listing(body)
+    offers = read_listing(body)
+    if offers is None:
+        origin = Origin.of(provider.name, "", upstream.headers, upstream.status)
+        raise malformed(origin, "sent something else than a list of its models")
+    return offers
+
+
+async def _body(upstream: AsyncUpstream) -> bytes:
+    body = b""
+    broken = None
+    await upstream.open()
+    try:
+        while len(body) < _LONGEST and (data := await upstream.read()):
+            body += upstream.received(data)
+    except Exception as error:  # noqa: BLE001
+        broken = upstream.failed(error)
+    if broken is not None:
+        raise broken
+    return body

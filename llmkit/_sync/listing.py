@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit._sync.tokens import with_token
 from llmkit.concurrency.abort import AbortSignal
+from llmkit.errors import ProviderTimeout
 from llmkit.policy.clocks import Clocks, Timeouts
 from llmkit.policy.plan import Route
+from llmkit.providers.failures import Origin, malformed
 from llmkit.providers.listing import Offer, read_listing
 from llmkit.transport.upstream import Upstream
 
@@ -25,7 +27,7 @@ def listed(runtime: Runtime, provider: Provider) -> list[Offer] | None:
     """Return the models that a provider lists; None if it has no list.
 
     Raises:
-        ProviderError: it cannot be reached, or refuses.
+        ProviderError: it cannot be reached, refuses, or sends something else.
     """
     build: Any = getattr(provider, "build_listing", None)
     request = None if build is None else build()
@@ -34,17 +36,36 @@ def listed(runtime: Runtime, provider: Provider) -> list[Offer] | None:
     if getattr(provider, "token", None) is not None:
         request = with_token(runtime.host, Route(provider, ""), request)
     now = runtime.clock()
-    clocks = Clocks(Timeouts(connect=5, first_content=_PATIENCE), now=now, deadline=now + _PATIENCE)
+    limits = Timeouts(connect=5, first_content=_PATIENCE, total=_PATIENCE)
+    clocks = Clocks(limits, now=now, deadline=now + _PATIENCE)
     transport = runtime.connections.transport()
     exchange = transport.start(request, connect_timeout=clocks.connect_limit(now))
     upstream = Upstream(exchange, clocks, AbortSignal(), runtime.clock)
-    body = b""
     try:
-        upstream.open()
-        while len(body) < _LONGEST and (data := upstream.read()):
-            body += upstream.received(data)
+        body = _body(upstream)
+    except ProviderTimeout as error:
+        error.hint = "No more time is given to a list of models: try again later."
+        raise
     finally:
         upstream.close(drain=False)
     if not 200 <= upstream.status < 300:
         raise provider.error("", upstream.status, upstream.headers, body)
-    return read_listing(body)
+    offers = read_listing(body)
+    if offers is None:
+        origin = Origin.of(provider.name, "", upstream.headers, upstream.status)
+        raise malformed(origin, "sent something else than a list of its models")
+    return offers
+
+
+def _body(upstream: Upstream) -> bytes:
+    body = b""
+    broken = None
+    upstream.open()
+    try:
+        while len(body) < _LONGEST and (data := upstream.read()):
+            body += upstream.received(data)
+    except Exception as error:  # noqa: BLE001
+        broken = upstream.failed(error)
+    if broken is not None:
+        raise broken
+    return body

@@ -50,6 +50,7 @@ def _books(database: str | None, outbox: str | None = None, settings: str | None
         sweep=partial(_sweep, config, own),
         prices=Prices(Routes(config).prices()),
         zone=zone_of(config.time_zone),
+        has_settings=settings is not None,
         is_terminal=is_terminal(),
     )
 

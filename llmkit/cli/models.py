@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from llmkit.cli.settings import SETTINGS, settings_at
 from llmkit.commands.clicked import click_command
@@ -20,7 +21,8 @@ def _catalogue(settings: str | None) -> Catalogue:
             for name, vendor in VENDORS.items()
             if vendor.key_variable and os.environ.get(vendor.key_variable)
         ]
-        return Kit({"providers": {name: {} for name in keyed}, "ledger": False}).catalogue
+        kit = Kit({"providers": {name: {} for name in keyed}, "ledger": False})
+        return replace(kit.catalogue, has_settings=False)
     config = Config.of(settings_at(settings))
     bare = {"ledger": False, "budgets": (), "cache": None, "redis": None}
     return Kit(config.model_copy(update=bare)).catalogue

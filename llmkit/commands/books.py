@@ -40,6 +40,7 @@ class Books:
         config: the settings of the app; of one that is not known, none.
         prices: of the app.
         zone: where its days begin.
+        has_settings: whether the settings are those of an app.
         is_terminal: whether a person reads what is printed.
         now: what it is now, with a time zone.
     """
@@ -50,6 +51,7 @@ class Books:
     config: Config
     prices: Prices
     zone: tzinfo = UTC
+    has_settings: bool = True
     is_terminal: bool = False
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -186,7 +188,9 @@ def _budgets(books: Books, given: Given) -> str:
     else:
         if not config.budgets:
             raise ValueError(
-                "the app has no budgets, or its settings are not known: name them with --settings"
+                "the app has no budgets"
+                if books.has_settings
+                else "the settings of the app are not known: name them with --settings"
             )
         caller = Caller(user=user, tenant=tenant)
         with closing(books.budgets):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from llmkit.commands.base import Command, Given, Option
 from llmkit.errors import ConfigError, LLMKitError
 from llmkit.policy.known_models import find
 from llmkit.policy.offers import in_table
+from llmkit.providers.listing import Offer
 from llmkit.providers.vendors import VENDORS, is_able
 from llmkit.usage import Usage
 
 if TYPE_CHECKING:
     from llmkit.policy.pricing import Prices
-    from llmkit.providers.listing import Offer
 
 _SHORT, _MILLION = 1000, 1_000_000
 
@@ -28,12 +29,16 @@ class Catalogue:
     Attributes:
         names: of the providers.
         listed: asks one for its list; None if it has none. Raises LLMKitError, also where it has no key.
+        named: the models of one that the settings name.
         prices: by which calls are priced.
+        has_settings: whether they are those of an app; else the vendors of whom there is a key.
     """
 
     names: Sequence[str]
     listed: Callable[[str], list[Offer] | None]
+    named: Callable[[str], Sequence[str]]
     prices: Prices
+    has_settings: bool = True
 
 
 def _models(catalogue: Catalogue, given: Given) -> str:
@@ -42,10 +47,36 @@ def _models(catalogue: Catalogue, given: Given) -> str:
     if not names:
         raise ConfigError(
             "no provider is configured" if wanted is None else f"{wanted} is not configured",
-            hint="Name the app's settings with --settings, or set a vendor's key, such as OPENAI_API_KEY.",
+            hint=_advice(catalogue, wanted),
         )
     contains = (given["contains"] or "").lower()
     return "\n\n".join(_section(catalogue, name, contains) for name in names)
+
+
+def _advice(catalogue: Catalogue, wanted: str | None) -> str:
+    """Say which provider may be meant, and how there is one more, in the words of the command line that asks."""
+    name = wanted or "anthropic"
+    near = get_close_matches(name, catalogue.names, n=1)
+    if name not in VENDORS:
+        near = near or get_close_matches(name, VENDORS, n=1, cutoff=0.7)
+    said = f"Did you mean {near[0]}? " if near else ""
+    if catalogue.names:
+        said += f"Configured: {', '.join(catalogue.names)}. "
+    if name not in VENDORS and near:
+        name = near[0]
+    if name in catalogue.names:
+        return said.rstrip()
+    vendor = VENDORS.get(name)
+    key = None if vendor is None else vendor.key_variable
+    if not catalogue.has_settings:
+        return said + (
+            f"Set {key}, or name the app's settings with --settings."
+            if key
+            else f"Name the settings of an app that has {name} with --settings."
+        )
+    section = "{}" if vendor is not None else '{"wire": "openai", "base_url": "https://..."}'
+    added = f'Add "{name}": {section} to providers in the settings'
+    return f"{said}{added}, and set {key}." if key else f"{said}{added}."
 
 
 def _section(catalogue: Catalogue, name: str, contains: str) -> str:
@@ -53,18 +84,22 @@ def _section(catalogue: Catalogue, name: str, contains: str) -> str:
     try:
         offers = catalogue.listed(name)
     except LLMKitError as error:
-        offers, problem = None, error.message
+        offers, problem = None, str(error)
     source = "as it lists them"
     if offers is None:
+        problem = problem or "it has none that llmkit could ask for."
         offers, source = in_table(name), "of which prices are known"
+    if not offers and problem is not None:
+        offers = [Offer(model=each) for each in catalogue.named(name)]
+        source = "that the settings name"
     offers = sorted(
         (each for each in offers if contains in each.model.lower()), key=lambda each: each.model
     )
     models = "1 model" if len(offers) == 1 else f"{len(offers)} models"
-    head = f"{name}: {models} {source}"
+    head = [f"{name}: {models} {source}"]
     if problem is not None:
-        head += f" ({problem})"
-    return "\n".join([head, *_lines(catalogue, name, offers)])
+        head.append(f"  No list of its own: {problem}")
+    return "\n".join([*head, *_lines(catalogue, name, offers)])
 
 
 def _lines(catalogue: Catalogue, provider: str, offers: Sequence[Offer]) -> list[str]:

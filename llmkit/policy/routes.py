@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -63,6 +64,14 @@ class Routes:
         """Name the providers of the settings: those that have a section or a model there, and the app's own."""
         named = [model.partition(":")[0] for ids in self._config.models.values() for model in ids]
         return [*dict.fromkeys([*self._providers, *self._config.providers, *named])]
+
+    def models_of(self, provider: str) -> list[str]:
+        """Name the models of a provider that are behind an alias, or have a price of their own."""
+        ids = chain(*self._config.models.values(), self._config.prices)
+        begins = f"{provider}:"
+        return [
+            *dict.fromkeys(each.removeprefix(begins) for each in ids if each.startswith(begins))
+        ]
 
     def provider(self, name: str) -> Provider:
         """Return a provider.

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import respx
 
 pytest.importorskip("click")
 
 from click.testing import CliRunner, Result
 
-from llmkit import FunctionProvider, Kit, RequestRejected
+from llmkit import ConfigError, FunctionProvider, Kit, RequestRejected
 from llmkit.cli import main
 from llmkit.commands.models import MODELS
 from llmkit.policy.offers import closest, in_table
 from llmkit.providers.listing import read_listing
-from llmkit.testing import Behaviour, Emulator
+from llmkit.testing import Behaviour, Emulator, Fault, FaultProxy
 from support.kits import ALL_WIRES, make_kit, settings
 
 EVERYTHING = {"provider": None, "contains": None}
@@ -49,7 +51,7 @@ def test_what_a_provider_lists(wire: str) -> None:
 
 
 def test_several_providers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after another; one that has no list, no key or cannot be reached is shown with what has a price, and why."""
+    """One after another; one that has no list, no key or cannot be reached is shown with what has a price or is in the settings, and why."""
     with Emulator() as emulator:
         config = settings(emulator)
         config["providers"] |= {
@@ -61,21 +63,119 @@ def test_several_providers(monkeypatch: pytest.MonkeyPatch) -> None:
         own = FunctionProvider("own", lambda call, model: "x")
         said = shown(Kit(config, providers=[own]))
         only = shown(Kit(config), provider="mine", contains="QWEN")
-        with pytest.raises(ValueError, match="nobody is not configured"):
-            shown(Kit(config), provider="nobody")
-    heads = [line for line in said.splitlines() if not line.startswith(" ") and line]
-    assert [head.partition(":")[0] for head in heads] == [
-        "own",
-        "anthropic",
-        "openai",
-        "mine",
-        "groq",
+    sections = {section.partition(":")[0]: section for section in said.split("\n\n")}
+    assert list(sections) == ["own", "anthropic", "openai", "mine", "groq"]
+    assert sections["own"].splitlines() == [
+        "own: 0 models that the settings name",
+        "  No list of its own: it has none that llmkit could ask for.",
     ]
-    assert heads[0] == "own: 0 models of which prices are known"
-    assert "could not connect to the provider" in heads[2]
-    assert "there is no API key for groq" in heads[4]
-    assert "gpt-5-mini" in said
+    head, why, *models = sections["openai"].splitlines()
+    assert head.endswith("models of which prices are known")
+    assert "could not connect to the provider. Check the provider's base_url" in why
+    assert any("gpt-5-mini" in line for line in models)
+    assert "there is no API key for groq. Set the environment variable GROQ_API_KEY" in said
     assert only.splitlines() == ["mine: 1 model as it lists them", "  qwen3:4b  $0 / $0"]
+
+
+VERTEX = "http://own.test/v1/projects/p/locations/l/publishers/"
+AZURE = "https://own.openai.azure.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (
+            {"wire": "gemini", "base_url": VERTEX + "google"},
+            "it has none that llmkit could ask for.",
+        ),
+        (
+            {"wire": "anthropic", "base_url": VERTEX + "anthropic"},
+            "it has none that llmkit could ask for.",
+        ),
+        (
+            {"wire": "openai", "base_url": AZURE, "api_version": "2024-10-21"},
+            "it has none that llmkit could ask for.",
+        ),
+        (
+            {"wire": "openai", "base_url": "http://own.test/page"},
+            "azure sent something else than a list of its models. Check the base URL and the wire",
+        ),
+        (
+            {"wire": "openai", "base_url": "http://own.test/closed"},
+            "azure answered 401. Check the API key",
+        ),
+    ],
+)
+def test_models_of_the_settings(given: dict[str, Any], why: str) -> None:
+    """Of a provider of the app's own without a list only those are shown: another one of its name may be in the table, where models are named otherwise."""
+    with respx.mock(assert_all_called=False) as web:
+        web.get("http://own.test/page/models").respond(html="<html>Log in</html>")
+        web.get("http://own.test/closed/models").respond(401)
+        kit = Kit(
+            {
+                "providers": {"azure": given | {"api_key": "k"}},
+                "models": {"default": ["azure:chat", "ollama:other"], "again": "azure:chat"},
+                "prices": {"azure:cheap": 0},
+                "ledger": False,
+                "transport": "httpx",
+            }
+        )
+        head, reason, *models = shown(kit, provider="azure").splitlines()
+    assert head == "azure: 2 models that the settings name"
+    assert reason.startswith(f"  No list of its own: {why}")
+    assert models == ["  chat   price not known", "  cheap  $0 / $0"]
+    assert in_table("azure") == []
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        ("close", "the connection to the provider broke ("),
+        ("silence", "expired after 0.2 s. No more time is given to a list of models: try again"),
+    ],
+)
+def test_a_list_that_breaks_off(end: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is none, and neither is one that does not end; the settings' timeouts are for calls, so it is not advised to raise them."""
+    monkeypatch.setattr("llmkit._sync.listing._PATIENCE", 0.2)
+    fault = Fault(cut_at=250, end=end)
+    with Emulator() as emulator, FaultProxy(emulator.base_url, fault=fault) as proxy:
+        said = shown(make_kit(emulator, through=proxy))
+    head, reason, *_ = said.splitlines()
+    assert head.endswith("of which prices are known")
+    assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has_settings", "advice"),
+    [
+        ("vertx", True, "Did you mean vertex? Configured: anthropic, vertex."),
+        ("openai", True, 'Add "openai": {} to providers in the settings, and set OPENAI_API_KEY.'),
+        ("ollama", True, 'Add "ollama": {} to providers in the settings.'),
+        ("opnai", True, "Did you mean openai? Configured: anthropic, vertex. Add"),
+        ("nope", True, '"nope": {"wire": "openai", "base_url": "https://..."} to providers'),
+        ("gemini", False, "Set GEMINI_API_KEY, or name the app's settings with --settings."),
+        ("ollama", False, "Name the settings of an app that has ollama with --settings."),
+        ("nope", False, "Name the settings of an app that has nope with --settings."),
+    ],
+)
+def test_a_provider_that_is_not_there(wanted: str, has_settings: bool, advice: str) -> None:
+    """Is told which one may be meant and how to have it, in words that fit the command line: Flask's has no --settings, and Django's is another one."""
+    own = {"wire": "gemini", "base_url": "http://127.0.0.1:9", "api_key": "k"}
+    kit = Kit({"providers": {"anthropic": {}, "vertex": own}, "ledger": False})
+    catalogue = replace(kit.catalogue, has_settings=has_settings)
+    with pytest.raises(ConfigError, match=f"{wanted} is not configured") as raised:
+        MODELS.run(catalogue, {**EVERYTHING, "provider": wanted})
+    assert advice in str(raised.value)
+    assert ("--settings" in str(raised.value)) is not has_settings
+
+
+def test_no_provider_at_all() -> None:
+    """Is told how to have one."""
+    with pytest.raises(ConfigError) as raised:
+        shown(Kit({"ledger": False}))
+    assert 'Add "anthropic": {} to providers in the settings, and set ANTHROPIC_API_KEY.' in str(
+        raised.value
+    )
 
 
 def run(*arguments: str, **environment: str | None) -> Result:
@@ -100,7 +200,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert moved.output == done.output
     nobody = run()
     assert nobody.exit_code == 1
-    assert "no provider is configured" in nobody.output
+    assert "no provider is configured. Set ANTHROPIC_API_KEY, or name" in nobody.output
+    other = run("--provider", "openai", ANTHROPIC_API_KEY="k")
+    assert other.exit_code == 1
+    assert "Set OPENAI_API_KEY, or name the app's settings with --settings." in other.output
 
 
 @pytest.mark.parametrize("wire", ["anthropic", "openai"])
@@ -118,12 +221,28 @@ def test_a_mistyped_model(wire: str) -> None:
     assert "Check the model name" in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["ollama", "mine"])
+def test_a_mistyped_model_of_no_table(name: str) -> None:
+    """Is pointed to where the provider's own list is shown; no other request is made for it."""
+    with Emulator(behaviour=Behaviour(status=404)) as emulator:
+        provider = {"wire": "ollama", "base_url": emulator.base_url}
+        kit = Kit({"providers": {name: provider}, "ledger": False})
+        with pytest.raises(RequestRejected) as raised:
+            kit.client.complete("Hi", model=f"{name}:qwen3:4")
+        kit.close()
+        assert len(emulator.requests) == 1
+    assert f"`llmkit models --provider {name}` shows those that it has." in str(raised.value)
+    assert "Did you mean" not in str(raised.value)
+
+
 def test_the_closest() -> None:
     """Three at most, none for a name that is in the table, or like nothing in it, and none of a provider that nobody knows."""
     assert 1 <= len(closest("openai", "gpt-4o-minni")) <= 3
     assert closest("openai", "gpt-4o-mini") == []
+    assert closest("openai", "gpt-4o-mini-2024-07-18") == []
     assert closest("openai", "zzzzzzzz") == []
     assert closest("mine", "gpt-4o-minni") == []
+    assert closest("azure", "gpt-4o-minni") == []
     assert in_table("gemini")
 
 
