@@ -222,6 +222,37 @@ def test_tools_and_a_type(wire: str) -> None:
         kit.close()
 
 
+@pytest.mark.parametrize("mode", [None, "tool"])
+@pytest.mark.parametrize(
+    ("wire", "model"),
+    [
+        *MODELS.items(),
+        ("anthropic", "claude-3-5-haiku-latest"),
+        ("gemini", "gemini-2.5-flash"),
+        ("openai", "gpt-4"),
+    ],
+)
+def test_an_emulator_without_a_script(wire: str, model: str, mode: Any) -> None:
+    """Gives an object that fits beside tools, too: where the type is one tool more, it calls that one after a tool of the app's."""
+    with Emulator(behaviour=Behaviour(delay=0)) as emulator:
+        kit = make_kit(emulator, wire=wire, models={"default": f"{wire}:{model}"})
+        options: Any = {"tools": [look, other], "output_type": Weather, "output_mode": mode}
+        run = kit.client.run("Hi", **options)
+        assert run.output.city == "An example."
+        assert [result.content for step in run.steps for result in step.results] in ([], ["9"])
+        again = [Message.user("Hi"), Message.assistant(run.reply), Message.user("And now?")]
+        with kit.client.run_stream(again, **options) as stream:
+            for _ in stream:
+                pass
+        assert stream.run.output == run.output
+        assert len(stream.run.steps) == len(run.steps)
+        kit.close()
+
+
+def other() -> None:
+    """Do nothing."""
+
+
 def test_a_model_that_cannot_is_asked_by_a_tool() -> None:
     """Each attempt in the way of its model: one that fails over, too."""
     with Emulator(behaviour=NATIVE) as emulator:

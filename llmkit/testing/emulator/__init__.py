@@ -1,6 +1,6 @@
 """A provider on a loopback port: the vendors' wire formats, and their faults on demand.
 
-One road through the modules: `http` reads a request, a wire (`wires.anthropic`, `wires.openai`)
+One road through the modules: `http` reads a request, a wire (a module in `wires`)
 checks it and says what it asks for, `answer` decides the words, the wire writes them as frames,
 `reply` puts the faults in, and `player` sends the result at the right moments. Only `player`,
 `server` and `emulator` do I/O.

@@ -75,6 +75,20 @@ class Answer:
         return len(self.thinking) + len(self.text) + sum(len(each.pieces) for each in self.calls)
 
 
+def choose(tools: Mapping[str, Any], *, ran: bool) -> tuple[str, Any]:
+    """Choose one of the tools of which one has to be called: the first, and once one has run the last, so that a loop of tools ends.
+
+    The last is where a type is asked for that is one tool more beside the app's.
+
+    Args:
+        tools: their schemas by their names, in their order.
+        ran: whether the conversation ends with the result of a tool.
+    """
+    names = list(tools)
+    name = names[-1] if ran else names[0]
+    return name, tools[name]
+
+
 def compose(ask: Ask, behaviour: Behaviour) -> Answer:
     """Decide what to say: the behaviour's words within the request's limits; nothing where texts are embedded."""
     if ask.embeds:

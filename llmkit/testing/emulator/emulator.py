@@ -17,7 +17,7 @@ from llmkit.testing.local_server import LocalServer
 
 
 class Emulator(LocalServer):
-    """A provider without a model: Anthropic Messages and OpenAI chat completions on a local port.
+    """A provider without a model, on a local port: Anthropic, Gemini, Ollama and both of OpenAI's APIs.
 
     ```python
     with Emulator(behaviour=Behaviour(tokens=5, delay=0)) as emulator:
@@ -49,7 +49,7 @@ class Emulator(LocalServer):
             host: the address to listen on. There is no access control, so use a loopback address. Only requests
                 to its own name are answered, unless it listens on all addresses.
             port: 0 chooses a free one.
-            require_key: whether a request without an API key gets a 401. Any key will do.
+            require_key: whether a request without an API key is refused, as by the vendor: Ollama asks for none in its own API. Any key will do.
             keep_requests: how many of the received requests to remember.
 
         Raises:
@@ -79,12 +79,12 @@ class Emulator(LocalServer):
 
     @property
     def base_url(self) -> str:
-        """The base URL for Anthropic's wire: the root, without a slash at its end."""
+        """The base URL for Anthropic, Gemini and Ollama: the root, without a slash at its end."""
         return f"http://{self._netloc()}"
 
     @property
     def openai_base_url(self) -> str:
-        """The base URL for OpenAI's wire, which ends in /v1."""
+        """The base URL for both of OpenAI's APIs, which ends in /v1."""
         return f"{self.base_url}/v1"
 
     @property

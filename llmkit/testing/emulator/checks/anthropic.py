@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.answer import Ask, choose, estimate_tokens, texts_in
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
@@ -99,7 +99,12 @@ def _forced(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     choice = request.get("tool_choice") or {}
     schemas = {tool["name"]: tool["input_schema"] for tool in request.get("tools") or ()}
     if choice.get("type") == "any":
-        return next(iter(schemas.items()))
+        kinds = [
+            part.get("type")
+            for part in request["messages"][-1]["content"]
+            if isinstance(part, dict)
+        ]
+        return choose(schemas, ran="tool_result" in kinds)
     return (choice["name"], schemas[choice["name"]]) if choice.get("type") == "tool" else None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from llmkit.testing.emulator.answer import Ask, estimate_tokens
+from llmkit.testing.emulator.answer import Ask, choose, estimate_tokens
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
@@ -100,8 +100,9 @@ def _forced(request: dict[str, Any], calling: dict[str, Any]) -> tuple[str, dict
     if calling.get("mode") != "ANY":
         return None
     declared = _declared(request)
-    name = next(iter(calling.get("allowedFunctionNames") or declared))
-    return name, declared[name]
+    allowed = calling.get("allowedFunctionNames") or declared
+    ran = any("functionResponse" in part for part in request["contents"][-1]["parts"])
+    return choose({name: declared[name] for name in allowed}, ran=ran)
 
 
 def _problems(request: dict[str, Any], model: str, *, streaming: bool) -> Iterator[str]:

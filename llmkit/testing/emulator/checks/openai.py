@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.answer import Ask, choose, estimate_tokens, texts_in
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
@@ -56,7 +56,7 @@ def _forced(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     tools = [tool["function"] for tool in request.get("tools") or ()]
     schemas = {tool["name"]: tool.get("parameters", {}) for tool in tools}
     if choice == "required":
-        return next(iter(schemas.items()))
+        return choose(schemas, ran=request["messages"][-1]["role"] == "tool")
     if not isinstance(choice, dict):
         return None
     name = choice["function"]["name"]

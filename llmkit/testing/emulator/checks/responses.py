@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmkit.testing.emulator.answer import Ask, estimate_tokens, texts_in
+from llmkit.testing.emulator.answer import Ask, choose, estimate_tokens, texts_in
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
@@ -50,15 +50,15 @@ def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask 
         input_tokens=estimate_tokens(texts, messages=len(items)),
         max_tokens=request.get("max_output_tokens"),
         schema=form.get("schema"),
-        forced=_forced(request),
+        forced=_forced(request, items[-1]),
     )
 
 
-def _forced(request: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+def _forced(request: dict[str, Any], last: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     choice = request.get("tool_choice")
     schemas = {tool["name"]: tool.get("parameters", {}) for tool in request.get("tools") or ()}
     if choice == "required":
-        return next(iter(schemas.items()))
+        return choose(schemas, ran=last.get("type") == "function_call_output")
     return (choice["name"], schemas[choice["name"]]) if isinstance(choice, dict) else None
 
 
