@@ -73,6 +73,7 @@ class Message:
 
 
 _KEYS = frozenset(("role", "content"))
+_TEXTS_ALONE = "Images and documents are not supported."
 
 Prompt = str | Message | Sequence[Message | Mapping[str, object]]
 """What a call accepts: a string, a message, or a conversation as a list of messages or `{"role", "content"}` mappings."""
@@ -115,7 +116,7 @@ def _wrong_part(part: object, role: Role) -> InvalidRequest:
     allowed = ", ".join(kind.__name__ for kind in _PARTS[role])
     return InvalidRequest(
         f"a part of a message is {kind_of(part)}",
-        hint=f"A part of a message of the role {role} is a string, or one of {allowed}.",
+        hint=f"A part of a message of the role {role} is a string, or one of {allowed}. {_TEXTS_ALONE}",
     )
 
 
@@ -248,5 +249,5 @@ def _content_part(part: object, at: int) -> Part:
             return TextPart(text)
     raise InvalidRequest(
         f"messages[{at}].content has a part that is not text",
-        hint='A part is {"type": "text", "text": "..."}.',
+        hint=f'A part is {{"type": "text", "text": "..."}}. {_TEXTS_ALONE}',
     )

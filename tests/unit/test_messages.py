@@ -89,6 +89,22 @@ def test_unknown_option_is_a_type_error() -> None:
         build(max_token=3)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda part: to_messages([{"role": "user", "content": ["What is it?", part]}]),
+        lambda part: Message.user("What is it?", part),
+    ],
+)
+@pytest.mark.parametrize("kind", ["image", "image_url", "input_image", "document", "file"])
+def test_images_and_documents(kind: str, make: Any) -> None:
+    """Are refused, and it is said that there are none; nothing of them is quoted."""
+    with pytest.raises(InvalidRequest) as caught:
+        make({"type": kind, kind: {"url": "https://canary"}})
+    assert "Images and documents are not supported." in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
 def test_a_message_is_made_of_texts() -> None:
     """What is neither a text nor a part is refused where the message is made."""
     with pytest.raises(InvalidRequest, match="a part of a message is an int"):

@@ -96,8 +96,11 @@ def test_every_option() -> None:
 @pytest.mark.parametrize(("option", "value"), [("stop", ("X",)), ("seed", 7)])
 def test_what_it_has_no_word_for(option: str, value: object) -> None:
     """Is refused before anything is sent."""
-    with pytest.raises(InvalidRequest, match=f"openai does not support {option} with this wire"):
+    with pytest.raises(
+        InvalidRequest, match=f"openai does not support {option} with this wire"
+    ) as raised:
         body_of(**{option: value})
+    assert 'set "wire": "openai" and name a model that chat completions offer.' in str(raised.value)
 
 
 def test_tools() -> None:

@@ -53,7 +53,7 @@ class OpenAIResponses(OpenAIAddresses):
             if value not in ((), None):
                 raise InvalidRequest(
                     f"{self.name} does not support {option} with this wire",
-                    hint=f'Leave {option} out for {model}, or use a model and "wire": "openai".',
+                    hint=f'Leave {option} out for {model}, or set "wire": "openai" and name a model that chat completions offer.',
                 )
         body: dict[str, object] = {"model": model, "input": _items(call), "store": False}
         if _REASONS.match(model):
