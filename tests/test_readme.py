@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import collections
 import dataclasses
@@ -10,7 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from llmkit import Kit
+from llmkit.config import Config, ProviderConfig
 from llmkit.testing import Behaviour, Emulator
 from support.kits import make_kit
 from support.rows import database, rows
@@ -72,3 +76,55 @@ def test_a_semantic_cache(tmp_path: Path) -> None:
     assert [status == "cached" for status in statuses] == [
         *(False, True, False, True, False, False, True, False, False, False)
     ]
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """Return the cells of the table whose heading begins so."""
+    _, _, table = README.partition(f"| {heading}")
+    lines = table.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_key_of_a_provider() -> None:
+    """Is in the table."""
+    keys = {
+        key for first, _ in rows_of("`providers.NAME.`") for key in re.findall(r"`(\w+)`", first)
+    }
+    assert keys == set(ProviderConfig.model_fields)
+
+
+def test_other_clouds() -> None:
+    """Their settings are good ones, and each has a price."""
+    (block,) = re.findall(r'```python\n("providers": {\n    # Azure.*?)```', README, re.DOTALL)
+    config = Config.of(ast.literal_eval(f"{{{block}}}"))
+    assert {name.partition(":")[0] for name in config.prices} == set(config.providers)
+
+
+@pytest.mark.parametrize(
+    ("wire", "row"), [("anthropic", 0), ("gemini", 1), ("openai", 2), ("ollama", 3)]
+)
+def test_what_a_vendor_has_alone(wire: str, row: int) -> None:
+    """The emulator takes it as the vendor does; what a model thinks is in the reply."""
+    given = re.findall(r"`([^`]*)`", rows_of("| `extra=`")[row][1])[: 2 if wire == "openai" else 1]
+    for wires, extra in zip((wire, "openai-responses"), given, strict=False):
+        with Emulator(behaviour=Behaviour(thinking="Hm.", delay=0)) as emulator:
+            kit = make_kit(emulator, wire=wires)
+            assert kit.client.complete("Hi", extra=ast.literal_eval(extra)).thinking == "Hm."
+            kit.close()
+            sent = emulator.requests[0].body
+        assert ast.literal_eval(extra).keys() <= sent.keys()
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "gemini", "ollama", "openai"])
+def test_where_the_emulator_is(wire: str) -> None:
+    """Is said for each format, and which of them needs no key."""
+    addresses = rows_of("format | `base_url`")
+    address = next(address for formats, address in addresses if wire in formats.lower())
+    with Emulator(behaviour=Behaviour(delay=0)) as emulator:
+        shown = {"`emulator.base_url`": emulator.base_url}
+        provider = {"base_url": shown.get(address, emulator.openai_base_url)}
+        if wire != "ollama":
+            provider["api_key"] = "any"
+        kit = Kit({"providers": {wire: provider}, "ledger": False})
+        assert kit.client.complete("Hi", model=f"{wire}:m").text
+        kit.close()
