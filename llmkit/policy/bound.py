@@ -26,6 +26,7 @@ class _Body(msgspec.Struct):
     tools: Any = None
     functions: Any = None
     service_tier: Any = None
+    gemini_tier: Any = msgspec.field(name="serviceTier", default=None)
     speed: Any = None
     inference_geo: Any = None
     generation_config: Any = msgspec.field(name="generationConfig", default=None)
@@ -93,7 +94,7 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
         input_tokens=put_in,
         output_tokens=put_out,
         billing=Billing(
-            service_tier=_word(body.service_tier),
+            service_tier=_word(body.service_tier) or _word(body.gemini_tier),
             speed=_word(body.speed),
             region=_word(body.inference_geo),
         ),

@@ -14,9 +14,10 @@ from llmkit.usage import Billing
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
-# What words mean the usual price: whoever asked for nothing gets these.
+# What words mean the usual price: whoever asked for nothing gets these. Vertex AI writes its own in capitals; what Gemini calls
+# unspecified is its standard (google-genai, `ServiceTier`).
 _USUAL = {
-    "service_tier": ("default", "standard", "auto", "on_demand"),
+    "service_tier": ("default", "standard", "auto", "on_demand", "unspecified"),
     "speed": ("standard",),
     "region": ("global", "not_available"),
 }
@@ -42,9 +43,9 @@ class KnownModel:
         """Return the prices of that moment; None where nobody knows what a word of the provider's does to them."""
         factor = self._factor(billing.region)
         context = {
-            name: word
+            name: word.lower()
             for name, word in (("service_tier", billing.service_tier), ("speed", billing.speed))
-            if word is not None and not self._is_usual(name, word)
+            if word is not None and not self._is_usual(name, word.lower())
         }
         if factor is None or not all(self._prices_word(at, context, name) for name in context):
             return None
@@ -62,9 +63,10 @@ class KnownModel:
         )
 
     def _factor(self, region: str | None) -> Decimal | None:
-        if region is None or self._is_usual("region", region):
+        if region is None or self._is_usual("region", region.lower()):
             return Decimal(1)
-        return dict(self._vendor.region_factors).get(region) if self._vendor is not None else None
+        factors = dict(self._vendor.region_factors) if self._vendor is not None else {}
+        return factors.get(region.lower())
 
     def _prices_word(self, at: datetime, context: Mapping[str, str], name: str) -> bool:
         return any(

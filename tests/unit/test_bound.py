@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from llmkit.policy.bound import bound_of
+from llmkit.policy.pricing import Prices
+from llmkit.usage import Billing, Usage
 from support.decoding import PROVIDERS, call
 
 
@@ -51,3 +54,20 @@ def test_what_every_wire_says(wire: str) -> None:
 def test_in_whatever_words(body: dict[str, Any], most: int) -> None:
     """What is no number of tokens is no limit."""
     assert bound(body, window=500) == most
+
+
+@pytest.mark.parametrize("word", ["priority", "PRIORITY"])
+def test_a_tier_of_geminis_is_in_the_bound(word: str) -> None:
+    """Its option has a name of its own, and the answer costs no more than its tier does."""
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    body = PROVIDERS["gemini"].build_request(call(extra={"serviceTier": word}), "m").content
+    asked = bound_of(body, messages=1, context_window=None).billing
+    model, used = "gemini-3.8-flash-tts", Usage(input_tokens=9000, output_tokens=9000)
+    most = Prices().most(
+        "gemini", model, input_tokens=9000, output_tokens=9000, billing=asked, at=at
+    )
+    cost = Prices().cost("gemini", model, used, billing=Billing(service_tier=word), at=at).cost
+    assert most is not None
+    assert cost is not None
+    assert cost <= most
+    assert cost > (Prices().cost("gemini", model, used, at=at).cost or 0)
