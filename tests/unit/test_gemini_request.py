@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
 
+from llmkit import Kit
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.messages import Message
 from llmkit.outputs.output import output_of
 from llmkit.parts import TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.gemini import Gemini
+from llmkit.testing import Emulator
 from llmkit.tools.tool import Tool
 from support.decoding import call
 
@@ -240,10 +242,58 @@ def test_a_typed_answer() -> None:
     }
 
 
-def test_a_constant_is_a_choice_of_one() -> None:
-    """The vendor has no other word for it."""
-    from typing import Literal
+def only(kind: Literal["a"], const: str = "x") -> str:
+    """Take one thing alone."""
+    return kind + const
 
+
+def test_a_constant_is_a_choice_of_one() -> None:
+    """The vendor has no other word for it, in an answer or in the arguments of a tool."""
     config = body_of(output=output_of(list[Literal["a"]]))["generationConfig"]
     items = config["responseJsonSchema"]["properties"]["value"]["items"]
     assert items == {"type": "string", "enum": ["a"]}
+    [declared] = body_of(tools=(Tool(only),))["tools"][0]["functionDeclarations"]
+    assert declared["parametersJsonSchema"]["properties"] == {
+        "kind": {"type": "string", "enum": ["a"]},
+        "const": {"type": "string", "default": "x"},
+    }
+
+
+WORDS = ("const", "enum", "properties", "items", "anyOf", "not", "default", "type", "$defs")
+
+
+def test_fields_named_as_words_of_json_schema() -> None:
+    """Are fields: what they are called is the app's, and what they are said to be is translated all the same."""
+    one = {"const": 1}
+    fields = {
+        "type": "object",
+        "properties": dict.fromkeys(WORDS, one),
+        "required": list(WORDS),
+        "default": {"const": "x"},
+        "$defs": {"const": {"anyOf": [one, {"items": {"prefixItems": [one]}}, True]}},
+        "additionalProperties": False,
+    }
+    wanted = {"enum": [1]}
+    [declared] = body_of(tools=(Tool(only, schema=fields),))["tools"][0]["functionDeclarations"]
+    assert declared["parametersJsonSchema"] == {
+        **fields,
+        "properties": dict.fromkeys(WORDS, wanted),
+        "$defs": {"const": {"anyOf": [wanted, {"items": {"prefixItems": [wanted]}}, True]}},
+    }
+
+
+class Setting(BaseModel):
+    """How C++ declares it."""
+
+    const: str
+    enum: list[Literal["a"]]
+
+
+def test_a_type_with_such_fields_is_taken_and_answered() -> None:
+    """By the emulator, which refuses what the vendor does not know."""
+    with Emulator() as emulator:
+        provider = Gemini(api_key="k", base_url=emulator.base_url)
+        kit = Kit({"ledger": False}, providers=[provider])
+        reply = kit.client.complete("Hi", model="gemini:gemini-3-pro", output_type=Setting)
+        kit.close()
+    assert reply.output == Setting(const="An example.", enum=["a"])

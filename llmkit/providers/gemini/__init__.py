@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -18,6 +17,7 @@ from llmkit.parts import Part, TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
+from llmkit.providers.gemini import schemas
 from llmkit.providers.gemini.answers import WIRE, ChunkDecoder, WholeDecoder
 from llmkit.providers.over_http import HTTPProvider, without_version
 from llmkit.providers.request import to_request
@@ -135,16 +135,8 @@ def _config(call: Call) -> dict[str, object]:
         config["seed"] = call.seed
     if call.output is not None:
         config["responseMimeType"] = "application/json"
-        config["responseJsonSchema"] = _schema(call.output.strict_schema or call.output.schema)
+        config["responseJsonSchema"] = schemas.said(call.output.strict_schema or call.output.schema)
     return config
-
-
-def _schema(schema: Any) -> Any:
-    """Write a schema in the words that the vendor knows: it has no `const`."""
-    if isinstance(schema, Mapping):
-        found = {name: _schema(each) for name, each in schema.items() if name != "const"}
-        return found | ({"enum": [schema["const"]]} if "const" in schema else {})
-    return [_schema(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def _contents(call: Call, model: str) -> list[dict[str, object]]:
@@ -232,4 +224,4 @@ def _tool(tool: Tool) -> dict[str, object]:
     said: dict[str, object] = {"name": tool.name}
     if tool.description:
         said["description"] = tool.description
-    return {**said, "parametersJsonSchema": tool.schema}
+    return {**said, "parametersJsonSchema": schemas.said(tool.schema)}
