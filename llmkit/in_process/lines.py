@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from llmkit.events import (
     ToolCallDelta,
 )
 from llmkit.json_lines import JSONLinesDecoder
+from llmkit.kinds import kind_of
 from llmkit.parts import ToolCall
 from llmkit.providers import failures
 from llmkit.providers.decoding import StreamDecoder
@@ -45,6 +47,25 @@ class Line(msgspec.Struct, omit_defaults=True):
 
 
 _decode = msgspec.json.Decoder(Line).decode
+
+
+def pieces_of(returned: object) -> Iterator[Any]:
+    """Return what a function has said, piece by piece: a text or an event by itself is one. None is nothing, and passed over.
+
+    Raises:
+        TypeError: it has returned nothing, or what it may not return. A dict is no answer in pieces, though it has keys.
+    """
+    if isinstance(returned, Said):
+        yield returned
+    elif isinstance(returned, Iterable) and not isinstance(returned, Mapping | bytes | bytearray):
+        for piece in returned:
+            if piece is not None:
+                yield piece
+    else:
+        raise TypeError(
+            f"a function of a provider returned {kind_of(returned)}: it may return a string, or a list or a generator of strings, "
+            "events of llmkit.events, and ToolCalls"
+        )
 
 
 def written(said: object) -> bytes:
@@ -77,7 +98,7 @@ def _line(said: Any) -> Line:
         case Finish():
             return Line(finish=(said.stop_reason, said.raw_stop_reason, said.usage))
     raise TypeError(
-        f"a function of a provider yielded a {type(said).__name__}: it may yield strings, events of llmkit.events, and ToolCalls"
+        f"a function of a provider yielded {kind_of(said)}: it may yield strings, events of llmkit.events, and ToolCalls"
     )
 
 

@@ -14,19 +14,25 @@ kit = llmkit.Kit({"models": {"default": "own:mirror"}, "ledger": False}, provide
 assert kit.client.complete("one two three").text == "three two one "
 ```
 
-So is a library such as LiteLLM; what it has used is said with the end:
+So is a library such as LiteLLM; why it stops and what it has used are said with the end. A piece of None is passed over:
 
 ```python
+REASONS = {"stop": "end", "length": "max_tokens", "content_filter": "content_filter"}
+
+
 def ask(call, model):
     """Ask LiteLLM, and hand on what it says."""
     messages = [{"role": message.role, "content": message.text} for message in call.messages]
-    chunks = litellm.completion(model, messages, max_tokens=call.max_tokens, stream=True, stream_options={"include_usage": True})
-    for chunk in chunks:
-        if chunk.choices:
-            yield chunk.choices[0].delta.content or ""
-        if getattr(chunk, "usage", None):
-            used = Usage(input_tokens=chunk.usage.prompt_tokens, output_tokens=chunk.usage.completion_tokens)
-            yield Finish("end", None, used)
+    if call.system is not None:
+        messages.insert(0, {"role": "system", "content": call.system})
+    raw, used = None, llmkit.Usage()
+    for chunk in litellm.completion(model, messages, max_tokens=call.max_tokens, stream=True, stream_options={"include_usage": True}):
+        for choice in chunk.choices:
+            yield choice.delta.content
+            raw = choice.finish_reason or raw
+        if usage := getattr(chunk, "usage", None):
+            used = llmkit.Usage(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+    yield llmkit.Finish(REASONS.get(raw, "other"), raw, used)
 ```
 '''
 
@@ -53,8 +59,8 @@ class FunctionProvider:
     """A model behind a function of the app's.
 
     The function takes the `llmkit.call.Call` and the name of the model, and yields what the model says: strings, `TextDelta`, `ThinkingDelta`,
-    `ToolCall`, and maybe a `Finish` with why it stops and the `Usage`; or it returns a string. When it ends, the answer is complete; when it
-    raises, the attempt has failed. Budgets, cost, retry, failover, cache and the ledger are as with every provider.
+    `ToolCall`, and maybe a `Finish` with why it stops and the `Usage`; or it returns a string, or a list of all that. A piece of None says nothing,
+    and is passed over. When it ends, the answer is complete; when it raises, or returns None or anything else, the attempt has failed. Budgets, cost, retry, failover, cache and the ledger are as with every provider.
 
     Args:
         name: the name before the colon in `provider:model`.

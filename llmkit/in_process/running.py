@@ -6,13 +6,13 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import copy_context
 from typing import Any
 
 from llmkit.concurrency.tasks import thread_safe
 from llmkit.errors import ConnectionFailed, ProviderError
-from llmkit.in_process.lines import END, failure_of, written
+from llmkit.in_process.lines import END, failure_of, pieces_of, written
 from llmkit.providers.failures import Origin
 from llmkit.tracebacks import place_of
 
@@ -20,6 +20,7 @@ log = logging.getLogger("llmkit.stream")
 
 # How many pieces may wait for whoever reads them: then the function waits.
 _WAITING = 64
+_OVER = object()
 
 
 class _Stopped(Exception):
@@ -107,7 +108,7 @@ class Running:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            for said in _pieces_of(self._ask()):
+            for said in pieces_of(self._ask()):
                 self._say(written(said))
             self._say(END)
         except _Stopped:
@@ -172,7 +173,7 @@ class AsyncTask:
         """Return what it says next; nothing when it has said all."""
         if self._ended or self._stopped:
             return self._end()
-        step = self._step = asyncio.ensure_future(anext(self._pieces, None))
+        step = self._step = asyncio.ensure_future(anext(self._pieces, _OVER))
         try:
             await asyncio.wait({step})
         finally:
@@ -181,7 +182,7 @@ class AsyncTask:
         if step.cancelled() or self._stopped:
             return self._end()
         said = step.result()
-        if said is None:
+        if said is _OVER:
             self._ended = True
             return END
         return written(said)
@@ -221,17 +222,13 @@ class AsyncTask:
                 )
 
 
-def _pieces_of(said: Any) -> Iterable[Any]:
-    """Return what was said, piece by piece: a text or an event by itself is one."""
-    if isinstance(said, Iterable) and not isinstance(said, str):
-        return said
-    return (said,)
-
-
-async def _async_pieces_of(said: Any) -> Any:
-    if hasattr(said, "__aiter__"):
-        async for piece in said:
+async def _async_pieces_of(returned: Any) -> AsyncIterator[Any]:
+    if not hasattr(returned, "__aiter__"):
+        returned = await returned
+    if not hasattr(returned, "__aiter__"):
+        for piece in pieces_of(returned):
             yield piece
         return
-    for piece in _pieces_of(await said):
-        yield piece
+    async for piece in returned:
+        if piece is not None:
+            yield piece

@@ -135,7 +135,7 @@ async def test_failures() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("said", [7, b"bytes", None, {"text": "x"}, [7]])
+@pytest.mark.parametrize("said", [7, b"bytes", {"text": "x"}, [7]])
 async def test_what_it_may_not_say(said: Any) -> None:
     """Is the function's fault, and said so in the cause."""
     kit = kit_of(lambda call, model: [said])
@@ -143,6 +143,26 @@ async def test_what_it_may_not_say(said: Any) -> None:
         await kit.async_client.complete("Hi")
     await kit.aclose()
     assert "it may yield strings" in str(raised.value.__cause__)
+
+
+@pytest.mark.anyio
+async def test_a_piece_of_none() -> None:
+    """Says nothing, as LiteLLM's have it at the end, and ends nothing."""
+    kit = kit_of(lambda call, model: iter(["one ", None, "two", None]))
+    reply = await kit.async_client.complete("Hi")
+    await kit.aclose()
+    assert (reply.text, reply.stop_reason) == ("one two", "end")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("returned", [None, 7, b"bytes", {"choices": 1}])
+async def test_what_it_may_not_return(returned: Any) -> None:
+    """Is the function's fault, and never an answer that is empty, or made of the names in a dict."""
+    kit = kit_of(lambda call, model: returned)
+    with pytest.raises(ServerFailed) as raised:
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
+    assert "it may return a string, or a list" in str(raised.value.__cause__)
 
 
 @pytest.mark.anyio

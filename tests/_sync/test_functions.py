@@ -131,7 +131,7 @@ def test_failures() -> None:
     kit.close()
 
 
-@pytest.mark.parametrize("said", [7, b"bytes", None, {"text": "x"}, [7]])
+@pytest.mark.parametrize("said", [7, b"bytes", {"text": "x"}, [7]])
 def test_what_it_may_not_say(said: Any) -> None:
     """Is the function's fault, and said so in the cause."""
     kit = kit_of(lambda call, model: [said])
@@ -139,6 +139,24 @@ def test_what_it_may_not_say(said: Any) -> None:
         kit.client.complete("Hi")
     kit.close()
     assert "it may yield strings" in str(raised.value.__cause__)
+
+
+def test_a_piece_of_none() -> None:
+    """Says nothing, as LiteLLM's have it at the end, and ends nothing."""
+    kit = kit_of(lambda call, model: iter(["one ", None, "two", None]))
+    reply = kit.client.complete("Hi")
+    kit.close()
+    assert (reply.text, reply.stop_reason) == ("one two", "end")
+
+
+@pytest.mark.parametrize("returned", [None, 7, b"bytes", {"choices": 1}])
+def test_what_it_may_not_return(returned: Any) -> None:
+    """Is the function's fault, and never an answer that is empty, or made of the names in a dict."""
+    kit = kit_of(lambda call, model: returned)
+    with pytest.raises(ServerFailed) as raised:
+        kit.client.complete("Hi")
+    kit.close()
+    assert "it may return a string, or a list" in str(raised.value.__cause__)
 
 
 def test_half_of_a_letter_and_an_endless_answer() -> None:

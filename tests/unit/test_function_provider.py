@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import llmkit
 import llmkit.in_process.provider
-from llmkit import Call, ConfigError, FunctionProvider, InvalidRequest, Kit
+from llmkit import Call, ConfigError, FunctionProvider, InvalidRequest, Kit, ServerFailed
 
 
 def test_what_is_no_function() -> None:
@@ -24,14 +26,46 @@ def test_what_is_no_function() -> None:
             FunctionProvider("own", wrong)  # type: ignore[arg-type]
 
 
-def test_the_example_of_the_module() -> None:
+EXAMPLES = re.findall(r"```python\n(.*?)```", llmkit.in_process.provider.__doc__ or "", re.DOTALL)
+
+
+def test_the_first_example_of_the_module() -> None:
     """Runs as it stands."""
-    examples = re.findall(
-        r"```python\n(.*?)```", llmkit.in_process.provider.__doc__ or "", re.DOTALL
-    )
-    first, second = examples
-    exec(compile(first, "example", "exec"), {})  # noqa: S102
-    compile(second, "example", "exec")
+    exec(compile(EXAMPLES[0], "example", "exec"), {})  # noqa: S102
+
+
+def chunk(content: str | None = None, why: str | None = None, used: Any = None) -> Any:
+    """Make a chunk as LiteLLM gives it: the one with the usage has no choices, and others have no usage at all."""
+    choice = SimpleNamespace(delta=SimpleNamespace(content=content), finish_reason=why)
+    return SimpleNamespace(usage=used, choices=[]) if used else SimpleNamespace(choices=[choice])
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"), [("stop", "end"), ("length", "max_tokens"), (None, "other")]
+)
+def test_the_example_with_litellm(why: str | None, reason: str) -> None:
+    """Sends all that the call says, and hands on why the answer stops and what it took, if that is told."""
+    asked: dict[str, Any] = {}
+    tokens = SimpleNamespace(prompt_tokens=9, completion_tokens=2)
+
+    def completion(model: str, messages: list[Any], **options: Any) -> list[Any]:
+        asked.update(options, model=model, messages=messages)
+        told = [chunk(used=tokens)] if why else []
+        return [chunk("Hel"), chunk("lo"), chunk(None, why), *told]
+
+    names: dict[str, Any] = {"llmkit": llmkit, "litellm": SimpleNamespace(completion=completion)}
+    exec(compile(EXAMPLES[1], "example", "exec"), names)  # noqa: S102
+    kit = Kit({"ledger": False}, providers=[FunctionProvider("lite", names["ask"])])
+    reply = kit.client.complete("Hi", model="lite:gpt", system="Be brief.", max_tokens=7)
+    kit.close()
+    assert asked["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+    ]
+    assert (asked["model"], asked["max_tokens"], asked["stream"]) == ("gpt", 7, True)
+    assert (reply.text, reply.stop_reason) == ("Hello", reason)
+    assert reply.usage.output_source == ("reported" if why else "estimated")
+    assert reply.usage.input_tokens == 9 or not why
 
 
 def test_async_functions() -> None:
@@ -69,3 +103,39 @@ def test_async_functions() -> None:
 
     asyncio.run(ask())
     assert left == ["m", "hangs"]
+
+
+def test_what_async_functions_say_and_return() -> None:
+    """Is taken and refused as what others do: None in between is nothing, and None or a dict in place of an answer is an error."""
+
+    async def pieces(call: Call, model: str) -> AsyncIterator[Any]:
+        for piece in ("one ", None, "two", None):
+            yield piece
+
+    async def later(call: Call, model: str) -> Any:
+        return pieces(call, model)
+
+    async def listed(call: Call, model: str) -> Any:
+        return ["one ", None, "two"]
+
+    async def nothing(call: Call, model: str) -> None:
+        return None
+
+    async def keys(call: Call, model: str) -> Any:
+        return {"choices": 1}
+
+    async def answer(function: Any) -> Any:
+        settings = {"ledger": False, "retry": {"attempts": 1}}
+        kit = Kit(settings, providers=[FunctionProvider("own", async_function=function)])
+        try:
+            return await kit.async_client.complete("Hi", model="own:m")
+        finally:
+            await kit.aclose()
+
+    for function in (pieces, later, listed):
+        reply = asyncio.run(answer(function))
+        assert (reply.text, reply.stop_reason) == ("one two", "end")
+    for function, kind in ((nothing, "None"), (keys, "a dict")):
+        with pytest.raises(ServerFailed) as raised:
+            asyncio.run(answer(function))
+        assert f"returned {kind}: it may return a string" in str(raised.value.__cause__)
