@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from llmkit.cache.base import CacheUnavailable, Standing, log
-from llmkit.cache.entry import Kept, Kind, read, written
+from llmkit.cache.entry import Kept, Said, read, written
 from llmkit.cache.found import Found, Last
 from llmkit.cache.key import Key, key_of
 from llmkit.cache.rules import may_be_kept, ttl_of
@@ -259,18 +259,18 @@ class Answers:
             model=answer.model,
             request_id=answer.request_id,
             at=self._now(),
-            wire=next((part.wire for part in answer.parts if isinstance(part, ThinkingPart)), None),
         )
         return written(str(question.key), kept)
 
 
-def _said(part: AssistantPart) -> list[tuple[Kind, str]]:
+def _said(part: AssistantPart) -> list[Said]:
     match part:
         case TextPart():
-            return [("text", part.text)]
+            return [("text", part.text, None)]
         case ThinkingPart(redacted=str() as data):
-            return [("redacted", data)]
+            return [("redacted", data, part.wire)]
         case ThinkingPart():
-            said: list[tuple[Kind, str]] = [("thinking", part.text)] if part.text else []
-            return said if part.signature is None else [*said, ("signature", part.signature)]
+            said: list[Said] = [("thinking", part.text, None)] if part.text else []
+            signature = part.signature
+            return said if signature is None else [*said, ("signature", signature, part.wire)]
     return []

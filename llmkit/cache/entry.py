@@ -36,20 +36,21 @@ _EVENTS: dict[Kind, Any] = {
     "redacted": RedactedThinking,
 }
 _SHOWN = ("text", "thinking")
+Said = tuple[Kind, str, str | None]
+"""What was said: its kind, its text, and the wire format of the provider that has signed or encrypted it, which no other one reads."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is kept.
 
     Attributes:
-        said: what was said, in its order, each with its kind.
+        said: what was said, in its order.
         stop_reason, raw_stop_reason, usage, provider, model, request_id: as the answer has them.
         cost: what it cost, in US dollars; None if that is not known.
         at: when it was given, in seconds since 1970.
-        wire: the wire format of the provider that has signed or encrypted what is so.
     """
 
-    said: tuple[tuple[Kind, str], ...]
+    said: tuple[Said, ...]
     stop_reason: StopReason
     raw_stop_reason: str | None
     usage: Usage
@@ -58,7 +59,6 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     request_id: str | None
     at: float
-    wire: str | None = None
 
     @property
     def known(self) -> Known:
@@ -74,8 +74,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     def events(self) -> list[Event]:
         """Return what a stream of it says."""
         said: list[Event] = [
-            _EVENTS[kind](text) if kind in _SHOWN else _EVENTS[kind](text, self.wire)
-            for kind, text in self.said
+            _EVENTS[kind](text) if kind in _SHOWN else _EVENTS[kind](text, wire)
+            for kind, text, wire in self.said
         ]
         return [*said, Finish(self.stop_reason, self.raw_stop_reason, self.usage)]
 

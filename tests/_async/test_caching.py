@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,20 @@ from llmkit import (
     Call,
     Caller,
     Finish,
+    FunctionProvider,
     InvalidRequest,
     Kit,
+    Message,
     ServerFailed,
     StreamClosed,
     StreamTruncated,
     TextDelta,
+    ThinkingDelta,
+    ThinkingSignature,
 )
+from llmkit.providers.anthropic import Anthropic
 from llmkit.testing import Behaviour, Emulator
+from support.decoding import call
 from support.kits import WIRES, make_kit
 from support.rows import database, rows
 
@@ -75,6 +82,24 @@ async def test_a_hit_says_the_same(tmp_path: Path, wire: str) -> None:
         assert Decimal(row["cost_usd"]) == 0
         assert Decimal(row["saved_usd"]) == Decimal(made["cost_usd"])
         assert row["stop_reason"] == made["stop_reason"]
+
+
+@pytest.mark.anyio
+async def test_signatures_stay_with_whom_they_are_of() -> None:
+    """Wherever in an answer they stand, as Gemini's do behind a text whose thinking is unsigned: another vendor is not sent what it would refuse."""
+    said = [ThinkingDelta("Hm."), TextDelta("42"), ThinkingSignature("SIG", "gemini")]
+    provider = FunctionProvider("own", lambda call, model: said)
+    kit = Kit({"ledger": False, **ALL}, providers=[provider])
+    replies = [
+        await kit.async_client.complete("Hi", model="own:m", temperature=0) for _ in range(2)
+    ]
+    await kit.aclose()
+    assert [reply.cached for reply in replies] == [False, True]
+    assert replies[1].parts == replies[0].parts
+    for reply in replies:
+        asked = call(messages=(Message.user("Hi"), Message.assistant(reply), Message.user("So?")))
+        sent = json.loads(Anthropic(api_key="k").build_request(asked, "claude").content)
+        assert sent["messages"][1]["content"] == [{"type": "text", "text": "42"}]
 
 
 @pytest.mark.anyio

@@ -24,7 +24,12 @@ USAGE = Usage(input_tokens=3, output_tokens=2, input_source="reported", output_s
 def kept(text: str = "Köln") -> Kept:
     """Make an answer."""
     return Kept(
-        said=(("thinking", "hm"), ("signature", "s"), ("redacted", "x"), ("text", text)),
+        said=(
+            ("thinking", "hm", None),
+            ("signature", "s", "anthropic"),
+            ("redacted", "x", "gemini"),
+            ("text", text, None),
+        ),
         stop_reason="end",
         raw_stop_reason="end_turn",
         usage=USAGE,
@@ -46,8 +51,9 @@ def test_it_comes_back(length: int) -> None:
 
 
 def test_its_events() -> None:
-    """Are what was said, in its order, and the end."""
-    merged = [ThinkingDelta("hm"), ThinkingSignature("s"), RedactedThinking("x"), TextDelta("Köln")]
+    """Are what was said, in its order, each of the wire that has signed it, and the end."""
+    signature, redacted = ThinkingSignature("s", "anthropic"), RedactedThinking("x", "gemini")
+    merged = [ThinkingDelta("hm"), signature, redacted, TextDelta("Köln")]
     assert kept().events() == [*merged, Finish("end", "end_turn", USAGE)]
 
 

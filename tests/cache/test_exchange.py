@@ -202,7 +202,7 @@ def test_a_long_answer(calls: Calls, count: int) -> None:
 def test_a_kept_answer_in_place_of_a_call(calls: Calls, *, is_whole: bool) -> None:
     """What was said before is taken back; one that is torn is none."""
     kept = Kept(
-        said=(("text", "whole"),),
+        said=(("text", "whole", None),),
         stop_reason="end",
         raw_stop_reason="end_turn",
         usage=KNOWN.usage,
