@@ -31,7 +31,7 @@ class _Growing:
     """A call that is not whole yet. `key` is what its pieces are known by, `given_id` the provider's id for it."""
 
     index: int
-    key: int | None
+    key: int | str | None
     given_id: str | None
     id: str
     name: str
@@ -42,7 +42,7 @@ class _Growing:
 class Calls:
     """Puts calls together from their pieces. None is handed on before the answer has ended as it should.
 
-    Pieces belong together by the index that the provider gives them; the id and the name come with the first one, though some servers repeat
+    Pieces belong together by the index, or another key, that the provider gives them; the id and the name come with the first one, though some servers repeat
     them, leave the index out, or give every call the same one.
     """
 
@@ -51,12 +51,12 @@ class Calls:
     def __init__(self) -> None:
         self._calls: list[_Growing] = []
         self._ids: set[str] = set()
-        self._passed: set[int | None] = set()
+        self._passed: set[int | str | None] = set()
         self._strayed = False
 
     def begin(
         self,
-        key: int | None,
+        key: int | str | None,
         name: str | None,
         piece: object,
         *,
@@ -71,15 +71,11 @@ class Calls:
         self._passed.discard(key)
         return _grown(call, piece)
 
-    def knows(self, key: int) -> bool:
-        """Whether a call of this key has begun."""
-        return any(call.key == key for call in self._calls)
-
-    def pass_over(self, key: int | None) -> None:
+    def pass_over(self, key: int | str | None) -> None:
         """Let something else begin, whose pieces are no arguments of a call: a tool that the provider runs itself."""
         self._passed.add(key)
 
-    def add(self, key: int | None, piece: str | None) -> ToolCallDelta | None:
+    def add(self, key: int | str | None, piece: str | None) -> ToolCallDelta | None:
         """Add a piece of the arguments of a call that has begun; None if it belongs to none, or says nothing."""
         if key in self._passed or piece == "":
             return None
@@ -90,7 +86,7 @@ class Calls:
         return _grown(call, piece)
 
     def take(
-        self, key: int | None, piece: object, *, name: str | None, given_id: str | None
+        self, key: int | str | None, piece: object, *, name: str | None, given_id: str | None
     ) -> ToolCallDelta:
         """Take in a piece of a call that has begun or begins with it."""
         call = self._latest(key)
@@ -134,7 +130,7 @@ class Calls:
             found.append(ToolCall(id=call.id, name=name, arguments=arguments, signature=signature))
         return found
 
-    def _latest(self, key: int | None) -> _Growing | None:
+    def _latest(self, key: int | str | None) -> _Growing | None:
         for call in reversed(self._calls):
             if key is None or call.key == key:
                 return call

@@ -239,7 +239,6 @@ def ends(status: str, **more: object) -> bytes:
         ),
         (ends("incomplete", incomplete_details={"reason": "steered"}), "other", "steered"),
         (ends("incomplete", incomplete_details=None), "other", "incomplete"),
-        (ends("cancelled"), "other", "cancelled"),
         (ends("completed", incomplete_details=None), "end", "completed"),
     ],
 )
@@ -272,6 +271,8 @@ def test_why_it_stops(end: bytes, reason: str, raw: str) -> None:
         (ends("failed", error={"code": "invalid_prompt"}), (RequestRejected, "invalid_prompt")),
         (event("response.completed", response=response("failed")), (ServerFailed, None)),
         (event("response.completed"), (StreamTruncated, None)),
+        (ends("cancelled"), (StreamTruncated, None)),
+        (event("response.completed", response=response("cancelled")), (StreamTruncated, None)),
         (event("response.completed", response=7), (ProtocolError, None)),
         (event("response.output_text.delta", delta=7), (ProtocolError, None)),
         (event("response.output_item.done", item=[]), (ProtocolError, None)),
@@ -335,7 +336,7 @@ def test_what_else_is_billed(kind: str, searches: int, *, unpriced: bool) -> Non
     assert (whole.billing.web_searches, whole.billing.unpriced) == (searches, unpriced)
 
 
-@pytest.mark.parametrize("status", ["in_progress", "queued", None])
+@pytest.mark.parametrize("status", ["in_progress", "queued", "cancelled", None])
 def test_a_whole_answer_that_has_not_ended(status: str | None) -> None:
     """Is none."""
     body = json.dumps(response("x", message("a")) | {"status": status}).encode()
@@ -352,3 +353,91 @@ def test_without_names_of_events() -> None:
     for kind in (b"response.output_text.delta", b"response.completed", b"response.created"):
         untyped = untyped.replace(b'{"type":"%b",' % kind, b"{")
     assert read(untyped).text == responses.TEXT
+
+
+def without(stream: bytes, *names: str) -> bytes:
+    """Leave fields out of all events and their items, as some servers do."""
+    found = b""
+    for frame in stream.split(b"\n\n")[:-1]:
+        data = json.loads(frame.partition(b"data: ")[2])
+        for fields in (data, data.get("item", {})):
+            for name in names:
+                fields.pop(name, None)
+        found += event(data.pop("type"), **data)
+    return found
+
+
+def items_of(found: Outcome) -> tuple[object, ...]:
+    """Return what is to be the same, however it was said."""
+    assert found.failure is None
+    assert found.finish is not None
+    calls = [(each.id, each.name, dict(each.arguments)) for each in found.calls]
+    return found.said, calls, found.finish.stop_reason
+
+
+def one_by_one(*, streamed: bool) -> bytes:
+    """Say thinking, a message, a call, a message and a call, the first three in pieces or all of them whole."""
+    pieces = [
+        event("response.reasoning_summary_text.delta", output_index=0, item_id="rs", delta="Hm."),
+        event("response.output_text.delta", output_index=1, item_id="m1", delta="Hel"),
+        event("response.output_text.delta", output_index=1, item_id="m1", delta="lo"),
+        responses.added(2, **{**called("f", "", "c1"), "id": "f1"})
+        + event(
+            "response.function_call_arguments.delta",
+            output_index=2,
+            item_id="f1",
+            delta='{"a": 1}',
+        ),
+    ]
+    summary = [{"type": "summary_text", "text": "Hm."}]
+    whole = [
+        responses.done(0, type="reasoning", id="rs", summary=summary),
+        responses.done(1, **{**message("Hello"), "id": "m1"}),
+        responses.done(2, **{**called("f", '{"a": 1}', "c1"), "id": "f1"}),
+        responses.done(3, **{**message(" you"), "id": "m2"}),
+        responses.done(4, **{**called("g", "{}", "c2"), "id": "f2"}),
+    ]
+    first = pieces if streamed else []
+    said = [
+        first[0:1] + whole[0:1],
+        first[1:3] + whole[1:2],
+        first[3:4] + whole[2:3],
+        whole[3:],
+    ]
+    return b"".join([responses.CREATED, *(each for run in said for each in run)])
+
+
+NUMBERS = (("output_index",), ("output_index", "item_id"), ("output_index", "item_id", "id"))
+
+
+@pytest.mark.parametrize("left_out", [(), *NUMBERS])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_items_without_numbers(left_out: tuple[str, ...], *, streamed: bool) -> None:
+    """Are known by their ids, or come one after another: nothing is said twice, and nothing is lost."""
+    found = read(without(one_by_one(streamed=streamed), *left_out), responses.COMPLETED)
+    calls = [("c1", "f", {"a": 1}), ("c2", "g", {})]
+    assert items_of(found) == ((("thinking", "Hm."), ("text", "Hello you")), calls, "tool_use")
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete"])
+def test_what_the_end_alone_says(status: str) -> None:
+    """Is taken from there, if nothing of its kind was said before."""
+    items = (message("Hello"), called("f", '{"a": 1}', "c1"), called("g", "{}", "c2"))
+    end = event(f"response.{status}", response=response(status, *items))
+    calls = [("c1", "f", {"a": 1}), ("c2", "g", {})]
+    reason = "tool_use" if status == "completed" else "other"
+    assert items_of(read(responses.CREATED, end)) == ((("text", "Hello"),), calls, reason)
+    for begun in ((), (responses.added(1, **called("f", "", "c1")),)):
+        found = read(responses.CREATED, responses.text("Hello"), *begun, end)
+        assert items_of(found) == ((("text", "Hello"),), calls, reason)
+    said = (
+        responses.text("Hel"),
+        responses.text("lo"),
+        responses.done(1, **called("f", "{}", "c")),
+    )
+    found = read(responses.CREATED, *said, end)
+    assert items_of(found) == ((("text", "Hello"),), [("c", "f", {})], reason)
+    searched = event(
+        f"response.{status}", response=response(status, {"type": "web_search_call", "id": "ws"})
+    )
+    assert read(responses.CREATED, responses.text("a"), searched).billing.web_searches == 1

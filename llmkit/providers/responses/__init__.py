@@ -18,7 +18,8 @@ from llmkit.providers.failures import Origin
 from llmkit.providers.openai.address import Address
 from llmkit.providers.openai.shared import OpenAIAddresses
 from llmkit.providers.request import arguments_json, to_request
-from llmkit.providers.responses.answers import WIRE, EventDecoder, ResponseDecoder
+from llmkit.providers.responses.answers import EventDecoder, ResponseDecoder
+from llmkit.providers.responses.items import WIRE
 from llmkit.providers.tool_history import sound_calls
 from llmkit.tools.tool import CHOICES, Tool
 

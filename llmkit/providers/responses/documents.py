@@ -121,6 +121,7 @@ class StreamEvent(msgspec.Struct, gc=False):
 
     type: str = ""
     output_index: int | None = None
+    item_id: str | None = None
     summary_index: int | None = None
     delta: str | None = None
     item: Item | None = None
