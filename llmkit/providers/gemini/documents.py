@@ -50,11 +50,12 @@ class Report(TokenReport, gc=False, rename="camel"):
             self.thoughts_token_count = later.thoughts_token_count
         if later.tool_use_prompt_token_count is not None:
             self.tool_use_prompt_token_count = later.tool_use_prompt_token_count
-        self.candidates_tokens_details = (
-            later.candidates_tokens_details or self.candidates_tokens_details
-        )
-        self.traffic_type = later.traffic_type or self.traffic_type
-        self.service_tier = later.service_tier or self.service_tier
+        if later.candidates_tokens_details:
+            self.candidates_tokens_details = later.candidates_tokens_details
+        if later.traffic_type:
+            self.traffic_type = later.traffic_type
+        if later.service_tier:
+            self.service_tier = later.service_tier
 
     @property
     def is_of_text(self) -> bool:
