@@ -145,6 +145,22 @@ def test_broken_calls(frames: list[bytes], can_retry: bool) -> None:
     assert decoder.failure.can_retry is can_retry
 
 
+@pytest.mark.parametrize("finish", ["STOP", "MAX_TOKENS"])
+def test_a_call_without_arguments(finish: str) -> None:
+    """Is whole, for what grows says so: the limit of the answer's length has not cut it."""
+    frame = gemini_chunk({"functionCall": {"name": "now"}}, finish=finish)
+    for found in (read(frame), decode(whole_decoder("gemini"), [frame[6:]])):
+        assert [(each.name, each.arguments) for each in found.calls] == [("now", {})]
+
+
+def test_an_answer_of_counts_alone() -> None:
+    """Is cut, whole as in a stream, and what it has used is known."""
+    frame = gemini.gemini_data({"usageMetadata": {"promptTokenCount": 9}, **gemini.HEAD})
+    whole = decode(whole_decoder("gemini"), [frame[6:]])
+    assert whole.failure == read(frame).failure == (StreamTruncated, None)
+    assert whole.usage.input_tokens == 9
+
+
 @pytest.mark.parametrize(
     ("stream", "reason", "raw"),
     [

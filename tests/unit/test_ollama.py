@@ -224,6 +224,14 @@ def test_broken_calls(arguments: object) -> None:
     assert decode(stream_decoder("ollama"), [nameless + ollama.DONE]).failure is not None
 
 
+@pytest.mark.parametrize("why", ["stop", "length"])
+def test_a_call_without_arguments(why: str) -> None:
+    """Is whole, as all are that come on one line: the limit of the answer's length has not cut it."""
+    said = line(message_tool_calls=[{"function": {"name": "now"}}])
+    found = decode(stream_decoder("ollama"), [said + line("", done=True, done_reason=why)])
+    assert [(each.name, each.arguments) for each in found.calls] == [("now", {})]
+
+
 def test_arguments_as_text() -> None:
     """As some compatible servers write them."""
     said = line(message_tool_calls=[called("f", '{"a": 1}')])

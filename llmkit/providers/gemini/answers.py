@@ -192,8 +192,10 @@ class Answer:
                 raise BrokenCall("began a call of a tool in the midst of another")
             grows = call.will_continue or call.partial_args is not None
             growing = self._growing = Arguments() if grows else None
+            # One that does not grow is whole: without arguments it takes none, whatever ends the answer.
+            args = {} if call.args is None and not grows else call.args
             begun = calls.begin(
-                None, call.name, call.args, given_id=call.id, signature=signature or None
+                None, call.name, args, given_id=call.id, signature=signature or None
             )
             events.append(begun)
         if growing is None:
@@ -317,7 +319,8 @@ class WholeDecoder(BodyDecoder):
         document = self._fitted(body, _decode, Document)
         answer = self._answer
         events: list[Event] = []
-        if document.error or not (document.candidates or document.prompt_feedback):
+        known = document.candidates or document.prompt_feedback or document.usage_metadata
+        if document.error or not known:
             self._refuse(body)
             return []
         try:

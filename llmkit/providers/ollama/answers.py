@@ -37,8 +37,9 @@ def add(document: Document, calls: Calls | None, events: list[Event]) -> Calls |
     for call in said.tool_calls or ():
         calls = calls or Calls()
         called = call.function or Function()
-        # Its calls are whole, one or more a line.
-        events.append(calls.begin(None, called.name, called.arguments, given_id=call.id))
+        # Its calls are whole, one or more a line: one without arguments takes none, whatever ends the answer.
+        arguments = {} if called.arguments is None else called.arguments
+        events.append(calls.begin(None, called.name, arguments, given_id=call.id))
     return calls
 
 
