@@ -29,6 +29,15 @@ class Quirks:
 
 USUAL = Quirks()
 
+# learn.microsoft.com/azure/ai-foundry/openai/reference, and /azure/azure-government/compare-azure-government-global-azure.
+AZURE = (
+    ".openai.azure.com",
+    ".cognitiveservices.azure.com",
+    ".services.ai.azure.com",
+    ".openai.azure.us",
+)
+"""Where Azure speaks OpenAI's formats, as endings of hosts; anywhere else an `api_version` tells that it is Azure."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
@@ -123,12 +132,7 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
             base_url="https://api.openai.com/v1",
             key_variable="OPENAI_API_KEY",
             url_variable="OPENAI_BASE_URL",
-            hosts=(
-                "api.openai.com",
-                ".api.openai.com",
-                ".openai.azure.com",
-                ".cognitiveservices.azure.com",
-            ),
+            hosts=("api.openai.com", ".api.openai.com", *AZURE),
             # Its reasoning models refuse max_tokens; many compatible servers know nothing else.
             quirks=Quirks(max_tokens="max_completion_tokens"),
             models=r"(chat)?gpt|o\d",

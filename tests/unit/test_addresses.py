@@ -19,7 +19,7 @@ def asked(model: str, **provider: Any) -> Any:
     """Build a request for a model of a provider of these settings."""
     config = Config.of({"providers": {"mine": {"api_key": "k", **provider}}})
     (route,) = Routes(config).of(f"mine:{model}")
-    return route.provider.build_request(call(streaming=provider.get("wire") != "x"), model)
+    return route.provider.build_request(call(streaming=provider.get("wire") != "x", max_tokens=5), model)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,39 @@ def asked(model: str, **provider: Any) -> Any:
             None,
             "https://shop.services.ai.azure.com/openai/v1/chat/completions",
         ),
+        (
+            "https://shop.openai.azure.us",
+            "1",
+            "https://shop.openai.azure.us/openai/deployments/my%2Fgpt/chat/completions?api-version=1",
+        ),
+        (
+            "http://127.0.0.1:8080",
+            "1",
+            "http://127.0.0.1:8080/openai/deployments/my%2Fgpt/chat/completions?api-version=1",
+        ),
+        (
+            "https://gate.example/shop/openai",
+            "1",
+            "https://gate.example/shop/openai/deployments/my%2Fgpt/chat/completions?api-version=1",
+        ),
+        (
+            "https://gate.example/v1",
+            "1",
+            "https://gate.example/v1/chat/completions?api-version=1",
+        ),
     ],
 )
 def test_azure(base_url: str, version: str | None, url: str) -> None:
-    """The deployment stands in the address where there is a version; the key has a header of its own."""
+    """By its hosts, or by a version at any host. The deployment stands in the address where there is a version; the key has a header of its own."""
     more = {} if version is None else {"api_version": version}
     request = asked("my/gpt", wire="openai", base_url=base_url, **more)
     assert request.url == url
     assert request.headers["api-key"] == "k"
     assert "authorization" not in request.headers
-    assert json.loads(request.content)["model"] == "my/gpt"
+    body = json.loads(request.content)
+    assert body["model"] == "my/gpt"
+    assert "max_completion_tokens" in body
+    assert "max_tokens" not in body
 
 
 def test_responses_at_azure() -> None:
@@ -68,13 +91,18 @@ def test_responses_at_azure() -> None:
     request = asked("d", wire="openai-responses", base_url=AZURE)
     assert request.url == f"{AZURE}/openai/v1/responses"
     assert request.headers["api-key"] == "k"
+    gate = "https://gate.example/shop/openai"
+    request = asked("d", wire="openai-responses", base_url=gate, api_version="1")
+    assert request.url == f"{gate}/responses?api-version=1"
+    assert request.headers["api-key"] == "k"
 
 
-def test_elsewhere_a_version_is_a_query() -> None:
-    """As a gateway in front of Azure wants it; the key is where it is elsewhere."""
-    request = asked("m", wire="openai", base_url="https://gate.example/v1", api_version="1")
-    assert request.url == "https://gate.example/v1/chat/completions?api-version=1"
-    assert request.headers["authorization"] == "Bearer k"
+def test_azures_models_of_other_vendors() -> None:
+    """Have an API of their own, which knows the older word alone."""
+    address = "https://shop.services.ai.azure.com/models"
+    request = asked("m", wire="openai", base_url=address, api_version="2024-05-01-preview")
+    assert request.url == f"{address}/chat/completions?api-version=2024-05-01-preview"
+    assert "max_tokens" in json.loads(request.content)
 
 
 @pytest.mark.parametrize("wire", ["anthropic", "gemini", "ollama"])

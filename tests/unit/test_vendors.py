@@ -29,6 +29,7 @@ from llmkit.providers.vendors import (
         ("eu.api.openai.com", "openai"),
         ("mine.openai.azure.com", "openai"),
         ("mine.cognitiveservices.azure.com", "openai"),
+        ("mine.services.ai.azure.com", "openai"),
         ("api.mistral.ai", "mistral"),
         ("api.openai.com.example.org", None),
         ("notapi.openai.com", None),

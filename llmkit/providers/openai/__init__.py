@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from urllib.parse import urlsplit
 
 from llmkit.call import Call
 from llmkit.messages import Message
@@ -19,7 +18,6 @@ from llmkit.providers.openai.answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.openai.shared import OpenAIAddresses
 from llmkit.providers.request import arguments_json, to_request
 from llmkit.providers.tool_history import sound_calls
-from llmkit.providers.vendors import quirks_at
 from llmkit.tools.tool import CHOICES, Tool
 
 
@@ -34,16 +32,7 @@ class OpenAI(OpenAIAddresses):
     def _locate(self, base_url: str, api_version: str | None) -> str:
         base_url = base_url.removesuffix("/chat/completions")
         self._address = Address.of(base_url, api_version, deploys=True)
-        self._quirks = quirks_at(urlsplit(base_url).hostname or "")
         return f"{self._address.base}/chat/completions{self._address.query}"
-
-    def _key_header(self) -> str:
-        return "api-key" if self._address.is_azure else self.key_header
-
-    @property
-    def _usual_path(self) -> str | None:
-        # Most servers have it; others have none, and know what was asked for.
-        return None if self._address.has_path else "/v1"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
@@ -56,7 +45,7 @@ class OpenAI(OpenAIAddresses):
             messages.insert(0, {"role": "system", "content": call.system})
         body: dict[str, object] = {"model": model, "messages": messages}
         if call.max_tokens is not None:
-            body[self._quirks.max_tokens] = call.max_tokens
+            body[self._address.quirks.max_tokens] = call.max_tokens
         if call.temperature is not None:
             body["temperature"] = call.temperature
         if call.top_p is not None:
@@ -64,7 +53,7 @@ class OpenAI(OpenAIAddresses):
         if call.stop:
             body["stop"] = call.stop
         if call.seed is not None:
-            body[self._quirks.seed] = call.seed
+            body[self._address.quirks.seed] = call.seed
         if call.tools:
             body |= _tools(call)
         if call.output is not None and call.output.strict_schema is not None:
@@ -79,7 +68,7 @@ class OpenAI(OpenAIAddresses):
             }
         if call.streaming:
             body["stream"] = True
-            if self._quirks.stream_options:
+            if self._address.quirks.stream_options:
                 body["stream_options"] = {"include_usage": True}
         url = self._address.url("chat/completions", model)
         return to_request(url, self._sent(call), body, call.extra)

@@ -1,4 +1,4 @@
-"""What is asked of OpenAI and of everything compatible besides answers: embeddings, and the list of models.
+"""What is asked of OpenAI and of everything compatible besides answers: embeddings, and the list of models; and with what key.
 
 Sources: developers.openai.com/api/docs/api-reference/embeddings and /models.
 """
@@ -16,10 +16,18 @@ from llmkit.providers.request import to_request
 
 
 class OpenAIAddresses(HTTPProvider):
-    """What both of OpenAI's wire formats share: embeddings and the list of models have addresses of their own."""
+    """What both of OpenAI's wire formats share: where the key stands; embeddings and the list of models have addresses of their own."""
 
     most_texts = 2048
     _address: Address
+
+    def _key_header(self) -> str:
+        return "api-key" if self._address.is_azure else self.key_header
+
+    @property
+    def _usual_path(self) -> str | None:
+        # Most servers have it; others have none, and know what was asked for.
+        return None if self._address.has_path else "/v1"
 
     def build_listing(self) -> HTTPRequest | None:
         """Ask for the list of models; None where the address is that of one."""

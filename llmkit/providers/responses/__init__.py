@@ -37,13 +37,6 @@ class OpenAIResponses(OpenAIAddresses):
         self._address = Address.of(base_url, api_version, deploys=True)
         return Address.of(base_url, api_version, deploys=False).url("responses", "")
 
-    def _key_header(self) -> str:
-        return "api-key" if self._address.is_azure else self.key_header
-
-    @property
-    def _usual_path(self) -> str | None:
-        return None if self._address.has_path else "/v1"
-
     def build_request(self, call: Call, model: str) -> HTTPRequest:
         """Write the call in the vendor's format.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmkit.testing.emulator.answer import Ask, choose, estimate_tokens, texts_in
+from llmkit.testing.emulator.checks.azure import deployment, refusal
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
@@ -17,21 +18,21 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 
 
-def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+def check(
+    headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str
+) -> Ask | Failure:
     """Say what the request asks for, or why the vendor would refuse it."""
-    if require_key and not headers.get("authorization", "").lower().startswith("bearer "):
-        return Failure(
-            401,
-            "invalid_request_error",
-            "You didn't provide an API key. You need to provide your API key in an "
-            "Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).",
-        )
+    refused = refusal(headers, target, require_key=require_key)
+    if refused is not None:
+        return refused
     try:
         request = parse(body)
     except ValueError:
         request = None
     if not isinstance(request, dict):
         return _invalid("We could not parse the JSON body of your request.")
+    if deployed := deployment(target):
+        request = {"model": deployed, **request}
     for problem in _problems(request):
         return problem
     texts: list[str] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmkit.testing.emulator.answer import Ask, choose, estimate_tokens, texts_in
+from llmkit.testing.emulator.checks.azure import refusal
 from llmkit.testing.emulator.checks.schemas import schema_problems
 from llmkit.testing.emulator.wires.base import Failure, is_number, parse
 
@@ -26,10 +27,13 @@ _ROLES = ("assistant", "system", "developer", "user")
 _REASONS = re.compile(r"o\d|gpt-[5-9](?!.*chat)|codex")
 
 
-def check(headers: Mapping[str, str], body: bytes, *, require_key: bool) -> Ask | Failure:
+def check(
+    headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str
+) -> Ask | Failure:
     """Say what the request asks for, or why the vendor would refuse it."""
-    if require_key and not headers.get("authorization", "").lower().startswith("bearer "):
-        return Failure(401, "invalid_request_error", "Missing bearer authentication in header")
+    refused = refusal(headers, target, require_key=require_key)
+    if refused is not None:
+        return refused
     try:
         request = parse(body)
     except ValueError:

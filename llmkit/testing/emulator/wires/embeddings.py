@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from llmkit.testing.emulator.answer import Answer, Ask, estimate_tokens
 from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.checks.azure import deployment, is_place, refusal
 from llmkit.testing.emulator.wires.base import Failure, Stamp, parse, to_json
 from llmkit.testing.emulator.wires.gemini import GeminiWire
 from llmkit.testing.emulator.wires.ollama import OllamaWire
@@ -81,7 +82,7 @@ class OpenAIEmbeddings(OpenAIWire):
 
     def answers_at(self, path: str) -> bool:
         """Whether texts are embedded there."""
-        return path == "/v1/embeddings"
+        return is_place(path, "embeddings")
 
     def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
         """Nothing is that is not asked for there."""
@@ -91,12 +92,14 @@ class OpenAIEmbeddings(OpenAIWire):
         self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
     ) -> Ask | Failure:
         """Say what is to be embedded, or why it is not."""
-        if require_key and not headers.get("authorization", "").lower().startswith("bearer "):
-            return Failure(401, "invalid_request_error", "You didn't provide an API key.")
+        refused = refusal(headers, target, require_key=require_key)
+        if refused is not None:
+            return refused
         try:
             request = _read(body)
             texts = _texts(request.get("input"), 2048)
-            return _ask(request.get("model"), texts, request.get("dimensions"))
+            model = request.get("model") or deployment(target)
+            return _ask(model, texts, request.get("dimensions"))
         except _Document as error:
             return Failure(400, "invalid_request_error", f"{error}.")
 

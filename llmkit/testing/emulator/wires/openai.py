@@ -1,4 +1,4 @@
-"""OpenAI chat completions, as its API speaks: POST /v1/chat/completions.
+"""OpenAI chat completions, as its API speaks: POST /v1/chat/completions; and Azure, at paths of its own.
 
 Source: developers.openai.com/api/docs/api-reference/chat.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from llmkit.testing.emulator.answer import Answer, Ask, ToolUse
 from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.checks.azure import is_place
 from llmkit.testing.emulator.checks.openai import check
 from llmkit.testing.emulator.wires.base import (
     EVENT_STREAM,
@@ -52,11 +53,11 @@ class OpenAIWire:
 
     def answers_at(self, path: str) -> bool:
         """Whether a model answers there."""
-        return path == "/v1/chat/completions"
+        return is_place(path, "chat/completions")
 
     def lists_at(self, path: str) -> bool:
         """Whether the models are listed there."""
-        return path == "/v1/models"
+        return is_place(path, "models")
 
     def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
         """Whether a request was meant for this vendor: each that is not meant for another."""
@@ -66,7 +67,7 @@ class OpenAIWire:
         self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
     ) -> Ask | Failure:
         """Say what the request asks for, or why the vendor would refuse it."""
-        return check(headers, body, require_key=require_key)
+        return check(headers, body, require_key=require_key, target=target)
 
     def stream(self, ask: Ask, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> Script:
         """Write the role, the deltas, the finish reason, the usage if asked for, and [DONE]."""

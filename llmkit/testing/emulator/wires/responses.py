@@ -10,6 +10,7 @@ from typing import Any
 
 from llmkit.testing.emulator.answer import Answer, Ask
 from llmkit.testing.emulator.behaviour import Behaviour
+from llmkit.testing.emulator.checks.azure import is_place
 from llmkit.testing.emulator.checks.responses import check
 from llmkit.testing.emulator.wires.base import Failure, Frames, Script, Stamp, to_json
 from llmkit.testing.emulator.wires.openai import OpenAIWire
@@ -30,17 +31,17 @@ class ResponsesWire(OpenAIWire):
 
     def answers_at(self, path: str) -> bool:
         """Whether a model answers there."""
-        return path == "/v1/responses"
+        return is_place(path, "responses")
 
     def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
         """Whether a request was meant for this API."""
-        return path.startswith("/v1/responses")
+        return path.startswith(("/v1/responses", "/openai/v1/responses", "/openai/responses"))
 
     def check(
         self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
     ) -> Ask | Failure:
         """Say what the request asks for, or why the vendor would refuse it."""
-        return check(headers, body, require_key=require_key)
+        return check(headers, body, require_key=require_key, target=target)
 
     def stream(self, ask: Ask, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> Script:
         """Write the response that begins, its items with their deltas, and the response that has ended."""
