@@ -37,7 +37,7 @@ _TOO_LONG_WORDS = frozenset(
 )
 _TOO_LONG_SENTENCES = (
     *("prompt is too long", "maximum context length", "context size"),
-    "exceeds the maximum number of tokens",
+    *("exceeds the maximum number of tokens", "input length exceeds the context length"),
 )
 
 _OVERLOADED = frozenset({"overloaded_error", "UNAVAILABLE"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from llmkit.errors import (
     AuthenticationFailed,
@@ -29,13 +29,12 @@ from llmkit.providers.error_kinds import MOMENTS, kind_by_status, kind_by_words
 from llmkit.providers.head import request_id
 from llmkit.providers.reports import Report, read_report
 from llmkit.providers.tool_calls import BrokenCall
+from llmkit.providers.vendors import VENDORS, key_place
 from llmkit.providers.waits import retry_after
 
 E = TypeVar("E", bound=ProviderError)
 
 _HINTS: dict[type[ProviderError], str] = {
-    AuthenticationFailed: "Check the API key (providers.{provider}.api_key or its environment "
-    "variable), and that it may use this model.",
     QuotaExhausted: "Add credit or raise the spend limit in the provider's console; "
     "waiting a little does not help.",
     RateLimited: "Wait and try again, send fewer requests at once, "
@@ -53,20 +52,40 @@ _MOMENTS = {
     409: "The request conflicts with another one at {provider}. Try again.",
     425: "{provider} does not accept requests so early in a connection. Try again.",
 }
+# What Ollama says where its model cannot do what is asked (github.com/ollama/ollama, server/routes.go): it has no codes, and its sentences end so.
+_REFUSALS = (
+    (
+        "does not support tools",
+        "This model cannot call tools: ask it without them, or choose one that can.",
+    ),
+    (
+        "does not support thinking",
+        "This model does not think before it answers: leave think out, or choose one that does.",
+    ),
+    ("does not support chat", "This model gives no answers: choose one that does."),
+    ("does not support embeddings", "This model has no embeddings: choose one that has them."),
+    (
+        "not found, try pulling it first",
+        "The server does not have this model: check its name, or `ollama pull` it there.",
+    ),
+)
+
+Credential = Literal["key", "token"]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where an answer came from, for the errors about it.
 
-    `usual_path` is what the base URL usually ends in, if it has no path at all.
+    `credential` is what was sent of whoever asked: a key, a token of the app's function, or None. `usual_path` is what the base URL usually ends in, if it
+    has no path at all.
     """
 
     provider: str
     model: str
     status_code: int = 200
     request_id: str | None = None
-    had_key: bool = True
+    credential: Credential | None = "key"
     usual_path: str | None = None
 
     @classmethod
@@ -77,11 +96,11 @@ class Origin:
         headers: Mapping[str, str],
         status: int = 200,
         *,
-        had_key: bool = True,
+        credential: Credential | None = "key",
         usual_path: str | None = None,
     ) -> Origin:
         """Read the request id from the headers of the answer."""
-        return cls(provider, model, status, request_id(headers), had_key, usual_path)
+        return cls(provider, model, status, request_id(headers), credential, usual_path)
 
 
 def from_status(
@@ -235,6 +254,10 @@ def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
     status, moment = origin.status_code, _moment(origin, report)
     if moment is not None and kind is ProviderError:
         return _MOMENTS[moment].format(provider=origin.provider)
+    if kind is RequestRejected:
+        for end, mend in _REFUSALS:
+            if report.sentence.endswith(end):
+                return mend
     if (
         status in (404, 405)
         and origin.usual_path is not None
@@ -246,17 +269,25 @@ def _hint(kind: type[ProviderError], origin: Origin, report: Report) -> str:
         )
     if status == 404 or "model_not_found" in report.words:
         return f"Check the model name, and the base URL of {origin.provider}."
-    if kind is AuthenticationFailed and not origin.had_key:
-        return (
-            "No API key was sent, because a key from the environment is only sent to the provider's own address: "
-            f"set providers.{origin.provider}.api_key."
-        )
+    if kind is AuthenticationFailed:
+        return _about_key(origin)
     if 300 <= status < 400:
         return (
             "Redirects are not followed, because they would send the key to another host: "
             f"check the base URL of {origin.provider}."
         )
     return _HINTS.get(kind, "Try again later.").format(provider=origin.provider)
+
+
+def _about_key(origin: Origin) -> str:
+    name = origin.provider
+    if origin.credential == "token":
+        return f"Check the token that providers.{name}.token returns: whether it has run out, and may use this model."
+    if origin.credential is None:
+        variable = VENDORS[name].key_variable if name in VENDORS else None
+        why = f", because {variable} is only sent to {name}'s own address" if variable else ""
+        return f"No API key was sent{why}: set providers.{name}.api_key."
+    return f"Check the API key ({key_place(name)}), and that it may use this model."
 
 
 def _in_brackets(code: str | None) -> str:

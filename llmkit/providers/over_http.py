@@ -11,7 +11,7 @@ from llmkit.call import Call
 from llmkit.errors import ConfigError, ProviderError
 from llmkit.providers import failures
 from llmkit.providers.base import HTTPRequest
-from llmkit.providers.failures import Origin
+from llmkit.providers.failures import Credential, Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers
 from llmkit.providers.vendors import VENDORS
 from llmkit.tracebacks import forgetful
@@ -97,9 +97,11 @@ class HTTPProvider(ABC):
         self, model: str, status: int, headers: Mapping[str, str], body: bytes
     ) -> ProviderError:
         """Turn an answer with an error status into the error to raise."""
-        had_key = self.token is not None or not _KEYS.isdisjoint(self._headers)
+        sent: Credential | None = None if _KEYS.isdisjoint(self._headers) else "key"
+        if self.token is not None:
+            sent = "token"
         origin = Origin.of(
-            self.name, model, headers, status, had_key=had_key, usual_path=self._usual_path
+            self.name, model, headers, status, credential=sent, usual_path=self._usual_path
         )
         return failures.from_status(origin, headers, body, now=self._clock())
 

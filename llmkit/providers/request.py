@@ -11,6 +11,7 @@ from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.providers.base import HTTPRequest
 from llmkit.providers.fields import field_name, field_value
 from llmkit.providers.host_names import is_host_name
+from llmkit.providers.vendors import key_place
 
 
 def checked_base_url(provider: str, value: str) -> str:
@@ -60,7 +61,7 @@ def checked_api_key(provider: str, value: str) -> str:
         return key
     raise ConfigError(
         f"the API key of {provider} {fault}",
-        hint=f"Check providers.{provider}.api_key or its environment variable.",
+        hint=f"Check {key_place(provider)}.",
     )
 
 

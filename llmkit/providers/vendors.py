@@ -178,6 +178,14 @@ def vendor_of(model: str) -> str | None:
     return _first(model, ((vendor.models, name) for name, vendor in VENDORS.items()))
 
 
+def key_place(provider: str) -> str:
+    """Name where the key of a provider is set: in the settings, and in the environment where it has a variable there."""
+    known = VENDORS.get(provider)
+    variable = known.key_variable if known is not None else None
+    setting = f"providers.{provider}.api_key"
+    return f"{setting} or the environment variable {variable}" if variable else setting
+
+
 def wire_of(vendor: Vendor, model: str) -> WireName:
     """Return the wire format that a vendor speaks for a model."""
     return _first(model, vendor.other_wires) or vendor.wire

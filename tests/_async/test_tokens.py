@@ -84,14 +84,15 @@ async def test_without_one_nothing_is_sent(token: Any, words: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_refused_token_is_not_called_a_missing_key() -> None:
-    """One was sent."""
+async def test_a_refused_token_is_no_refused_key() -> None:
+    """The error says whose function it is of; a key beside it cannot be set."""
     with Emulator(behaviour=Behaviour(status=401)) as emulator:
         kit = kit_of(emulator, "gemini", lambda: "old")
         with pytest.raises(AuthenticationFailed) as raised:
             await kit.async_client.complete("Hi")
         await kit.aclose()
-    assert "No API key was sent" not in str(raised.value)
+    assert "providers.vertex.token" in str(raised.value)
+    assert "API key" not in str(raised.value)
 
 
 @pytest.mark.anyio

@@ -19,7 +19,9 @@ def asked(model: str, **provider: Any) -> Any:
     """Build a request for a model of a provider of these settings."""
     config = Config.of({"providers": {"mine": {"api_key": "k", **provider}}})
     (route,) = Routes(config).of(f"mine:{model}")
-    return route.provider.build_request(call(streaming=provider.get("wire") != "x", max_tokens=5), model)
+    return route.provider.build_request(
+        call(streaming=provider.get("wire") != "x", max_tokens=5), model
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -378,12 +379,95 @@ def test_a_status_inside_a_report(word: str, kind: type[ProviderError]) -> None:
     assert type(error) is kind
 
 
-@pytest.mark.parametrize(("had_key", "said"), [(False, True), (True, False)])
-def test_a_key_that_was_not_sent(*, had_key: bool, said: bool) -> None:
-    """A 401 says whether a key was sent at all."""
-    origin = Origin.of("anthropic", "m", {}, 401, had_key=had_key)
-    error = from_status(origin, {}, b"", now=NOW)
-    assert ("No API key was sent" in str(error.hint)) == said
+@pytest.mark.parametrize(
+    ("provider", "credential", "hint"),
+    [
+        (
+            "anthropic",
+            None,
+            "No API key was sent, because ANTHROPIC_API_KEY is only sent to anthropic's own address: set providers.anthropic.api_key.",
+        ),
+        ("ollama", None, "No API key was sent: set providers.ollama.api_key."),
+        ("mine", None, "No API key was sent: set providers.mine.api_key."),
+        (
+            "anthropic",
+            "key",
+            "Check the API key (providers.anthropic.api_key or the environment variable ANTHROPIC_API_KEY), and that it may use this model.",
+        ),
+        (
+            "mine",
+            "key",
+            "Check the API key (providers.mine.api_key), and that it may use this model.",
+        ),
+        (
+            "azure",
+            "token",
+            "Check the token that providers.azure.token returns: whether it has run out, and may use this model.",
+        ),
+    ],
+)
+def test_a_key_that_is_refused(provider: str, credential: Any, hint: str) -> None:
+    """A 401 says what was sent, and where that can be set: only who has an environment variable is sent there."""
+    origin = Origin.of(provider, "m", {}, 401, credential=credential)
+    assert from_status(origin, {}, b"", now=NOW).hint == hint
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "kind", "hint"),
+    [
+        (
+            400,
+            "registry.ollama.ai/library/gemma:2b does not support tools",
+            RequestRejected,
+            "This model cannot call tools: ask it without them, or choose one that can.",
+        ),
+        (
+            400,
+            '"gemma:2b" does not support thinking',
+            RequestRejected,
+            "This model does not think before it answers: leave think out, or choose one that does.",
+        ),
+        (
+            400,
+            '"all-minilm" does not support chat',
+            RequestRejected,
+            "This model gives no answers: choose one that does.",
+        ),
+        (
+            400,
+            "this model does not support embeddings",
+            RequestRejected,
+            "This model has no embeddings: choose one that has them.",
+        ),
+        (
+            400,
+            "the input length exceeds the context length",
+            PromptTooLong,
+            "The prompt is too long for this model: send less, or choose another model.",
+        ),
+        (
+            404,
+            'model "secret" not found, try pulling it first',
+            RequestRejected,
+            "The server does not have this model: check its name, or `ollama pull` it there.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("wire", ["ollama", "openai"])
+def test_sentences_of_ollamas(
+    wire: str, status: int, sentence: str, kind: type[ProviderError], hint: str
+) -> None:
+    """Which has no codes, at both of its APIs: what they are about is said in our words."""
+    body: Any = {"error": sentence if wire == "ollama" else {"message": sentence, "type": "x"}}
+    error = PROVIDERS[wire].error("m", status, {}, json.dumps(body).encode())
+    assert (type(error), error.hint) == (kind, hint)
+    assert "secret" not in str(error)
+
+
+def test_a_sentence_that_quotes_the_prompt() -> None:
+    """Is about something else: only its end tells."""
+    error = fail(400, report(message="bad: 'my model does not support tools, why?'"))
+    assert "This model cannot call tools" not in str(error)
 
 
 def test_an_address_that_is_not_there() -> None:

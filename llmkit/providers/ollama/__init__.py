@@ -100,7 +100,7 @@ class Ollama(HTTPProvider):
     ) -> ProviderError:
         """Turn an answer with an error status into the error to raise."""
         error = super().error(model, status, headers, body)
-        if status == 404:
+        if status == 404 and "ollama pull" not in str(error.hint):
             error.hint = f"{error.hint} The server has to have the model: `ollama pull` its name."
         return error
 
