@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import msgspec
 
 from llmkit.events import Event, Finish, Vectors
 from llmkit.providers import failures
-from llmkit.providers.counts import Count
-from llmkit.providers.decoding import BROKEN, BodyDecoder
+from llmkit.providers.counts import Count, TokenReport
+from llmkit.providers.decoding import BodyDecoder
 from llmkit.providers.failures import Origin
+from llmkit.providers.lenient import Needs
 from llmkit.usage import Usage
 
 # 2,048 texts of 3,072 numbers are 80 MB of JSON.
 MAX_VECTORS = 256 * 1024 * 1024
+
+
+class Found(NamedTuple):
+    """What an answer says.
+
+    Attributes:
+        vectors: the numbers, as they came; None if there are none in it.
+        usage: how many tokens the texts had.
+        model: what it calls itself.
+        places: of which text each of them is, where the answer says so.
+    """
+
+    vectors: list[list[float]] | None
+    usage: Usage | None
+    model: str | None = None
+    places: Sequence[int] | None = None
 
 
 class EmbeddingDecoder(BodyDecoder):
@@ -33,93 +51,129 @@ class EmbeddingDecoder(BodyDecoder):
         self._count = count
 
     def _read(self, body: str) -> list[Event]:
-        try:
-            vectors, tokens, model = self._vectors(body)
-        except BROKEN:
+        found = self._find(body)
+        if found.vectors is None:
             self._refuse(body)
             return []
-        if vectors is None:
-            self._refuse(body)
+        # What is wrong with the numbers does not make them free.
+        self.model, self._reported = found.model, found.usage or Usage(output_tokens=0)
+        fault = self._fault(found.vectors, found.places)
+        if fault is not None:
+            self.failure = failures.malformed(self._origin, fault)
             return []
-        sizes = {len(vector) for vector in vectors}
-        if len(vectors) != self._count or len(sizes) > 1 or 0 in sizes:
-            self.failure = failures.malformed(
-                self._origin,
-                f"sent {len(vectors)} embeddings for {self._count} texts"
-                if len(vectors) != self._count
-                else "sent embeddings of several lengths",
-            )
-            return []
-        self.model = model
-        self._reported = Usage(input_tokens=tokens, output_tokens=0)
+        vectors = found.vectors
+        if found.places is not None:
+            placed = sorted(zip(found.places, vectors, strict=True), key=lambda each: each[0])
+            vectors = [vector for _, vector in placed]
         self.finished = True
         return [Vectors(vectors), Finish("end", None, self.usage)]
 
+    def _fault(self, vectors: list[list[float]], places: Sequence[int] | None) -> str | None:
+        """Say why the numbers cannot be given to the texts."""
+        if len(vectors) != self._count:
+            return f"sent {len(vectors)} embeddings for {self._count} texts"
+        sizes = {len(vector) for vector in vectors}
+        if len(sizes) > 1 or 0 in sizes:
+            return "sent embeddings of several lengths"
+        if places is not None and sorted(places) != list(range(self._count)):
+            return "sent embeddings that do not say of which text each is"
+        return None
+
     @abstractmethod
-    def _vectors(self, body: str) -> tuple[list[list[float]] | None, int | None, str | None]:
-        """Return the numbers in the order of the texts, how many tokens these had, and what the model calls itself.
-
-        Raises:
-            msgspec.DecodeError: the document is of another form.
-        """
+    def _find(self, body: str) -> Found:
+        """Find the numbers, with patience for what nobody needs."""
 
 
-class _OpenAIUsage(msgspec.Struct):
+class _OpenAIUsage(TokenReport):
     prompt_tokens: Count | None = None
+
+    def to_usage(self) -> Usage:
+        return Usage(input_tokens=self.prompt_tokens, output_tokens=0)
 
 
 class _OpenAIItem(msgspec.Struct):
+    needs: ClassVar[Needs] = {"*": ("embedding", "index")}
+
     embedding: list[float]
-    index: int = 0
+    index: int | None = None
 
 
 class _OpenAI(msgspec.Struct):
-    data: list[_OpenAIItem]
+    needs: ClassVar[Needs] = {"*": ("data",)}
+
+    data: list[_OpenAIItem] | None = None
     model: str | None = None
     usage: _OpenAIUsage | None = None
+
+
+_openai = msgspec.json.Decoder(_OpenAI).decode
 
 
 class OpenAIEmbeddings(EmbeddingDecoder):
     """Reads what OpenAI and compatible servers answer. Source: developers.openai.com/api/docs/api-reference/embeddings."""
 
     __slots__ = ()
+    _report_type = _OpenAIUsage
 
-    def _vectors(self, body: str) -> tuple[list[list[float]] | None, int | None, str | None]:
-        found = msgspec.json.decode(body, type=_OpenAI)
-        items = sorted(found.data, key=lambda item: item.index)
-        tokens = found.usage.prompt_tokens if found.usage is not None else None
-        return [item.embedding for item in items], tokens, found.model
+    def _find(self, body: str) -> Found:
+        found = self._fitted(body, _openai, _OpenAI)
+        if found.data is None:
+            return Found(None, None)
+        # Who numbers none of them sends them in their order.
+        places = [at if each.index is None else each.index for at, each in enumerate(found.data)]
+        usage = found.usage.to_usage() if found.usage is not None else None
+        return Found([each.embedding for each in found.data], usage, found.model, places)
 
 
 class _GeminiValues(msgspec.Struct):
+    needs: ClassVar[Needs] = {"*": ("values",)}
+
     values: list[float]
 
 
-class _GeminiUsage(msgspec.Struct, rename="camel"):
+class _GeminiUsage(TokenReport, rename="camel"):
     prompt_token_count: Count | None = None
+
+    def to_usage(self) -> Usage:
+        return Usage(input_tokens=self.prompt_token_count, output_tokens=0)
 
 
 class _Gemini(msgspec.Struct, rename="camel"):
-    embeddings: list[_GeminiValues]
+    needs: ClassVar[Needs] = {"*": ("embeddings",)}
+
+    embeddings: list[_GeminiValues] | None = None
     usage_metadata: _GeminiUsage | None = None
+
+
+_gemini = msgspec.json.Decoder(_Gemini).decode
 
 
 class GeminiEmbeddings(EmbeddingDecoder):
     """Reads what Gemini answers. Source: ai.google.dev/api/embeddings."""
 
     __slots__ = ()
+    _report_type = _GeminiUsage
 
-    def _vectors(self, body: str) -> tuple[list[list[float]] | None, int | None, str | None]:
-        found = msgspec.json.decode(body, type=_Gemini)
+    def _find(self, body: str) -> Found:
+        found = self._fitted(body, _gemini, _Gemini)
+        if found.embeddings is None:
+            return Found(None, None)
         usage = found.usage_metadata
-        tokens = usage.prompt_token_count if usage is not None else None
-        return [each.values for each in found.embeddings], tokens, None
+        return Found(
+            [each.values for each in found.embeddings],
+            usage.to_usage() if usage is not None else None,
+        )
 
 
 class _Ollama(msgspec.Struct):
-    embeddings: list[list[float]]
+    needs: ClassVar[Needs] = {"*": ("embeddings",)}
+
+    embeddings: list[list[float]] | None = None
     model: str | None = None
     prompt_eval_count: Count | None = None
+
+
+_ollama = msgspec.json.Decoder(_Ollama).decode
 
 
 class OllamaEmbeddings(EmbeddingDecoder):
@@ -127,6 +181,7 @@ class OllamaEmbeddings(EmbeddingDecoder):
 
     __slots__ = ()
 
-    def _vectors(self, body: str) -> tuple[list[list[float]] | None, int | None, str | None]:
-        found: Any = msgspec.json.decode(body, type=_Ollama)
-        return found.embeddings, found.prompt_eval_count, found.model
+    def _find(self, body: str) -> Found:
+        found = self._fitted(body, _ollama, _Ollama)
+        usage = Usage(input_tokens=found.prompt_eval_count, output_tokens=0)
+        return Found(found.embeddings, usage, found.model)

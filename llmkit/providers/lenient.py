@@ -7,6 +7,7 @@ read here once more, with patience: a field that nobody needs may have any form.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -139,6 +140,8 @@ def _fit(value: object, kind: inspect.Type) -> object:
         if isinstance(value, dict):
             return _fit_fields(value, kind)
     elif isinstance(kind, inspect.ListType):
+        if isinstance(value, list) and isinstance(kind.item_type, inspect.FloatType):
+            return _fit_numbers(value)
         if isinstance(value, list):
             return _fit_items(value, kind.item_type)
     elif isinstance(kind, inspect.IntType):
@@ -179,6 +182,13 @@ def _fit_items(items: list[object], kind: inspect.Type) -> list[object]:
         kind.cls, "needs", "*"
     )
     return [_fit(item, kind) for item in items if not tells_types or isinstance(item, dict | str)]
+
+
+def _fit_numbers(items: list[object]) -> list[float]:
+    """Fit a list of fractions, which may be long; what is no number, or none that can be compared, is an error."""
+    if not all(type(item) in (int, float) and math.isfinite(item) for item in items):  # type: ignore[arg-type]
+        raise Misfit
+    return [float(item) for item in items]  # type: ignore[arg-type]
 
 
 def _fit_number(value: object, kind: inspect.IntType) -> int:

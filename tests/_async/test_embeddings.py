@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,12 @@ async def test_retry_and_failure() -> None:
         await kit.aclose()
 
 
+def both(first: Any, second: Any, usage: Any = None) -> bytes:
+    """Write an answer for two texts with these places."""
+    data = [{"embedding": [1.5], "index": first}, {"embedding": [2], "index": second}]
+    return json.dumps({"data": data, "usage": usage}).encode()
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("body", "words"),
@@ -154,7 +161,13 @@ async def test_retry_and_failure() -> None:
         (b'{"data": [{"embedding": [1]}, {"embedding": [1, 2]}]}', "embeddings of several lengths"),
         (b'{"data": [{"embedding": []}, {"embedding": []}]}', "embeddings of several lengths"),
         (b'{"data": [{"embedding": ["1"]}, {"embedding": [1]}]}', "in an unknown format"),
+        (b'{"data": [{"embedding": [NaN]}, {"embedding": [1]}]}', "not JSON"),
         (b'{"data": 7}', "in an unknown format"),
+        (both(0, 0), "do not say of which text each is"),
+        (both(1, 5), "do not say of which text each is"),
+        (both(-1, 0), "do not say of which text each is"),
+        (both(1, None), "do not say of which text each is"),
+        (both(0, "second"), "in an unknown format"),
         (b"<html>", "not JSON"),
     ],
 )
@@ -166,6 +179,54 @@ async def test_what_is_no_answer(body: bytes, words: str) -> None:
         with pytest.raises(ProtocolError, match=words):
             await kit.async_client.embed(["a", "b"])
         await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("wire", "body", "tokens"),
+    [
+        ("openai", both(1, 0, {"prompt_tokens": "3"}), 3),
+        ("openai", both("1", "0", {"prompt_tokens": 3.0}), 3),
+        ("openai", both(1.0, 0, {"prompt_tokens": 3}), 3),
+        ("openai", both(1, 0, {"prompt_tokens": "many"}), None),
+        ("openai", both(1, 0, [3]), None),
+        ("openai", b'{"data": [{"embedding": [2]}, {"embedding": [1.5]}], "model": 7}', None),
+        (
+            "openai",
+            b'{"data": [{"embedding": [2], "index": null}, {"embedding": [1.5], "index": null}]}',
+            None,
+        ),
+        (
+            "gemini",
+            b'{"embeddings": [{"values": [2]}, {"values": [1.5]}], "usageMetadata": {"promptTokenCount": "3"}}',
+            3,
+        ),
+        ("ollama", b'{"embeddings": [[2], [1.5]], "prompt_eval_count": "3"}', 3),
+    ],
+)
+async def test_what_nobody_needs(wire: str, body: bytes, tokens: int | None) -> None:
+    """May have any form: the numbers are paid for, and each is that of its text."""
+    with Emulator(behaviour=Behaviour(body=body, content_type="application/json")) as emulator:
+        kit = kit_of(emulator, wire, retry={"attempts": 1})
+        found = await kit.async_client.embed(["a", "b"])
+        await kit.aclose()
+    assert found.vectors == [[2], [1.5]]
+    reported = found.usage.input_source == "reported"
+    assert (found.usage.input_tokens if reported else None) == tokens
+
+
+@pytest.mark.anyio
+async def test_a_refused_answer_is_paid_for(tmp_path: Path) -> None:
+    """Its row has the tokens that it says."""
+    body = both(0, 0, {"prompt_tokens": 3})
+    ledger = {"database": database(tmp_path)}
+    with Emulator(behaviour=Behaviour(body=body, content_type="application/json")) as emulator:
+        kit = kit_of(emulator, "openai", retry={"attempts": 1}, ledger=ledger)
+        with pytest.raises(ProtocolError):
+            await kit.async_client.embed(["a", "b"])
+        await kit.aclose()
+    [row] = rows(tmp_path)
+    assert (row["status"], row["input_tokens"]) == ("failed", 3)
 
 
 @pytest.mark.anyio

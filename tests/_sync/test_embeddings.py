@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,12 @@ def test_retry_and_failure() -> None:
         kit.close()
 
 
+def both(first: Any, second: Any, usage: Any = None) -> bytes:
+    """Write an answer for two texts with these places."""
+    data = [{"embedding": [1.5], "index": first}, {"embedding": [2], "index": second}]
+    return json.dumps({"data": data, "usage": usage}).encode()
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -148,7 +155,13 @@ def test_retry_and_failure() -> None:
         (b'{"data": [{"embedding": [1]}, {"embedding": [1, 2]}]}', "embeddings of several lengths"),
         (b'{"data": [{"embedding": []}, {"embedding": []}]}', "embeddings of several lengths"),
         (b'{"data": [{"embedding": ["1"]}, {"embedding": [1]}]}', "in an unknown format"),
+        (b'{"data": [{"embedding": [NaN]}, {"embedding": [1]}]}', "not JSON"),
         (b'{"data": 7}', "in an unknown format"),
+        (both(0, 0), "do not say of which text each is"),
+        (both(1, 5), "do not say of which text each is"),
+        (both(-1, 0), "do not say of which text each is"),
+        (both(1, None), "do not say of which text each is"),
+        (both(0, "second"), "in an unknown format"),
         (b"<html>", "not JSON"),
     ],
 )
@@ -160,6 +173,52 @@ def test_what_is_no_answer(body: bytes, words: str) -> None:
         with pytest.raises(ProtocolError, match=words):
             kit.client.embed(["a", "b"])
         kit.close()
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "tokens"),
+    [
+        ("openai", both(1, 0, {"prompt_tokens": "3"}), 3),
+        ("openai", both("1", "0", {"prompt_tokens": 3.0}), 3),
+        ("openai", both(1.0, 0, {"prompt_tokens": 3}), 3),
+        ("openai", both(1, 0, {"prompt_tokens": "many"}), None),
+        ("openai", both(1, 0, [3]), None),
+        ("openai", b'{"data": [{"embedding": [2]}, {"embedding": [1.5]}], "model": 7}', None),
+        (
+            "openai",
+            b'{"data": [{"embedding": [2], "index": null}, {"embedding": [1.5], "index": null}]}',
+            None,
+        ),
+        (
+            "gemini",
+            b'{"embeddings": [{"values": [2]}, {"values": [1.5]}], "usageMetadata": {"promptTokenCount": "3"}}',
+            3,
+        ),
+        ("ollama", b'{"embeddings": [[2], [1.5]], "prompt_eval_count": "3"}', 3),
+    ],
+)
+def test_what_nobody_needs(wire: str, body: bytes, tokens: int | None) -> None:
+    """May have any form: the numbers are paid for, and each is that of its text."""
+    with Emulator(behaviour=Behaviour(body=body, content_type="application/json")) as emulator:
+        kit = kit_of(emulator, wire, retry={"attempts": 1})
+        found = kit.client.embed(["a", "b"])
+        kit.close()
+    assert found.vectors == [[2], [1.5]]
+    reported = found.usage.input_source == "reported"
+    assert (found.usage.input_tokens if reported else None) == tokens
+
+
+def test_a_refused_answer_is_paid_for(tmp_path: Path) -> None:
+    """Its row has the tokens that it says."""
+    body = both(0, 0, {"prompt_tokens": 3})
+    ledger = {"database": database(tmp_path)}
+    with Emulator(behaviour=Behaviour(body=body, content_type="application/json")) as emulator:
+        kit = kit_of(emulator, "openai", retry={"attempts": 1}, ledger=ledger)
+        with pytest.raises(ProtocolError):
+            kit.client.embed(["a", "b"])
+        kit.close()
+    [row] = rows(tmp_path)
+    assert (row["status"], row["input_tokens"]) == ("failed", 3)
 
 
 def test_budgets(tmp_path: Path) -> None:
