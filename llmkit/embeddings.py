@@ -13,12 +13,17 @@ from llmkit.kinds import is_whole, kind_of
 from llmkit.usage import Source, Usage
 
 if TYPE_CHECKING:
+    from llmkit.errors import ProviderError
     from llmkit.response import Response
 
 ALIAS = "embeddings"
 """The alias of the model that embeds, where the settings have it and a call names none."""
-# How many tokens one request may have, by an estimate that may be a fifth too low: OpenAI takes 300,000.
-_MOST_TOKENS = 200_000
+# How many tokens one request may have where the provider does not say: OpenAI takes 300,000.
+_MOST_TOKENS = 250_000
+# An estimate may be a fifth too low.
+_CERTAIN = 0.8
+# The statuses of a request that has too much of something.
+_TOO_MANY = (400, 413, 422)
 
 
 class EmbedOptions(TypedDict, total=False):
@@ -96,15 +101,30 @@ def dimensions_of(given: object) -> int | None:
     )
 
 
+def most_tokens(provider: object) -> int:
+    """Say how many tokens one request of a provider takes, as they are estimated."""
+    return int((getattr(provider, "most_tokens", None) or _MOST_TOKENS) * _CERTAIN)
+
+
+def with_setting(error: ProviderError, count: int) -> None:
+    """Say in the refusal of a request with so many texts what sets how many there are: each vendor says in its own words that they are too many."""
+    if count > 1 and error.status_code in _TOO_MANY:
+        name = error.provider
+        mend = (
+            f"If {name} takes fewer than {count} texts at once, set providers.{name}.embed_at_once."
+        )
+        error.hint = f"{error.hint} {mend}" if error.hint else mend
+
+
 def batches(
-    texts: Sequence[str], *, most: int, count: Callable[[str], int]
+    texts: Sequence[str], *, most: int, most_tokens: int, count: Callable[[str], int]
 ) -> Iterator[tuple[str, ...]]:
-    """Part texts so that each request takes its part: so many of them, and not too many tokens together."""
+    """Part texts so that each request takes its part: so many of them, and so many tokens together."""
     batch: list[str] = []
     tokens = 0
     for text in texts:
         size = count(text)
-        if batch and (len(batch) == most or tokens + size > _MOST_TOKENS):
+        if batch and (len(batch) == most or tokens + size > most_tokens):
             yield tuple(batch)
             batch, tokens = [], 0
         batch.append(text)

@@ -10,7 +10,17 @@ from llmkit._sync.attempts import Attempts
 from llmkit._sync.recorder import Recorder
 from llmkit._sync.stream import StreamManager
 from llmkit.call import build_embedding
-from llmkit.embeddings import ALIAS, Embeddings, EmbedOptions, batches, joined, texts_of
+from llmkit.embeddings import (
+    ALIAS,
+    Embeddings,
+    EmbedOptions,
+    batches,
+    joined,
+    most_tokens,
+    texts_of,
+    with_setting,
+)
+from llmkit.errors import ProviderError
 from llmkit.events import Vectors
 from llmkit.policy.asking import most_texts
 from llmkit.policy.estimate import estimate_tokens
@@ -34,14 +44,16 @@ def embed(
     build_embedding(["."], asked, call_id="", default_model=default_model)
     vectors: list[list[float]] = []
     replies: list[Response] = []
-    most = min(map(most_texts, runtime.routes.of(asked["model"])))
+    routes = runtime.routes.of(asked["model"])
+    most = min(map(most_texts, routes))
+    tokens = min(most_tokens(route.provider) for route in routes)
 
     def stay(route: Route) -> None:
         # The numbers of two models have nothing to do with each other: the rest is for the one that has answered.
         asked["model"] = f"{route.provider.name}:{route.model}"
 
     call_next = Recorder(runtime, Attempts(runtime, stay))
-    for batch in batches(given, most=most, count=estimate_tokens):
+    for batch in batches(given, most=most, most_tokens=tokens, count=estimate_tokens):
         call = build_embedding(
             batch,
             asked,
@@ -49,10 +61,14 @@ def embed(
             default_model=default_model,
             tasks=runtime.tasks,
         )
-        with StreamManager(call, call_next) as stream:
-            while (events := stream.read()) is not None:
-                for event in events:
-                    if isinstance(event, Vectors):
-                        vectors += event.vectors
-            replies.append(stream.response)
+        try:
+            with StreamManager(call, call_next) as stream:
+                while (events := stream.read()) is not None:
+                    for event in events:
+                        if isinstance(event, Vectors):
+                            vectors += event.vectors
+                replies.append(stream.response)
+        except ProviderError as error:
+            with_setting(error, len(batch))
+            raise
     return joined(vectors, replies)

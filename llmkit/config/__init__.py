@@ -89,8 +89,8 @@ class ProviderConfig(Section):
     """A provider's address, API key, wire format and price.
 
     `api_version` is Azure's. `token` is a function without arguments, or its dotted path, that returns a token in place of a key, as Vertex AI and
-    Microsoft Entra ID have them: it is called for each request, in a thread, so let it remember its token. `provider` is a provider of the app's
-    own, or its dotted path: it needs none of the others but a price.
+    Microsoft Entra ID have them: it is called for each request, in a thread, so let it remember its token. `embed_at_once` is how many texts are embedded
+    in one request. `provider` is a provider of the app's own, or its dotted path: it needs none of the others but a price.
     """
 
     provider: Annotated[Any, AfterValidator(own_provider)] = None
@@ -99,6 +99,7 @@ class ProviderConfig(Section):
     api_key: SecretStr | None = None
     api_version: Annotated[str, Field(pattern=r"^[\w.-]{1,40}$")] | None = None
     token: Annotated[Any, AfterValidator(partial(function, shape=TOKEN))] = None
+    embed_at_once: Count | None = None
     price: AnyPrice | None = None
     headers: Annotated[dict[FieldName, FieldValue], Field(repr=False)] = Field(default_factory=dict)
 

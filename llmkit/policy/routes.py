@@ -173,6 +173,7 @@ class Routes:
             base_url=base_url,
             headers=given.headers if given else {},
             api_version=given.api_version if given else None,
+            embed_at_once=given.embed_at_once if given else None,
             token=function_at(given.token, f"providers.{name}.token", TOKEN) if given else None,
         )
 

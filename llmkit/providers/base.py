@@ -151,7 +151,7 @@ class Provider(Protocol):
     Without one, the cache takes those of one class and name for the same. It may have `means`, where they are not the usual ones, and a `token`, a function without
     arguments that returns what is sent in the header `authorization` in place of a key. One that is no server has a `transport` and an
     `async_transport` of its own (see `llmkit.transport.base`); `llmkit.FunctionProvider` is one. One with embeddings has `build_embedding` and
-    `embedding_decoder`, which take the same as `build_request` and `decoder`, and `most_texts`, how many one request takes: see `call.embedding`. One with a
+    `embedding_decoder`, which take the same as `build_request` and `decoder`, and `most_texts` and `most_tokens`, how many texts and tokens one request takes: see `call.embedding`. One with a
     list of its models has `build_listing`, whose answer `llmkit.providers.listing` reads.
     """
 

@@ -28,6 +28,8 @@ class HTTPProvider(ABC):
     """Where the key stands; behind `Bearer` where the header is `authorization`."""
     own_headers: ClassVar[Mapping[str, str]] = {}
     """What the vendor wants besides."""
+    most_texts: int
+    """How many texts are embedded in one request, where the vendor has embeddings."""
 
     @forgetful
     def __init__(
@@ -39,21 +41,24 @@ class HTTPProvider(ABC):
         headers: Mapping[str, str] | None = None,
         api_version: str | None = None,
         token: Callable[[], str] | None = None,
+        embed_at_once: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Keep the address and the key.
 
         With `api_key=None` no key is sent, for servers that need none. `headers` are added to llmkit's own, or replace them. `api_version` is
-        Azure's. `token` returns a token that is sent with each request in place of a key; whoever makes the request calls it. `clock` returns
-        seconds since the epoch.
+        Azure's. `token` returns a token that is sent with each request in place of a key; whoever makes the request calls it. `embed_at_once`
+        is how many texts are embedded in one request, where that is less than the vendor's usual number. `clock` returns seconds since the epoch.
 
         Raises:
-            ConfigError: the base URL or the key cannot be used.
+            ConfigError: the base URL or the key cannot be used, or there is a setting that the vendor has no use for.
         """
         self.name = name = self.vendor if name is None else name
         self.token = token
         base_url = VENDORS[self.vendor].base_url if base_url is None else base_url
         self._url = self._locate(checked_base_url(name, base_url), api_version)
+        if embed_at_once is not None:
+            self.most_texts = self._sound_count(embed_at_once)
         self._headers = {**self.own_headers, "content-type": "application/json"}
         if api_key is not None:
             header, key = self._key_header(), checked_api_key(name, api_key)
@@ -74,6 +79,14 @@ class HTTPProvider(ABC):
         Raises:
             ConfigError: the vendor has no versions of this kind.
         """
+
+    def _sound_count(self, embed_at_once: int) -> int:
+        if hasattr(self, "build_embedding"):
+            return embed_at_once
+        raise ConfigError(
+            f"providers.{self.name}.embed_at_once is set, but its wire has no embeddings",
+            hint="Leave it out.",
+        )
 
     def _key_header(self) -> str:
         return self.key_header

@@ -23,6 +23,7 @@ class Wire(Protocol):
         headers: Mapping[str, str] | None = None,
         api_version: str | None = None,
         token: Callable[[], str] | None = None,
+        embed_at_once: int | None = None,
     ) -> Provider:
         """Make it."""
 

@@ -20,11 +20,18 @@ Ability = Literal["json_schema", "json_schema_and_tools"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirks:
-    """Where a server's words differ from those of others with the same wire: what it calls a field, and whether it takes one."""
+    """Where a server differs from others with the same wire: what it calls a field, whether it takes one, and how much it embeds at once.
+
+    Attributes:
+        embed_at_once: how many texts one request has at most.
+        embed_tokens: how many tokens these may have together; None if nobody can tell.
+    """
 
     max_tokens: str = "max_tokens"
     seed: str = "seed"
     stream_options: bool = True
+    embed_at_once: int = 2048
+    embed_tokens: int | None = None
 
 
 USUAL = Quirks()
@@ -122,7 +129,10 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
             key_variable="MISTRAL_API_KEY",
             hosts=("api.mistral.ai",),
             # It answers 422 extra_forbidden to stream_options, and sends usage without being asked (anon-kode issue 53).
-            quirks=Quirks(seed="random_seed", stream_options=False),
+            # "Too many inputs in request" above 512 (edgequake-llm pull 74), "Too many tokens in batch. Max is 16384" (semantic-router issue 297).
+            quirks=Quirks(
+                seed="random_seed", stream_options=False, embed_at_once=512, embed_tokens=16_384
+            ),
             models="(mi|mini|magi)stral|codestral|pixtral",
         ),
         # Its other API is OpenAI's, with `"wire": "openai"`: at this address, too.
@@ -168,9 +178,25 @@ VENDORS: Mapping[str, Vendor] = MappingProxyType(
 """The vendors that need no settings but a key, by their names."""
 
 
+# Where vendors without quirks above embed fewer texts at once.
+_AT_ONCE: Mapping[str, int] = MappingProxyType(
+    {
+        # docs.cohere.com/reference/embed
+        "api.cohere.ai": 96,
+        "api.cohere.com": 96,
+        # help.aliyun.com/zh/model-studio/text-embedding-synchronous-api
+        "dashscope.aliyuncs.com": 10,
+        "dashscope-intl.aliyuncs.com": 10,
+        # ai.google.dev/gemini-api/docs/openai, which stands before the vendor's own API.
+        "generativelanguage.googleapis.com": 100,
+    }
+)
+
+
 def quirks_at(host: str) -> Quirks:
     """Return what is different at a host."""
-    return next((vendor.quirks for vendor in VENDORS.values() if vendor.is_at(host)), USUAL)
+    usual = Quirks(embed_at_once=_AT_ONCE[host]) if host in _AT_ONCE else USUAL
+    return next((vendor.quirks for vendor in VENDORS.values() if vendor.is_at(host)), usual)
 
 
 def vendor_of(model: str) -> str | None:

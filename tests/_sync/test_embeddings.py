@@ -16,12 +16,14 @@ from llmkit import (
     FunctionProvider,
     InvalidRequest,
     Kit,
+    PromptTooLong,
     ProtocolError,
+    RequestRejected,
     ServerFailed,
     StreamTruncated,
 )
 from llmkit.testing import Behaviour, Emulator
-from support.kits import make_kit
+from support.kits import make_kit, url_of
 from support.rows import database, rows
 
 MODELS = {
@@ -89,6 +91,28 @@ def test_long_texts() -> None:
         kit.client.embed(["x" * 400_000] * 3)
         kit.close()
         assert [len(request.body["input"]) for request in emulator.requests] == [2, 1]
+
+
+@pytest.mark.parametrize("wire", MODELS)
+def test_a_setting_for_servers_that_take_fewer(wire: str) -> None:
+    """Such as 32 texts at once; the server's refusal names the setting."""
+    texts = [f"text {at}" for at in range(70)]
+    with Emulator(behaviour=FAST) as emulator:
+        provider = {"base_url": url_of(emulator, wire), "wire": wire, "api_key": "k"}
+        emulator.script(Behaviour(status=413, message="batch size 70 > maximum allowed 32"))
+        kit = kit_of(emulator, wire, providers={wire: provider})
+        with pytest.raises(PromptTooLong, match=rf"70 texts.*providers\.{wire}\.embed_at_once"):
+            kit.client.embed(texts)
+        kit.close()
+        kit = kit_of(emulator, wire, providers={wire: {**provider, "embed_at_once": 32}})
+        found = kit.client.embed(texts)
+        emulator.script(Behaviour(status=400))
+        with pytest.raises(RequestRejected) as alone:
+            kit.client.embed(texts[:1])
+        kit.close()
+    assert len(found.vectors) == 70
+    assert len(found.call_ids) == 3
+    assert "embed_at_once" not in str(alone.value)
 
 
 def test_all_of_one_model() -> None:

@@ -15,11 +15,15 @@ AZURE = "https://shop.openai.azure.com"
 VERTEX = "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4"
 
 
+def provider_of(**provider: Any) -> Any:
+    """Make the provider of these settings."""
+    config = Config.of({"providers": {"mine": {"api_key": "k", **provider}}})
+    return Routes(config).provider("mine")
+
+
 def asked(model: str, **provider: Any) -> Any:
     """Build a request for a model of a provider of these settings."""
-    config = Config.of({"providers": {"mine": {"api_key": "k", **provider}}})
-    (route,) = Routes(config).of(f"mine:{model}")
-    return route.provider.build_request(
+    return provider_of(**provider).build_request(
         call(streaming=provider.get("wire") != "x", max_tokens=5), model
     )
 
@@ -112,6 +116,35 @@ def test_who_has_no_versions(wire: str) -> None:
     """Says so."""
     with pytest.raises(ConfigError, match=r"providers\.mine\.api_version is set.*Azure"):
         asked("m", wire=wire, base_url="https://a.example", api_version="1")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "texts", "tokens"),
+    [
+        ("https://api.mistral.ai/v1", 512, 16_384),
+        ("https://api.cohere.ai/compatibility/v1", 96, None),
+        ("https://dashscope.aliyuncs.com/compatible-mode/v1", 10, None),
+        ("https://generativelanguage.googleapis.com/v1beta/openai", 100, None),
+        ("https://api.openai.com/v1", 2048, None),
+        (AZURE, 2048, None),
+        ("https://a.example/v1", 2048, None),
+    ],
+)
+@pytest.mark.parametrize("wire", ["openai", "openai-responses"])
+def test_how_much_is_embedded_at_once(
+    wire: str, base_url: str, texts: int, tokens: int | None
+) -> None:
+    """By the vendor's host, as far as that is known, or by the settings."""
+    given: dict[str, Any] = {"wire": wire, "base_url": base_url}
+    provider = provider_of(**given)
+    assert (provider.most_texts, provider.most_tokens) == (texts, tokens)
+    assert provider_of(**given, embed_at_once=7).most_texts == 7
+
+
+def test_who_has_no_embeddings() -> None:
+    """Says so."""
+    with pytest.raises(ConfigError, match=r"providers\.mine\.embed_at_once is set"):
+        provider_of(wire="anthropic", base_url="https://a.example", embed_at_once=7)
 
 
 def token() -> str:

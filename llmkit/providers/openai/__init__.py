@@ -13,7 +13,6 @@ from llmkit.messages import Message
 from llmkit.providers.base import Decoder, HTTPRequest
 from llmkit.providers.body_kind import choose_decoder
 from llmkit.providers.failures import Origin
-from llmkit.providers.openai.address import Address
 from llmkit.providers.openai.answers import ChunkDecoder, CompletionDecoder
 from llmkit.providers.openai.shared import OpenAIAddresses
 from llmkit.providers.request import arguments_json, to_request
@@ -31,7 +30,7 @@ class OpenAI(OpenAIAddresses):
 
     def _locate(self, base_url: str, api_version: str | None) -> str:
         base_url = base_url.removesuffix("/chat/completions")
-        self._address = Address.of(base_url, api_version, deploys=True)
+        self._place(base_url, api_version)
         return f"{self._address.base}/chat/completions{self._address.query}"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:

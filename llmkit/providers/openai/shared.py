@@ -18,8 +18,13 @@ from llmkit.providers.request import to_request
 class OpenAIAddresses(HTTPProvider):
     """What both of OpenAI's wire formats share: where the key stands; embeddings and the list of models have addresses of their own."""
 
-    most_texts = 2048
+    most_tokens: int | None
     _address: Address
+
+    def _place(self, base_url: str, api_version: str | None) -> None:
+        self._address = Address.of(base_url, api_version, deploys=True)
+        self.most_texts = self._address.quirks.embed_at_once
+        self.most_tokens = self._address.quirks.embed_tokens
 
     def _key_header(self) -> str:
         return "api-key" if self._address.is_azure else self.key_header

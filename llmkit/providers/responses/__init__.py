@@ -34,7 +34,7 @@ class OpenAIResponses(OpenAIAddresses):
 
     def _locate(self, base_url: str, api_version: str | None) -> str:
         base_url = base_url.removesuffix("/responses")
-        self._address = Address.of(base_url, api_version, deploys=True)
+        self._place(base_url, api_version)
         return Address.of(base_url, api_version, deploys=False).url("responses", "")
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
