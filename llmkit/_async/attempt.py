@@ -95,7 +95,7 @@ class AsyncAttempt(AsyncSource):
         if getattr(route.provider, "token", None) is not None:
             from llmkit._async.tokens import async_with_token  # noqa: PLC0415  # few have one
 
-            request = await async_with_token(runtime.host, route, request)
+            request = await async_with_token(runtime, self._clocks, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
             claims = await runtime.budgets.aclaims(asked, route, request)

@@ -6,26 +6,33 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llmkit.concurrency.tasks import async_in_host
-from llmkit.errors import AuthenticationFailed
+from llmkit.concurrency.threads import TookTooLong
+from llmkit.errors import AuthenticationFailed, ProviderTimeout
 from llmkit.providers.fields import field_value
 from llmkit.tracebacks import forgetful
 
 if TYPE_CHECKING:
-    from llmkit.concurrency.host_threads import Host
+    from llmkit.policy.clocks import Clocks
     from llmkit.policy.plan import Route
     from llmkit.providers.base import HTTPRequest
+    from llmkit.runtime import Runtime
 
 
 @forgetful
-async def async_with_token(host: Host, route: Route, request: HTTPRequest) -> HTTPRequest:
+async def async_with_token(
+    runtime: Runtime, clocks: Clocks, route: Route, request: HTTPRequest
+) -> HTTPRequest:
     """Return the request with the token that the provider's function gives.
 
     Raises:
         AuthenticationFailed: the function fails, or returns no token.
+        ProviderTimeout: it takes longer than the call has.
     """
     fetch: Any = route.provider.token  # type: ignore[attr-defined]  # whoever asks has seen that it has one
     try:
-        token = await async_in_host(host, fetch)
+        token = await async_in_host(runtime.host, fetch, clocks.left(runtime.clock()))
+    except TookTooLong:
+        raise _late(route, clocks.seconds("total")) from None
     except Exception as error:
         raise _without_token(route, f"its function failed ({type(error).__name__})") from error
     try:
@@ -35,6 +42,20 @@ async def async_with_token(host: Host, route: Route, request: HTTPRequest) -> HT
     if not value:
         raise _without_token(route, "its function returned none")
     return replace(request, headers={**request.headers, "authorization": f"Bearer {value}"})
+
+
+def _late(route: Route, seconds: float) -> ProviderTimeout:
+    name = route.provider.name
+    late = ProviderTimeout(
+        "total",
+        seconds,
+        message=f"providers.{name}.token did not return in time, and {name} was not asked",
+        hint="Let the function remember its token, and give up earlier itself; or raise timeouts.{clock}.",
+        provider=name,
+        model=route.model,
+    )
+    late.sent = False
+    return late
 
 
 def _without_token(route: Route, why: str) -> AuthenticationFailed:

@@ -96,7 +96,7 @@ class Attempt(Source):
         if getattr(route.provider, "token", None) is not None:
             from llmkit._sync.tokens import with_token  # noqa: PLC0415  # few have one
 
-            request = with_token(runtime.host, route, request)
+            request = with_token(runtime, self._clocks, route, request)
         claims: tuple[Claim, ...] = ()
         if runtime.budgets is not None:
             claims = runtime.budgets.claims(asked, route, request)

@@ -33,13 +33,15 @@ def listed(runtime: Runtime, provider: Provider) -> list[Offer] | None:
     request = None if build is None else build()
     if request is None:
         return None
-    if getattr(provider, "token", None) is not None:
-        request = with_token(runtime.host, Route(provider, ""), request)
     now = runtime.clock()
     limits = Timeouts(connect=5, first_content=_PATIENCE, total=_PATIENCE)
     clocks = Clocks(limits, now=now, deadline=now + _PATIENCE)
+    if getattr(provider, "token", None) is not None:
+        request = with_token(runtime, clocks, Route(provider, ""), request)
+        clocks.sent(runtime.clock())
     transport = runtime.connections.transport()
-    exchange = transport.start(request, connect_timeout=clocks.connect_limit(now))
+    connect_timeout = clocks.connect_limit(runtime.clock())
+    exchange = transport.start(request, connect_timeout=connect_timeout)
     upstream = Upstream(exchange, clocks, AbortSignal(), runtime.clock)
     try:
         body = _body(upstream)

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.host_threads import Host, never
 from llmkit.concurrency.limit import ConcurrencyLimit, queue_full
-from llmkit.concurrency.threads import Owner, closed
+from llmkit.concurrency.threads import Owner, TookTooLong, closed
 
 T = TypeVar("T")
 log = logging.getLogger("llmkit.stream")
@@ -196,9 +196,20 @@ async def async_may_run_apart(host: Host) -> bool:  # noqa: ARG001
     return True
 
 
-async def async_in_host(host: Host, work: Callable[[], T]) -> T:
-    """Run a function of the app's where it is at home; return what it returns."""
-    found: T = await host.from_async(work)
+async def async_in_host(host: Host, work: Callable[[], T], seconds: float) -> T:
+    """Run a function of the app's where it is at home; return what it returns. Its thread goes on to its own end, whoever waits.
+
+    Raises:
+        TookTooLong: it has not returned after so many seconds.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            found: T = await host.from_async(work)
+    except TimeoutError:
+        if limit.expired():
+            raise TookTooLong from None
+        raise  # its own
     return found
 
 

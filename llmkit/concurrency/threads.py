@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+
+
+class TookTooLong(Exception):
+    """A function of the app's took longer than whoever waits for it can wait."""
 
 
 class Owner(NamedTuple):
@@ -164,9 +169,17 @@ def may_run_apart(host: Host) -> bool:
     return not at_once(host)
 
 
-def in_host(host: Host, work: Callable[[], T]) -> T:  # noqa: ARG001
-    """Run a function of the app's where it is at home: in the thread of whoever calls."""
-    return work()
+def in_host(host: Host, work: Callable[[], T], seconds: float) -> T:  # noqa: ARG001
+    """Run a function of the app's where it is at home: in the thread of whoever calls, which nothing can take out of it.
+
+    Raises:
+        TookTooLong: it has returned, after more than so many seconds.
+    """
+    begun = time.monotonic()
+    found = work()
+    if time.monotonic() - begun > seconds:
+        raise TookTooLong
+    return found
 
 
 def at_once(host: Host) -> bool:

@@ -83,15 +83,23 @@ class ConnectionFailed(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
-    """A timeout expired. `clock` says which one: connect, first_content, idle or total."""
+    """A timeout expired. `clock` says which one: connect, first_content, idle or total. `message` and `hint` are others where it was not the provider's time."""
 
     type = "timeout"
     can_retry = True
 
-    def __init__(self, clock: Clock, seconds: float, **fields: object) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        seconds: float,
+        *,
+        message: str = "the provider did not answer in time",
+        hint: str = "Raise timeouts.{clock} if this model needs longer.",
+        **fields: object,
+    ) -> None:
         super().__init__(
-            f"the provider did not answer in time: the {clock} timeout expired after {seconds:g} s",
-            hint=f"Raise timeouts.{clock} if this model needs longer.",
+            f"{message}: the {clock} timeout expired after {seconds:g} s",
+            hint=hint.format(clock=clock),
             code=clock,
             **fields,  # type: ignore[arg-type]  # the keyword arguments of ProviderError
         )

@@ -80,6 +80,10 @@ class Clocks:
             return self.deadline
         return min(self.deadline, now + idle)
 
+    def left(self, now: float) -> float:
+        """Return how many seconds the whole call has left."""
+        return max(0.0, self._deadline - now)
+
     def connect_limit(self, now: float) -> float:
         """Return how many seconds connecting may take: never longer than until the next of the other clocks."""
         return max(0.001, min(self._timeouts.connect, self.deadline - now))

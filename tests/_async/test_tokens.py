@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import AuthenticationFailed, Kit
+from llmkit import AuthenticationFailed, Kit, ProviderTimeout
 from llmkit.testing import Behaviour, Emulator
 
 PROJECT = "/v1/projects/p/locations/eu/publishers"
@@ -81,6 +81,46 @@ async def test_without_one_nothing_is_sent(token: Any, words: str) -> None:
         assert emulator.requests == []
     assert "secret" not in str(raised.value)
     assert raised.value.provider == "vertex"
+
+
+@pytest.mark.anyio
+async def test_a_slow_function_is_not_the_providers_time() -> None:
+    """The wait for it ends with the call's time; the error says whose time it was, and nothing is asked."""
+    go_on = threading.Event()
+
+    def slow() -> str:
+        go_on.wait(0.3)
+        return "late"
+
+    with Emulator() as emulator:
+        kit = kit_of(emulator, "gemini", slow, timeouts={"total": 0.1})
+        with pytest.raises(
+            ProviderTimeout, match=r"providers\.vertex\.token did not return"
+        ) as raised:
+            await kit.async_client.complete("Hi")
+        go_on.set()
+        await kit.aclose()
+        assert emulator.requests == []
+    assert (raised.value.clock, raised.value.provider, raised.value.sent) == (
+        "total",
+        "vertex",
+        False,
+    )
+    assert "timeouts.total" in str(raised.value)
+
+
+@pytest.mark.anyio
+async def test_a_timeout_of_its_own() -> None:
+    """Is a failure of the function, as any other."""
+
+    def gives_up() -> str:
+        raise TimeoutError
+
+    with Emulator() as emulator:
+        kit = kit_of(emulator, "gemini", gives_up)
+        with pytest.raises(AuthenticationFailed, match=r"its function failed \(TimeoutError\)"):
+            await kit.async_client.complete("Hi")
+        await kit.aclose()
 
 
 @pytest.mark.anyio
