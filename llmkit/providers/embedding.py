@@ -94,7 +94,7 @@ class _OpenAIUsage(TokenReport):
 class _OpenAIItem(msgspec.Struct):
     needs: ClassVar[Needs] = {"*": ("embedding", "index")}
 
-    embedding: list[float]
+    embedding: list[float] = []  # each has its own
     index: int | None = None
 
 
@@ -128,7 +128,7 @@ class OpenAIEmbeddings(EmbeddingDecoder):
 class _GeminiValues(msgspec.Struct):
     needs: ClassVar[Needs] = {"*": ("values",)}
 
-    values: list[float]
+    values: list[float] = []  # each has its own
 
 
 class _GeminiUsage(TokenReport, rename="camel"):
@@ -138,10 +138,29 @@ class _GeminiUsage(TokenReport, rename="camel"):
         return Usage(input_tokens=self.prompt_token_count, output_tokens=0)
 
 
-class _Gemini(msgspec.Struct, rename="camel"):
+class _Statistics(msgspec.Struct):
+    token_count: Count | None = None
+
+
+class _VertexValues(msgspec.Struct):
+    needs: ClassVar[Needs] = {"*": ("values",)}
+
+    values: list[float] = []  # each has its own
+    statistics: _Statistics | None = None
+
+
+class _Prediction(msgspec.Struct):
     needs: ClassVar[Needs] = {"*": ("embeddings",)}
 
+    embeddings: _VertexValues = msgspec.field(default_factory=_VertexValues)
+
+
+class _Gemini(msgspec.Struct, rename="camel"):
+    needs: ClassVar[Needs] = {"*": ("embeddings", "embedding", "predictions")}
+
     embeddings: list[_GeminiValues] | None = None
+    embedding: _GeminiValues | None = None
+    predictions: list[_Prediction] | None = None
     usage_metadata: _GeminiUsage | None = None
 
 
@@ -149,20 +168,28 @@ _gemini = msgspec.json.Decoder(_Gemini).decode
 
 
 class GeminiEmbeddings(EmbeddingDecoder):
-    """Reads what Gemini answers. Source: ai.google.dev/api/embeddings."""
+    """Reads what Gemini answers, and each kind of model on Vertex AI. Sources: as in `gemini.embeddings`."""
 
     __slots__ = ()
     _report_type = _GeminiUsage
 
     def _find(self, body: str) -> Found:
         found = self._fitted(body, _gemini, _Gemini)
+        usage = found.usage_metadata.to_usage() if found.usage_metadata is not None else None
+        if found.predictions is not None:
+            predicted = [each.embeddings for each in found.predictions]
+            counts = [
+                each.statistics.token_count if each.statistics else None for each in predicted
+            ]
+            known = [count for count in counts if count is not None]
+            if len(known) == len(counts):
+                usage = Usage(input_tokens=sum(known), output_tokens=0)
+            return Found([each.values for each in predicted], usage)
+        if found.embedding is not None:
+            return Found([found.embedding.values], usage)
         if found.embeddings is None:
             return Found(None, None)
-        usage = found.usage_metadata
-        return Found(
-            [each.values for each in found.embeddings],
-            usage.to_usage() if usage is not None else None,
-        )
+        return Found([each.values for each in found.embeddings], usage)
 
 
 class _Ollama(msgspec.Struct):

@@ -66,3 +66,32 @@ async def test_we_read_what_the_sdk_reads(wire: str, sent: dict[str, Any]) -> No
     assert ours.vectors == vectors
     reported = ours.usage.input_source == "reported"
     assert (ours.usage.input_tokens if reported else None) == tokens
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1]])
+@pytest.mark.parametrize("model", ["text-embedding-005", "gemini-embedding-001"])
+async def test_vertex_ai_as_the_sdk_asks_it(model: str, texts: list[str]) -> None:
+    """The same requests, which differ from model to model, and the same numbers."""
+    address = "/v1/projects/p/locations/eu/publishers/google"
+    with Emulator(behaviour=Behaviour(delay=0)) as emulator:
+        config = {"output_dimensionality": 5, "task_type": "RETRIEVAL_QUERY", "title": "t"}
+        async with async_google(emulator.base_url, vertex=True) as sdk:
+            found = await sdk.models.embed_content(model=model, contents=texts, config=config)
+        vertex = {"wire": "gemini", "base_url": emulator.base_url + address, "token": lambda: "t"}
+        kit = make_kit(
+            emulator, providers={"vertex": vertex}, models={"embeddings": f"vertex:{model}"}
+        )
+        extra = {"taskType": "RETRIEVAL_QUERY", "title": "t"}
+        ours = await kit.async_client.embed(texts, dimensions=5, extra=extra)
+        plain = await kit.async_client.embed(texts)
+        await kit.aclose()
+        theirs, own, _ = emulator.requests
+    assert ours.vectors == [each.values for each in found.embeddings]
+    assert len(plain.vectors) == len(texts)
+    assert own.path == theirs.path.replace("/v1beta1/", "/v1/")
+    assert own.body == theirs.body
+    assert ours.usage.input_source == "reported"
+    statistics = [each.statistics for each in found.embeddings]
+    if all(statistics):
+        assert ours.usage.input_tokens == sum(each.token_count for each in statistics)

@@ -181,6 +181,9 @@ def both(first: Any, second: Any, usage: Any = None) -> bytes:
         (b'{"data": [{"embedding": ["1"]}, {"embedding": [1]}]}', "in an unknown format"),
         (b'{"data": [{"embedding": [NaN]}, {"embedding": [1]}]}', "not JSON"),
         (b'{"data": 7}', "in an unknown format"),
+        (b'{"data": [{"index": 0}, {"index": 1}]}', "embeddings of several lengths"),
+        (b'{"data": [{"index": 0}, {"index": 1}], "model": 7}', "embeddings of several lengths"),
+        (b'{"data": [7, 8]}', "in an unknown format"),
         (both(0, 0), "do not say of which text each is"),
         (both(1, 5), "do not say of which text each is"),
         (both(-1, 0), "do not say of which text each is"),
@@ -195,6 +198,30 @@ def test_what_is_no_answer(body: bytes, words: str) -> None:
     with Emulator(behaviour=behaviour) as emulator:
         kit = kit_of(emulator, "openai", retry={"attempts": 1})
         with pytest.raises(ProtocolError, match=words):
+            kit.client.embed(["a", "b"])
+        kit.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"predictions": [{}, {}]}',
+        b'{"predictions": [{}, {}], "usageMetadata": 7}',
+        b'{"predictions": [{"embeddings": {"values": [1]}}]}',
+        b'{"predictions": {}}',
+        b'{"embedding": {}}',
+        b'{"embedding": {"values": [1]}}',
+        b'{"embeddings": [{"values": [1]}, {"values": "1"}]}',
+        b'{"embeddings": [{"values": [1]}, {}]}',
+        b"{}",
+    ],
+)
+def test_what_is_no_answer_of_geminis(body: bytes) -> None:
+    """Neither as Google has it, nor as Vertex AI does."""
+    behaviour = Behaviour(body=body, content_type="application/json")
+    with Emulator(behaviour=behaviour) as emulator:
+        kit = kit_of(emulator, "gemini", retry={"attempts": 1})
+        with pytest.raises(ProtocolError):
             kit.client.embed(["a", "b"])
         kit.close()
 
@@ -219,6 +246,16 @@ def test_what_is_no_answer(body: bytes, words: str) -> None:
             3,
         ),
         ("ollama", b'{"embeddings": [[2], [1.5]], "prompt_eval_count": "3"}', 3),
+        (
+            "gemini",
+            b'{"predictions": [{"embeddings": {"values": [2], "statistics": {"token_count": 1.0}}}, {"embeddings": {"values": [1.5], "statistics": {"token_count": "2"}}}]}',
+            3,
+        ),
+        (
+            "gemini",
+            b'{"predictions": [{"embeddings": {"values": [2], "statistics": {"token_count": 1}}}, {"embeddings": {"values": [1.5]}}]}',
+            None,
+        ),
     ],
 )
 def test_what_nobody_needs(wire: str, body: bytes, tokens: int | None) -> None:

@@ -31,6 +31,9 @@ _CHOICES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _UNSIGNED = "skip_thought_signature_validator"
 _WITHOUT_SIGNATURES = re.compile(r"(models/)?(gemini-(1|2)[.-]|gemma)")
 
+# How many tokens Vertex AI embeds in one request: cloud.google.com/vertex-ai/generative-ai/docs/embeddings/get-text-embeddings.
+_VERTEX_TOKENS = 20_000
+
 
 class Gemini(HTTPProvider):
     """The Gemini wire format, for Google's API, Vertex AI or a compatible server. The key goes into a header, never into the URL.
@@ -42,9 +45,13 @@ class Gemini(HTTPProvider):
     means = Means(any_schema=True, single_calls=False)
     key_header = "x-goog-api-key"
     most_texts = 100
+    most_tokens: int | None = None
 
     def _locate(self, base_url: str, api_version: str | None) -> str:
         without_version(self.name, api_version)
+        self._is_vertex = base_url.endswith("/publishers/google")
+        if self._is_vertex:
+            self.most_tokens = _VERTEX_TOKENS
         return base_url if _VERSION.search(base_url) else f"{base_url}/v1beta"
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
@@ -84,26 +91,23 @@ class Gemini(HTTPProvider):
 
     def build_listing(self) -> HTTPRequest | None:
         """Ask for the list of models; None on Vertex AI, which has another one."""
-        if self._url.endswith("/publishers/google"):
+        if self._is_vertex:
             return None
         return self._list(f"{self._url}/models?pageSize=1000")
 
     def build_embedding(self, call: Call, model: str) -> HTTPRequest:
-        """Write what is to be embedded. Fields of `extra`, such as `taskType`, go into the request for each text.
+        """Write what is to be embedded. Fields of `extra`, such as `taskType`, go where the vendor has them for each text.
 
         Raises:
             InvalidRequest: it cannot be written as JSON.
         """
-        assert call.embedding is not None  # noqa: S101  # or it would not be asked
-        size = call.embedding.dimensions
-        each = {
-            "model": unquote(_path(model)),
-            **({} if size is None else {"outputDimensionality": size}),
-            **call.extra,
-        }
-        asked = [{**each, "content": {"parts": [{"text": text}]}} for text in call.embedding.texts]
-        url = f"{self._url}/{_path(model)}:batchEmbedContents"
-        return to_request(url, self._sent(call), {"requests": asked}, {})
+        from llmkit.providers.gemini import embeddings  # noqa: PLC0415  # for those who embed
+
+        asked = call.embedding
+        assert asked is not None  # noqa: S101  # or it would not be asked
+        write = embeddings.for_vertex if self._is_vertex else embeddings.for_google
+        method, body = write(asked.texts, unquote(_path(model)), asked.dimensions, call.extra)
+        return to_request(f"{self._url}/{_path(model)}:{method}", self._sent(call), body, {})
 
     def embedding_decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for the answer."""

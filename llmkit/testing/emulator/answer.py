@@ -30,7 +30,7 @@ class Ask:
 
     `stop` are its stop sequences. `include_usage` is OpenAI's stream option. `schema` is what the answer has to keep to, `forced` the tool that
     has to be called, with the schema of its arguments. `streams_calls` is Gemini's option to stream the arguments of a call. `embeds` are texts of which the
-    numbers are wanted, so many as `dimensions` for each.
+    numbers are wanted, so many as `dimensions` for each, in a `form` where the vendor has several.
     """
 
     model: str
@@ -44,6 +44,7 @@ class Ask:
     streams_calls: bool = False
     embeds: tuple[str, ...] = ()
     dimensions: int | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Answer:
     input_tokens: int
     embeds: tuple[str, ...] = ()
     dimensions: int | None = None
+    form: str | None = None
 
     @property
     def output_tokens(self) -> int:
@@ -102,6 +104,7 @@ def compose(ask: Ask, behaviour: Behaviour) -> Answer:
             input_tokens=ask.input_tokens,
             embeds=ask.embeds,
             dimensions=ask.dimensions,
+            form=ask.form,
         )
     thinking = _pieces(behaviour.thinking) if behaviour.thinking is not None else ()
     text, calls = _words(ask, behaviour)

@@ -20,6 +20,7 @@ from llmkit.testing.emulator.wires.embeddings import (
     GeminiEmbeddings,
     OllamaEmbeddings,
     OpenAIEmbeddings,
+    VertexEmbeddings,
 )
 from llmkit.testing.emulator.wires.gemini import GeminiWire
 from llmkit.testing.emulator.wires.ollama import OllamaWire
@@ -34,7 +35,12 @@ OPENAI: Wire = OpenAIWire()
 RESPONSES: Wire = ResponsesWire()
 WIRES = (ANTHROPIC, GEMINI, OLLAMA, RESPONSES, OPENAI)
 """In the order in which they are asked whether a request is meant for them."""
-EMBEDDINGS: tuple[Wire, ...] = (OpenAIEmbeddings(), GeminiEmbeddings(), OllamaEmbeddings())
+EMBEDDINGS: tuple[Wire, ...] = (
+    OpenAIEmbeddings(),
+    GeminiEmbeddings(),
+    VertexEmbeddings(),
+    OllamaEmbeddings(),
+)
 _MISDIRECTED = Failure(
     421, "invalid_request_error", "This server does not accept the name in the Host header."
 )

@@ -21,7 +21,11 @@ from llmkit.testing.emulator.wires.ollama import OllamaWire
 from llmkit.testing.emulator.wires.openai import OpenAIWire
 
 DIMENSIONS = 8
-_GEMINI = re.compile(r"/v1(?:beta)?(?:/projects/.+)?/models/([^/:]+):batchEmbedContents")
+_GEMINI = re.compile(r"/v1(?:beta)?/models/([^/:]+):batchEmbedContents")
+_VERTEX = re.compile(
+    r"/v1(?:beta1)?/projects/[^/]+/locations/[^/]+/publishers/google"
+    r"/models/([^/:]+):(predict|embedContent|batchEmbedContents)"
+)
 
 
 class _Document(Exception):
@@ -49,7 +53,9 @@ def _texts(given: object, most: int) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _ask(model: object, texts: tuple[str, ...], dimensions: object) -> Ask:
+def _ask(
+    model: object, texts: tuple[str, ...], dimensions: object, *, form: str | None = None
+) -> Ask:
     if not isinstance(model, str) or not model:
         raise _Document("you must provide a model")
     if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
@@ -60,6 +66,7 @@ def _ask(model: object, texts: tuple[str, ...], dimensions: object) -> Ask:
         input_tokens=estimate_tokens(texts, messages=0),
         embeds=texts,
         dimensions=dimensions,
+        form=form,
     )
 
 
@@ -152,6 +159,68 @@ class GeminiEmbeddings(GeminiWire):
     def whole(self, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> bytes:
         """Write the list of embeddings. It does not say how many tokens there were."""
         return to_json({"embeddings": [{"values": vector} for vector in vectors(answer)]})
+
+
+class VertexEmbeddings(GeminiWire):
+    """POST …/publishers/google/models/{model}:predict, and :embedContent and :batchEmbedContents for Gemini's models."""
+
+    def answers_at(self, path: str) -> bool:
+        """Whether texts are embedded there."""
+        return _VERTEX.fullmatch(path) is not None
+
+    def is_meant(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Nothing is that is not asked for there."""
+        return False
+
+    def check(
+        self, headers: Mapping[str, str], body: bytes, *, require_key: bool, target: str = ""
+    ) -> Ask | Failure:
+        """Say what is to be embedded, or why it is not."""
+        if require_key and not headers.get("authorization"):
+            return Failure(401, "UNAUTHENTICATED", "Request is missing required authentication.")
+        place = _VERTEX.fullmatch(target.partition("?")[0])
+        assert place is not None  # it would not have come here
+        model, method = unquote(place[1]), place[2]
+        try:
+            if ("gemini" in model) != (method != "predict"):
+                raise _Document(f"Precondition check failed: {model} does not support {method}")
+            return _ask(model, *_asked_of_vertex(method, _read(body)), form=method)
+        except (_Document, AttributeError, TypeError) as error:
+            return Failure(400, "INVALID_ARGUMENT", f"{error}.")
+
+    def whole(self, answer: Answer, behaviour: Behaviour, stamp: Stamp) -> bytes:
+        """Write the embeddings, in the form of the method."""
+        found = vectors(answer)
+        if answer.form == "predict":
+            told = behaviour.usage is not False
+            pairs = zip(answer.embeds, found, strict=True)
+            return to_json({"predictions": [_prediction(*pair, told=told) for pair in pairs]})
+        usage: dict[str, Any] = {}
+        if behaviour.usage is not False:
+            usage = {"usageMetadata": {"promptTokenCount": answer.input_tokens}}
+        if answer.form == "embedContent":
+            return to_json({"embedding": {"values": found[0]}, **usage})
+        return to_json({"embeddings": [{"values": vector} for vector in found], **usage})
+
+
+def _prediction(text: str, vector: list[float], *, told: bool) -> dict[str, Any]:
+    count = estimate_tokens((text,), messages=0)
+    statistics = {"statistics": {"token_count": count, "truncated": False}} if told else {}
+    return {"embeddings": {"values": vector, **statistics}}
+
+
+def _asked_of_vertex(method: str, request: dict[str, Any]) -> tuple[tuple[str, ...], object]:
+    """Find the texts, and how many numbers are wanted of each."""
+    if method == "predict":
+        texts = [each.get("content") for each in request.get("instances") or ()]
+        return _texts(texts, 250), (request.get("parameters") or {}).get("outputDimensionality")
+    requests = [request] if method == "embedContent" else request.get("requests") or []
+    texts = [
+        "".join(part.get("text", "") for part in each.get("content", {}).get("parts", ()))
+        for each in requests
+    ]
+    configs = [each.get("embedContentConfig") or {} for each in requests]
+    return _texts(texts, 100), configs[0].get("outputDimensionality")
 
 
 class OllamaEmbeddings(OllamaWire):
