@@ -86,6 +86,6 @@ class JSONLinesDecoder:
     def _overflow(self) -> None:
         self.failure = FrameTooLarge(
             f"a line of JSON is longer than {self._max_line} bytes",
-            hint="Raise max_line if the server really sends lines of this size.",
+            hint="Check that what is asked sends one JSON document a line, in small pieces.",
         )
         self._tail.clear()

@@ -206,7 +206,14 @@ def second_answer(origin: Origin) -> ProtocolError:
 def too_large(origin: Origin, cause: FrameTooLarge) -> FrameTooLarge:
     """Say whose event was too large."""
     message = f"{origin.provider}: {cause.message}"
-    return _error(FrameTooLarge, origin, message, hint=None, can_retry=False)
+    return _error(
+        FrameTooLarge,
+        origin,
+        message,
+        hint="No answer comes in pieces of this size: check the base URL and the wire of this provider, the proxies in between, "
+        "and what extra asks for.",
+        can_retry=False,
+    )
 
 
 def _wait(by_header: float | None, by_body: float | None) -> float | None:

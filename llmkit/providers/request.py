@@ -99,9 +99,15 @@ def arguments_json(arguments: Mapping[str, object]) -> str:
 
 
 def _joined(ours: object, theirs: object) -> object:
+    if isinstance(ours, list) and isinstance(theirs, list | tuple):
+        return [*ours, *(each for each in theirs if each not in ours)]
+    return _merged(ours, theirs)
+
+
+def _merged(ours: object, theirs: object) -> object:
     if not (isinstance(ours, Mapping) and isinstance(theirs, Mapping)):
         return theirs
-    return {**ours, **{name: _joined(ours.get(name), value) for name, value in theirs.items()}}
+    return {**ours, **{name: _merged(ours.get(name), value) for name, value in theirs.items()}}
 
 
 def to_request(
@@ -112,7 +118,9 @@ def to_request(
     *,
     joined: tuple[str, ...] = (),
 ) -> HTTPRequest:
-    """Build the POST. Fields in `extra` take the place of those in `body`; objects of the names in `joined` are joined, field by field.
+    """Build the POST. Fields in `extra` take the place of those in `body`.
+
+    Objects of the names in `joined` are joined, field by field; lists are put together.
 
     Raises:
         InvalidRequest: `extra` holds `stream`, or something cannot be said in JSON.

@@ -499,6 +499,7 @@ def test_too_large_an_event_after_text(wire: str) -> None:
     chunk = start.removesuffix(b'"}') + line + b"\n\n" + b"x" * (17 << 20)
     assert decoder.feed(chunk) == [TextDelta("Hel")]
     assert type(decoder.failure) is FrameTooLarge
+    assert "check the base URL" in str(decoder.failure)
 
 
 @pytest.mark.parametrize("wire", EVENT_WIRES)

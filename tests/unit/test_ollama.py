@@ -282,8 +282,9 @@ def test_lines() -> None:
         assert lines.cut
     lines = JSONLinesDecoder(max_line=9)
     assert [event.data for event in lines.feed(b"{}\n0123456789\n{}\n")] == ["{}"]
-    with pytest.raises(FrameTooLarge, match="a line of JSON is longer than 9 bytes"):
+    with pytest.raises(FrameTooLarge, match="a line of JSON is longer than 9 bytes") as raised:
         lines.feed(b"x")
+    assert "one JSON document a line" in str(raised.value)
     lines = JSONLinesDecoder(max_line=9)
     with pytest.raises(FrameTooLarge):
         for piece in bytewise(b"0123456789"):

@@ -73,6 +73,20 @@ def test_who_has_thoughts_to_carry(model: str, *, reasons: bool) -> None:
     assert ("include" in body_of(model)) is reasons
 
 
+@pytest.mark.parametrize(
+    ("model", "given", "asked"),
+    [
+        ("gpt-5", ["a", "b"], ["reasoning.encrypted_content", "a", "b"]),
+        ("gpt-5", ("reasoning.encrypted_content", "a"), ["reasoning.encrypted_content", "a"]),
+        ("gpt-5", None, None),
+        ("gpt-4.1", ["a"], ["a"]),
+    ],
+)
+def test_what_else_is_included(model: str, given: Any, asked: Any) -> None:
+    """Is asked for beside what carries the thoughts along."""
+    assert body_of(model, extra={"include": given})["include"] == asked
+
+
 def test_every_option() -> None:
     """Under the vendor's names; what `extra` says of the text's form is joined with the type."""
     found = body_of(

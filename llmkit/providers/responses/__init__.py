@@ -68,7 +68,7 @@ class OpenAIResponses(OpenAIAddresses):
             body["text"] = {"format": {"type": "json_schema", **schema, "strict": True}}
         if call.streaming:
             body["stream"] = True
-        return to_request(self._url, self._sent(call), body, call.extra, joined=("text",))
+        return to_request(self._url, self._sent(call), body, call.extra, joined=("include", "text"))
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one successful answer."""

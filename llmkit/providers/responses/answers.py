@@ -33,6 +33,7 @@ from llmkit.sse import ServerSentEvent
 from llmkit.usage import Billing
 
 _TEXT = "response.output_text.delta"
+# What ends a response; one that has failed, or is cancelled, is told apart before.
 _TERMINALS = ("response.completed", "response.incomplete")
 _decode_event = msgspec.json.Decoder(StreamEvent).decode
 _decode_deltas = msgspec.json.Decoder(DeltaEvent).decode_lines
