@@ -113,8 +113,10 @@ class Running:
             self._say(END)
         except _Stopped:
             pass
-        except BaseException as error:  # noqa: BLE001  # it is for whoever reads
+        except Exception as error:  # noqa: BLE001  # it is for whoever reads
             failure = error
+        except BaseException as error:  # noqa: BLE001  # it ends the function, and not whoever reads
+            failure = failure_of(self._origin, error)
         with self._changed:
             self._failure, self._ended = failure, True
             self._tell()
@@ -167,25 +169,37 @@ class AsyncTask:
 
     async def open(self) -> None:
         """Begin."""
-        self._pieces = _async_pieces_of(self._ask())
+        self._pieces = _async_pieces_of(self._ask)
 
     async def read(self) -> bytes:
         """Return what it says next; nothing when it has said all."""
         if self._ended or self._stopped:
             return self._end()
-        step = self._step = asyncio.ensure_future(anext(self._pieces, _OVER))
+        step = self._step = asyncio.ensure_future(self._next())
         try:
             await asyncio.wait({step})
         finally:
             if not step.done():
                 step.cancel()
-        if step.cancelled() or self._stopped:
+        if self._stopped:
             return self._end()
+        if step.cancelled():  # by itself: nobody here has
+            raise failure_of(self._origin, asyncio.CancelledError())
         said = step.result()
         if said is _OVER:
             self._ended = True
             return END
         return written(said)
+
+    async def _next(self) -> Any:
+        """Wait for the next piece. What ends a process or a generator is a failure here: the event loop goes on. Ctrl-C is not the function's."""
+        try:
+            return await anext(self._pieces, _OVER)
+        except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001  # as it says
+            failure = failure_of(self._origin, error)
+        raise failure
 
     def _end(self) -> bytes:
         if not self._ended:
@@ -214,7 +228,11 @@ class AsyncTask:
         if self._pieces is not None:
             try:
                 await self._pieces.aclose()
-            except Exception as error:  # noqa: BLE001  # the app's own clean-up: the answer does not hang on it
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                # The app's own clean-up: the answer does not hang on it.
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                    raise
                 log.warning(
                     "a function of %s failed as it was stopped: %s",
                     self._origin.provider,
@@ -222,13 +240,18 @@ class AsyncTask:
                 )
 
 
-async def _async_pieces_of(returned: Any) -> AsyncIterator[Any]:
+async def _async_pieces_of(ask: Callable[[], Any]) -> AsyncIterator[Any]:
+    returned = ask()  # a function that only returns what is awaited may fail here, too
     if not hasattr(returned, "__aiter__"):
         returned = await returned
     if not hasattr(returned, "__aiter__"):
         for piece in pieces_of(returned):
             yield piece
         return
-    async for piece in returned:
-        if piece is not None:
-            yield piece
+    try:
+        async for piece in returned:
+            if piece is not None:
+                yield piece
+    finally:
+        if hasattr(returned, "aclose"):  # now, and not when it is found to be garbage
+            await returned.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -131,6 +132,25 @@ async def test_failures() -> None:
     kit = kit_of(limited)
     with pytest.raises(RateLimited, match="slow down"):
         await kit.async_client.complete("Hi")
+    await kit.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_one_that_ends_its_thread(kind: type[BaseException]) -> None:
+    """Has failed: neither whoever called nor the process ends with it, and another model answers."""
+
+    def leaves(call: Call, model: str) -> Iterator[str]:
+        raise kind
+        yield ""
+
+    kit = kit_of(leaves)
+    with pytest.raises(ServerFailed, match=rf"own0 failed \({kind.__name__}\)") as raised:
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
+    assert isinstance(raised.value.__cause__, kind)
+    kit = kit_of(leaves, says)
+    assert (await kit.async_client.complete("Hi")).provider == "own1"
     await kit.aclose()
 
 

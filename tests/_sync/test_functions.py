@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -128,6 +129,24 @@ def test_failures() -> None:
     kit = kit_of(limited)
     with pytest.raises(RateLimited, match="slow down"):
         kit.client.complete("Hi")
+    kit.close()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_one_that_ends_its_thread(kind: type[BaseException]) -> None:
+    """Has failed: neither whoever called nor the process ends with it, and another model answers."""
+
+    def leaves(call: Call, model: str) -> Iterator[str]:
+        raise kind
+        yield ""
+
+    kit = kit_of(leaves)
+    with pytest.raises(ServerFailed, match=rf"own0 failed \({kind.__name__}\)") as raised:
+        kit.client.complete("Hi")
+    kit.close()
+    assert isinstance(raised.value.__cause__, kind)
+    kit = kit_of(leaves, says)
+    assert (kit.client.complete("Hi")).provider == "own1"
     kit.close()
 
 

@@ -139,3 +139,58 @@ def test_what_async_functions_say_and_return() -> None:
         with pytest.raises(ServerFailed) as raised:
             asyncio.run(answer(function))
         assert f"returned {kind}: it may return a string" in str(raised.value.__cause__)
+
+
+def exits(kind: type[BaseException]) -> list[Any]:
+    """Return functions that raise it: at once, after something was said, before anything is awaited, and as they are stopped."""
+
+    async def whole(call: Call, model: str) -> str:
+        raise kind
+
+    async def pieces(call: Call, model: str) -> AsyncIterator[str]:
+        yield "Hel"
+        raise kind
+
+    def plain(call: Call, model: str) -> Any:
+        raise kind
+
+    async def stopped(call: Call, model: str) -> AsyncIterator[str]:
+        try:
+            yield "Hel"
+            yield "lo"
+        finally:
+            raise kind
+
+    return [whole, pieces, plain, stopped]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError, GeneratorExit, ValueError])
+def test_what_ends_a_process_or_a_task(kind: type[BaseException]) -> None:
+    """Ends the function alone: it has failed, and neither the event loop nor whoever called ends with it."""
+
+    async def ask() -> None:
+        for function in exits(kind):
+            own = FunctionProvider("own", async_function=function)
+            kit = Kit({"ledger": False, "retry": {"attempts": 1}}, providers=[own])
+            with pytest.raises(ServerFailed, match=rf"own failed \({kind.__name__}\)"):
+                await kit.async_client.complete("Hi", model="own:m")
+            await kit.aclose()
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError, ValueError])
+def test_one_that_is_left_and_fails(kind: type[BaseException]) -> None:
+    """Has ended when its stream is closed, and what it raises ends nothing else."""
+    *_, stopped = exits(kind)
+    own = FunctionProvider("own", async_function=stopped)
+
+    async def ask() -> str:
+        kit = Kit({"ledger": False}, providers=[own])
+        async with kit.async_client.stream("Hi", model="own:m") as stream:
+            async for _ in stream:
+                break
+        await kit.aclose()
+        return "closed"
+
+    assert asyncio.run(ask()) == "closed"
