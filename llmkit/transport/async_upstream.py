@@ -48,7 +48,7 @@ class AsyncUpstream(UpstreamBase):
         self._look()
         failure = None
         try:
-            await self._exchange.open()
+            await self._open()
         except asyncio.CancelledError:
             by_others = task.cancelling() > others + 1
             if by_others or not self._stopped:
@@ -66,6 +66,15 @@ class AsyncUpstream(UpstreamBase):
         inflater = self._opened()
         if inflater is not None:
             self._exchange = _AsyncInflating(self._exchange, inflater)
+
+    async def _open(self) -> None:
+        """Open the exchange, unless its time is over. A cancelling of ours is met here, also where nothing had to be waited for."""
+        try:
+            if not self._stopped:
+                await self._exchange.open()
+        finally:
+            if self._stopped:
+                await asyncio.sleep(0)
 
     def read(self) -> Awaitable[bytes]:
         """Wait for what one network read gives. Its outcome is for `received` or for `failed`, whichever it is."""

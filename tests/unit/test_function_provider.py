@@ -12,7 +12,15 @@ import pytest
 
 import llmkit
 import llmkit.in_process.provider
-from llmkit import Call, ConfigError, FunctionProvider, InvalidRequest, Kit, ServerFailed
+from llmkit import (
+    Call,
+    ConfigError,
+    FunctionProvider,
+    InvalidRequest,
+    Kit,
+    ProviderTimeout,
+    ServerFailed,
+)
 
 
 def test_what_is_no_function() -> None:
@@ -194,3 +202,28 @@ def test_one_that_is_left_and_fails(kind: type[BaseException]) -> None:
         return "closed"
 
     assert asyncio.run(ask()) == "closed"
+
+
+def test_one_whose_time_is_over_before_it_begins() -> None:
+    """Is not asked, and whoever called is told so: nobody has cancelled it."""
+    asked: list[str] = []
+    times = iter([0.0])  # the call begins; from then on it is much later
+
+    async def answers(call: Call, model: str) -> str:
+        asked.append(model)
+        return "Hello"
+
+    async def ask() -> None:
+        own = FunctionProvider("own", async_function=answers)
+        settings = {"ledger": False, "retry": {"attempts": 1}, "timeouts": {"total": 10}}
+        kit = Kit(settings, providers=[own], clock=lambda: next(times, 1000.0))
+        task = asyncio.current_task()
+        assert task is not None
+        with pytest.raises(ProviderTimeout, match="the total timeout expired"):
+            await kit.async_client.complete("Hi", model="own:m")
+        await asyncio.sleep(0)
+        assert not task.cancelling()
+        await kit.aclose()
+
+    asyncio.run(ask())
+    assert asked == []
