@@ -21,11 +21,14 @@ from llmkit import (
     Kit,
     ProviderTimeout,
     RateLimited,
+    RedactedThinking,
     ServerFailed,
     StreamClosed,
     TextDelta,
     ThinkingDelta,
+    ThinkingSignature,
     ToolCall,
+    ToolCallBroken,
     Usage,
 )
 from support.rows import rows
@@ -178,6 +181,73 @@ def test_what_it_may_not_return(returned: Any) -> None:
     assert "it may return a string, or a list" in str(raised.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            Finish("stop", None, USED),
+            "a Finish with 'stop' as its stop_reason: that has to be one of end, max_tokens",
+        ),  # type: ignore[arg-type]
+        (Finish("end", 7, USED), "an int as its raw_stop_reason: that has to be a string or None"),  # type: ignore[arg-type]
+        (Finish("end", None, None), "None as its usage: that has to be a Usage"),  # type: ignore[arg-type]
+        (Finish("end", None, Usage(input_tokens=1.5)), "a Usage with a float as its input_tokens"),  # type: ignore[arg-type]
+        (
+            Finish("end", None, Usage(output_tokens=-9)),
+            "an int as its output_tokens: that has to be a whole number",
+        ),
+        (Finish("end", None, Usage(output_tokens=True)), "a bool as its output_tokens"),
+        (
+            ToolCall(id="a", name="n", arguments="secret"),
+            "a ToolCall with a str as its arguments: that has to be a dict",
+        ),  # type: ignore[arg-type]
+        (ToolCall(id=None, name="n", arguments={}), "None as its id: that has to be a string"),  # type: ignore[arg-type]
+        (
+            ToolCall(id="a", name="n", arguments={"a": object()}),
+            "a ToolCall with something in it that cannot be written as JSON",
+        ),
+        (TextDelta(None), "a TextDelta with None as its text: that has to be a string"),  # type: ignore[arg-type]
+        (ThinkingDelta(7), "a ThinkingDelta with an int as its text"),  # type: ignore[arg-type]
+        (ThinkingSignature(None), "a ThinkingSignature with None as its signature"),  # type: ignore[arg-type]
+        (RedactedThinking("x", 7), "a RedactedThinking with an int as its wire"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_it_may_say_but_not_so(said: Any, told: str) -> None:
+    """The error says what was given and what may be, and another model answers."""
+    kit = kit_of(lambda call, model: [said])
+    with pytest.raises(ServerFailed, match=told) as raised:
+        kit.client.complete("Hi")
+    kit.close()
+    assert "secret" not in str(raised.value)
+    kit = kit_of(lambda call, model: [said], says)
+    assert (kit.client.complete("Hi")).provider == "own1"
+    kit.close()
+
+
+def test_two_calls_of_one_id() -> None:
+    """Are told apart, as on every wire: each has a result of its own. One without a name is none."""
+
+    def asks(call: Call, model: str) -> Iterator[Any]:
+        results = call.messages[-1].tool_results
+        if results:
+            yield ", ".join(result.content for result in results)
+            return
+        yield ToolCall(id="c1", name="double", arguments={"a": 20})
+        yield ToolCall(id="c1", name="double", arguments={"a": 30})
+
+    def double(a: int) -> int:
+        return 2 * a
+
+    kit = kit_of(asks)
+    assert (kit.client.run("Hi", tools=[double])).text == "40, 60"
+    kit.close()
+    kit = kit_of(lambda call, model: [ToolCall(id="c1", name="", arguments={})])
+    with pytest.raises(
+        ToolCallBroken, match="own0 asked for a call of a tool that it does not name"
+    ):
+        kit.client.complete("Hi")
+    kit.close()
+
+
 def test_half_of_a_letter_and_an_endless_answer() -> None:
     """What cannot be said is replaced; what is too long is an error."""
     kit = kit_of(lambda call, model: ["a\ud83d", "\n\u2028b"])
@@ -270,22 +340,3 @@ def test_text_that_is_held_back_is_content() -> None:
     reply = kit.client.complete("Hi", output_type=int, tools=[look])
     assert reply.output == 7
     kit.close()
-
-
-def test_counts_that_cannot_be(tmp_path: Path) -> None:
-    """Give no budget anything back."""
-
-    def lies(call: Call, model: str) -> Iterator[Any]:
-        yield "Hello"
-        yield Finish("end", None, Usage(input_tokens=5, output_tokens=-1_000_000))
-
-    kit = kit_of(
-        lies,
-        ledger={"database": f"sqlite:///{tmp_path}/ledger.db"},
-        budgets=[{"scope": "all", "per": "day", "tokens": 100_000}],
-    )
-    reply = kit.client.complete("Hi")
-    kit.close()
-    (row,) = rows(tmp_path)
-    assert (reply.usage.output_source, row["output_source"]) == ("estimated", "estimated")
-    assert row["output_tokens"] > 0

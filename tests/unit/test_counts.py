@@ -7,6 +7,7 @@ import json
 import pytest
 
 from llmkit.events import Finish
+from llmkit.providers.counts import believed
 from llmkit.usage import Usage
 from support.answers import FORMS, answer, document, frames
 from support.decoding import decode, stream_decoder, whole_decoder
@@ -172,3 +173,11 @@ def test_a_true_zero_is_reported(wire: str, how: str) -> None:
     assert (usage.input_tokens, usage.output_tokens) == (7, 0)
     assert (usage.cache_read_tokens, usage.cache_write_tokens) == (0, 0)
     assert (usage.input_source, usage.output_source) == ("reported", "reported")
+
+
+def test_what_a_decoder_of_the_apps_own_counts_is_believed_no_further() -> None:
+    """A negative count would give a budget something back."""
+    told = Usage(input_tokens=-5, output_tokens=-1_000_000, reasoning_tokens=-1)
+    assert believed(told, said=True) == Usage()
+    whole = believed(Usage(input_tokens=9, cache_read_tokens=-9, output_tokens=2), said=True)
+    assert (whole.input_tokens, whole.cache_read_tokens, whole.output_tokens) == (9, None, 2)
