@@ -42,17 +42,17 @@ from collections.abc import Callable, Mapping
 from inspect import isasyncgenfunction
 from typing import Any
 
-import msgspec
-
 from llmkit.call import Call
 from llmkit.concurrency.jobs import can_take, is_async
 from llmkit.errors import ConfigError, InvalidRequest, ProviderError
 from llmkit.in_process.lines import SaidDecoder
 from llmkit.in_process.running import AsyncRunning, AsyncTask, Running
 from llmkit.kinds import kind_of
+from llmkit.parts import Part, ToolCall
 from llmkit.providers import failures
 from llmkit.providers.base import Decoder, HTTPRequest, Means
 from llmkit.providers.failures import Origin
+from llmkit.providers.request import to_request
 
 
 class FunctionProvider:
@@ -105,7 +105,7 @@ class FunctionProvider:
         return _Transport(self, AsyncRunning if self._async_function is None else AsyncTask)
 
     def build_request(self, call: Call, model: str) -> HTTPRequest:
-        """Take the call as it is. What stands in for its body is for budgets, which count its bytes.
+        """Take the call as it is. What stands in for its body is for budgets, which count its bytes: it has all that the function is given.
 
         Raises:
             InvalidRequest: the call says how tools have to be called, or has a value that is no JSON.
@@ -114,20 +114,9 @@ class FunctionProvider:
             raise InvalidRequest(
                 f"{self.name} cannot be made to call a tool", hint="Leave tool_choice out."
             )
-        body = {
-            "model": model,
-            "max_tokens": call.max_tokens,
-            "tools": [tool.name for tool in call.tools],
-        }
-        texts = [call.system, *(message.text for message in call.messages)]
-        try:
-            content = msgspec.json.encode({**body, "texts": texts, **call.extra})
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidRequest(
-                "extra contains a value that cannot be written as JSON",
-                hint="Use strings, numbers, booleans, None, lists and dicts.",
-            ) from error
-        return _Asked("CALL", f"in-process:{self.name}", {}, content, call, model)
+        address = f"in-process:{self.name}"
+        content = to_request(address, {}, _counted(call), {}).content
+        return _Asked("CALL", address, {}, content, call, model)
 
     def decoder(self, call: Call, model: str, headers: Mapping[str, str]) -> Decoder:
         """Make the decoder for one answer."""
@@ -184,6 +173,31 @@ class _Transport:
     def start(self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False) -> Any:
         """Make what runs it; nothing runs yet."""
         return self._provider.running(request, self._kind)
+
+
+# The words in `extra` that may let an answer be longer, where the function heeds them; `max_tokens` is one more.
+_LONGER = ("max_completion_tokens", "max_output_tokens", "n", "best_of")
+
+
+def _counted(call: Call) -> dict[str, object]:
+    """Write what a function is given, and what limits its answer. Nothing in `extra` takes the place of anything here."""
+    own, said = call.max_tokens, call.extra.get("max_tokens")
+    return {
+        "max_tokens": max(own, said) if isinstance(said, int) and own is not None else own,
+        "system": call.system,
+        "messages": [_said(part) for message in call.messages for part in message.parts],
+        "tools": [tool.described for tool in call.tools],
+        "output": None if call.output is None else call.output.described,
+        "stop": call.stop,
+        "extra": dict(call.extra),
+        **{word: call.extra[word] for word in _LONGER if word in call.extra},
+    }
+
+
+def _said(part: Part) -> object:
+    if not isinstance(part, ToolCall):
+        return part
+    return [part.id, part.name, dict(part.arguments), part.signature]
 
 
 def _checked(name: str, function: Any) -> Any:

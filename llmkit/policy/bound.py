@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ class _Body(msgspec.Struct):
     max_completion_tokens: Any = None
     max_output_tokens: Any = None
     n: Any = None
+    best_of: Any = None
     tools: Any = None
     functions: Any = None
     service_tier: Any = None
@@ -30,12 +31,17 @@ class _Body(msgspec.Struct):
     speed: Any = None
     inference_geo: Any = None
     generation_config: Any = msgspec.field(name="generationConfig", default=None)
-    """Gemini's."""
+    generation_config_too: Any = msgspec.field(name="generation_config", default=None)
+    """Gemini's, in both of its spellings."""
     options: Any = None
     """Ollama's."""
 
 
-_read = msgspec.json.Decoder(_Body).decode
+# The words inside of those two.
+_LIMITS = ("maxOutputTokens", "max_output_tokens", "num_predict")
+_ANSWERS = ("candidateCount", "candidate_count")
+
+_decode = msgspec.json.Decoder(_Body).decode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,29 +73,28 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
         context_window: how many tokens the model reads at most, if that is known.
     """
     body = _read(content)
+    inner = (body.generation_config, body.generation_config_too, body.options)
+    configs = [each for each in inner if isinstance(each, dict)]
     has_tools = bool(body.tools or body.functions)
     put_in = len(content) + messages * _MESSAGE + _REQUEST + (_TOOLS if has_tools else 0)
     if context_window is not None:
         put_in = min(put_in, context_window)
-    config = body.generation_config if isinstance(body.generation_config, dict) else {}
-    options = body.options if isinstance(body.options, dict) else {}
     limits = [
         limit
         for limit in (
             body.max_tokens,
             body.max_completion_tokens,
             body.max_output_tokens,
-            config.get("maxOutputTokens"),
-            options.get("num_predict"),
+            *(config.get(word) for config in configs for word in _LIMITS),
         )
         if limit is not None
     ]
     # What is no number of tokens, such as -1, is no limit either: some servers take it for that.
     limited = bool(limits) and all(_is_count(limit) for limit in limits)
     put_out = max(limits) if limited else context_window
-    several = body.n if body.n is not None else config.get("candidateCount")
-    if put_out is not None and isinstance(several, int | float):
-        put_out *= max(1, ceil(several))
+    if put_out is not None:
+        several = (config.get(word) for config in configs for word in _ANSWERS)
+        put_out *= max(map(_answers, (body.n, body.best_of, *several)))
     return Bound(
         input_tokens=put_in,
         output_tokens=put_out,
@@ -99,6 +104,23 @@ def bound_of(content: bytes, *, messages: int, context_window: int | None) -> Bo
             region=_word(body.inference_geo),
         ),
     )
+
+
+def _read(content: bytes) -> _Body:
+    """Read what limits an answer; nothing does in a body that is no JSON object."""
+    try:
+        return _decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Body()
+
+
+def _answers(value: object) -> int:
+    """Return how many answers are asked for. Some servers take a text for a number."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else 1.0
+    except (ValueError, OverflowError):
+        return 1
+    return max(1, ceil(number)) if isfinite(number) else 1
 
 
 def _is_count(value: object) -> bool:

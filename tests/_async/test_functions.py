@@ -13,11 +13,13 @@ import pytest
 
 from llmkit import (
     AnswerTooLarge,
+    BudgetExceeded,
     Call,
     Finish,
     FunctionProvider,
     InvalidRequest,
     Kit,
+    Message,
     ProviderTimeout,
     RateLimited,
     RedactedThinking,
@@ -28,6 +30,7 @@ from llmkit import (
     ThinkingSignature,
     ToolCall,
     ToolCallBroken,
+    ToolResult,
     Usage,
 )
 from support.rows import rows
@@ -72,6 +75,29 @@ async def test_an_answer(tmp_path: Path) -> None:
     found = rows(tmp_path)
     assert [row["status"] for row in found] == ["finished", "finished"]
     assert {Decimal(row["cost_usd"]) for row in found} == {Decimal("0.000013")}
+
+
+@pytest.mark.anyio
+async def test_a_budget(tmp_path: Path) -> None:
+    """Counts all that the function is given before it is asked, also what tools have given."""
+    asked: list[str] = []
+
+    def counts(call: Call, model: str) -> str:
+        asked.append(model)
+        return "Hello"
+
+    ledger = {"database": f"sqlite:///{tmp_path}/ledger.db"}
+    kit = kit_of(
+        counts, ledger=ledger, budgets=[{"scope": "all", "per": "month", "tokens": 60_000}]
+    )
+    looked = Message.assistant(ToolCall(id="c1", name="look", arguments={}))
+    found = Message.user(ToolResult(call_id="c1", content="z z " * 50_000))
+    for extra in ({}, {"texts": [], "messages": [], "max_tokens": 1}):
+        with pytest.raises(BudgetExceeded):
+            await kit.async_client.complete([Message.user("Hi"), looked, found], extra=extra)
+    assert (await kit.async_client.complete("Hi")).text == "Hello"
+    await kit.aclose()
+    assert len(asked) == 1
 
 
 @pytest.mark.anyio
