@@ -110,7 +110,7 @@ class MislabelledDecoder(AnswerDecoder):
         """What else the cost hangs on."""
         return PLAIN if self._inner is None else self._inner.billing
 
-    def feed(self, data: bytes) -> list[Event]:
+    def _take_in(self, data: bytes) -> list[Event]:
         """Collect, up to a limit, unless it is what was asked for."""
         if self._inner is not None:
             return self._shown(self._inner, self._inner.feed(data))
@@ -122,12 +122,11 @@ class MislabelledDecoder(AnswerDecoder):
             self._refuse()  # whatever it is, it need not be read to its end
         return []
 
-    def close(self, *, broken: bool = False) -> list[Event]:
+    def _take_end(self, *, broken: bool) -> list[Event]:
         """Say what came."""
         if self._inner is not None:
             return self._shown(self._inner, self._inner.close(broken=broken))
-        if self.failure is None:
-            self._refuse()
+        self._refuse()
         return []
 
     def _refuse(self) -> None:

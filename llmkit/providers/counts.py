@@ -34,21 +34,24 @@ def believed(counts: Usage, *, said: bool) -> Usage:
         counts: what the server sent, added up.
         said: whether the answer has text or thinking.
     """
-    prompt, output = _credible(counts.input_tokens, 1), _credible(counts.output_tokens)
+    prompt, output = _count(counts.input_tokens), _count(counts.output_tokens)
+    if prompt == 0:
+        prompt = None
     if output == 0 and (said or prompt is None):
         output = None
     return Usage(
         input_tokens=prompt,
         output_tokens=output,
-        cache_read_tokens=None if prompt is None else _credible(counts.cache_read_tokens),
-        cache_write_tokens=None if prompt is None else _credible(counts.cache_write_tokens),
-        cache_write_5m_tokens=None if prompt is None else _credible(counts.cache_write_5m_tokens),
-        cache_write_1h_tokens=None if prompt is None else _credible(counts.cache_write_1h_tokens),
-        reasoning_tokens=None if output is None else _credible(counts.reasoning_tokens),
+        cache_read_tokens=None if prompt is None else _count(counts.cache_read_tokens),
+        cache_write_tokens=None if prompt is None else _count(counts.cache_write_tokens),
+        cache_write_5m_tokens=None if prompt is None else _count(counts.cache_write_5m_tokens),
+        cache_write_1h_tokens=None if prompt is None else _count(counts.cache_write_1h_tokens),
+        reasoning_tokens=None if output is None else _count(counts.reasoning_tokens),
         input_source="unknown" if prompt is None else "reported",
         output_source="unknown" if output is None else "reported",
     )
 
 
-def _credible(count: int | None, least: int = 0) -> int | None:
-    return count if count is not None and least <= count <= LARGEST else None
+def _count(value: int | None) -> int | None:
+    """Return what can be a count; a decoder of the app's own may have read anything."""
+    return value if type(value) is int and 0 <= value <= LARGEST else None

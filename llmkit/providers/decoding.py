@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
-from llmkit.events import Event, Finish
+from llmkit.events import Event, Finish, TextDelta, ThinkingDelta
 from llmkit.providers import failures
 from llmkit.providers.counts import TokenReport, believed
 from llmkit.providers.cuts import Form, cut, lines_of
@@ -21,7 +22,10 @@ from llmkit.providers.lines import Lines
 from llmkit.providers.reports import is_report
 from llmkit.providers.tool_calls import BrokenCall, Calls
 from llmkit.sse import ServerSentEvent, SSEDecoder
+from llmkit.tracebacks import place_of
 from llmkit.usage import PLAIN, Billing, Usage
+
+log = logging.getLogger("llmkit.stream")
 
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for what is not the JSON it expects."""
@@ -71,13 +75,42 @@ class AnswerDecoder(ABC):
     def _done(self) -> bool:
         return self.finished or self.failure is not None
 
-    @abstractmethod
     def feed(self, data: bytes) -> list[Event]:
-        """Take in bytes as they came; return the events they complete."""
+        """Take in bytes as they came; return the events they complete. Neighbouring deltas of one kind are one delta."""
+        if self.finished or self.failure is not None:
+            return []
+        try:
+            return self._take_in(data)
+        except Exception as error:  # noqa: BLE001  # nothing that is sent is an exception
+            return self._unread(error)
 
-    @abstractmethod
     def close(self, *, broken: bool = False) -> list[Event]:
         """Take in the end of the body, or that its connection broke."""
+        if self._done:
+            return []
+        try:
+            return self._take_end(broken=broken)
+        except Exception as error:  # noqa: BLE001  # nothing that is sent is an exception
+            return self._unread(error)
+
+    @abstractmethod
+    def _take_in(self, data: bytes) -> list[Event]:
+        """Take in more bytes of an answer that is neither complete nor broken."""
+
+    @abstractmethod
+    def _take_end(self, *, broken: bool) -> list[Event]:
+        """Take in the end of such an answer, or that its connection broke."""
+
+    def _unread(self, error: Exception) -> list[Event]:
+        """Make a failure of what a decoder let through, which may be the app's own. Neither it nor the log quotes what was sent."""
+        self.finished = False
+        if isinstance(error, BrokenCall):
+            self.failure = failures.broken_call(self._origin, error)
+        elif self.failure is None:
+            what = f"sent an answer that its decoder cannot read ({type(error).__name__})"
+            self.failure = failures.malformed(self._origin, what)
+            log.warning("the decoder of %s failed: %s", self._origin.provider, place_of(error))
+        return []
 
     def _ended(self, calls: Calls | None, finish: Finish) -> list[Event]:
         """Return the last events of an answer that is complete: its calls of tools, and the finish."""
@@ -108,13 +141,7 @@ class StreamDecoder(AnswerDecoder):
         self._careful = False
         self._halves: Halves | None = None  # made when the server cuts a surrogate pair
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Take in bytes as they came; return the events they complete.
-
-        Neighbouring deltas of one kind are one delta.
-        """
-        if self.finished or self.failure is not None:
-            return []
+    def _take_in(self, data: bytes) -> list[Event]:
         form = self._form
         if form is None or self._careful:
             return self._feed(data)
@@ -151,14 +178,9 @@ class StreamDecoder(AnswerDecoder):
             self.failure = failures.too_large(self._origin, self._lines.failure)
         return self._joined(events, last=self._done)
 
-    def close(self, *, broken: bool = False) -> list[Event]:
-        """Take in the end of the body.
-
-        An event that was cut off is not an error by itself; the missing terminal marker is. Where the end of the body would be that
-        marker, half an event and a connection that broke show that more was to come.
-        """
-        if self._done:
-            return []
+    def _take_end(self, *, broken: bool) -> list[Event]:
+        # An event that was cut off is not an error by itself; the missing terminal marker is. Where the end of the body would be that
+        # marker, half an event and a connection that broke show that more was to come.
         try:
             frames = self._lines.close()
         except FrameTooLarge as error:
@@ -219,6 +241,9 @@ class StreamDecoder(AnswerDecoder):
         return None
 
     def _joined(self, events: list[Event], *, last: bool) -> list[Event]:
+        for event in events:
+            if isinstance(event, TextDelta | ThinkingDelta) and not isinstance(event.text, str):
+                raise TypeError  # what an own decoder has not looked at
         return events if self._halves is None else self._halves.join(events, last=last)
 
     def _new_lines(self) -> Lines:
@@ -254,32 +279,27 @@ class BodyDecoder(AnswerDecoder):
         super().__init__(origin)
         self._body = bytearray()
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Collect."""
-        if not self._done:
-            self._body += data
-            if len(self._body) > self.max_body:
-                self._body.clear()
-                self.failure = AnswerTooLarge(self.max_body, provider=self._origin.provider)
+    def _take_in(self, data: bytes) -> list[Event]:
+        self._body += data
+        if len(self._body) > self.max_body:
+            self._body.clear()
+            self.failure = AnswerTooLarge(self.max_body, provider=self._origin.provider)
         return []
 
-    def close(self, *, broken: bool = False) -> list[Event]:
-        """Read the document; return its thinking, its text and the finish."""
-        if self._done:
-            return []
+    def _take_end(self, *, broken: bool) -> list[Event]:
         body = self._body.decode("utf-8-sig", "replace")
         self._body.clear()
         if not body.strip():
             self.failure = failures.truncated(self._origin)
             return []
-        events = self._read(body)
+        events = Halves().join(self._read(body), last=True)
         if not self._done:
             self.failure = failures.truncated(self._origin)
         if self.failure is not None and self._reported is None:
             report = report_in(body)
             if isinstance(report, dict):
                 self._reported = fit(report, self._report_type).to_usage()
-        return [] if self.failure is not None else Halves().join(events, last=True)
+        return [] if self.failure is not None else events
 
     @abstractmethod
     def _read(self, body: str) -> list[Event]:

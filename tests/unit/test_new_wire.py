@@ -118,3 +118,30 @@ def test_a_whole_answer_of_it() -> None:
     assert decode(Whole(origin), bytewise(line("Hello"))).text == "Hello"
     report = b'{"error": {"type": "overloaded_error"}, "usage": {"prompt_tokens": 3}}'
     assert decode(Whole(origin), [report]).failure == (Overloaded, "overloaded_error")
+
+
+@pytest.mark.parametrize("decoder", [Chat, Whole])
+@pytest.mark.parametrize("content", [5, ["secret"], {"a": "secret"}, True])
+def test_a_text_that_is_none(
+    decoder: Any, content: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a decoder of one's own does not look, it is a failure all the same, and nothing quotes it."""
+    read = decoder(Origin("ollama", "m"))
+    said = {"message": {"content": content}, "done": False}
+    assert not [*read.feed(msgspec.json.encode(said) + b"\n"), *read.close()]
+    assert "sent an answer that its decoder cannot read (TypeError)" in str(read.failure)
+    assert read.failure.__cause__ is read.failure.__context__ is None
+    assert "the decoder of ollama failed: TypeError" in caplog.text
+    assert "secret" not in caplog.text + str(read.failure)
+
+
+def test_what_a_decoder_of_ones_own_lets_through() -> None:
+    """A field that is missing at the end, counts that are none."""
+    read = decode(Chat(Origin("ollama", "m")), [line("Hel"), line("", done=True)])
+    assert read.said == (("text", "Hel"),)
+    assert (read.finish, read.failure) == (None, (ProtocolError, None))
+    for count in (1.5, "7", True, -3, [7], 2**31):
+        end = line("", done=True, done_reason="stop", prompt_eval_count=count, eval_count=count)
+        read = decode(Chat(Origin("ollama", "m")), [line("Hello"), end])
+        assert read.text == "Hello"
+        assert read.usage == Usage()

@@ -11,7 +11,16 @@ import httpx
 import pytest
 
 import llmkit.providers.base
-from llmkit import Kit, RateLimited, StreamTruncated
+from llmkit import Kit, ProtocolError, RateLimited, StreamTruncated
+
+JSON = {"content-type": "application/json"}
+ODD = {
+    "no text": '{"said": 5, "tokens": [1, 1]}',
+    "a list": '{"said": ["x"], "tokens": [1, 1]}',
+    "no object": "[]",
+    "too deep": "[" * 5000,
+    "three counts": '{"said": "x", "tokens": [1, 1, 1]}',
+}
 
 
 def answer(request: httpx.Request) -> httpx.Response:
@@ -19,6 +28,10 @@ def answer(request: httpx.Request) -> httpx.Response:
     asked = json.loads(request.content)
     if asked["say"] == "too much":
         return httpx.Response(429, json={"error": {"type": "rate_limit_error"}})
+    if asked["say"] == "no counts":
+        return httpx.Response(200, json={"said": "x", "tokens": ["a", "b"]})
+    if asked["say"] in ODD:
+        return httpx.Response(200, text=ODD[asked["say"]], headers=JSON)
     if not asked["stream"]:
         return httpx.Response(200, json={"said": asked["say"], "tokens": [3, 1]})
     events = [f"data: {word} \n\n" for word in asked["say"].split()]
@@ -42,6 +55,11 @@ def test_the_example() -> None:
             assert "".join(stream.text()) == "one two "
         with pytest.raises(RateLimited):
             kit.client.complete("too much")
+        for odd in ODD:
+            with pytest.raises(ProtocolError, match="parrot sent an answer"):
+                kit.client.complete(odd)
+        reply = kit.client.complete("no counts")
+        assert (reply.text, reply.usage.input_source) == ("x", "estimated")
         with pytest.raises(StreamTruncated), kit.client.stream("cut me") as stream:
             for _ in stream:
                 pass
