@@ -75,9 +75,16 @@ def written(part: Part) -> str:
         case TextPart() | ThinkingPart():
             return part.text
         case ToolCall():
-            return part.name + json.dumps(dict(part.arguments), ensure_ascii=False, default=str)
+            return part.name + _as_json(part.arguments)
         case ToolResult():
             return part.content
+
+
+def _as_json(arguments: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(arguments), ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return ""  # no vendor can be sent them: the request says why
 
 
 def wrong_field(part: Part) -> tuple[str, str] | None:

@@ -160,7 +160,7 @@ class ProtocolError(ProviderError):
 
 
 class ToolCallBroken(ProtocolError):
-    """The model asks for a call of a tool that is cut off, or whose arguments are no JSON object. No call of the answer was handed on."""
+    """The model asks for a call of a tool that is cut off, or whose arguments are no JSON object, or nested too deep. No call of the answer was handed on."""
 
     type = "tool_call_broken"
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from llmkit.events import StopReason, ToolCallDelta
 from llmkit.parts import ToolCall
 from llmkit.providers.lenient import all_mended, lenient_json, mended
+
+_DEEPEST = 200
+"""How deep the lists and objects of a call's arguments may be nested. No tool takes more, pydantic reads no more, and whoever writes them
+again may have used up most of Python's own limit."""
+
+_TOO_DEEP = "asked for a call of a tool with arguments that are nested too deep"
 
 
 class BrokenCall(Exception):
@@ -153,12 +160,23 @@ def _grown(call: _Growing, piece: object) -> ToolCallDelta:
 
 
 def _as_text(arguments: object) -> str:
-    """Write arguments that came as an object, as some servers send them."""
-    return "" if arguments is None else json.dumps(arguments)
+    """Write arguments that came as an object, as some servers send them.
+
+    Raises:
+        BrokenCall: they are nested too deep.
+    """
+    try:
+        return "" if arguments is None else json.dumps(arguments)
+    except RecursionError:
+        raise BrokenCall(_TOO_DEEP) from None
 
 
 def _arguments(text: str, *, may_be_none: bool) -> Mapping[str, Any] | None:
-    """Read the arguments of a call; nothing at all is none, where that can be. Some servers write their JSON as a text of JSON."""
+    """Read the arguments of a call; nothing at all is none, where that can be. Some servers write their JSON as a text of JSON.
+
+    Raises:
+        BrokenCall: they are nested too deep.
+    """
     if not text:
         return {} if may_be_none else None
     for _ in range(2):
@@ -166,11 +184,29 @@ def _arguments(text: str, *, may_be_none: bool) -> Mapping[str, Any] | None:
             found = lenient_json(text)
             if "\\u" in text:  # only so can it have half of a surrogate pair
                 found = all_mended(found)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            raise BrokenCall(_TOO_DEEP) from None
+        except ValueError:
             return None
         if isinstance(found, dict):
+            if text.count("{") + text.count("[") > _DEEPEST and _is_too_deep(found):
+                raise BrokenCall(_TOO_DEEP)
             return found
         if not isinstance(found, str):
             return None
         text = found
     return None
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        inner = [
+            each.values() if isinstance(each, dict) else each
+            for each in level
+            if isinstance(each, dict | list)
+        ]
+        if not inner:
+            return False
+        level = list(chain.from_iterable(inner))
+    return True
