@@ -34,7 +34,7 @@ def with_token(
         token = in_host(runtime.host, fetch, clocks.left(runtime.clock()))
     except TookTooLong:
         raise _late(route, clocks.seconds("total")) from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # which would end an event loop
         raise _without_token(route, f"its function failed ({type(error).__name__})") from error
     try:
         value = field_value(token) if isinstance(token, str) else ""

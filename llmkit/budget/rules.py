@@ -96,7 +96,7 @@ class _Rule:
     def _asked(self, ask: Callable[[Caller], Any], unit: Unit, caller: Caller) -> int | None:
         try:
             answer = ask(caller)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # which would end an event loop
             raise ConfigError(
                 f"{self.name}.{unit} could not be asked: its function raised {place_of(error, ask)}",
                 hint="A call whose limit is not known is not made. What the function said is left out, for it may quote data:"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from itertools import count
 from typing import Any
@@ -64,6 +65,7 @@ def fails() -> str:
     ("token", "words"),
     [
         (fails, r"its function failed \(RuntimeError\)"),
+        (sys.exit, r"its function failed \(SystemExit\)"),
         (lambda: None, "its function returned none"),
         (lambda: "", "its function returned none"),
         (lambda: "secret\nof", "its function returned none"),

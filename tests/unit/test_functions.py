@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fractions
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial, wraps
@@ -198,6 +199,13 @@ def test_a_limit_that_fails(limit: Any) -> None:
     assert "left out, for it may quote data: the exception is the __cause__ of this one" in hint
     assert isinstance(caught.value.__cause__, ValueError)
     assert "no number" not in str(caught.value)
+
+
+def test_a_limit_that_exits() -> None:
+    """It has failed, too: an event loop would end by it, and a server with that."""
+    manager = BudgetManager([{**BUDGET, "usd": lambda caller: sys.exit(1)}])
+    with pytest.raises(ConfigError, match=r"its function raised SystemExit"):
+        manager.hold(7, Amount())
 
 
 def test_a_failure_without_a_line_of_the_apps() -> None:
