@@ -64,7 +64,8 @@ class FunctionProvider:
 
     Args:
         name: the name before the colon in `provider:model`.
-        function: runs in a thread of its own. A call that is stopped does not wait for it; it is ended where it next yields.
+        function: runs in a thread of its own. A call that is stopped does not wait for it; it is ended where it next yields. Nothing ends a
+            thread from outside: until then it runs beside those that `concurrency` counts, so give what it waits for a timeout of its own.
         async_function: the same for event loops, an async generator or a coroutine; without one they use `function`. With this one alone, there is
             no sync client.
 
