@@ -49,7 +49,9 @@ class Running:
         self._stopped = False
 
     def open(self) -> None:
-        """Begin."""
+        """Begin, unless it was stopped before."""
+        if self._stopped:
+            raise ConnectionFailed("the function was stopped")
         run = copy_context().run
         threading.Thread(target=run, args=(self._run,), name="llmkit-model", daemon=True).start()
 

@@ -207,16 +207,22 @@ def test_one_that_is_left_and_fails(kind: type[BaseException]) -> None:
 def test_one_whose_time_is_over_before_it_begins() -> None:
     """Is not asked, and whoever called is told so: nobody has cancelled it."""
     asked: list[str] = []
-    times = iter([0.0])  # the call begins; from then on it is much later
+    settings = {"ledger": False, "retry": {"attempts": 1}, "timeouts": {"total": 10}}
 
     async def answers(call: Call, model: str) -> str:
         asked.append(model)
         return "Hello"
 
-    async def ask() -> None:
-        own = FunctionProvider("own", async_function=answers)
-        settings = {"ledger": False, "retry": {"attempts": 1}, "timeouts": {"total": 10}}
-        kit = Kit(settings, providers=[own], clock=lambda: next(times, 1000.0))
+    def says(call: Call, model: str) -> str:
+        asked.append(model)
+        return "Hello"
+
+    def kit_of(own: FunctionProvider) -> Kit:
+        times = iter([0.0])  # the call begins; from then on it is much later
+        return Kit(settings, providers=[own], clock=lambda: next(times, 1000.0))
+
+    async def ask(own: FunctionProvider) -> None:
+        kit = kit_of(own)
         task = asyncio.current_task()
         assert task is not None
         with pytest.raises(ProviderTimeout, match="the total timeout expired"):
@@ -225,5 +231,10 @@ def test_one_whose_time_is_over_before_it_begins() -> None:
         assert not task.cancelling()
         await kit.aclose()
 
-    asyncio.run(ask())
+    asyncio.run(ask(FunctionProvider("own", async_function=answers)))
+    asyncio.run(ask(FunctionProvider("own", says)))
+    kit = kit_of(FunctionProvider("own", says))
+    with pytest.raises(ProviderTimeout, match="the total timeout expired"):
+        kit.client.complete("Hi", model="own:m")
+    kit.close()
     assert asked == []
