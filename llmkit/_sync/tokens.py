@@ -40,6 +40,7 @@ def with_token(
         value = field_value(token) if isinstance(token, str) else ""
     except ValueError:
         value = ""
+    value = value.removeprefix("Bearer ")
     if not value:
         raise _without_token(route, "its function returned none")
     return replace(request, headers={**request.headers, "authorization": f"Bearer {value}"})

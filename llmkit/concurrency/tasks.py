@@ -202,10 +202,19 @@ async def async_in_host(host: Host, work: Callable[[], T], seconds: float) -> T:
     Raises:
         TookTooLong: it has not returned after so many seconds.
     """
+
+    def whole() -> T:
+        try:
+            return work()
+        except (
+            StopIteration
+        ) as error:  # which no future takes before Python 3.12: its caller would wait for ever
+            raise RuntimeError("the function raised StopIteration") from error
+
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            found: T = await host.from_async(work)
+            found: T = await host.from_async(whole)
     except TimeoutError:
         if limit.expired():
             raise TookTooLong from None

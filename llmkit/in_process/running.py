@@ -115,6 +115,8 @@ class Running:
             self._say(END)
         except _Stopped:
             pass
+        except StopIteration as error:  # which no coroutine can raise
+            failure = failure_of(self._origin, error)
         except Exception as error:  # noqa: BLE001  # it is for whoever reads
             failure = error
         except BaseException as error:  # noqa: BLE001  # it ends the function, and not whoever reads

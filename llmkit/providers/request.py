@@ -120,7 +120,7 @@ def to_request(
 ) -> HTTPRequest:
     """Build the POST. Fields in `extra` take the place of those in `body`.
 
-    Objects of the names in `joined` are joined, field by field; lists are put together.
+    Objects of the names in `joined` are joined, field by field; lists are put together, and always those of tools.
 
     Raises:
         InvalidRequest: `extra` holds `stream`, or something cannot be said in JSON.
@@ -130,7 +130,7 @@ def to_request(
             "extra contains the field stream", hint="Call stream() or complete(), which set it."
         )
     given = {
-        name: _joined(body.get(name), value) if name in joined else value
+        name: _joined(body.get(name), value) if name in ("tools", *joined) else value
         for name, value in extra.items()
     }
     try:

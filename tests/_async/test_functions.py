@@ -178,6 +178,11 @@ async def test_one_that_ends_its_thread(kind: type[BaseException]) -> None:
         await kit.async_client.complete("Hi")
     await kit.aclose()
     assert isinstance(raised.value.__cause__, kind)
+    # What no coroutine can raise, either.
+    kit = kit_of(lambda call, model: next(iter(())))
+    with pytest.raises(ServerFailed, match=r"own0 failed \(StopIteration\)"):
+        await kit.async_client.complete("Hi")
+    await kit.aclose()
     kit = kit_of(leaves, says)
     assert (await kit.async_client.complete("Hi")).provider == "own1"
     await kit.aclose()

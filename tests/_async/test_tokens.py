@@ -67,6 +67,7 @@ def fails() -> str:
     [
         (fails, r"its function failed \(RuntimeError\)"),
         (sys.exit, r"its function failed \(SystemExit\)"),
+        (lambda: next(iter(())), "its function failed"),
         (lambda: None, "its function returned none"),
         (lambda: "", "its function returned none"),
         (lambda: "secret\nof", "its function returned none"),

@@ -173,6 +173,11 @@ def test_one_that_ends_its_thread(kind: type[BaseException]) -> None:
         kit.client.complete("Hi")
     kit.close()
     assert isinstance(raised.value.__cause__, kind)
+    # What no coroutine can raise, either.
+    kit = kit_of(lambda call, model: next(iter(())))
+    with pytest.raises(ServerFailed, match=r"own0 failed \(StopIteration\)"):
+        kit.client.complete("Hi")
+    kit.close()
     kit = kit_of(leaves, says)
     assert (kit.client.complete("Hi")).provider == "own1"
     kit.close()

@@ -25,7 +25,7 @@ from llmkit.providers.openai import OpenAI
 from llmkit.tools.arguments import WrongArguments
 from llmkit.tools.calls import StepCalls
 from llmkit.tools.tool import to_tools
-from support.decoding import call
+from support.decoding import PROVIDERS, call
 
 
 class Place(BaseModel):
@@ -458,3 +458,14 @@ def test_the_signature_of_a_function_is_read_once() -> None:
     del one, two, local
     gc.collect()
     assert function() is None
+
+
+@pytest.mark.parametrize("wire", PROVIDERS)
+def test_tools_of_the_vendors_stand_beside_the_apps(wire: str) -> None:
+    """What `extra` names, such as a vendor's search, takes the place of none of the call's."""
+    search = {"type": "web_search"}
+    asked = call(tools=(Tool(weather),), extra={"tools": [search]})
+    tools = json.loads(PROVIDERS[wire].build_request(asked, "m").content)["tools"]
+    assert len(tools) == 2
+    assert "weather" in json.dumps(tools[0])
+    assert tools[1] == search
