@@ -30,8 +30,10 @@ PROVIDER = PROVIDERS["gemini"]
 
 
 def read(*frames: bytes) -> Outcome:
-    """Decode a stream."""
-    return decode(stream_decoder("gemini"), list(frames))
+    """Decode a stream, read by read and in one."""
+    found = decode(stream_decoder("gemini"), list(frames))
+    assert decode(stream_decoder("gemini"), [b"".join(frames)]) == found
+    return found
 
 
 def test_a_stream() -> None:
@@ -171,6 +173,7 @@ def test_an_answer_of_counts_alone() -> None:
             (gemini_chunk(says("a"), finish=raw), "content_filter", raw)
             for raw in ("RECITATION", "BLOCKLIST", "SPII", "LANGUAGE", "MODEL_ARMOR")
         ),
+        (gemini_chunk(says("a"), finish="CONTINUATION"), "pause", "CONTINUATION"),
         (gemini_chunk(says("a"), finish="OTHER"), "other", "OTHER"),
         (gemini_chunk(says("a"), finish="stop"), "end", "STOP"),
         (gemini_chunk(says("a"), finish=1), "end", "STOP"),
@@ -229,6 +232,46 @@ def test_the_first_of_several_candidates() -> None:
     assert found.finish.stop_reason == "end"
 
 
+SEARCHED = {"webSearchQueries": ["x"]}
+CALL = {"functionCall": {"name": "f", "args": {}}}
+
+
+@pytest.mark.parametrize(
+    ("frame", "text", "called", "unpriced"),
+    [
+        (gemini_chunk(says("b"), index=1), "ac", 0, False),
+        (gemini_chunk(says("b"), groundingMetadata=SEARCHED), "abc", 0, True),
+        (gemini_chunk(says("b"), says("b")), "abbc", 0, False),
+        (gemini_chunk(says("b", thought=True)), "ac", 0, False),
+        (gemini_chunk(says("b") | CALL), "ac", 1, False),
+    ],
+)
+def test_what_only_begins_like_a_piece_of_text(
+    frame: bytes, text: str, called: int, *, unpriced: bool
+) -> None:
+    """Is read to its end: another candidate, a search, a second part, a thought, a call."""
+    found = read(gemini_chunk(says("a")), frame, gemini_chunk(says("c"), finish="STOP"))
+    assert found.text == text
+    assert len(found.calls) == called
+    assert found.billing.unpriced is unpriced
+
+
+def test_what_a_piece_of_text_brings_with_it() -> None:
+    """Its signature, what it says of tokens, and that it is the last one; with an error it is none."""
+    begin = gemini_chunk(says("a"))
+    decoder = stream_decoder("gemini")
+    decoder.feed(begin)
+    events = decoder.feed(gemini_chunk(says("b", thoughtSignature="EqQB"), usage=gemini.BEGUN))
+    assert events[-1] == ThinkingSignature("EqQB", "gemini")
+    decoder.feed(gemini_chunk(says("c"), usage=gemini.USAGE))
+    assert (decoder.usage.input_tokens, decoder.usage.output_tokens) == (19, 40)
+    assert read(begin, gemini_chunk(says("b"), finish="STOP")).finish is not None
+    candidates = [{"content": {"parts": [says("b")]}, "index": 0}]
+    found = read(begin, gemini_data({"candidates": candidates, "error": gemini.INTERNAL}))
+    assert found.failure == (ServerFailed, "INTERNAL")
+    assert found.text == "a"
+
+
 def test_parts_of_other_kinds() -> None:
     """Code that the vendor has run, and its pictures, are passed over; a picture makes the price unknown."""
     found = read(
@@ -250,8 +293,7 @@ def test_parts_of_other_kinds() -> None:
 
 def test_a_search_is_not_priced() -> None:
     """What it costs depends on the model and on how many there were."""
-    grounding = {"webSearchQueries": ["x"]}
-    found = read(gemini_chunk(says("a"), finish="STOP", groundingMetadata=grounding))
+    found = read(gemini_chunk(says("a"), finish="STOP", groundingMetadata=SEARCHED))
     assert found.billing.unpriced is True
     assert (
         read(gemini_chunk(says("a"), finish="STOP", groundingMetadata={})).billing.unpriced is False
@@ -274,6 +316,10 @@ def test_a_search_is_not_priced() -> None:
             },
             (109, 4, None),
         ),
+        (
+            {"promptTokenCount": 9, "toolUsePromptTokenCount": 100, "totalTokenCount": 113},
+            (109, 4, None),
+        ),
         ({"promptTokenCount": 9}, (9, None, None)),
         ({"promptTokenCount": 0, "candidatesTokenCount": 0}, (None, None, None)),
         ({"promptTokenCount": 9, "candidatesTokenCount": -4}, (9, None, None)),
@@ -284,6 +330,34 @@ def test_counts(report: dict[str, object], counts: tuple[object, ...]) -> None:
     """Thinking counts as output though it is not among the candidates' tokens; what is 0 is left out, and the total shows it."""
     found = read(gemini_chunk(says("a"), finish="STOP", usage=report)).usage
     assert (found.input_tokens, found.output_tokens, found.reasoning_tokens) == counts
+
+
+@pytest.mark.parametrize(
+    ("report", "tier"),
+    [
+        ({"trafficType": "PROVISIONED_THROUGHPUT"}, "PROVISIONED_THROUGHPUT"),
+        ({"trafficType": "ON_DEMAND", "serviceTier": "flex"}, "flex"),
+    ],
+)
+def test_what_a_later_report_leaves_out(report: dict[str, object], tier: str) -> None:
+    """Stays as it was said before, and with it the price."""
+    image = [{"modality": "IMAGE", "tokenCount": 5}]
+    before = {
+        "promptTokenCount": 9,
+        "cachedContentTokenCount": 3,
+        "thoughtsTokenCount": 5,
+        "toolUsePromptTokenCount": 100,
+        "candidatesTokensDetails": image,
+        **report,
+    }
+    later = {"candidatesTokenCount": 4}
+    found = read(
+        gemini_chunk(says("a"), usage=before), gemini_chunk(says("b"), finish="STOP", usage=later)
+    )
+    usage = found.usage
+    assert (usage.input_tokens, usage.output_tokens) == (109, 9)
+    assert (usage.cache_read_tokens, usage.reasoning_tokens) == (3, 5)
+    assert (found.billing.service_tier, found.billing.unpriced) == (tier, True)
 
 
 @pytest.mark.parametrize(
