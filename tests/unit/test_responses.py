@@ -142,8 +142,11 @@ def test_a_conversation() -> None:
             ThinkingPart(text="Hm."),
             ThinkingPart(signature="rs_2:gBBBB", wire="openai-responses"),
             ToolCall(id="c1", name="weather", arguments={"city": "Köln"}),
+            ToolCall(id="c2", name="weather", arguments={}),
         ),
-        Message.user(ToolResult(call_id="c1", content="grey"), "And?"),
+        Message.user(
+            ToolResult(call_id="c1", content="grey"), ToolResult(call_id="c2", content="?"), "And?"
+        ),
         Message.assistant("Grey.", own),
         Message.user("Thanks."),
     )
@@ -163,11 +166,18 @@ def test_a_conversation() -> None:
             "name": "weather",
             "arguments": '{"city":"Köln"}',
         },
+        {"type": "function_call", "call_id": "c2", "name": "weather", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c1", "output": "grey"},
+        {"type": "function_call_output", "call_id": "c2", "output": "?"},
         {"role": "user", "content": "And?"},
         {"role": "assistant", "content": "Grey."},
         {"role": "user", "content": "Thanks."},
     ]
+
+
+def test_an_empty_message() -> None:
+    """Is said all the same: the vendor says what it thinks of it."""
+    assert body_of(messages=(Message.user(""),))["input"] == [{"role": "user", "content": ""}]
 
 
 class Place(BaseModel):
@@ -177,9 +187,10 @@ class Place(BaseModel):
 
 
 def read(*frames: bytes) -> Outcome:
-    """Decode a stream, as it comes and byte by byte."""
+    """Decode a stream, as it comes, byte by byte, and in one read."""
     found = decode(stream_decoder("openai-responses"), list(frames))
-    assert decode(stream_decoder("openai-responses"), bytewise(b"".join(frames))) == found
+    for pieces in (bytewise(b"".join(frames)), [b"".join(frames)]):
+        assert decode(stream_decoder("openai-responses"), pieces) == found
     return found
 
 
@@ -208,13 +219,32 @@ def test_thinking() -> None:
     assert whole.said[0] == ("thinking", "Let me see…\n\nAha.")
 
 
-@pytest.mark.parametrize("stream", [responses.TOOL_STREAM, responses.WHOLE_ITEMS_STREAM])
-def test_calls(stream: bytes) -> None:
+def test_what_a_later_event_says() -> None:
+    """Replaces what was said before, such as the tier, which has a price of its own; what it leaves out stays."""
+    details = {"cached_tokens": 3, "cache_write_tokens": 5}
+    used = {"input_tokens": 9, "output_tokens": 2, "input_tokens_details": details}
+    begun = response("in_progress", usage=used) | {"service_tier": "auto"}
+    found = read(
+        event("response.in_progress", response=begun),
+        responses.text("a"),
+        event("response.completed", response={"status": "completed", "service_tier": "flex"}),
+    )
+    assert found.billing.service_tier == "flex"
+    assert (found.model, found.request_id) == (responses.HEAD["model"], responses.HEAD["id"])
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (9, 2)
+    assert (found.usage.cache_read_tokens, found.usage.cache_write_tokens) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("stream", "first"),
+    [(responses.TOOL_STREAM, {"a": "ä"}), (responses.WHOLE_ITEMS_STREAM, {"a": 1})],
+)
+def test_calls(stream: bytes, first: dict[str, object]) -> None:
     """In pieces, two at a time, or whole."""
     found = read(stream)
     names = [(each.id, each.name) for each in found.calls]
     assert names == [("call_1", "f"), ("call_2", "g")]
-    assert found.calls[1].arguments == {}
+    assert [each.arguments for each in found.calls] == [first, {}]
     assert found.finish is not None
     assert found.finish.stop_reason == "tool_use"
 
@@ -236,6 +266,9 @@ def test_a_refusal() -> None:
     whole = decode(whole_decoder("openai-responses"), [body])
     assert whole.finish is not None
     assert (whole.text, whole.finish.stop_reason) == ("No.", "refusal")
+
+
+BROKEN = (ProtocolError, None)
 
 
 def ends(status: str, **more: object) -> bytes:
@@ -290,7 +323,8 @@ def test_why_it_stops(end: bytes, reason: str, raw: str) -> None:
         (event("response.completed", response=7), (ProtocolError, None)),
         (event("response.output_text.delta", delta=7), (ProtocolError, None)),
         (event("response.output_item.done", item=[]), (ProtocolError, None)),
-        (responses.CREATED, (ProtocolError, None)),
+        (responses.CREATED, BROKEN),
+        (responses.text("b")[:-2] + b'{"type":"response.output_text.delta"}\n\n', BROKEN),
     ],
 )
 def test_what_does_not_complete_it(end: bytes, failure: object) -> None:
@@ -298,6 +332,14 @@ def test_what_does_not_complete_it(end: bytes, failure: object) -> None:
     found = read(responses.CREATED, responses.text("a"), end)
     assert found.failure == failure
     assert found.text == "a"
+
+
+def test_a_second_answer_behind_a_thought() -> None:
+    """Is none, also where both came in one read."""
+    thought = event("response.reasoning_text.delta", output_index=0, delta="Hm.")
+    found = read(responses.CREATED, thought, responses.STREAM)
+    assert found.failure == BROKEN
+    assert found.said == (("thinking", "Hm."),)
 
 
 def test_a_failure_is_counted() -> None:
