@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import respx
 
@@ -176,6 +177,20 @@ def test_no_provider_at_all() -> None:
     assert 'Add "anthropic": {} to providers in the settings, and set ANTHROPIC_API_KEY.' in str(
         raised.value
     )
+
+
+@respx.mock
+def test_a_list_without_end() -> None:
+    """Is not read to it, and is none; what is asked for it has no body, and says so."""
+    pieces = iter([b'{"data": ['] + [b" " * 1_000_000] * 20 + [b"]}"])
+    route = respx.get("https://api.openai.com/v1/models")
+    route.mock(return_value=httpx.Response(200, content=pieces))
+    config: Any = {"providers": {"openai": {"api_key": "k"}}, "transport": "httpx"}
+    kit = Kit({**config, "ledger": False})
+    assert kit.catalogue.listed("openai") is None
+    kit.close()
+    assert len(list(pieces)) > 10
+    assert "content-type" not in route.calls.last.request.headers
 
 
 def run(*arguments: str, **environment: str | None) -> Result:

@@ -98,8 +98,8 @@ def test_responses_at_azure() -> None:
     assert request.url == f"{AZURE}/openai/v1/responses"
     assert request.headers["api-key"] == "k"
     gate = "https://gate.example/shop/openai"
-    request = asked("d", wire="openai-responses", base_url=gate, api_version="1")
-    assert request.url == f"{gate}/responses?api-version=1"
+    request = asked("d", wire="openai-responses", base_url=gate, api_version="1é")
+    assert request.url == f"{gate}/responses?api-version=1%C3%A9"
     assert request.headers["api-key"] == "k"
 
 

@@ -136,6 +136,11 @@ def test_a_conversation_with_calls() -> None:
     ]
 
 
+def test_an_empty_message() -> None:
+    """Is said all the same: with it alone a server loads the model."""
+    assert body_of(messages=(Message.user(""),))["messages"] == [{"role": "user", "content": ""}]
+
+
 class Place(BaseModel):
     """Where."""
 
