@@ -68,18 +68,24 @@ async def test_a_list_of_numbers_for_each_text(wire: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
-async def test_many_texts() -> None:
-    """As many requests as the vendor needs, with what they have cost together; of nothing there is nothing."""
+async def test_many_texts(tmp_path: Path) -> None:
+    """As many requests as the vendor needs, one run in the books; of nothing there is nothing."""
     texts = [f"text {at}" for at in range(250)]
     with Emulator(behaviour=FAST) as emulator:
-        kit = kit_of(emulator, "gemini")
-        found = await kit.async_client.embed(texts)
-        again = await kit.async_client.embed(texts[200:])
+        kit = kit_of(emulator, "gemini", ledger={"database": database(tmp_path)})
+        extra = {"taskType": "RETRIEVAL_DOCUMENT"}
+        found = await kit.async_client.embed(texts, extra=extra)
+        again = await kit.async_client.embed(texts[200:], run_id="mine")
         nothing = await kit.async_client.embed([])
-        sizes = [len(request.body["requests"]) for request in emulator.requests]
+        asked = [request.body["requests"] for request in emulator.requests]
         kit.close()
         await kit.aclose()
-    assert sizes == [100, 100, 50, 50]
+    assert [len(requests) for requests in asked] == [100, 100, 50, 50]
+    assert {each.get("taskType") for each in asked[0]} == {"RETRIEVAL_DOCUMENT"}
+    *runs, own = [row["run_id"] for row in rows(tmp_path)]
+    assert len(set(runs)) == 1
+    assert None not in runs
+    assert own == "mine"
     assert found.vectors[200:] == again.vectors
     assert len(set(found.call_ids)) == 3
     assert (nothing.vectors, nothing.cost, nothing.call_ids) == ([], 0, ())
