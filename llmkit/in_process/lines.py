@@ -202,8 +202,6 @@ class SaidDecoder(StreamDecoder):
 
 def failure_of(origin: Origin, error: BaseException) -> ProviderError:
     """Say that the function has failed."""
-    if isinstance(error, ProviderError):
-        return error
     failed = failures.gave_up(origin)
     failed.__cause__ = error
     if isinstance(error, Unfit):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from llmkit.embeddings import Embedding
 from llmkit.errors import (
     FrameTooLarge,
     InvalidRequest,
@@ -17,6 +18,7 @@ from llmkit.errors import (
     StreamTruncated,
     ToolCallBroken,
 )
+from llmkit.events import TextDelta
 from llmkit.json_lines import JSONLinesDecoder
 from llmkit.messages import Message
 from llmkit.outputs.output import output_of
@@ -94,12 +96,22 @@ def test_every_option() -> None:
     }
 
 
+def test_embedding() -> None:
+    """What is asked for besides goes along."""
+    asked = call(embedding=Embedding(("a",), 3), extra={"truncate": False})
+    request = Ollama(api_key=None).build_embedding(asked, "m")
+    assert request.url == "http://127.0.0.1:11434/api/embed"
+    fields = {"model": "m", "input": ["a"], "dimensions": 3, "truncate": False}
+    assert json.loads(request.content) == fields
+
+
 def test_tools() -> None:
     """Are told; that one has to be called, or only one at a time, cannot be said."""
     tools = (Tool(weather),)
     [told] = body_of(tools=tools, tool_choice="auto")["tools"]
     assert told["type"] == "function"
     assert told["function"]["name"] == "weather"
+    assert told["function"]["description"] == "Say how the weather is."
     assert told["function"]["parameters"]["properties"] == {"city": {"type": "string"}}
     assert "tools" not in body_of(tools=tools, tool_choice="none")
     for choice in ("required", "weather"):
@@ -175,6 +187,35 @@ def test_streams() -> None:
     assert found.finish.stop_reason == "tool_use"
 
 
+@pytest.mark.parametrize(
+    ("lines", "reason", "raw"),
+    [
+        ([line("Hi"), line(done=True, done_reason="")], "other", None),
+        ([line("Hi"), line(done=True, done_reason="load")], "other", "load"),
+        (
+            [line(message_tool_calls=[called("f", {})]), line(done=True, done_reason="length")],
+            "max_tokens",
+            "length",
+        ),
+    ],
+)
+def test_why_it_stops(lines: list[bytes], reason: str, raw: str | None) -> None:
+    """As the server says it, also of an answer that calls tools."""
+    found = decode(stream_decoder("ollama"), lines)
+    assert found.finish is not None
+    assert (found.finish.stop_reason, found.finish.raw_stop_reason) == (reason, raw)
+
+
+def test_what_the_last_line_leaves_out() -> None:
+    """The model is the one that was named before; that a text has no tokens is not believed."""
+    end = b'{"done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":0}\n'
+    for pieces in ([line("Hi"), end], [line("Hi") + end]):
+        found = decode(stream_decoder("ollama"), pieces)
+        assert found.model == "smollm2:135m"
+        assert (found.usage.input_tokens, found.usage.output_tokens) == (3, None)
+    assert stream_decoder("ollama").feed(line("a") + line("b") + end)[0] == TextDelta("ab")
+
+
 def test_counts_that_are_left_out() -> None:
     """Are not known: a prompt of which nothing had to be read again is not for free."""
     found = decode(stream_decoder("ollama"), [ollama.SPARSE_STREAM])
@@ -191,6 +232,9 @@ def test_a_whole_answer() -> None:
     found = decode(whole_decoder("ollama"), bytewise(ollama.DOCUMENT))
     assert found.said == (("thinking", "Hm."), ("text", "Hi! I am ä 🌍."))
     assert found.usage.output_tokens == 18
+    assert found.model == "smollm2:135m"
+    failed = line("Hi", done=True, error="the model has crashed")
+    assert decode(whole_decoder("ollama"), [failed]).failure == (ServerFailed, None)
     cut = decode(whole_decoder("ollama"), [line("Hi")])
     assert cut.failure == (StreamTruncated, None)
 
@@ -204,6 +248,7 @@ def test_a_whole_answer() -> None:
         (b"", (StreamTruncated, None)),
         (b'{"model":"m","mess', (StreamTruncated, None)),
         (b"<html>\n", (ProtocolError, None)),
+        (b"<html>\n" + ollama.DONE, (ProtocolError, None)),
         (b"[]\n", (ProtocolError, None)),
         (b'{"message":7,"done":true}\n', (ProtocolError, None)),
         (b'{"message":{"content":7},"done":true}\n', (ProtocolError, None)),

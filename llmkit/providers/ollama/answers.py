@@ -15,7 +15,7 @@ from llmkit.providers import failures
 from llmkit.providers.decoding import BROKEN, BodyDecoder, StreamDecoder
 from llmkit.providers.deltas import merged
 from llmkit.providers.lines import Lines
-from llmkit.providers.ollama.documents import Document, Function, Report
+from llmkit.providers.ollama.documents import Document, Function
 from llmkit.providers.tool_calls import Calls
 from llmkit.sse import ServerSentEvent
 from llmkit.usage import Usage
@@ -91,7 +91,6 @@ class WholeDecoder(BodyDecoder):
     """Reads a whole answer."""
 
     __slots__ = ()
-    _report_type = Report
 
     def _read(self, body: str) -> list[Event]:
         document = self._fitted(body, _decode, Document)
