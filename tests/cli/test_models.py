@@ -15,10 +15,15 @@ pytest.importorskip("click")
 
 from click.testing import CliRunner, Result
 
+<<<<<<< HEAD
 from llmkit import ConfigError, FunctionProvider, Kit, RequestRejected
+=======
+from llmkit import AuthenticationFailed, FunctionProvider, Kit, RequestRejected
+>>>>>>> dab8345 (Test how lists of models are refused and closest names shown, and who has no list)
 from llmkit.cli import main
 from llmkit.commands.models import MODELS
-from llmkit.policy.offers import closest, in_table
+from llmkit.policy.offers import closest, in_table, with_closest
+from llmkit.policy.plan import Route
 from llmkit.providers.listing import read_listing
 from llmkit.testing import Behaviour, Emulator, Fault, FaultProxy
 from support.kits import ALL_WIRES, make_kit, settings
@@ -193,6 +198,18 @@ def test_a_list_without_end() -> None:
     assert "content-type" not in route.calls.last.request.headers
 
 
+@respx.mock
+def test_a_list_that_is_refused() -> None:
+    """Is an error, also where its body looks like a list; a token goes with it as with a call."""
+    route = respx.get("https://api.openai.com/v1/models").respond(401, json={"data": []})
+    config: Any = {"providers": {"openai": {"token": lambda: "t"}}, "transport": "httpx"}
+    kit = Kit({**config, "ledger": False})
+    with pytest.raises(AuthenticationFailed):
+        kit.catalogue.listed("openai")
+    kit.close()
+    assert route.calls.last.request.headers["authorization"] == "Bearer t"
+
+
 def run(*arguments: str, **environment: str | None) -> Result:
     """Run the command line."""
     names = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GROQ_API_KEY")
@@ -252,13 +269,27 @@ def test_a_mistyped_model_of_no_table(name: str) -> None:
 
 def test_the_closest() -> None:
     """Three at most, none for a name that is in the table, or like nothing in it, and none of a provider that nobody knows."""
-    assert 1 <= len(closest("openai", "gpt-4o-minni")) <= 3
+    assert len(closest("openai", "gpt-4o-minni")) == 3
     assert closest("openai", "gpt-4o-mini") == []
     assert closest("openai", "gpt-4o-mini-2024-07-18") == []
     assert closest("openai", "zzzzzzzz") == []
     assert closest("mine", "gpt-4o-minni") == []
+<<<<<<< HEAD
     assert closest("azure", "gpt-4o-minni") == []
     assert in_table("gemini")
+=======
+    assert any(each.context_window for each in in_table("gemini"))
+
+
+def test_what_was_meant() -> None:
+    """Is said in words, before what else there is to do about it."""
+    provider = FunctionProvider("openai", lambda call, model: "x")
+    for hint, end in ((None, "?"), ("See to it.", "? See to it.")):
+        error = RequestRejected("x", provider="openai", hint=hint)
+        with_closest(error, Route(provider, "gpt-4o-minni"))
+        one, another, last = closest("openai", "gpt-4o-minni")
+        assert error.hint == f"Did you mean {one}, {another} or {last}{end}"
+>>>>>>> dab8345 (Test how lists of models are refused and closest names shown, and who has no list)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"data": 7}', b'{"error": {}}'])

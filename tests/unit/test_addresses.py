@@ -111,6 +111,20 @@ def test_azures_models_of_other_vendors() -> None:
     assert "max_tokens" in json.loads(request.content)
 
 
+@pytest.mark.parametrize(
+    ("wire", "base_url", "more"),
+    [
+        ("openai", AZURE, {"api_version": "2024-10-21"}),
+        ("gemini", f"{VERTEX}/publishers/google", {}),
+    ],
+)
+def test_who_has_no_list_of_models(wire: str, base_url: str, more: Any) -> None:
+    """Is not asked for one: the address is that of a deployment, or of models of another kind."""
+    provider = {"wire": wire, "base_url": base_url, "api_key": "k", **more}
+    found: Any = Routes(Config.of({"providers": {"mine": provider}})).provider("mine")
+    assert found.build_listing() is None
+
+
 @pytest.mark.parametrize("wire", ["anthropic", "gemini", "ollama"])
 def test_who_has_no_versions(wire: str) -> None:
     """Says so."""
