@@ -103,6 +103,7 @@ def reply(tokens: int | None, source: Source, cost: str | None) -> Response:
         ([reply(3, "reported", "0.1"), reply(4, "reported", "0")], 7, "reported", "0.1"),
         ([reply(3, "reported", "0.1"), reply(4, "estimated", "0.2")], 7, "estimated", "0.3"),
         ([reply(3, "estimated", "0.1"), reply(4, "reported", None)], 7, "estimated", None),
+        ([reply(3, "reported", "0.1"), reply(4, "unknown", "0.1")], 7, "estimated", "0.2"),
         ([reply(None, "unknown", None)], None, "unknown", None),
     ],
 )
