@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -55,7 +55,7 @@ class Line(msgspec.Struct, omit_defaults=True):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def pieces_of(returned: object) -> Iterator[Any]:
+def pieces_of(returned: object) -> Generator[Any]:
     """Return what a function has said, piece by piece: a text or an event by itself is one. None is nothing, and passed over.
 
     Raises:
@@ -64,9 +64,15 @@ def pieces_of(returned: object) -> Iterator[Any]:
     if isinstance(returned, Said):
         yield returned
     elif isinstance(returned, Iterable) and not isinstance(returned, Mapping | bytes | bytearray):
-        for piece in returned:
-            if piece is not None:
-                yield piece
+        try:
+            for piece in returned:
+                if piece is not None:
+                    yield piece
+        finally:
+            if isinstance(
+                returned, Generator
+            ):  # now: what fails then would else be written to stderr in full
+                returned.close()
     else:
         raise TypeError(
             f"a function of a provider returned {kind_of(returned)}: it may return a string, or a list or a generator of strings, "

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import closing
 from contextvars import copy_context
 from typing import Any
 
@@ -110,8 +111,9 @@ class Running:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            for said in pieces_of(self._ask()):
-                self._say(written(said))
+            with closing(pieces_of(self._ask())) as pieces:
+                for said in pieces:
+                    self._say(written(said))
             self._say(END)
         except _Stopped:
             pass
@@ -119,6 +121,8 @@ class Running:
             failure = failure_of(self._origin, error)
         except Exception as error:  # noqa: BLE001  # it is for whoever reads
             failure = error
+            if self._stopped:
+                _log_untidy(self._origin, error)
         except BaseException as error:  # noqa: BLE001  # it ends the function, and not whoever reads
             failure = failure_of(self._origin, error)
         with self._changed:
@@ -237,11 +241,12 @@ class AsyncTask:
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
                     raise
-                log.warning(
-                    "a function of %s failed as it was stopped: %s",
-                    self._origin.provider,
-                    place_of(error),
-                )
+                _log_untidy(self._origin, error)
+
+
+def _log_untidy(origin: Origin, error: BaseException) -> None:
+    """Note a clean-up that failed, without its words; the answer does not hang on it."""
+    log.warning("a function of %s failed as it was stopped: %s", origin.provider, place_of(error))
 
 
 async def _async_pieces_of(ask: Callable[[], Any]) -> AsyncIterator[Any]:

@@ -330,6 +330,26 @@ async def test_one_that_is_left() -> None:
 
 
 @pytest.mark.anyio
+async def test_one_that_cannot_clear_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Is noted, without its words, and neither the answer nor whoever has left hears of it."""
+
+    def untidy(call: Call, model: str) -> Iterator[str]:
+        try:
+            while True:
+                yield "x "
+        finally:
+            raise ValueError("secret-of-the-app")
+
+    kit = kit_of(untidy)
+    async with kit.async_client.stream("Hi") as stream:
+        async for _ in stream:
+            break
+    wait_for(lambda: "failed as it was stopped: ValueError" in caplog.text, wanted=True)
+    await kit.aclose()
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.anyio
 async def test_one_that_hangs() -> None:
     """Is left by the clocks, and by whoever stops the call."""
     gate = threading.Event()

@@ -317,6 +317,25 @@ def test_one_that_is_left() -> None:
     assert count < 10_000
 
 
+def test_one_that_cannot_clear_up(caplog: pytest.LogCaptureFixture) -> None:
+    """Is noted, without its words, and neither the answer nor whoever has left hears of it."""
+
+    def untidy(call: Call, model: str) -> Iterator[str]:
+        try:
+            while True:
+                yield "x "
+        finally:
+            raise ValueError("secret-of-the-app")
+
+    kit = kit_of(untidy)
+    with kit.client.stream("Hi") as stream:
+        for _ in stream:
+            break
+    wait_for(lambda: "failed as it was stopped: ValueError" in caplog.text, wanted=True)
+    kit.close()
+    assert "secret" not in caplog.text
+
+
 def test_one_that_hangs() -> None:
     """Is left by the clocks, and by whoever stops the call."""
     gate = threading.Event()

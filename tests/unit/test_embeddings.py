@@ -119,7 +119,7 @@ def test_what_several_requests_come_to(
 def test_batches() -> None:
     """Each begins to count anew, and takes a text that is too long by itself."""
     sizes = {"a": 150_000, "b": 50_000, "c": 250_000}
-    found = batches("abbbcabb", most=3, count=sizes.__getitem__)
+    found = batches("abbbcabb", most=3, most_tokens=200_000, count=sizes.__getitem__)
     assert ["".join(batch) for batch in found] == ["ab", "bb", "c", "ab", "b"]
 
 
