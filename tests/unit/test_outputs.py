@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 from llmkit import (
     AnswerCut,
     AnswerRefused,
+    FunctionProvider,
     InvalidRequest,
     OutputInvalid,
     Response,
@@ -639,3 +640,13 @@ def test_the_call_of_such_a_tool_is_said_as_text() -> None:
 def test_a_type_is_part_of_the_prompt_that_is_estimated() -> None:
     """A budget holds what it costs."""
     assert estimate_prompt(call(output=Output(Triage))) > estimate_prompt(call()) + 50
+
+
+def test_a_function_can_only_be_offered_a_tool() -> None:
+    """It takes any schema, but none beside tools: there the type is one of them."""
+    own = FunctionProvider("own", lambda call, model: "x")
+    loose = output_of(dict[str, int])
+    assert as_tool(call(output=loose), own, "m").output is loose
+    tool = Tool(test_a_function_can_only_be_offered_a_tool)
+    asked = as_tool(call(output=output_of(int), tools=(tool,)), own, "m")
+    assert (asked.output, len(asked.tools), asked.tool_choice) == (None, 2, None)
