@@ -20,6 +20,7 @@ FOLDERS = (
     (ROOT / "tests" / "_async", ROOT / "tests" / "_sync"),
 )
 NAMES = {
+    "DefaultAsyncHttpxClient": "DefaultHttpxClient",
     "ASYNC_TRANSPORTS": "TRANSPORTS",
     "AsyncIterator": "Iterator",
     "StopAsyncIteration": "StopIteration",

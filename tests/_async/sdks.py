@@ -1,4 +1,4 @@
-"""The vendors' own SDKs, as readers of what the emulator says."""
+"""The vendors' own SDKs, as readers of what the emulator says. No connection is over TLS, whose certificates take longer to load than an answer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ async def _by_openai(emulator: Emulator, *, streaming: bool) -> Reading:
 
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     async with openai.AsyncOpenAI(
-        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
+        api_key="sk-any",
+        base_url=emulator.openai_base_url,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(verify=False),
     ) as sdk:
         if not streaming:
             answer = await sdk.chat.completions.create(**asked)
@@ -92,7 +95,10 @@ async def _by_anthropic(emulator: Emulator, *, streaming: bool) -> Reading:
     asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
     asked |= {"model": "m", "max_tokens": 9999}
     async with anthropic.AsyncAnthropic(
-        api_key="sk-any", base_url=emulator.base_url, max_retries=0
+        api_key="sk-any",
+        base_url=emulator.base_url,
+        max_retries=0,
+        http_client=anthropic.DefaultAsyncHttpxClient(verify=False),
     ) as sdk:
         if streaming:
             async with sdk.messages.stream(**asked) as stream:
@@ -151,7 +157,7 @@ async def _by_ollama(emulator: Emulator, *, streaming: bool) -> Reading:
     from ollama import AsyncClient
 
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    async with AsyncClient(host=emulator.base_url) as sdk:
+    async with AsyncClient(host=emulator.base_url, verify=False) as sdk:
         if streaming:
             answers = [each async for each in await sdk.chat(**asked, stream=True)]
         else:
@@ -178,7 +184,10 @@ async def _by_responses(emulator: Emulator, *, streaming: bool) -> Reading:
 
     asked: dict[str, Any] = {"model": "m", "input": "Hi", "store": False}
     async with openai.AsyncOpenAI(
-        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
+        api_key="sk-any",
+        base_url=emulator.openai_base_url,
+        max_retries=0,
+        http_client=openai.DefaultAsyncHttpxClient(verify=False),
     ) as sdk:
         if streaming:
             async with sdk.responses.stream(**asked) as stream:

@@ -1,5 +1,5 @@
 # Generated from tests/_async/sdks.py. Do not edit.
-"""The vendors' own SDKs, as readers of what the emulator says."""
+"""The vendors' own SDKs, as readers of what the emulator says. No connection is over TLS, whose certificates take longer to load than an answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def _by_openai(emulator: Emulator, *, streaming: bool) -> Reading:
 
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     with openai.OpenAI(
-        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
+        api_key="sk-any",
+        base_url=emulator.openai_base_url,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(verify=False),
     ) as sdk:
         if not streaming:
             answer = sdk.chat.completions.create(**asked)
@@ -93,7 +96,10 @@ def _by_anthropic(emulator: Emulator, *, streaming: bool) -> Reading:
     asked: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
     asked |= {"model": "m", "max_tokens": 9999}
     with anthropic.Anthropic(
-        api_key="sk-any", base_url=emulator.base_url, max_retries=0
+        api_key="sk-any",
+        base_url=emulator.base_url,
+        max_retries=0,
+        http_client=anthropic.DefaultHttpxClient(verify=False),
     ) as sdk:
         if streaming:
             with sdk.messages.stream(**asked) as stream:
@@ -152,7 +158,7 @@ def _by_ollama(emulator: Emulator, *, streaming: bool) -> Reading:
     from ollama import Client
 
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-    with Client(host=emulator.base_url) as sdk:
+    with Client(host=emulator.base_url, verify=False) as sdk:
         if streaming:
             answers = [each for each in sdk.chat(**asked, stream=True)]
         else:
@@ -179,7 +185,10 @@ def _by_responses(emulator: Emulator, *, streaming: bool) -> Reading:
 
     asked: dict[str, Any] = {"model": "m", "input": "Hi", "store": False}
     with openai.OpenAI(
-        api_key="sk-any", base_url=emulator.openai_base_url, max_retries=0
+        api_key="sk-any",
+        base_url=emulator.openai_base_url,
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(verify=False),
     ) as sdk:
         if streaming:
             with sdk.responses.stream(**asked) as stream:

@@ -34,8 +34,8 @@ ENDS = {
 }
 # And if the server ends the body: the chunk that holds the finish reason is enough.
 FINISH_REASON = OPENAI_STREAM.index(b'"finish_reason":"stop"')
-# How the stream ends, and at every how many bytes.
-ENDINGS = [("cut", 1), ("reset", 7), ("body's end", 7)]
+# How the stream ends, and at every how many bytes. The decoders themselves are cut at each: tests/unit/test_decoders.py.
+ENDINGS = [("cut", 5), ("reset", 7), ("body's end", 7)]
 
 
 def cut(stream: bytes, at: int, ending: str) -> Behaviour:

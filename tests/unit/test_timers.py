@@ -22,7 +22,7 @@ def test_timers_call_back_in_their_order() -> None:
         if name == "c":
             done.set()
 
-    for name, seconds in (("c", 0.03), ("a", 0.0), ("b", 0.015)):
+    for name, seconds in (("c", 0.4), ("a", 0.0), ("b", 0.2)):
         mine.call_later(seconds, lambda name=name: note(name))  # type: ignore[misc]
     assert done.wait(5)
     assert came == [(name, "llmkit-timers") for name in "abc"]
