@@ -32,10 +32,10 @@ from support.kits import settings
 from support.processes import environ
 from support.redis_server import RedisServer, let_lapse, monitored
 
-PROCESSES = int(os.environ.get("LLMKIT_TEST_PROCESSES", "4"))
+PROCESSES = int(os.environ.get("LLMKIT_TEST_PROCESSES", "3"))
 CALLS = int(os.environ.get("LLMKIT_TEST_CALLS", "40"))
 # On each database.
-KILLS = int(os.environ.get("LLMKIT_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("LLMKIT_TEST_KILLS", "3"))
 # At a dollar a million tokens of input, ten of output.
 PRICE = {"anthropic:claude-sonnet-4-5": {"input": "1", "output": "10"}}
 # About what ten of the calls hold.
