@@ -69,9 +69,8 @@ def pieces_of(returned: object) -> Generator[Any]:
                 if piece is not None:
                     yield piece
         finally:
-            if isinstance(
-                returned, Generator
-            ):  # now: what fails then would else be written to stderr in full
+            # Now: what fails in it would else be written to stderr in full.
+            if isinstance(returned, Generator):
                 returned.close()
     else:
         raise TypeError(

@@ -136,9 +136,8 @@ class EventDecoder(StreamDecoder):
             self.finished = True
 
     def _decode_odd(self, frame: ServerSentEvent) -> StreamEvent:
-        is_mark = frame.data.lstrip().startswith(
-            "[DONE]"
-        )  # of the vendor's other API: it ends nothing here
+        # The mark of the vendor's other API ends nothing here.
+        is_mark = frame.data.lstrip().startswith("[DONE]")
         if is_mark or (is_keepalive(frame) and not frame.event.startswith("response.")):
             return StreamEvent()
         return self._fitted(frame.data, StreamEvent, "an event") or StreamEvent()
