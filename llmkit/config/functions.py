@@ -34,6 +34,13 @@ TOKEN = Shape(None, "shop.google.token")
 REDACT = Shape("the content as a dict", "shop.llm.redact")
 
 
+def is_path(value: object) -> bool:
+    """Whether a setting is a dotted path."""
+    if not isinstance(value, str):
+        return False
+    return "." in value and all(map(str.isidentifier, value.split(".")))
+
+
 def function(value: object, shape: Shape) -> object:
     """Check what a setting names as a function; None names none.
 
@@ -42,7 +49,7 @@ def function(value: object, shape: Shape) -> object:
     """
     if value is None:
         return None
-    if isinstance(value, str) and all(map(str.isidentifier, value.split("."))) and "." in value:
+    if is_path(value):
         return value
     if not callable(value):
         raise ValueError(f"it {shape}")  # noqa: TRY004  # which pydantic takes
@@ -59,7 +66,7 @@ def own_provider(value: object) -> object:
     """
     if value is None or hasattr(value, "build_request"):
         return value
-    if isinstance(value, str) and all(map(str.isidentifier, value.split("."))) and "." in value:
+    if is_path(value):
         return value
     raise ValueError(f"it {_OWN}")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmkit.concurrency.threads import refuse_awaited
-from llmkit.config.functions import value_at
+from llmkit.config.functions import is_path, value_at
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.tools.tool import Tool, to_tools
 
@@ -19,7 +19,7 @@ def tool(value: object) -> object:
     Raises:
         ValueError: it is none, nor a dotted path.
     """
-    if isinstance(value, str) and all(map(str.isidentifier, value.split("."))) and "." in value:
+    if is_path(value):
         return value
     if isinstance(value, str) or not (callable(value) or isinstance(value, Tool)):
         raise ValueError(  # noqa: TRY004  # which pydantic takes

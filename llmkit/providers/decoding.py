@@ -11,11 +11,11 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
-from llmkit.events import Event, Finish, TextDelta, ThinkingDelta
+from llmkit.events import Event, Finish
 from llmkit.providers import failures
 from llmkit.providers.counts import TokenReport, believed
 from llmkit.providers.cuts import Form, cut, lines_of
-from llmkit.providers.deltas import Halves, merged
+from llmkit.providers.deltas import Halves, check_texts, merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, lenient_json, report_in
 from llmkit.providers.lines import Lines
@@ -130,7 +130,7 @@ class StreamDecoder(AnswerDecoder):
     Nearly all events are deltas. Where a wire says how those look, they are cut out and read together.
     """
 
-    __slots__ = ("_careful", "_halves", "_lines")
+    __slots__ = ("_careful", "_halves", "_is_the_apps", "_lines")
     _form: ClassVar[Form | None] = None
     """How a delta looks."""
 
@@ -140,6 +140,7 @@ class StreamDecoder(AnswerDecoder):
         # Whether every event has to be looked at by itself, because of what came before.
         self._careful = False
         self._halves: Halves | None = None  # made when the server cuts a surrogate pair
+        self._is_the_apps = not type(self).__module__.startswith("llmkit.")
 
     def _take_in(self, data: bytes) -> list[Event]:
         form = self._form
@@ -241,9 +242,8 @@ class StreamDecoder(AnswerDecoder):
         return None
 
     def _joined(self, events: list[Event], *, last: bool) -> list[Event]:
-        for event in events:
-            if isinstance(event, TextDelta | ThinkingDelta) and not isinstance(event.text, str):
-                raise TypeError  # what an own decoder has not looked at
+        if self._is_the_apps:
+            check_texts(events)
         return events if self._halves is None else self._halves.join(events, last=last)
 
     def _new_lines(self) -> Lines:

@@ -29,6 +29,17 @@ def merged(events: list[Event]) -> list[Event]:
     return result
 
 
+def check_texts(events: list[Event]) -> None:
+    """See that a decoder of the app's own has put texts into its deltas.
+
+    Raises:
+        TypeError: it has not looked at what the server sent.
+    """
+    for event in events:
+        if isinstance(event, TextDelta | ThinkingDelta) and not isinstance(event.text, str):
+            raise TypeError
+
+
 def _of_calls(deltas: Iterable[ToolCallDelta]) -> Iterator[ToolCallDelta]:
     for index, run in groupby(deltas, attrgetter("index")):
         pieces = list(run)
