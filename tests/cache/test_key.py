@@ -61,6 +61,11 @@ PROVIDERS = (Anthropic(api_key="k1"), OpenAI(api_key="k2"))
 ROUTES = (Route(PROVIDERS[0], "claude-haiku-4-5"), Route(PROVIDERS[1], "gpt-5-mini"))
 
 
+def named(changes: dict[str, Any]) -> str:
+    """Name a test by what is changed, the same in every process."""
+    return re.sub(r"<\S+ object at \w+>", "an object", str(changes))
+
+
 def key(call: Call = BASE, routes: tuple[Route, ...] = ROUTES, scope: Any = "user") -> Key:
     """Return the key of a call."""
     found = key_of(call, routes, scope)
@@ -163,7 +168,7 @@ def test_the_order_of_a_dict_and_the_form_of_a_number_and_of_a_text() -> None:
         {"caller": Caller(user="7", tenant="other")},
         {"caller": Caller(user="7")},
     ],
-    ids=str,
+    ids=named,
 )
 def test_what_shapes_an_answer_or_says_whose_it_is(other: dict[str, Any], seen: set[Key]) -> None:
     """Makes another key, which no other has."""
@@ -249,7 +254,9 @@ def test_the_parts_by_which_kept_answers_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", [{"a": object()}, {"a": float("nan")}, {"a": {1, object()}}], ids=str
+    "extra",
+    [{"a": object()}, {"a": float("nan")}, {"a": {1, object()}}],
+    ids=["an object", "not a number", "a set"],
 )
 def test_what_cannot_be_written(extra: dict[str, Any]) -> None:
     """Is kept under nothing; the call itself says why it cannot be sent."""
