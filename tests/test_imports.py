@@ -8,6 +8,7 @@ import sys
 import pytest
 
 SLOW = (
+    "aiohappyeyeballs",
     "aiohttp",
     "anthropic",
     "click",
@@ -16,6 +17,7 @@ SLOW = (
     "flask",
     "genai_prices",
     "h11",
+    "httptools",
     "httpx",
     "httpx2",
     "msgspec",

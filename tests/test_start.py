@@ -53,7 +53,7 @@ def seconds(script: str) -> float:
     [
         (IMPORT, "pass", 10),
         (CLIENT, "import httpx, genai_prices.data", 30),
-        (ASYNC_CLIENT, "import aiohttp, genai_prices.data", 30),
+        (ASYNC_CLIENT, "import aiohappyeyeballs, httptools, genai_prices.data", 30),
     ],
     ids=["import", "Client", "AsyncClient"],
 )

@@ -25,6 +25,7 @@ from llmkit.ledger.own import check_own
 from llmkit.policy.readiness import missing
 from llmkit.policy.routes import Routes
 from llmkit.relay.rules import PATHS, route_name
+from llmkit.transport.connections import maker_of
 from llmkit_django.conf import Conf
 from llmkit_django.models import UsageRecord
 from llmkit_django.store import database_file
@@ -132,8 +133,8 @@ def _needs(config: Config) -> Iterator[CheckMessage]:
             from llmkit.redis.room import RedisRoom  # noqa: PLC0415  # optional
 
             RedisRoom(config.redis)
-        if config.transport == "aiohttp":
-            import llmkit.transport.aiohttp  # noqa: F401, PLC0415  # optional
+        if config.transport != "auto":
+            maker_of(config.transport)
     except ConfigError as error:
         yield Error(error.message, hint=error.hint, id="llmkit.E005")
 

@@ -1,1 +1,1 @@
-"""Bytes in and out: the connections, over httpx and aiohttp, and an exchange under its clocks."""
+"""Bytes in and out: the connections, our own and those of httpx and aiohttp, and an exchange under its clocks."""

@@ -15,7 +15,7 @@ from llmkit.errors import (
 )
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free, system_error
-from llmkit.transport.base import unreachable
+from llmkit.transport.base import KEEP_IDLE, unreachable
 from llmkit.transport.proxies import (
     SOCKS,
     Proxies,
@@ -109,7 +109,7 @@ class AiohttpTransport:
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
             connector=_Connector(
-                limit=0, limit_per_host=0, keepalive_timeout=60, ssl=tls_context()
+                limit=0, limit_per_host=0, keepalive_timeout=KEEP_IDLE, ssl=tls_context()
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,

@@ -1,4 +1,4 @@
-"""The one seam to the network: bytes out, bytes in. Two homes stand behind it, httpx and aiohttp."""
+"""The one seam to the network: bytes out, bytes in. Behind it stand one of our own, httpx and aiohttp."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Protocol
 
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
+
+# How long a connection is kept that nobody uses, in seconds.
+KEEP_IDLE = 60.0
 
 
 class AsyncExchange(Protocol):

@@ -100,17 +100,51 @@ class _Open:
         self.loops: PerLoop[AsyncTransport] | None = None
 
 
+def maker_of(choice: str) -> Callable[[], AsyncTransport]:
+    """Load what a choice needs, and return what makes such a transport for the running event loop.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    if choice == "auto":
+        return _automatic
+    if choice == "native":
+        from llmkit.transport.native.pool import NativeTransport  # noqa: PLC0415  # optional
+
+        return NativeTransport
+    if choice == "aiohttp":
+        from llmkit.transport.aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
+
+        return AiohttpTransport
+    from llmkit.transport._async.httpx import AsyncHttpxTransport  # noqa: PLC0415  # httpx
+
+    return AsyncHttpxTransport
+
+
+def _automatic() -> AsyncTransport:
+    """Make the fastest that is installed. What is not reached by our own is reached by httpx."""
+    if _is_there("httptools") and _is_there("aiohappyeyeballs"):
+        from llmkit.transport.native.pool import NativeTransport  # noqa: PLC0415  # optional
+
+        return NativeTransport(instead=_over_httpx)
+    return maker_of("aiohttp" if _is_there("aiohttp") else "httpx")()
+
+
+def _is_there(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+def _over_httpx() -> AsyncTransport:
+    return maker_of("httpx")()
+
+
 def _for_loop(
     choice: str, client: httpx.AsyncClient | None, beginning: Callable[[], object] | None
 ) -> AsyncTransport:
     if beginning is not None:
         beginning()
-    if client is None and (
-        choice == "aiohttp" or (choice == "auto" and find_spec("aiohttp") is not None)
-    ):
-        from llmkit.transport.aiohttp import AiohttpTransport  # noqa: PLC0415  # optional
-
-        return AiohttpTransport()
+    if client is None:
+        return maker_of(choice)()
     from llmkit.transport._async.httpx import AsyncHttpxTransport  # noqa: PLC0415  # httpx
 
     return AsyncHttpxTransport(client)

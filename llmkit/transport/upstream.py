@@ -84,6 +84,7 @@ class UpstreamBase(ABC):
         self._waits = False
         self._left_at = self._clock()
         if isinstance(error, LLMKitError):
+            error.__traceback__ = None  # whose frames know the stream
             return self._reason(error)
         reason = self._exchange.to_error(error)
         free(error, but=reason.__cause__)

@@ -120,7 +120,7 @@ def test_a_stream_reaches_the_browser(emulator: Emulator, wire: str, tmp_path: P
 
 
 @pytest.mark.parametrize("wire", WIRES)
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 def test_no_token_is_held_back(wire: str, transport: str) -> None:
     """The emulator withholds each next token until the browser has the one before; three middlewares look on."""
     with Emulator(behaviour=Behaviour(tokens=5, delay=0, hold_at=2)) as emulator:

@@ -103,7 +103,7 @@ def test_a_failure_after_a_heartbeat_is_an_event(emulator: Emulator) -> None:
     assert page.error["type"] == "timeout"
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 @pytest.mark.parametrize("silent", sorted(SILENCES))
 def test_a_closed_tab_stops_the_model(
     emulator: Emulator, tmp_path: Path, transport: str, silent: str

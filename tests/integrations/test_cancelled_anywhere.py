@@ -125,7 +125,7 @@ async def all_closed(folder: Path, where: str) -> None:
     ("wire", "transport"),
     [
         *((wire, transport) for wire in WIRES for transport in ASYNC_TRANSPORTS),
-        *((wire, "aiohttp") for wire in ALL_WIRES if wire not in WIRES),
+        *((wire, "native") for wire in ALL_WIRES if wire not in WIRES),
     ],
 )
 async def test_every_point(tmp_path: Path, wire: str, transport: str) -> None:
@@ -206,7 +206,7 @@ async def test_every_point_of_a_call_with_budgets_in_redis(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("silent", ["before the head", "later"])
-@pytest.mark.parametrize("library", ["aiohttp", "httpx", "httpx2"])
+@pytest.mark.parametrize("library", ["aiohttp", "httpx", "httpx2", "native"])
 async def test_a_cancelled_call_shows_nothing(library: str, silent: str) -> None:
     """An error tracker may look at the cancellation itself: it came through the HTTP library, and no frame holds key or prompt."""
     found: list[list[str]] = []

@@ -182,6 +182,7 @@ def test_a_database_that_cannot_be_used(
     [
         ({"redis": "redis://localhost/0"}, "redis", "pip install 'llmkit[redis]'"),
         ({"transport": "aiohttp"}, "aiohttp", "pip install 'llmkit[aiohttp]'"),
+        ({"transport": "native"}, "httptools", "pip install 'llmkit[native]'"),
         ({"redis": "redis://localhost:abc/0"}, None, "the URL of Redis cannot be used"),
         ({"redis": "redis+cluster://localhost:abc"}, None, "the URL of Redis cannot be used"),
     ],
@@ -199,7 +200,8 @@ def test_what_is_not_installed_or_cannot_be_reached(
     works = {"redis": "redis://127.0.0.1:9/0", "transport": "aiohttp"}
     assert "llmkit.E005" not in said_of(settings, LLMKIT={**models, **works})
     if missing is not None:
-        monkeypatch.delitem(sys.modules, "llmkit.transport.aiohttp", raising=False)
+        for name in [name for name in sys.modules if name.startswith("llmkit.transport.")]:
+            monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, missing, None)
     assert says in said_of(settings, LLMKIT={**models, **given})["llmkit.E005"]
 

@@ -15,8 +15,10 @@ from support.processes import environ
 
 # What may be taken above the memory of a process that has made an ordinary call, in MiB.
 MEMORY = 100
-# That of threads is made of the one with httpx for event loops, which is left to be run by hand: each run is a process of its own.
-TRANSPORTS = ["sync", "aiohttp", *(["httpx"] if os.environ.get("LLMKIT_TEST_HOSTILE") else [])]
+# The other two are left to be run by hand, since each run is a process of its own: that of threads is made of the one with httpx.
+TRANSPORTS = ["sync", "native"]
+if os.environ.get("LLMKIT_TEST_HOSTILE"):
+    TRANSPORTS += ["aiohttp", "httpx"]
 
 
 def run(kind: str, transport: str) -> dict[str, Any]:

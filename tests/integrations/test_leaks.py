@@ -57,7 +57,7 @@ async def test_a_response_that_is_never_sent_opens_nothing() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 async def test_a_second_cancel_does_not_reach_the_finalisers(
     tmp_path: Path, transport: str
 ) -> None:
@@ -102,7 +102,7 @@ async def test_a_second_cancel_does_not_reach_the_finalisers(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 async def test_a_cancel_while_opening_leaves_nothing(tmp_path: Path, transport: str) -> None:
     """A task that is cancelled before the first byte closes its connection, its place and its row."""
     before = sockets()
@@ -147,7 +147,7 @@ def test_a_sync_stream_aborted_from_another_thread_leaves_nothing(tmp_path: Path
     no_more_sockets(before)
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 def test_a_kit_outlives_its_loops(tmp_path: Path, transport: str) -> None:
     """`asyncio.run` once for every call: each loop has its own connections, and they end with it."""
     with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:
@@ -164,7 +164,7 @@ def test_a_kit_outlives_its_loops(tmp_path: Path, transport: str) -> None:
     assert [row["status"] for row in rows(tmp_path)] == ["finished", "finished"]
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
     """One that was left open is cut and its row closed, also while somebody still holds it."""
     with Emulator(behaviour=Behaviour(hold_at=2)) as emulator:
@@ -181,7 +181,7 @@ def test_a_stream_ends_with_its_loop(tmp_path: Path, transport: str) -> None:
     assert [row["status"] for row in rows(tmp_path)] == ["cancelled"]
 
 
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 def test_a_stream_ends_with_its_kit(tmp_path: Path, transport: str) -> None:
     """Whoever reads it when the kit is closed is told that it was stopped, and nobody blames the provider."""
 
@@ -296,7 +296,7 @@ OPEN_LOOP_FORK = """
 
 @needs_fork
 @pytest.mark.parametrize("child", ["closes it", "stops it", "drops it"])
-@pytest.mark.parametrize("transport", ["sync", "httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["sync", "httpx", "aiohttp", "native"])
 def test_a_fork_leaves_the_parents_stream_alone(tmp_path: Path, transport: str, child: str) -> None:
     """Whatever a child does with its copy of an open stream: the parent reads the whole answer, and its row says so."""
     script = OPEN_FORK if transport == "sync" else OPEN_LOOP_FORK
@@ -341,7 +341,7 @@ LOOP_FORK = """
 
 
 @needs_fork
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp", "native"])
 def test_a_fork_leaves_the_parents_loop_alone(tmp_path: Path, transport: str) -> None:
     """A child calls from a loop of its own; the parent's connection still serves, by the same selector."""
     with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as emulator:

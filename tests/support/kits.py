@@ -17,7 +17,7 @@ MODELS = {
     "openai": "gpt-5-mini",
     "openai-responses": "gpt-5-mini",
 }
-ASYNC_TRANSPORTS = ("httpx", "aiohttp")
+ASYNC_TRANSPORTS = ("httpx", "aiohttp", "native")
 TRANSPORTS = ("httpx",)
 
 

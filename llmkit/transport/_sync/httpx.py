@@ -19,6 +19,7 @@ from llmkit.concurrency.threads import Owner
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
+from llmkit.transport.base import KEEP_IDLE
 from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
 from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
 from llmkit.transport.tls import tls_context
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _Line: TypeAlias = Line[httpx.Client]
 
-# How long a connection is kept that nobody uses, in seconds; aiohttp's are kept as long.
-KEEP_IDLE = 60.0
 # Takes none, and so sends none back.
 _NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 

@@ -1,0 +1,297 @@
+"""One connection: what it is doing, and what came over it."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Final, cast
+
+import httptools
+
+from llmkit.errors import ConnectionFailed
+from llmkit.tracebacks import system_error
+from llmkit.transport.native.messages import Headers
+
+# What is read ahead of whoever reads, in bytes, before the network has to wait.
+BUFFER = 16 * 1024
+# How much may come, in bytes, that is no part of a body: a head, what stands between the chunks and behind them.
+LONGEST_HEAD = 64 * 1024
+
+
+class State(Enum):
+    """What a connection is doing. See `llmkit.transport.native` for how one leads to another."""
+
+    IDLE = "waits for a request"
+    ASKED = "waits for the head of the answer"
+    BODY = "the head is there, the body comes"
+    OVER = "the whole answer has come"
+    GONE = "lost or cut, before the end of the answer"
+
+
+IDLE: Final = State.IDLE
+ASKED: Final = State.ASKED
+BODY: Final = State.BODY
+OVER: Final = State.OVER
+GONE: Final = State.GONE
+
+
+class _Unasked(Exception):
+    """An answer that nobody has asked for."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that serves one request after another.
+
+    Attributes:
+        state: what it is doing.
+        status: the status of the answer, once its head is there.
+        headers: its headers.
+        silent: whether nothing has come since the request was sent.
+        idle_since: since when nobody uses it, on the loop's clock, in seconds.
+    """
+
+    __slots__ = (
+        "_bare",
+        "_before",
+        "_chunks",
+        "_fields",
+        "_keeps",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_reason",
+        "_size",
+        "_transport",
+        "_waiter",
+        "headers",
+        "idle_since",
+        "on_body",
+        "silent",
+        "state",
+        "status",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._chunks: list[bytes] = []
+        self.on_body = self._chunks.append  # called by the parser, once for every chunk
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        # As every browser does: some servers end their lines without a CR.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._size = 0
+        self._bare = 0
+        self._before = IDLE
+        self._paused = False
+        self._keeps = True
+        self._reason: BaseException | str = ""
+        self.state = IDLE
+        self.status = 0
+        self.headers = Headers([])
+        self.silent = True
+        self.idle_since = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent over it."""
+        return (
+            self.state is IDLE and self._transport is not None and not self._transport.is_closing()
+        )
+
+    def ask(self, request: bytes) -> None:
+        """Send a request. The connection has to be open."""
+        assert self._transport is not None  # noqa: S101  # it is open
+        self.state = ASKED
+        self.silent = True
+        self._transport.write(request)
+
+    async def head(self) -> None:
+        """Wait for the head of the answer.
+
+        Raises:
+            ConnectionFailed: the connection broke, or what came is no HTTP.
+        """
+        if self.state is ASKED:
+            await self._wait()
+        if self.state is GONE:
+            raise self.failure()
+
+    async def read(self) -> bytes:
+        """Return what has come of the body, once something has; nothing at its end.
+
+        Raises:
+            ConnectionFailed: the connection broke, or was cut.
+        """
+        chunks = self._chunks
+        if not chunks and self.state is BODY:
+            await self._wait()
+        if chunks:
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
+            self._size = 0
+            if self._paused:
+                self._resume()
+            return data
+        if self.state is OVER:
+            return b""
+        raise self.failure()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the whole answer has come and was read."""
+        return self.state is OVER and not self._chunks
+
+    def renew(self) -> bool:
+        """Make ready for the next request, if it can serve again; else cut it and return False."""
+        transport = self._transport
+        if (
+            transport is None
+            or not (self._keeps and self.is_over)
+            or transport.get_write_buffer_size()  # it has answered before it was told all
+        ):
+            self.cut()
+            return False
+        if self._paused:
+            self._resume()
+        self.state = IDLE
+        self._bare = 0
+        return True
+
+    def cut(self) -> None:
+        """Close the connection at once; who waits for it learns that it is gone."""
+        self._end("it was cut")
+
+    def failure(self) -> ConnectionFailed:
+        """Say why the connection is gone."""
+        reason, self._reason = self._reason, ""
+        if isinstance(reason, BaseException):
+            failure = ConnectionFailed(
+                f"the connection to the provider broke ({type(reason).__name__})"
+            )
+            failure.__cause__ = system_error(reason)
+            return failure
+        return ConnectionFailed(f"the connection to the provider broke: {reason or 'it is closed'}")
+
+    def detach(self) -> asyncio.Transport:
+        """Give the transport away, for another protocol to take the place of this one.
+
+        Raises:
+            ConnectionFailed: more has come than the head of an answer.
+        """
+        transport, self._transport = self._transport, None
+        if transport is None or self._chunks or self.state is GONE:
+            raise self.failure()
+        self._parser = None
+        self.state = GONE
+        return transport
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of the transport."""
+        # uvloop's transports are of classes of their own.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what one read of the network gave."""
+        parser = self._parser
+        if parser is None:
+            return
+        if self.state is IDLE:
+            self._end("it spoke without being asked")
+            return
+        self.silent = False
+        came = len(self._chunks)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end("it changes to another protocol")
+        except httptools.HttpParserCallbackError:
+            self._end("it sent more than one answer")
+        except httptools.HttpParserError as error:
+            self._end(f"the answer is not HTTP/1.1 ({error})")
+        if len(self._chunks) > came:
+            self._bare = 0
+            self._size += len(data)
+            if self._size >= BUFFER and self.state is BODY and not self._paused:
+                self._pause()
+        else:
+            self._bare += len(data)
+            if self._bare > LONGEST_HEAD:
+                self._end(f"its head is longer than {LONGEST_HEAD} bytes")
+        if self._waiter is not None and (self._chunks or self.state is not self._before):
+            self._wake()
+
+    def eof_received(self) -> None:
+        """Take note that the server sends no more: the end of a body that has no other."""
+        if self.state is BODY and self.headers.end_with_the_connection:
+            self._keeps = False
+            self.state = OVER
+        # None is returned, so that the transport closes itself.
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that the connection is closed."""
+        self._end(exc or "it was closed before the end of the answer")
+        self._transport = None
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """See that this is the answer that is waited for."""
+        if self.state is not ASKED:
+            raise _Unasked
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take in a field of the head; not one that follows the body."""
+        if self.state is ASKED:
+            self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Take in the head, unless it is one that only says that another follows."""
+        assert self._parser is not None  # noqa: S101  # it has called
+        status = self._parser.get_status_code()
+        fields, self._fields = self._fields, []
+        if not 100 <= status < 200:
+            self.status = status
+            self.headers = Headers(fields)
+            self.state = BODY
+
+    def on_message_complete(self) -> None:
+        """Take note that the answer is over."""
+        assert self._parser is not None  # noqa: S101  # it has called
+        if self.state is BODY:
+            self._keeps = self._parser.should_keep_alive()  # which it forgets with the next byte
+            self.state = OVER
+
+    def _wait(self) -> asyncio.Future[None]:
+        self._before = self.state
+        self._waiter = self._loop.create_future()
+        return self._waiter
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _pause(self) -> None:
+        if self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def _end(self, reason: BaseException | str) -> None:
+        """Close the connection. An answer that has come to its end stays what it is, and what came before is still read."""
+        self._keeps = False
+        self._parser = None  # which holds this protocol
+        if self.state is not OVER and self.state is not GONE:
+            self.state = GONE
+            self._reason = reason
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()

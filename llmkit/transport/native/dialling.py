@@ -1,0 +1,131 @@
+"""How a connection is made: names are looked up, addresses tried, tunnels through proxies opened, and TLS begun."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import aiohappyeyeballs
+
+from llmkit.errors import ConnectionFailed
+from llmkit.transport.base import unreachable
+from llmkit.transport.native.connection import Connection
+from llmkit.transport.native.messages import Address, host_of, tunnel_to
+from llmkit.transport.proxies import SOCKS, Proxy, refused
+from llmkit.transport.tls import tls_context
+
+# What getaddrinfo says of an address.
+_Info: TypeAlias = (
+    "tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]"
+)
+
+# How long an address is waited for before the next one is tried beside it, in seconds (RFC 8305, 5).
+EYEBALLS_DELAY = 0.25
+# How long the addresses of a name are good for, in seconds.
+KEEP_NAMES = 10.0
+
+
+class Dialler:
+    """Makes connections in one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tls = tls_context()
+        self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[_Info]]]] = {}
+
+    def can_reach(self, origin: str, proxy: Proxy) -> bool:
+        """Whether a proxy can be used for an address: not SOCKS, and TLS inside TLS only on asyncio's own loop."""
+        if proxy.scheme in SOCKS:
+            return False
+        inside = proxy.scheme == "https" and origin.startswith("https:")
+        return not inside or isinstance(self._loop, asyncio.BaseEventLoop)
+
+    async def connect(self, address: Address, proxy: Proxy | None) -> Connection:
+        """Make a connection over which a request can be sent.
+
+        Raises:
+            ConnectionFailed: the proxy refuses, or broke off.
+            OSError: there is no connection, or no trust.
+            ValueError: the URL of the proxy is none.
+        """
+        if proxy is None:
+            return await self._dial(address.host, address.port, is_tls=address.is_tls)
+        host, port = host_of(urlsplit(proxy.url))
+        connection = await self._dial(host, port, is_tls=proxy.scheme == "https")
+        if not address.is_tls:
+            return connection
+        try:
+            return await self._tunnel(connection, address, proxy)
+        except BaseException:
+            connection.cut()
+            raise
+
+    async def _dial(self, host: str, port: int, *, is_tls: bool) -> Connection:
+        infos = await self._look_up(host, port)
+        line = await aiohappyeyeballs.start_connection(
+            infos, happy_eyeballs_delay=EYEBALLS_DELAY, interleave=1, loop=self._loop
+        )
+        try:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            _, connection = await self._loop.create_connection(
+                partial(Connection, self._loop),
+                sock=line,
+                ssl=self._tls if is_tls else None,
+                server_hostname=_name_in_certificate(host) if is_tls else None,
+            )
+        except BaseException:
+            line.close()
+            raise
+        return connection
+
+    async def _tunnel(self, connection: Connection, address: Address, proxy: Proxy) -> Connection:
+        """Ask a proxy for a tunnel, and begin TLS in it."""
+        connection.ask(tunnel_to(address, proxy))
+        try:
+            await connection.head()
+            outer = connection.detach() if 200 <= connection.status < 300 else None
+        except ConnectionFailed:
+            raise unreachable() from None
+        if outer is None:
+            raise refused()
+        inner = Connection(self._loop)
+        transport = await self._loop.start_tls(
+            outer, inner, self._tls, server_hostname=_name_in_certificate(address.host)
+        )
+        assert transport is not None  # noqa: S101  # it is not for a connection that stands
+        inner.connection_made(transport)
+        return inner
+
+    async def _look_up(self, host: str, port: int) -> list[_Info]:
+        """Return the addresses of a name: looked up once for all who ask for it at one time, and kept for a little while."""
+        try:
+            family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+        except ValueError:
+            pass
+        else:
+            return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+        now = self._loop.time()
+        until, found = self._names.get((host, port), (0.0, None))
+        if found is None or (found.done() and until < now):
+            self._names = {key: kept for key, kept in self._names.items() if kept[0] >= now}
+            found = self._loop.create_task(self._ask(host, port))
+            self._names[host, port] = now + KEEP_NAMES, found
+        try:
+            return await asyncio.shield(found)
+        except OSError:
+            self._names.pop((host, port), None)
+            raise
+
+    async def _ask(self, host: str, port: int) -> list[_Info]:
+        found = await self._loop.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+        return list(found)
+
+
+def _name_in_certificate(host: str) -> str:
+    return host.removesuffix(".")  # which ends a name for the resolver only

@@ -1,0 +1,245 @@
+"""The connections that are kept, and an exchange over one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+
+from llmkit.errors import (
+    ConfigError,
+    ConnectionFailed,
+    MissingExtra,
+    ProviderError,
+    ProviderTimeout,
+)
+from llmkit.providers.base import HTTPRequest
+from llmkit.tracebacks import free, system_error
+from llmkit.transport.base import KEEP_IDLE, AsyncExchange, AsyncTransport, unreachable
+from llmkit.transport.native.messages import Address, Headers, address_of, request_bytes
+from llmkit.transport.proxies import Proxies, Proxy, origin_of, unusable
+from llmkit.transport.tls import untrusted
+
+try:
+    from llmkit.transport.native.connection import Connection
+    from llmkit.transport.native.dialling import Dialler
+except ImportError:
+    raise MissingExtra("httptools", "native") from None
+
+log = logging.getLogger("llmkit.transport")
+
+
+class NativeTransport:
+    """Keeps the connections of one event loop, and hands out the one that was used last.
+
+    Args:
+        instead: makes the transport for what this one does not reach (see `Dialler.can_reach`), when it is first needed; without it that is an
+            error.
+        keep_idle: how long a connection is kept that nobody uses, in seconds.
+    """
+
+    def __init__(
+        self, *, instead: Callable[[], AsyncTransport] | None = None, keep_idle: float = KEEP_IDLE
+    ) -> None:
+        self._make_instead = instead
+        self._instead: AsyncTransport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._dialler = Dialler(self._loop)
+        self._proxies = Proxies()
+        self._keep_idle = keep_idle
+        self._idle: defaultdict[str, list[Connection]] = defaultdict(list)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AsyncExchange:
+        """Start an exchange; nothing is sent yet. See `llmkit.transport.base`."""
+        origin = origin_of(request.url)
+        proxy = self._proxies.of(origin)
+        if proxy is not None and not self._dialler.can_reach(origin, proxy):
+            other = self._other(proxy)
+            return other.start(request, connect_timeout=connect_timeout, fresh=fresh)
+        return NativeExchange(self, request, proxy, connect_timeout, fresh=fresh)
+
+    def _other(self, proxy: Proxy) -> AsyncTransport:
+        """Return what is used for a proxy that is not supported here."""
+        if self._make_instead is None:
+            raise unusable(
+                proxy,
+                hint='Set "transport": "httpx" (for SOCKS install httpx[socks], too), or add the provider\'s host to NO_PROXY.',
+            )
+        if self._instead is None:
+            log.debug("%s names a %s proxy: httpx is used", proxy.variable, proxy.scheme)
+            self._instead = self._make_instead()
+        return self._instead
+
+    def take(self, address: Address, *, fresh: bool) -> Connection | None:
+        """Return a connection that is kept; None where a new one has to be made.
+
+        Args:
+            address: where it leads.
+            fresh: whether to close all that are kept instead.
+        """
+        idle = self._idle.get(address.origin)
+        while idle:
+            connection = idle.pop()
+            if fresh:
+                connection.cut()
+            elif connection.is_open:
+                return connection
+        return None
+
+    async def connect(self, address: Address, proxy: Proxy | None) -> Connection:
+        """Make a new connection."""
+        return await self._dialler.connect(address, proxy)
+
+    def give_back(self, origin: str, connection: Connection) -> None:
+        """Keep a connection whose last answer is over, if it can serve again."""
+        if self._closed:
+            connection.cut()
+        elif connection.renew():
+            connection.idle_since = self._loop.time()
+            self._idle[origin].append(connection)
+            if self._sweeper is None:
+                self._sweeper = self._loop.call_later(self._keep_idle, self._sweep)
+
+    def _sweep(self) -> None:
+        """Close what nobody has used for long: its provider may have forgotten it."""
+        oldest = self._loop.time() - self._keep_idle
+        kept: defaultdict[str, list[Connection]] = defaultdict(list)
+        for origin, connections in self._idle.items():
+            for connection in connections:
+                if connection.idle_since <= oldest:
+                    connection.cut()
+                elif connection.is_open:
+                    kept[origin].append(connection)
+        self._idle = kept
+        since = [connections[0].idle_since for connections in kept.values()]
+        self._sweeper = self._loop.call_later(min(since) - oldest, self._sweep) if since else None
+
+    async def aclose(self) -> None:
+        """Close all connections that nobody uses; those in use are closed when they are given back."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.cut()
+        self._idle.clear()
+        if self._instead is not None:
+            await self._instead.aclose()
+        await asyncio.sleep(0)  # the loop closes a socket in its next round
+
+
+class NativeExchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_connect_timeout",
+        "_connection",
+        "_fresh",
+        "_origin",
+        "_pool",
+        "_proxy",
+        "_request",
+        "headers",
+        "sent",
+        "status",
+    )
+
+    def __init__(
+        self,
+        pool: NativeTransport,
+        request: HTTPRequest,
+        proxy: Proxy | None,
+        connect_timeout: float,
+        *,
+        fresh: bool,
+    ) -> None:
+        self._pool = pool
+        self._request: HTTPRequest | None = request
+        self._proxy = proxy
+        self._connect_timeout = connect_timeout
+        self._fresh = fresh
+        self._connection: Connection | None = None
+        self._origin = ""
+        self.sent = False
+        self.status = 0
+        self.headers: Mapping[str, str] = Headers([])
+
+    async def open(self) -> None:
+        """Send the request and read the head of the answer."""
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101  # an exchange is opened once
+        try:
+            address = address_of(request.url)
+            message = request_bytes(request, address, None if address.is_tls else self._proxy)
+            kept = self._pool.take(address, fresh=self._fresh)
+            connection = kept or await self._connect(address)
+        except ConfigError:
+            raise
+        except Exception as error:  # noqa: BLE001  # that of a codec, too, for an address that cannot be
+            failure = self.to_error(error)
+            free(error, but=failure.__cause__)
+        else:
+            self._connection, self._origin = connection, address.origin
+            self.sent = True
+            connection.ask(message)
+            try:
+                await connection.head()
+            except ConnectionFailed as error:
+                error.stale = kept is not None and connection.silent
+                raise
+            self.status = connection.status
+            self.headers = connection.headers
+            return
+        raise failure  # out here, so that it does not carry along what it came from
+
+    async def _connect(self, address: Address) -> Connection:
+        connection = None
+        async with asyncio.timeout(self._connect_timeout):
+            connection = await self._pool.connect(address, self._proxy)
+        assert connection is not None  # noqa: S101  # or the timeout has raised
+        return connection
+
+    def read(self) -> Awaitable[bytes]:
+        """Return what has come, once something has; nothing at the end of the body."""
+        assert self._connection is not None  # noqa: S101  # set by open()
+        return self._connection.read()
+
+    def to_error(self, error: Exception) -> ProviderError:
+        """Say why there is no connection; `read` raises none but ours."""
+        failure: ProviderError
+        if isinstance(error, ConnectionFailed):
+            failure = error
+        elif isinstance(error, TimeoutError) and error.errno is None:  # the system's own has one
+            failure = ProviderTimeout("connect", self._connect_timeout)
+        else:
+            failure = untrusted(error) or unreachable()
+            failure.__cause__ = system_error(error)
+        failure.sent = False
+        return failure
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if self._connection is not None:
+            self._connection.cut()
+
+    def try_release(self) -> bool:
+        """Give the connection back if the body is over."""
+        if self._connection is None or not self._connection.is_over:
+            return False
+        self._let_go()
+        return True
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, else cut it."""
+        if self._connection is not None:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.give_back(self._origin, connection)
