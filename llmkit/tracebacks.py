@@ -21,7 +21,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 _EMPTIED = frozenset(
     {
         *("llmkit", "llmkit_asgi", "llmkit_django", "llmkit_flask"),
-        *("aiohappyeyeballs", "aiohttp", "anyio", "asyncio", "h11", "httpcore", "httpcore2", "httpx", "httpx2", "ssl"),
+        *(
+            "aiohappyeyeballs",
+            "aiohttp",
+            "anyio",
+            "asyncio",
+            "h11",
+            "httpcore",
+            "httpcore2",
+            "httpx",
+            "httpx2",
+            "ssl",
+        ),
         *("psycopg", "pydantic", "sqlalchemy"),
     }
 )

@@ -35,8 +35,8 @@ OVER: Final = State.OVER
 GONE: Final = State.GONE
 
 
-class _Unasked(Exception):
-    """An answer that nobody has asked for."""
+class _Refused(Exception):
+    """What a callback of the parser does not take."""
 
 
 class Connection(asyncio.Protocol):
@@ -78,8 +78,10 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self.on_body = self._chunks.append  # called by the parser, once for every chunk
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        # As every browser does: some servers end their lines without a CR.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        # As other clients do: some servers end their lines without a CR, or fill up the size of a chunk.
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
         self._fields: list[tuple[bytes, bytes]] = []
         self._size = 0
         self._bare = 0
@@ -206,10 +208,8 @@ class Connection(asyncio.Protocol):
         came = len(self._chunks)
         try:
             parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._end("it changes to another protocol")
-        except httptools.HttpParserCallbackError:
-            self._end("it sent more than one answer")
+        except httptools.HttpParserCallbackError as error:
+            self._end(str(error.__context__))
         except httptools.HttpParserError as error:
             self._end(f"the answer is not HTTP/1.1 ({error})")
         if len(self._chunks) > came:
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """See that this is the answer that is waited for."""
         if self.state is not ASKED:
-            raise _Unasked
+            raise _Refused("it sent more than one answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a field of the head; not one that follows the body."""
@@ -252,6 +252,10 @@ class Connection(asyncio.Protocol):
         """Take in the head, unless it is one that only says that another follows."""
         assert self._parser is not None  # noqa: S101  # it has called
         status = self._parser.get_status_code()
+        if status < 100:
+            raise _Refused(f"the answer is not HTTP/1.1 (a status of {status})")
+        if status == 101:
+            raise _Refused("it changes to another protocol")
         fields, self._fields = self._fields, []
         if not 100 <= status < 200:
             self.status = status

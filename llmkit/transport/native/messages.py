@@ -146,7 +146,8 @@ class Headers(Mapping[str, str]):
         if found is None:
             found = self._found = {}
             for key, value in self._fields:
-                found.setdefault(key.lower().decode("latin-1"), value.decode("utf-8", "replace"))
+                text = value.rstrip(b" \t").decode("utf-8", "replace")
+                found.setdefault(key.lower().decode("latin-1"), text)
         return found[name.lower()]
 
     def __iter__(self) -> Iterator[str]:
