@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # What is read after the end of an answer, so that its connection can serve again: bytes, seconds.
 DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
+# How much too early a loop's timer may be, in seconds: uvloop counts in milliseconds.
+EARLY = 0.005
 
 
 class UpstreamBase(ABC):
@@ -165,7 +167,8 @@ class UpstreamBase(ABC):
         """Say why a connection broke: by a clock, by an abort, or by itself."""
         clock = self._fired
         if clock is None and isinstance(error, ProviderTimeout) and not self._signal.aborted:
-            clock = self._clocks.ran_out(self._clock())  # connecting waits no longer than the next
+            # Connecting waits no longer than until the next of the other clocks.
+            clock = self._clocks.ran_out(self._clock() + EARLY)
         if clock is None and not self._signal.aborted:
             return error
         free(error)

@@ -192,9 +192,12 @@ class Connection(asyncio.Protocol):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of the transport."""
-        # uvloop's transports are of classes of their own.
-        self._transport = cast("asyncio.Transport", transport)
+        """Take note of the transport, unless nobody wants it any more."""
+        line = cast("asyncio.Transport", transport)  # uvloop's are of classes of their own
+        if self.state is GONE:
+            line.abort()
+        else:
+            self._transport = line
 
     def data_received(self, data: bytes) -> None:
         """Take in what one read of the network gave."""
@@ -234,7 +237,6 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is closed."""
         self._end(exc or "it was closed before the end of the answer")
-        self._transport = None
 
     # What the parser calls.
 
@@ -296,6 +298,10 @@ class Connection(asyncio.Protocol):
         if self.state is not OVER and self.state is not GONE:
             self.state = GONE
             self._reason = reason
-        if self._transport is not None:
-            self._transport.abort()
+        transport, self._transport = (
+            self._transport,
+            None,
+        )  # uvloop does not always say that it is lost
+        if transport is not None:
+            transport.abort()
         self._wake()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from functools import partial
+from collections.abc import Callable, Coroutine
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -19,9 +19,10 @@ from llmkit.transport.proxies import SOCKS, Proxy, refused
 from llmkit.transport.tls import tls_context
 
 # What getaddrinfo says of an address.
-_Info: TypeAlias = (
+Info: TypeAlias = (
     "tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]"
 )
+LookUp: TypeAlias = Callable[[str, int], Coroutine[Any, Any, list[Info]]]
 
 # How long an address is waited for before the next one is tried beside it, in seconds (RFC 8305, 5).
 EYEBALLS_DELAY = 0.25
@@ -30,12 +31,18 @@ KEEP_NAMES = 10.0
 
 
 class Dialler:
-    """Makes connections in one event loop."""
+    """Makes connections in one event loop.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        loop: the event loop.
+        look_up: finds the addresses of a host and a port.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, look_up: LookUp | None = None) -> None:
         self._loop = loop
+        self._ask = look_up or self._system
         self._tls = tls_context()
-        self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[_Info]]]] = {}
+        self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[Info]]]] = {}
 
     def can_reach(self, origin: str, proxy: Proxy) -> bool:
         """Whether a proxy can be used for an address: not SOCKS, and TLS inside TLS only on asyncio's own loop."""
@@ -43,6 +50,11 @@ class Dialler:
             return False
         inside = proxy.scheme == "https" and origin.startswith("https:")
         return not inside or isinstance(self._loop, asyncio.BaseEventLoop)
+
+    def close(self) -> None:
+        """Stop looking up names."""
+        for _, found in self._names.values():
+            found.cancel()
 
     async def connect(self, address: Address, proxy: Proxy | None) -> Connection:
         """Make a connection over which a request can be sent.
@@ -69,15 +81,17 @@ class Dialler:
         line = await aiohappyeyeballs.start_connection(
             infos, happy_eyeballs_delay=EYEBALLS_DELAY, interleave=1, loop=self._loop
         )
+        connection = Connection(self._loop)
         try:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            _, connection = await self._loop.create_connection(
-                partial(Connection, self._loop),
+            await self._loop.create_connection(
+                lambda: connection,
                 sock=line,
                 ssl=self._tls if is_tls else None,
                 server_hostname=_name_in_certificate(host) if is_tls else None,
             )
         except BaseException:
+            connection.cut()
             line.close()
             raise
         return connection
@@ -100,7 +114,7 @@ class Dialler:
         inner.connection_made(transport)
         return inner
 
-    async def _look_up(self, host: str, port: int) -> list[_Info]:
+    async def _look_up(self, host: str, port: int) -> list[Info]:
         """Return the addresses of a name: looked up once for all who ask for it at one time, and kept for a little while."""
         try:
             family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
@@ -120,7 +134,7 @@ class Dialler:
             self._names.pop((host, port), None)
             raise
 
-    async def _ask(self, host: str, port: int) -> list[_Info]:
+    async def _system(self, host: str, port: int) -> list[Info]:
         found = await self._loop.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )

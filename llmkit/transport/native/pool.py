@@ -23,7 +23,7 @@ from llmkit.transport.tls import untrusted
 
 try:
     from llmkit.transport.native.connection import Connection
-    from llmkit.transport.native.dialling import Dialler
+    from llmkit.transport.native.dialling import Dialler, LookUp
 except ImportError:
     raise MissingExtra("httptools", "native") from None
 
@@ -37,15 +37,20 @@ class NativeTransport:
         instead: makes the transport for what this one does not reach (see `Dialler.can_reach`), when it is first needed; without it that is an
             error.
         keep_idle: how long a connection is kept that nobody uses, in seconds.
+        look_up: finds the addresses of a host and a port; the system does without it.
     """
 
     def __init__(
-        self, *, instead: Callable[[], AsyncTransport] | None = None, keep_idle: float = KEEP_IDLE
+        self,
+        *,
+        instead: Callable[[], AsyncTransport] | None = None,
+        keep_idle: float = KEEP_IDLE,
+        look_up: LookUp | None = None,
     ) -> None:
         self._make_instead = instead
         self._instead: AsyncTransport | None = None
         self._loop = asyncio.get_running_loop()
-        self._dialler = Dialler(self._loop)
+        self._dialler = Dialler(self._loop, look_up)
         self._proxies = Proxies()
         self._keep_idle = keep_idle
         self._idle: defaultdict[str, list[Connection]] = defaultdict(list)
@@ -122,6 +127,7 @@ class NativeTransport:
     async def aclose(self) -> None:
         """Close all connections that nobody uses; those in use are closed when they are given back."""
         self._closed = True
+        self._dialler.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connections in self._idle.values():
