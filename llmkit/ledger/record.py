@@ -14,7 +14,7 @@ from llmkit.events import Finish
 from llmkit.ledger.row import Closing, Opening, Progress, reduced, unsent
 from llmkit.policy.estimate import estimate_prompt, estimate_tokens
 from llmkit.policy.pricing import UNSENT, Priced
-from llmkit.providers.head import rate_limits, request_id
+from llmkit.providers.head import RateLimits, request_id
 from llmkit.response import Accumulator, Response, Status
 from llmkit.tracebacks import place_of
 from llmkit.usage import PLAIN, Usage
@@ -131,7 +131,7 @@ class AttemptRecord:
         error.model = error.model or self._model
         error.request_id = error.request_id or self._request_id
         error.status_code = error.status_code or self._http_status
-        error.rate_limits = rate_limits(self._headers)
+        error.rate_limits = dict(RateLimits(self._headers))
         self._is_runaway = isinstance(error, AnswerTooLarge)
         return error
 
@@ -201,7 +201,7 @@ class AttemptRecord:
             model=(decoder.model if decoder else None) or self._model,
             request_id=self._quoted_id(decoder),
             call_id=self._call.call_id,
-            rate_limits=rate_limits(self._headers),
+            rate_limits=RateLimits(self._headers),
         )
 
     def _priced(self, decoder: Decoder | None, usage: Usage) -> Priced:

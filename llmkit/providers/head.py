@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
@@ -21,10 +21,36 @@ def sound_id(value: object) -> str | None:
     return value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
 
 
-def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the header fields that say how much may still be sent, and when; names in lower case."""
-    return {
-        lower: value
-        for name, value in headers.items()
-        if "ratelimit" in (lower := name.lower()) or lower.startswith("retry-after")
-    }
+class RateLimits(Mapping[str, str]):
+    """The header fields that say how much may still be sent, and when; names in lower case. They are read when somebody asks."""
+
+    __slots__ = ("_found", "_headers")
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self._found: dict[str, str] | None = None
+
+    def _all(self) -> dict[str, str]:
+        if self._found is None:
+            self._found = {
+                lower: self._headers[name]
+                for name in self._headers
+                if "ratelimit" in (lower := name.lower()) or lower.startswith("retry-after")
+            }
+            self._headers = {}
+        return self._found
+
+    def __getitem__(self, name: str) -> str:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
+        return dict, (self._all(),)

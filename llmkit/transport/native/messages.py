@@ -131,7 +131,15 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
         self._fields = fields
-        self._found: dict[str, str] | None = None
+        self._found: dict[bytes, bytes] | None = None
+
+    def _all(self) -> dict[bytes, bytes]:
+        found = self._found
+        if found is None:
+            found = self._found = {}
+            for name, value in self._fields:
+                found.setdefault(name.lower(), value)
+        return found
 
     @property
     def end_with_the_connection(self) -> bool:
@@ -142,16 +150,10 @@ class Headers(Mapping[str, str]):
         return "content-length" not in self
 
     def __getitem__(self, name: str) -> str:
-        found = self._found
-        if found is None:
-            found = self._found = {}
-            for key, value in self._fields:
-                text = value.rstrip(b" \t").decode("utf-8", "replace")
-                found.setdefault(key.lower().decode("latin-1"), text)
-        return found[name.lower()]
+        return self._all()[name.lower().encode()].rstrip(b" \t").decode("utf-8", "replace")
 
     def __iter__(self) -> Iterator[str]:
-        return iter({name.lower().decode("latin-1"): None for name, _ in self._fields})
+        return (name.decode("latin-1") for name in self._all())
 
     def __len__(self) -> int:
-        return len({name.lower() for name, _ in self._fields})
+        return len(self._all())
