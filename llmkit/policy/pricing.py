@@ -133,8 +133,7 @@ class Prices:
 
 
 def _priced(rates: Rates, usage: Usage, billing: Billing, version: str) -> Priced:
-    with localcontext(EXACT):
-        cost = Decimal(0) if rates.free else rates.cost(usage, billing)
+    cost = Decimal(0) if rates.free else rates.cost(usage, billing)
     return UNKNOWN if cost is None else _rounded(cost, version)
 
 

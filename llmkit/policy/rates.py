@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llmkit.errors import ConfigError
 from llmkit.usage import EXACT, LARGEST_COST, Billing, Usage
@@ -49,7 +49,21 @@ AnyPrice = Price | Mapping[str, Decimal | str | int] | int | str
 # Dollars per million tokens, each above so many input tokens.
 _Rate = tuple[tuple[int, Decimal], ...]
 _THOUSAND = Decimal(1000)
+# To how many places of a dollar a million tokens are priced. Nobody does it more finely.
+_PLACES = 20
 _DEAREST = LARGEST_COST * _THOUSAND
+
+
+class _Whole(NamedTuple):
+    """Prices as whole numbers, with which it is quicker to reckon, and as exact: so many of a dollar's `places`-th decimal place.
+
+    `kinds` are those of a token of each kind, `request` is that of a call, `web_search` that of a search.
+    """
+
+    places: int
+    kinds: tuple[tuple[tuple[int, int], ...] | None, ...]
+    request: int
+    web_search: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +80,10 @@ class Rates:
     web_search: Decimal | None = None
     factor: Decimal = Decimal(1)
     free: bool = False
+    _whole: _Whole = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_whole", _whole(self))
 
     def cost(self, usage: Usage, billing: Billing) -> Decimal | None:
         """Add up, in US dollars; None if a count is unknown, unpriced or contradicts another.
@@ -91,21 +109,22 @@ class Rates:
             read = 0
         if self.reasoning == self.output:
             reasoning = 0
-        total = Decimal(0)
-        for count, rate in (
-            (usage.input_tokens - read - written, self.input),
-            (read, self.cache_read),
-            (written - written_1h, self.cache_write),
-            (written_1h, self.cache_write_1h),
-            (usage.output_tokens - reasoning, self.output),
-            (reasoning, self.reasoning),
-        ):
-            if count < 0 or (count and rate is None):
-                return None
-            if count and rate is not None:
-                total += count * _at(rate, usage.input_tokens)
-        searches = billing.web_searches * (self.web_search or 0)
-        return total * self.factor / 1_000_000 + self.request + searches
+        counts = (
+            usage.input_tokens - read - written,
+            read,
+            written - written_1h,
+            written_1h,
+            usage.output_tokens - reasoning,
+            reasoning,
+        )
+        whole = self._whole
+        total = whole.request + billing.web_searches * whole.web_search
+        for count, rate in zip(counts, whole.kinds, strict=True):
+            if count:
+                if count < 0 or rate is None:
+                    return None
+                total += count * (rate[0][1] if len(rate) == 1 else _at(rate, usage.input_tokens))
+        return Decimal(total).scaleb(-whole.places, EXACT)
 
     def most(self, input_tokens: int, output_tokens: int) -> Decimal | None:
         """Return the most that so many tokens can cost, in US dollars, whichever kinds they are of; None if there is no price."""
@@ -132,7 +151,38 @@ def _dearest(input_tokens: int, *rates: _Rate | None) -> Decimal:
     )
 
 
-def _at(rate: _Rate, input_tokens: int) -> Decimal:
+def _whole(rates: Rates) -> _Whole:
+    """Turn prices into whole numbers."""
+    kinds = (
+        *(rates.input, rates.cache_read, rates.cache_write, rates.cache_write_1h),
+        *(rates.output, rates.reasoning),
+    )
+    # A token's: a millionth of the price, times the factor.
+    prices = [
+        None
+        if rate is None
+        else [(start, EXACT.multiply(price, rates.factor).scaleb(-6)) for start, price in rate]
+        for rate in kinds
+    ]
+    searches = rates.web_search or Decimal(0)
+    all_of_them = [price for rate in prices for _, price in rate or ()] + [rates.request, searches]
+    places = max(0, *(-int(price.as_tuple().exponent) for price in all_of_them))
+
+    def whole(price: Decimal) -> int:
+        return int(price.scaleb(places, EXACT))
+
+    return _Whole(
+        places,
+        tuple(
+            None if rate is None else tuple((start, whole(price)) for start, price in rate)
+            for rate in prices
+        ),
+        whole(rates.request),
+        whole(searches),
+    )
+
+
+def _at(rate: tuple[tuple[int, int], ...], input_tokens: int) -> int:
     """Choose the price; above a threshold it holds for all tokens, not only for those beyond it."""
     return [price for start, price in rate if input_tokens > start][-1]
 
@@ -184,6 +234,8 @@ def _flat(value: Decimal | str | int) -> _Rate:
     price = Decimal(str(value))
     if not price.is_finite() or not 0 <= price < _DEAREST:
         raise ValueError
+    if int(price.as_tuple().exponent) < -_PLACES:
+        price = price.quantize(Decimal(1).scaleb(-_PLACES), context=EXACT)
     return ((-1, price),)
 
 

@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from llmkit.config import Config
 from llmkit.errors import ConfigError
 from llmkit.policy.pricing import UNKNOWN, Prices
-from llmkit.usage import Billing, Usage
+from llmkit.policy.rates import Rates
+from llmkit.usage import EXACT, Billing, Usage
 
 genai_prices = pytest.importorskip("genai_prices")
 
@@ -297,6 +300,87 @@ def test_halves_are_rounded_up_whatever_the_host_computes_in() -> None:
     with decimal.localcontext(prec=3, rounding=decimal.ROUND_DOWN):
         cost = prices.cost("p", "m", usage).cost
     assert str(cost) == "123456.789000001"
+
+
+PRICES = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=9) | st.sampled_from(
+    [Decimal("0.075"), Decimal("1e-20"), Decimal("1E+3"), Decimal(0), Decimal("3.0000")]
+)
+TIERS = st.none() | st.lists(
+    st.tuples(st.integers(0, 300_000), PRICES),
+    min_size=0,
+    max_size=2,
+    unique_by=lambda tier: tier[0],
+).flatmap(
+    lambda tiers: PRICES.map(
+        lambda price: ((-1, price), *sorted(tiers))
+    )  # the first holds from no tokens on
+)
+COUNTS = st.integers(0, 400_000)
+
+
+@hypothesis.given(
+    rates=st.tuples(*[TIERS] * 6),
+    further=st.tuples(PRICES, st.none() | PRICES, st.sampled_from([Decimal(1), Decimal("1.1")])),
+    counts=st.tuples(COUNTS, *[st.none() | COUNTS] * 5, COUNTS),
+    searches=st.integers(0, 3),
+)
+def test_whole_numbers_come_to_what_decimals_do(
+    rates: tuple[Any, ...], further: tuple[Any, ...], counts: tuple[Any, ...], searches: int
+) -> None:
+    """A cost is exact, whatever the prices are: it is the one of the plain sum."""
+    names = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
+    request, search, factor = further
+    priced = Rates(
+        **dict(zip(names, rates, strict=True)), request=request, web_search=search, factor=factor
+    )
+    kinds = (
+        "input",
+        "cache_read",
+        "cache_write",
+        "cache_write_5m",
+        "cache_write_1h",
+        "reasoning",
+        "output",
+    )
+    usage = Usage(**{f"{kind}_tokens": count for kind, count in zip(kinds, counts, strict=True)})
+    billing = Billing(web_searches=searches)
+    with decimal.localcontext(EXACT):
+        wanted = in_decimals(priced, usage, billing)
+    assert priced.cost(usage, billing) == wanted
+
+
+def in_decimals(rates: Rates, usage: Usage, billing: Billing) -> Decimal | None:
+    """Add up as a book-keeper would."""
+    if billing.web_searches and rates.web_search is None:
+        return None
+    assert usage.input_tokens is not None
+    assert usage.output_tokens is not None
+    read, hour = usage.cache_read_tokens or 0, usage.cache_write_1h_tokens or 0
+    written = usage.cache_write_tokens
+    if written is None:
+        written = hour + (usage.cache_write_5m_tokens or 0)
+    reasoning = usage.reasoning_tokens or 0
+    hour = 0 if rates.cache_write_1h == rates.cache_write else hour
+    written = hour if rates.cache_write == rates.input else written
+    read = 0 if rates.cache_read == rates.input else read
+    reasoning = 0 if rates.reasoning == rates.output else reasoning
+    total = Decimal(0)
+    for count, tiers in (
+        (usage.input_tokens - read - written, rates.input),
+        (read, rates.cache_read),
+        (written - hour, rates.cache_write),
+        (hour, rates.cache_write_1h),
+        (usage.output_tokens - reasoning, rates.output),
+        (reasoning, rates.reasoning),
+    ):
+        if count < 0 or (count and tiers is None):
+            return None
+        for start, price in reversed(tiers or ()):
+            if usage.input_tokens > start:
+                total += count * price
+                break
+    searches = billing.web_searches * (rates.web_search or 0)
+    return total * rates.factor / 1_000_000 + rates.request + searches
 
 
 def test_unknown_names_are_not_remembered_for_ever() -> None:
