@@ -72,6 +72,13 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, ToolResult))
 
 
+class _Sound(tuple[Message, ...]):
+    """Messages that were checked."""
+
+    __slots__ = ()
+
+
+_OF_TOOLS = (ToolCall, ToolResult)
 _KEYS = frozenset(("role", "content"))
 _TEXTS_ALONE = "Images and documents are not supported."
 
@@ -126,6 +133,8 @@ def to_messages(prompt: Prompt) -> tuple[Message, ...]:
     Raises:
         InvalidRequest: there are no messages, they are no list, a role is unknown, or a content is neither a string nor a list of parts.
     """
+    if type(prompt) is _Sound:
+        return prompt
     if isinstance(prompt, str):
         return (Message.user(prompt),)
     if isinstance(prompt, Message):
@@ -135,11 +144,16 @@ def to_messages(prompt: Prompt) -> tuple[Message, ...]:
             f"the messages are of the type {type(prompt).__name__}",
             hint='Pass a string, or a list such as [{"role": "user", "content": "..."}].',
         )
-    messages = tuple(_to_message(item, at) for at, item in enumerate(prompt))
+    messages = _Sound([_to_message(item, at) for at, item in enumerate(prompt)])
     if not messages:
         raise InvalidRequest("there are no messages", hint="Send at least one message.")
     check_calls(messages)
     return messages
+
+
+def have_tools(messages: Iterable[Message]) -> bool:
+    """Whether a tool is called in one of them, or has answered."""
+    return any(isinstance(part, _OF_TOOLS) for message in messages for part in message.parts)
 
 
 def check_calls(messages: Sequence[Message]) -> None:
@@ -151,6 +165,8 @@ def check_calls(messages: Sequence[Message]) -> None:
     Raises:
         InvalidRequest: one has not.
     """
+    if not have_tools(messages):
+        return
     asked: Sequence[str] = ()
     for at, message in enumerate(messages):
         given = [result.call_id for result in message.tool_results]

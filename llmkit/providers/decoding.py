@@ -33,6 +33,7 @@ BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MAX_BODY = 32 * 1024 * 1024
 """How many bytes a whole answer may have, decoded: 128,000 tokens with all their JSON, or log probabilities, are under four million."""
 
+_BOM = b"\xef\xbb\xbf"
 T = TypeVar("T", bound=msgspec.Struct)
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -287,7 +288,7 @@ class BodyDecoder(AnswerDecoder):
         return []
 
     def _take_end(self, *, broken: bool) -> list[Event]:
-        body = self._body.decode("utf-8-sig", "replace")
+        body = self._body.removeprefix(_BOM).decode("utf-8", "replace")
         self._body.clear()
         if not body.strip():
             self.failure = failures.truncated(self._origin)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from llmkit.messages import Message
+from llmkit.messages import Message, have_tools
 from llmkit.parts import Part, ToolCall, ToolResult
 
 # Anthropic refuses ids of other letters, and one that comes twice; OpenAI ids of more than 40, and names of other letters or more than 64.
@@ -19,7 +19,7 @@ _LONGEST_NAME = 64
 
 def sound_calls(messages: Sequence[Message]) -> Sequence[Message]:
     """Return the conversation with ids that no two calls share, and with ids and names of letters that all vendors take."""
-    if not any(message.tool_calls for message in messages):
+    if not have_tools(messages):
         return messages
     taken: set[str] = set()
     ids: dict[str, str] = {}
