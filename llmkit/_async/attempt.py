@@ -171,7 +171,7 @@ class AsyncAttempt(AsyncSource):
         if broken is not None:
             events = self._broke_off(broken, decoder)
         else:
-            events = decoder.feed(data) if data else decoder.close()
+            events = self._decoded(data, decoder, upstream)
             self._received += len(data)
             if self._received > self._measure_at:
                 self._measure()
@@ -190,6 +190,15 @@ class AsyncAttempt(AsyncSource):
             else:
                 self._answer.add(events)
         return events
+
+    def _decoded(self, data: bytes, decoder: Decoder, upstream: AsyncUpstream) -> list[Event]:
+        """Decode what a read gave, and the end of a whole answer that is over: nobody has to wait for that."""
+        if not data:
+            return decoder.close()
+        events = decoder.feed(data)
+        if self._call.streaming or not upstream.is_over or decoder.finished or decoder.failure:
+            return events
+        return [*events, *decoder.close()]
 
     async def _finishing(self, events: list[Event]) -> list[Event]:
         if len(events) > 1:

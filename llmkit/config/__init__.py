@@ -190,7 +190,7 @@ class Config(Section):
     retry: RetryConfig = RetryConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
     concurrency: ConcurrencyConfig = ConcurrencyConfig()
-    transport: Literal["auto", "httpx", "aiohttp", "native"] = "auto"
+    transport: Literal["auto", "native", "aiohttp", "httpx"] = "auto"
     redis: Annotated[RedisURL | None, Field(repr=False)] = None
     ledger: LedgerConfig | Literal[False] = LedgerConfig()
     cache: CacheConfig | None = None

@@ -72,6 +72,11 @@ class Running:
             self._stopped = True
             self._tell()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer is known to be over: only the next read says."""
+        return False
+
     def try_release(self) -> bool:
         """Say whether it has ended."""
         return self._ended
@@ -223,6 +228,11 @@ class AsyncTask:
         self._stopped = True
         if self._step is not None:
             self._step.cancel()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer is known to be over: only the next read says."""
+        return False
 
     def try_release(self) -> bool:
         """Say whether it has ended."""

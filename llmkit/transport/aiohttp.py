@@ -203,6 +203,11 @@ class AiohttpExchange:
         assert self._answer is not None  # noqa: S101  # set by open()
         return self._answer.content.readany()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is over, and was read."""
+        return self._answer is not None and self._answer.content.at_eof()
+
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of aiohttp means."""
         failure: ProviderError
@@ -223,7 +228,7 @@ class AiohttpExchange:
 
     def try_release(self) -> bool:
         """Give the connection back if the body is over."""
-        if self._answer is None or not self._answer.content.at_eof():
+        if self._answer is None or not self.is_over:
             return False
         self._answer.release()
         return True

@@ -48,7 +48,14 @@ class AsyncUpstream(UpstreamBase):
         self._look()
         failure = None
         try:
-            await self._open()
+            try:
+                if not self._stopped:
+                    await self._exchange.open()
+            finally:
+                if (
+                    self._stopped
+                ):  # a cancelling of ours is met here, also where nothing had to be waited for
+                    await asyncio.sleep(0)
         except asyncio.CancelledError:
             by_others = task.cancelling() > others + 1
             if by_others or not self._stopped:
@@ -66,15 +73,6 @@ class AsyncUpstream(UpstreamBase):
         inflater = self._opened()
         if inflater is not None:
             self._exchange = _AsyncInflating(self._exchange, inflater)
-
-    async def _open(self) -> None:
-        """Open the exchange, unless its time is over. A cancelling of ours is met here, also where nothing had to be waited for."""
-        try:
-            if not self._stopped:
-                await self._exchange.open()
-        finally:
-            if self._stopped:
-                await asyncio.sleep(0)
 
     def read(self) -> Awaitable[bytes]:
         """Wait for what one network read gives. Its outcome is for `received` or for `failed`, whichever it is."""
@@ -142,6 +140,11 @@ class _AsyncInflating:
             if decoded := self._inflater.feed(data):
                 return decoded
         return b""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is over, and was read and decoded."""
+        return self._exchange.is_over and not self._inflater.pending
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception that `read` raised means."""

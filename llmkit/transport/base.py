@@ -38,6 +38,10 @@ class AsyncExchange(Protocol):
             Exception: the library's own, which `to_error` turns into ours: a coroutine for every token would do nothing else.
         """
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is known to be over, and was read: the next `read` would return nothing."""
+
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception that `read` raised means."""
 
@@ -66,6 +70,10 @@ class Exchange(Protocol):
 
     def read(self) -> bytes:
         """Return what one network read gave; nothing at the end of the body."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is known to be over, and was read: the next `read` would return nothing."""
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception that `read` raised means."""

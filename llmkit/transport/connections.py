@@ -59,13 +59,16 @@ class Connections:
     def async_transport(self) -> AsyncTransport:
         """Return the connections of the running event loop."""
         here = self._here()
+        return (here.loops or self._begin(here)).get()
+
+    def _begin(self, here: _Open) -> PerLoop[AsyncTransport]:
+        from llmkit.concurrency.loops import PerLoop  # noqa: PLC0415  # asyncio
+
         with here.lock:  # loops run in several threads
             if here.loops is None:
-                from llmkit.concurrency.loops import PerLoop  # noqa: PLC0415  # asyncio
-
                 make = partial(_for_loop, self._choice, self._async_http_client, self._beginning)
                 here.loops = PerLoop(make, self._ending)
-        return here.loops.get()
+            return here.loops
 
     def close(self) -> None:
         """Close the connections of the threads."""

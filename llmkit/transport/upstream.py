@@ -70,6 +70,11 @@ class UpstreamBase(ABC):
         """The HTTP status."""
         return self._exchange.status
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer is known to be over, and was read."""
+        return self._exchange.is_over
+
     def received(self, data: bytes) -> bytes:
         """Take note of what a read gave, and return it."""
         self._waits = False
@@ -262,6 +267,11 @@ class _Inflating:
             if decoded := self._inflater.feed(data):
                 return decoded
         return b""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is over, and was read and decoded."""
+        return self._exchange.is_over and not self._inflater.pending
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception that `read` raised means."""

@@ -97,7 +97,10 @@ DAILY = {"scope": "user", "per": "day", "usd": 3}
             "ledger.connection: it has to be 'own' or 'host'; did you mean 'host'?",
         ),
         ({"transport": "AIOHTTP"}, "did you mean 'aiohttp'?"),
-        ({"transport": "carrier pigeon"}, "transport: it has to be 'auto', 'httpx' or 'aiohttp'"),
+        (
+            {"transport": "carrier pigeon"},
+            "transport: it has to be 'auto', 'native', 'aiohttp' or 'httpx'",
+        ),
         (
             {"budgets": [{"usd": 3}]},
             "budgets.0: scope: it is missing; it has to be one of user, tenant",

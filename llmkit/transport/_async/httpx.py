@@ -259,6 +259,11 @@ class AsyncHttpxExchange:
         self._at_end = True
         return b""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is over, and was read."""
+        return self._at_end
+
     def to_error(self, error: Exception) -> ProviderError:
         """Say what an exception of httpx means."""
         if self._is_late:

@@ -7,11 +7,13 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar, overload
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from llmkit.providers.base import HTTPRequest
 from llmkit.transport.proxies import Proxy, origin_of
 
+T = TypeVar("T")
 _PORTS = {"http": 80, "https": 443}
 # Said here, and nowhere else: how the request and its answer are written.
 _OURS = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
@@ -136,9 +138,7 @@ class Headers(Mapping[str, str]):
     def _all(self) -> dict[bytes, bytes]:
         found = self._found
         if found is None:
-            found = self._found = {}
-            for name, value in self._fields:
-                found.setdefault(name.lower(), value)
+            found = self._found = {name.lower(): value for name, value in reversed(self._fields)}
         return found
 
     @property
@@ -150,10 +150,23 @@ class Headers(Mapping[str, str]):
         return "content-length" not in self
 
     def __getitem__(self, name: str) -> str:
-        return self._all()[name.lower().encode()].rstrip(b" \t").decode("utf-8", "replace")
+        return _text(self._all()[name.lower().encode()])
+
+    @overload
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: T) -> str | T: ...
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return one, or a default."""
+        value = self._all().get(name.lower().encode())
+        return default if value is None else _text(value)
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("latin-1") for name in self._all())
 
     def __len__(self) -> int:
         return len(self._all())
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b" \t").decode("utf-8", "replace")

@@ -215,6 +215,11 @@ class NativeExchange:
         assert self._connection is not None  # noqa: S101  # set by open()
         return self._connection.read()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the body is over, and was read."""
+        return self._connection is not None and self._connection.is_over
+
     def to_error(self, error: Exception) -> ProviderError:
         """Say why there is no connection; `read` raises none but ours."""
         failure: ProviderError
@@ -235,7 +240,7 @@ class NativeExchange:
 
     def try_release(self) -> bool:
         """Give the connection back if the body is over."""
-        if self._connection is None or not self._connection.is_over:
+        if not self.is_over:
             return False
         self._let_go()
         return True
