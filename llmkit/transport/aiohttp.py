@@ -15,7 +15,7 @@ from llmkit.errors import (
 )
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free, system_error
-from llmkit.transport.base import KEEP_IDLE, unreachable
+from llmkit.transport.base import BUFFER, KEEP_IDLE, unreachable
 from llmkit.transport.proxies import (
     SOCKS,
     Proxies,
@@ -32,11 +32,6 @@ try:
     from yarl import URL
 except ImportError:
     raise MissingExtra("aiohttp", "aiohttp") from None
-
-
-# aiohttp holds twice as many bytes, and gives them out at once: for a slow browser all of it is held several times over. Below this mark
-# it looks for more after every chunk that is taken out, and an answer comes in hundreds of small ones.
-BUFFER = 16 * 1024
 
 
 @dataclass(slots=True)
@@ -113,6 +108,8 @@ class AiohttpTransport:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            # It holds twice as many bytes, and gives them out at once: for a slow browser all of it is held several times over. Below this
+            # mark it looks for more after every chunk that is taken out, and an answer comes in hundreds of small ones.
             read_bufsize=BUFFER,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),

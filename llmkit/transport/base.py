@@ -8,6 +8,8 @@ from typing import Protocol
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
 
+# What is read ahead of whoever reads, in bytes, before the network has to wait.
+BUFFER = 16 * 1024
 # How long a connection is kept that nobody uses, in seconds.
 KEEP_IDLE = 60.0
 

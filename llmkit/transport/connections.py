@@ -125,20 +125,16 @@ def maker_of(choice: str) -> Callable[[], AsyncTransport]:
 
 
 def _automatic() -> AsyncTransport:
-    """Make the fastest that is installed. What is not reached by our own is reached by httpx."""
+    """Make the fastest that is installed."""
     if _is_there("httptools") and _is_there("aiohappyeyeballs"):
-        from llmkit.transport.native.pool import NativeTransport  # noqa: PLC0415  # optional
+        from llmkit.transport.automatic import AutomaticTransport  # noqa: PLC0415  # optional
 
-        return NativeTransport(instead=_over_httpx)
+        return AutomaticTransport()
     return maker_of("aiohttp" if _is_there("aiohttp") else "httpx")()
 
 
 def _is_there(package: str) -> bool:
     return find_spec(package) is not None
-
-
-def _over_httpx() -> AsyncTransport:
-    return maker_of("httpx")()
 
 
 def _for_loop(

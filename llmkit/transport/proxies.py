@@ -76,9 +76,13 @@ def origin_of(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-def unusable(proxy: Proxy, *, hint: str) -> ConfigError:
-    """Make the error for a proxy of a kind that a transport does not know."""
-    return ConfigError(
+class UnusableProxy(ConfigError):
+    """A proxy is of a kind that a transport does not know."""
+
+
+def unusable(proxy: Proxy, *, hint: str) -> UnusableProxy:
+    """Make the error for such a proxy."""
+    return UnusableProxy(
         f"{proxy.variable} names a {proxy.scheme} proxy, which cannot be used here", hint=hint
     )
 

@@ -83,7 +83,7 @@ def test_odd_answers(loop: asyncio.AbstractEventLoop) -> None:
         first = reading_of(connection, body)
         if first.keeps and line.is_open:
             connection.ask(b"")
-            assert connection.silent
+            assert connection.is_silent
             second = feed(connection, line, pieces(chance, NEXT), eof=False)
             assert reading_of(connection, second) == Reading(
                 201, {"content-length": "4", "x-next": "yes"}, b"next", "whole", keeps=True

@@ -19,9 +19,9 @@ import trustme
 from llmkit import ConfigError, ConnectionFailed, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.testing import Behaviour, Emulator, FaultProxy
-from llmkit.transport._async.httpx import AsyncHttpxTransport
+from llmkit.transport.automatic import AutomaticTransport
 from llmkit.transport.base import AsyncExchange
-from llmkit.transport.native.messages import address_of
+from llmkit.transport.http1 import address_of
 from llmkit.transport.native.pool import NativeTransport
 from support.cycles import collecting
 from support.environment import forget_network
@@ -147,11 +147,11 @@ async def test_a_name_that_nobody_knows_is_asked_again() -> None:
 async def test_nobody_waits_for_a_name_for_ever() -> None:
     """The clock of connecting runs while a name is looked up; who asks next waits for the same answer."""
     asked: list[str] = []
-    tasks = asyncio.all_tasks()
+    over = asyncio.Event()
 
     async def silent(host: str, _: int) -> list[Any]:
         asked.append(host)
-        await asyncio.sleep(3600)
+        await over.wait()
         return []
 
     transport = NativeTransport(look_up=silent)
@@ -160,8 +160,8 @@ async def test_nobody_waits_for_a_name_for_ever() -> None:
             await status_of(transport, models("http://model.invalid"), connect_timeout=0.02)
         assert not caught.value.sent
     assert asked == ["model.invalid"]
+    over.set()
     await transport.aclose()
-    assert asyncio.all_tasks() == tasks
 
 
 async def test_a_header_with_a_line_break(emulator: Emulator, transport: NativeTransport) -> None:
@@ -308,21 +308,14 @@ async def test_a_proxy_that_is_not_supported(
         alone.start(models("http://model.invalid"), connect_timeout=5)
     assert await status_of(alone, models(emulator.base_url)) == 200
     await alone.aclose()
-    made: list[AsyncHttpxTransport] = []
-
-    def instead() -> AsyncHttpxTransport:
-        made.append(AsyncHttpxTransport())
-        return made[-1]
-
-    with_another = NativeTransport(instead=instead)
-    assert await status_of(with_another, models(emulator.base_url)) == 200
-    assert made == []
+    automatic = AutomaticTransport()
     with caplog.at_level(logging.DEBUG, "llmkit.transport"):
+        assert await status_of(automatic, models(emulator.base_url)) == 200
+        assert caplog.records == []
         for _ in range(2):
             with pytest.raises(ConfigError, match=r"httpx\[socks\]"):
-                with_another.start(models("http://model.invalid"), connect_timeout=5)
-    assert len(made) == 1
+                automatic.start(models("http://model.invalid"), connect_timeout=5)
     assert [record.getMessage() for record in caplog.records] == [
-        "HTTP_PROXY names a socks5 proxy: httpx is used"
+        "HTTP_PROXY names a socks5 proxy, which cannot be used here; httpx is used for what needs it"
     ]
-    await with_another.aclose()
+    await automatic.aclose()

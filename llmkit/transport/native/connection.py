@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
-from typing import Final, cast
+from typing import cast
 
 import httptools
 
 from llmkit.errors import ConnectionFailed
 from llmkit.tracebacks import system_error
-from llmkit.transport.native.messages import Headers
+from llmkit.transport.base import BUFFER
+from llmkit.transport.http1 import Headers
 
-# What is read ahead of whoever reads, in bytes, before the network has to wait.
-BUFFER = 16 * 1024
 # How much may come, in bytes, that is no part of a body: a head, what stands between the chunks and behind them.
 LONGEST_HEAD = 64 * 1024
 
@@ -28,11 +27,7 @@ class State(Enum):
     GONE = "lost or cut, before the end of the answer"
 
 
-IDLE: Final = State.IDLE
-ASKED: Final = State.ASKED
-BODY: Final = State.BODY
-OVER: Final = State.OVER
-GONE: Final = State.GONE
+IDLE, ASKED, BODY, OVER, GONE = State
 
 
 class _Refused(Exception):
@@ -44,31 +39,14 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         state: what it is doing.
-        status: the status of the answer, once its head is there.
-        headers: its headers.
-        silent: whether nothing has come since the request was sent.
+        status, headers: those of the answer, once its head is there.
         idle_since: since when nobody uses it, on the loop's clock, in seconds.
     """
 
     __slots__ = (
-        "_bare",
-        "_before",
-        "_chunks",
-        "_fields",
-        "_keeps",
-        "_loop",
-        "_parser",
-        "_paused",
-        "_reason",
-        "_size",
-        "_transport",
-        "_waiter",
-        "headers",
-        "idle_since",
-        "on_body",
-        "silent",
-        "state",
-        "status",
+        *("_bare", "_cause", "_chunks", "_fields", "_keeps", "_loop", "_parser", "_reason"),
+        *("_size", "_transport", "_waiter"),
+        *("headers", "idle_since", "on_body", "state", "status"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,43 +56,36 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self.on_body = self._chunks.append  # called by the parser, once for every chunk
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        # As other clients do: some servers end their lines without a CR, or fill up the size of a chunk.
+        # Some servers end their lines without a CR, or fill up the size of a chunk.
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
         self._fields: list[tuple[bytes, bytes]] = []
         self._size = 0
         self._bare = 0
-        self._before = IDLE
-        self._paused = False
         self._keeps = True
-        self._reason: BaseException | str = ""
+        self._reason = "it is closed"
+        self._cause: OSError | None = None
         self.state = IDLE
         self.status = 0
         self.headers = Headers([])
-        self.silent = True
         self.idle_since = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether a request can be sent over it."""
-        return (
-            self.state is IDLE and self._transport is not None and not self._transport.is_closing()
-        )
+        line = self._transport
+        return self.state is IDLE and line is not None and not line.is_closing()
 
     def ask(self, request: bytes) -> None:
         """Send a request. The connection has to be open."""
         assert self._transport is not None  # noqa: S101  # it is open
         self.state = ASKED
-        self.silent = True
+        self._bare = 0
         self._transport.write(request)
 
     async def head(self) -> None:
-        """Wait for the head of the answer.
-
-        Raises:
-            ConnectionFailed: the connection broke, or what came is no HTTP.
-        """
+        """Wait for the head of the answer. It fails as `read` does."""
         if self.state is ASKED:
             await self._wait()
         if self.state is GONE:
@@ -124,7 +95,7 @@ class Connection(asyncio.Protocol):
         """Return what has come of the body, once something has; nothing at its end.
 
         Raises:
-            ConnectionFailed: the connection broke, or was cut.
+            ConnectionFailed: the connection broke or was cut, or what came is no HTTP.
         """
         chunks = self._chunks
         if not chunks and self.state is BODY:
@@ -132,13 +103,18 @@ class Connection(asyncio.Protocol):
         if chunks:
             data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             chunks.clear()
+            if self._size >= BUFFER and self._transport is not None:
+                self._transport.resume_reading()
             self._size = 0
-            if self._paused:
-                self._resume()
             return data
         if self.state is OVER:
             return b""
         raise self.failure()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no byte has come of the head that is waited for."""
+        return self._bare == 0
 
     @property
     def is_over(self) -> bool:
@@ -147,18 +123,12 @@ class Connection(asyncio.Protocol):
 
     def renew(self) -> bool:
         """Make ready for the next request, if it can serve again; else cut it and return False."""
-        transport = self._transport
-        if (
-            transport is None
-            or not (self._keeps and self.is_over)
-            or transport.get_write_buffer_size()  # it has answered before it was told all
-        ):
+        line = self._transport
+        # One that has answered before it was told all still has to be told.
+        if line is None or not (self._keeps and self.is_over) or line.get_write_buffer_size():
             self.cut()
             return False
-        if self._paused:
-            self._resume()
         self.state = IDLE
-        self._bare = 0
         return True
 
     def cut(self) -> None:
@@ -167,21 +137,12 @@ class Connection(asyncio.Protocol):
 
     def failure(self) -> ConnectionFailed:
         """Say why the connection is gone."""
-        reason, self._reason = self._reason, ""
-        if isinstance(reason, BaseException):
-            failure = ConnectionFailed(
-                f"the connection to the provider broke ({type(reason).__name__})"
-            )
-            failure.__cause__ = system_error(reason)
-            return failure
-        return ConnectionFailed(f"the connection to the provider broke: {reason or 'it is closed'}")
+        failure = ConnectionFailed(f"the connection to the provider broke ({self._reason})")
+        failure.__cause__, self._cause = self._cause, None
+        return failure
 
     def detach(self) -> asyncio.Transport:
-        """Give the transport away, for another protocol to take the place of this one.
-
-        Raises:
-            ConnectionFailed: more has come than the head of an answer.
-        """
+        """Give the transport away, for another protocol to take the place of this one. It fails if more has come than a head."""
         transport, self._transport = self._transport, None
         if transport is None or self._chunks or self.state is GONE:
             raise self.failure()
@@ -202,13 +163,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take in what one read of the network gave."""
         parser = self._parser
-        if parser is None:
-            return
-        if self.state is IDLE:
+        if parser is None or self.state is IDLE:
             self._end("it spoke without being asked")
             return
-        self.silent = False
-        came = len(self._chunks)
+        state, came = self.state, len(self._chunks)
         try:
             parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -218,25 +176,25 @@ class Connection(asyncio.Protocol):
         if len(self._chunks) > came:
             self._bare = 0
             self._size += len(data)
-            if self._size >= BUFFER and self.state is BODY and not self._paused:
-                self._pause()
+            if self._size >= BUFFER and self._transport is not None:
+                self._transport.pause_reading()
         else:
             self._bare += len(data)
             if self._bare > LONGEST_HEAD:
                 self._end(f"its head is longer than {LONGEST_HEAD} bytes")
-        if self._waiter is not None and (self._chunks or self.state is not self._before):
+        if self._waiter is not None and (self._chunks or self.state is not state):
             self._wake()
 
     def eof_received(self) -> None:
-        """Take note that the server sends no more: the end of a body that has no other."""
+        """Take note that the server sends no more: the end of a body that has no other. The transport then closes itself."""
         if self.state is BODY and self.headers.end_with_the_connection:
-            self._keeps = False
             self.state = OVER
-        # None is returned, so that the transport closes itself.
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is closed."""
-        self._end(exc or "it was closed before the end of the answer")
+        self._end("the answer has no end" if exc is None else type(exc).__name__)
+        if exc is not None and self.state is GONE:
+            self._cause = system_error(exc)
 
     # What the parser calls.
 
@@ -254,10 +212,8 @@ class Connection(asyncio.Protocol):
         """Take in the head, unless it is one that only says that another follows."""
         assert self._parser is not None  # noqa: S101  # it has called
         status = self._parser.get_status_code()
-        if status < 100:
-            raise _Refused(f"the answer is not HTTP/1.1 (a status of {status})")
-        if status == 101:
-            raise _Refused("it changes to another protocol")
+        if status < 100 or status == 101:  # with which another protocol begins
+            raise _Refused(f"the answer is not HTTP/1.1 (its status is {status})")
         fields, self._fields = self._fields, []
         if not 100 <= status < 200:
             self.status = status
@@ -266,13 +222,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Take note that the answer is over."""
-        assert self._parser is not None  # noqa: S101  # it has called
-        if self.state is BODY:
+        if self.state is BODY and self._parser is not None:
             self._keeps = self._parser.should_keep_alive()  # which it forgets with the next byte
             self.state = OVER
 
     def _wait(self) -> asyncio.Future[None]:
-        self._before = self.state
         self._waiter = self._loop.create_future()
         return self._waiter
 
@@ -281,27 +235,14 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _pause(self) -> None:
-        if self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        self._paused = False
-        if self._transport is not None:
-            self._transport.resume_reading()
-
-    def _end(self, reason: BaseException | str) -> None:
+    def _end(self, reason: str) -> None:
         """Close the connection. An answer that has come to its end stays what it is, and what came before is still read."""
         self._keeps = False
         self._parser = None  # which holds this protocol
         if self.state is not OVER and self.state is not GONE:
             self.state = GONE
             self._reason = reason
-        transport, self._transport = (
-            self._transport,
-            None,
-        )  # uvloop does not always say that it is lost
-        if transport is not None:
-            transport.abort()
+        line, self._transport = self._transport, None  # uvloop does not always say that it is lost
+        if line is not None:
+            line.abort()
         self._wake()

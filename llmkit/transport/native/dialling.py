@@ -13,8 +13,8 @@ import aiohappyeyeballs
 
 from llmkit.errors import ConnectionFailed
 from llmkit.transport.base import unreachable
+from llmkit.transport.http1 import Address, host_of, tunnel_to
 from llmkit.transport.native.connection import Connection
-from llmkit.transport.native.messages import Address, host_of, tunnel_to
 from llmkit.transport.proxies import SOCKS, Proxy, refused
 from llmkit.transport.tls import tls_context
 
@@ -31,12 +31,7 @@ KEEP_NAMES = 10.0
 
 
 class Dialler:
-    """Makes connections in one event loop.
-
-    Args:
-        loop: the event loop.
-        look_up: finds the addresses of a host and a port.
-    """
+    """Makes connections in one event loop. `look_up` finds the addresses of a host and a port; the system does without it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, look_up: LookUp | None = None) -> None:
         self._loop = loop
@@ -50,11 +45,6 @@ class Dialler:
             return False
         inside = proxy.scheme == "https" and origin.startswith("https:")
         return not inside or isinstance(self._loop, asyncio.BaseEventLoop)
-
-    def close(self) -> None:
-        """Stop looking up names."""
-        for _, found in self._names.values():
-            found.cancel()
 
     async def connect(self, address: Address, proxy: Proxy | None) -> Connection:
         """Make a connection over which a request can be sent.
@@ -124,8 +114,9 @@ class Dialler:
             return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
         now = self._loop.time()
         until, found = self._names.get((host, port), (0.0, None))
-        if found is None or (found.done() and until < now):
-            self._names = {key: kept for key, kept in self._names.items() if kept[0] >= now}
+        if found is None or until < now:
+            for name in [name for name, (end, _) in self._names.items() if end < now]:
+                del self._names[name]
             found = self._loop.create_task(self._ask(host, port))
             self._names[host, port] = now + KEEP_NAMES, found
         try:

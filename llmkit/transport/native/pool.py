@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 
-from llmkit.errors import (
-    ConfigError,
-    ConnectionFailed,
-    MissingExtra,
-    ProviderError,
-    ProviderTimeout,
-)
+from llmkit import errors
+from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free, system_error
-from llmkit.transport.base import KEEP_IDLE, AsyncExchange, AsyncTransport, unreachable
-from llmkit.transport.native.messages import Address, Headers, address_of, request_bytes
+from llmkit.transport.base import KEEP_IDLE, unreachable
+from llmkit.transport.http1 import Address, Headers, address_of, request_bytes
 from llmkit.transport.proxies import Proxies, Proxy, origin_of, unusable
 from llmkit.transport.tls import untrusted
 
@@ -25,30 +19,15 @@ try:
     from llmkit.transport.native.connection import Connection
     from llmkit.transport.native.dialling import Dialler, LookUp
 except ImportError:
-    raise MissingExtra("httptools", "native") from None
+    raise errors.MissingExtra("httptools", "native") from None
 
-log = logging.getLogger("llmkit.transport")
+_HINT = 'Set "transport": "httpx" (for SOCKS install httpx[socks], too), or add the provider\'s host to NO_PROXY.'
 
 
 class NativeTransport:
-    """Keeps the connections of one event loop, and hands out the one that was used last.
+    """Keeps the connections of one event loop, for so many seconds those that nobody uses. The one that was used last serves next."""
 
-    Args:
-        instead: makes the transport for what this one does not reach (see `Dialler.can_reach`), when it is first needed; without it that is an
-            error.
-        keep_idle: how long a connection is kept that nobody uses, in seconds.
-        look_up: finds the addresses of a host and a port; the system does without it.
-    """
-
-    def __init__(
-        self,
-        *,
-        instead: Callable[[], AsyncTransport] | None = None,
-        keep_idle: float = KEEP_IDLE,
-        look_up: LookUp | None = None,
-    ) -> None:
-        self._make_instead = instead
-        self._instead: AsyncTransport | None = None
+    def __init__(self, *, keep_idle: float = KEEP_IDLE, look_up: LookUp | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._dialler = Dialler(self._loop, look_up)
         self._proxies = Proxies()
@@ -59,34 +38,16 @@ class NativeTransport:
 
     def start(
         self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
-    ) -> AsyncExchange:
+    ) -> NativeExchange:
         """Start an exchange; nothing is sent yet. See `llmkit.transport.base`."""
         origin = origin_of(request.url)
         proxy = self._proxies.of(origin)
         if proxy is not None and not self._dialler.can_reach(origin, proxy):
-            other = self._other(proxy)
-            return other.start(request, connect_timeout=connect_timeout, fresh=fresh)
+            raise unusable(proxy, hint=_HINT)
         return NativeExchange(self, request, proxy, connect_timeout, fresh=fresh)
 
-    def _other(self, proxy: Proxy) -> AsyncTransport:
-        """Return what is used for a proxy that is not supported here."""
-        if self._make_instead is None:
-            raise unusable(
-                proxy,
-                hint='Set "transport": "httpx" (for SOCKS install httpx[socks], too), or add the provider\'s host to NO_PROXY.',
-            )
-        if self._instead is None:
-            log.debug("%s names a %s proxy: httpx is used", proxy.variable, proxy.scheme)
-            self._instead = self._make_instead()
-        return self._instead
-
     def take(self, address: Address, *, fresh: bool) -> Connection | None:
-        """Return a connection that is kept; None where a new one has to be made.
-
-        Args:
-            address: where it leads.
-            fresh: whether to close all that are kept instead.
-        """
+        """Return a connection that is kept; None where a new one has to be made. If it has to be fresh, those that are kept are closed."""
         idle = self._idle.get(address.origin)
         while idle:
             connection = idle.pop()
@@ -96,9 +57,11 @@ class NativeTransport:
                 return connection
         return None
 
-    async def connect(self, address: Address, proxy: Proxy | None) -> Connection:
-        """Make a new connection."""
-        return await self._dialler.connect(address, proxy)
+    async def connect(self, address: Address, proxy: Proxy | None, seconds: float) -> Connection:
+        """Make a new connection, in so much time."""
+        async with asyncio.timeout(seconds):
+            return await self._dialler.connect(address, proxy)
+        raise TimeoutError  # which is raised above
 
     def give_back(self, origin: str, connection: Connection) -> None:
         """Keep a connection whose last answer is over, if it can serve again."""
@@ -127,15 +90,12 @@ class NativeTransport:
     async def aclose(self) -> None:
         """Close all connections that nobody uses; those in use are closed when they are given back."""
         self._closed = True
-        self._dialler.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connections in self._idle.values():
             for connection in connections:
                 connection.cut()
         self._idle.clear()
-        if self._instead is not None:
-            await self._instead.aclose()
         await asyncio.sleep(0)  # the loop closes a socket in its next round
 
 
@@ -143,16 +103,8 @@ class NativeExchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_connect_timeout",
-        "_connection",
-        "_fresh",
-        "_origin",
-        "_pool",
-        "_proxy",
-        "_request",
-        "headers",
-        "sent",
-        "status",
+        *("_connect_timeout", "_connection", "_fresh", "_origin", "_pool", "_proxy", "_request"),
+        *("headers", "sent", "status"),
     )
 
     def __init__(
@@ -183,9 +135,8 @@ class NativeExchange:
             address = address_of(request.url)
             message = request_bytes(request, address, None if address.is_tls else self._proxy)
             kept = self._pool.take(address, fresh=self._fresh)
-            connection = kept or await self._connect(address)
-        except ConfigError:
-            raise
+            seconds = self._connect_timeout
+            connection = kept or await self._pool.connect(address, self._proxy, seconds)
         except Exception as error:  # noqa: BLE001  # that of a codec, too, for an address that cannot be
             failure = self.to_error(error)
             free(error, but=failure.__cause__)
@@ -196,19 +147,12 @@ class NativeExchange:
             try:
                 await connection.head()
             except ConnectionFailed as error:
-                error.stale = kept is not None and connection.silent
+                error.stale = kept is not None and connection.is_silent
                 raise
             self.status = connection.status
             self.headers = connection.headers
             return
         raise failure  # out here, so that it does not carry along what it came from
-
-    async def _connect(self, address: Address) -> Connection:
-        connection = None
-        async with asyncio.timeout(self._connect_timeout):
-            connection = await self._pool.connect(address, self._proxy)
-        assert connection is not None  # noqa: S101  # or the timeout has raised
-        return connection
 
     def read(self) -> Awaitable[bytes]:
         """Return what has come, once something has; nothing at the end of the body."""
@@ -226,7 +170,7 @@ class NativeExchange:
         if isinstance(error, ConnectionFailed):
             failure = error
         elif isinstance(error, TimeoutError) and error.errno is None:  # the system's own has one
-            failure = ProviderTimeout("connect", self._connect_timeout)
+            failure = errors.ProviderTimeout("connect", self._connect_timeout)
         else:
             failure = untrusted(error) or unreachable()
             failure.__cause__ = system_error(error)
@@ -247,8 +191,7 @@ class NativeExchange:
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else cut it."""
-        if self._connection is not None:
-            self._let_go()
+        self._let_go()
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None

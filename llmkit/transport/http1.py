@@ -1,4 +1,4 @@
-"""What is said in a request, and the headers of an answer."""
+"""HTTP/1.1 as it is written: addresses and requests, and the headers of answers. Pure."""
 
 from __future__ import annotations
 

@@ -1,0 +1,40 @@
+"""The transport of our own, and httpx for what it does not reach."""
+
+from __future__ import annotations
+
+import logging
+
+from llmkit.providers.base import HTTPRequest
+from llmkit.transport.base import AsyncExchange, AsyncTransport
+from llmkit.transport.native.pool import NativeTransport
+from llmkit.transport.proxies import UnusableProxy
+
+log = logging.getLogger("llmkit.transport")
+
+
+class AutomaticTransport:
+    """What `"transport": "auto"` is where all that the transport of our own needs is installed."""
+
+    def __init__(self) -> None:
+        self._native = NativeTransport()
+        self._httpx: AsyncTransport | None = None
+
+    def start(
+        self, request: HTTPRequest, *, connect_timeout: float, fresh: bool = False
+    ) -> AsyncExchange:
+        """Start an exchange; nothing is sent yet. See `llmkit.transport.base`."""
+        try:
+            return self._native.start(request, connect_timeout=connect_timeout, fresh=fresh)
+        except UnusableProxy as error:
+            if self._httpx is None:
+                from llmkit.transport._async.httpx import AsyncHttpxTransport  # noqa: PLC0415  # httpx
+
+                log.debug("%s; httpx is used for what needs it", error.message)
+                self._httpx = AsyncHttpxTransport()
+        return self._httpx.start(request, connect_timeout=connect_timeout, fresh=fresh)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._native.aclose()
+        if self._httpx is not None:
+            await self._httpx.aclose()
