@@ -141,14 +141,14 @@ class Connection(asyncio.Protocol):
         failure.__cause__, self._cause = self._cause, None
         return failure
 
-    def detach(self) -> asyncio.Transport:
-        """Give the transport away, for another protocol to take the place of this one. It fails if more has come than a head."""
-        transport, self._transport = self._transport, None
-        if transport is None or self._chunks or self.state is GONE:
-            raise self.failure()
-        self._parser = None
-        self.state = GONE
-        return transport
+    def detach(self) -> asyncio.Transport | None:
+        """Give the transport away, for TLS to take the place of this protocol; None if more has come than a head, or it is gone."""
+        line, self._transport = self._transport, None
+        if line is not None and self._chunks:
+            line.abort()
+            line = None
+        self._parser, self.state = None, GONE
+        return line
 
     # What the event loop calls.
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-import aiohappyeyeballs
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 from llmkit.errors import ConnectionFailed
 from llmkit.transport.base import unreachable
@@ -18,11 +18,7 @@ from llmkit.transport.native.connection import Connection
 from llmkit.transport.proxies import SOCKS, Proxy, refused
 from llmkit.transport.tls import tls_context
 
-# What getaddrinfo says of an address.
-Info: TypeAlias = (
-    "tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]"
-)
-LookUp: TypeAlias = Callable[[str, int], Coroutine[Any, Any, list[Info]]]
+LookUp: TypeAlias = Callable[[str, int], Coroutine[Any, Any, list[AddrInfoType]]]
 
 # How long an address is waited for before the next one is tried beside it, in seconds (RFC 8305, 5).
 EYEBALLS_DELAY = 0.25
@@ -37,7 +33,7 @@ class Dialler:
         self._loop = loop
         self._ask = look_up or self._system
         self._tls = tls_context()
-        self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[Info]]]] = {}
+        self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[AddrInfoType]]]] = {}
 
     def can_reach(self, origin: str, proxy: Proxy) -> bool:
         """Whether a proxy can be used for an address: not SOCKS, and TLS inside TLS only on asyncio's own loop."""
@@ -55,56 +51,61 @@ class Dialler:
             ValueError: the URL of the proxy is none.
         """
         if proxy is None:
-            return await self._dial(address.host, address.port, is_tls=address.is_tls)
-        host, port = host_of(urlsplit(proxy.url))
-        connection = await self._dial(host, port, is_tls=proxy.scheme == "https")
-        if not address.is_tls:
-            return connection
-        try:
-            return await self._tunnel(connection, address, proxy)
-        except BaseException:
-            connection.cut()
-            raise
+            connection = await self._dial(address.host, address.port)
+        else:
+            host, port = host_of(urlsplit(proxy.url))
+            connection = await self._dial(host, port)
+            if proxy.scheme == "https":
+                connection = await self._secured(connection, host)
+            if address.is_tls:
+                await self._tunnel(connection, address, proxy)
+        return await self._secured(connection, address.host) if address.is_tls else connection
 
-    async def _dial(self, host: str, port: int, *, is_tls: bool) -> Connection:
+    async def _dial(self, host: str, port: int) -> Connection:
         infos = await self._look_up(host, port)
-        line = await aiohappyeyeballs.start_connection(
+        line = await start_connection(
             infos, happy_eyeballs_delay=EYEBALLS_DELAY, interleave=1, loop=self._loop
         )
         connection = Connection(self._loop)
         try:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await self._loop.create_connection(
-                lambda: connection,
-                sock=line,
-                ssl=self._tls if is_tls else None,
-                server_hostname=_name_in_certificate(host) if is_tls else None,
-            )
+            await self._loop.create_connection(lambda: connection, sock=line)
         except BaseException:
             connection.cut()
             line.close()
             raise
         return connection
 
-    async def _tunnel(self, connection: Connection, address: Address, proxy: Proxy) -> Connection:
-        """Ask a proxy for a tunnel, and begin TLS in it."""
+    async def _tunnel(self, connection: Connection, address: Address, proxy: Proxy) -> None:
+        """Ask a proxy for a tunnel to an address."""
         connection.ask(tunnel_to(address, proxy))
         try:
             await connection.head()
-            outer = connection.detach() if 200 <= connection.status < 300 else None
-        except ConnectionFailed:
-            raise unreachable() from None
+            if not 200 <= connection.status < 300:
+                raise refused()
+        except BaseException as error:
+            connection.cut()
+            if isinstance(error, ConnectionFailed) and connection.status == 0:
+                raise unreachable() from None
+            raise
+
+    async def _secured(self, connection: Connection, host: str) -> Connection:
+        """Begin TLS over a connection. Whoever answers there has to have a certificate for the host."""
+        outer, inner = connection.detach(), Connection(self._loop)
         if outer is None:
-            raise refused()
-        inner = Connection(self._loop)
-        transport = await self._loop.start_tls(
-            outer, inner, self._tls, server_hostname=_name_in_certificate(address.host)
-        )
-        assert transport is not None  # noqa: S101  # it is not for a connection that stands
-        inner.connection_made(transport)
+            raise unreachable()
+        # To connect with TLS at once would leave a cycle of uvloop's where it is cancelled.
+        name = host.removesuffix(".")  # which ends a name for the resolver only
+        try:
+            line = await self._loop.start_tls(outer, inner, self._tls, server_hostname=name)
+        except BaseException:
+            inner.cut()
+            raise
+        assert line is not None  # noqa: S101  # it is not, for a connection that stands
+        inner.connection_made(line)
         return inner
 
-    async def _look_up(self, host: str, port: int) -> list[Info]:
+    async def _look_up(self, host: str, port: int) -> list[AddrInfoType]:
         """Return the addresses of a name: looked up once for all who ask for it at one time, and kept for a little while."""
         try:
             family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
@@ -125,12 +126,8 @@ class Dialler:
             self._names.pop((host, port), None)
             raise
 
-    async def _system(self, host: str, port: int) -> list[Info]:
+    async def _system(self, host: str, port: int) -> list[AddrInfoType]:
         found = await self._loop.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )
         return list(found)
-
-
-def _name_in_certificate(host: str) -> str:
-    return host.removesuffix(".")  # which ends a name for the resolver only
