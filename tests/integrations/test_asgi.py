@@ -445,11 +445,11 @@ import asyncio, sys
 from llmkit_asgi import LLMKitMiddleware
 
 async def host(scope, receive, send):
-    print("aiohttp" in sys.modules)
+    print("httptools" in sys.modules)
 
 async def main():
     app = LLMKitMiddleware(host, {"ledger": False})
-    print("aiohttp" in sys.modules)
+    print("httptools" in sys.modules)
     await app({"type": "lifespan"}, None, None)
     await app.kit.aclose()
 

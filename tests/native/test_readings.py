@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +30,8 @@ from support.http_readings import (
 
 # How many odd answers are read; a million by hand.
 INPUTS = int(os.environ.get("LLMKIT_TEST_FUZZ", "20000"))
+# In Python's development mode aiohttp refuses what it takes otherwise.
+AGREES = not sys.flags.dev_mode
 NEXT = b"HTTP/1.1 201 Created\r\ncontent-length: 4\r\nx-next: yes\r\n\r\nnext"
 
 
@@ -49,7 +52,8 @@ def test_every_split(loop: asyncio.AbstractEventLoop, name: str, eof: bool) -> N
     for at in range(1, len(answer)):
         assert read_native(loop, [answer[:at], answer[at:]], eof=eof) == at_once, at
     assert read_native(loop, [bytes([byte]) for byte in answer], eof=eof) == at_once
-    assert agree(at_once, read_aiohttp(loop, [answer], eof=eof))
+    if AGREES:
+        assert agree(at_once, read_aiohttp(loop, [answer], eof=eof))
 
 
 def agree(ours: Reading, theirs: Reading) -> bool:
@@ -70,7 +74,7 @@ def test_odd_answers(loop: asyncio.AbstractEventLoop) -> None:
         parts = pieces(chance, answer)
         eof = chance.random() < 0.5
         ours = read_native(loop, parts, eof=eof)
-        theirs = read_aiohttp(loop, parts, eof=eof)
+        theirs = read_aiohttp(loop, parts, eof=eof) if AGREES else ours
         if not agree(
             ours, theirs
         ):  # which loses an answer for what stands behind it in the same read
