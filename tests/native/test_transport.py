@@ -267,7 +267,9 @@ async def test_many_connects_and_cuts(
         await transport.aclose()
         await async_call(lambda: wait_for(lambda: sockets() <= before, wanted=True))
         assert asyncio.all_tasks() == tasks
-    assert [name for name in found if name.startswith(("llmkit", "httptools"))] == []
+    # What earlier tests have left may be found, too.
+    ours = ("llmkit.transport.native", "llmkit.transport.http1", "httptools")
+    assert [name for name in found if name.startswith(ours)] == []
 
 
 @contextmanager
