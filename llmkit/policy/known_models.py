@@ -49,11 +49,11 @@ class KnownModel:
         }
         if factor is None or not all(self._prices_word(at, context, name) for name in context):
             return None
-        if context:
-            return vendor_rates(self._info.get_prices(at, context), factor)
-        price = self._info.get_prices(at)
+        price = self._info.get_prices(at, context) if context else self._info.get_prices(at)
         last = self._last
-        if last is None or last[0] is not price or last[1] != factor:
+        # A tier's prices are put together anew each time.
+        is_last = last is not None and (last[0] is price or last[0] == price) and last[1] == factor
+        if last is None or not is_last:
             last = self._last = (price, factor, vendor_rates(price, factor))
         return last[2]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -12,9 +15,10 @@ import httpx
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.tracebacks import system_error
 from llmkit.transport.base import unreachable
-from llmkit.transport.proxies import SOCKS, Proxy, refused
+from llmkit.transport.proxies import SOCKS, Proxy, no_proxy_url, refused, unusable
 from llmkit.transport.tls import untrusted
 
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 C = TypeVar("C", bound=httpx.AsyncClient | httpx.Client)
 
 
@@ -60,12 +64,34 @@ def package_of(client: object) -> ModuleType:
     return httpx
 
 
+def no_cookies() -> CookieJar:
+    """Make a jar that takes no cookie, and so sends none back."""
+    return CookieJar(policy=_NO_COOKIES)
+
+
 def proxy_url(proxy: Proxy) -> str:
     """Write a proxy's URL as every httpx takes it.
 
     Until 0.28 it does not know socks5h, where the proxy looks up the names; with httpx it does so for socks5, too.
     """
     return "socks5" + proxy.url[len(proxy.scheme) :] if proxy.scheme in SOCKS else proxy.url
+
+
+def proxy_of(proxy: Proxy | None, ssl_context: ssl.SSLContext | None) -> httpx.Proxy | None:
+    """Write a proxy for httpx.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if proxy is None:
+        return None
+    if proxy.scheme in SOCKS and find_spec("socksio") is None:
+        raise unusable(proxy, hint="Install httpx[socks], or add the provider's host to NO_PROXY.")
+    tls = ssl_context if proxy.scheme == "https" else None
+    try:
+        return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
+    except (httpx.InvalidURL, ValueError):
+        raise no_proxy_url(proxy.variable) from None
 
 
 def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket

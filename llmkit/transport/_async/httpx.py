@@ -7,8 +7,6 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
@@ -19,8 +17,15 @@ from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
 from llmkit.transport.base import KEEP_IDLE
-from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
-from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
+from llmkit.transport.httpx import (
+    Line,
+    broke_unanswered,
+    no_cookies,
+    proxy_of,
+    shut_down,
+    to_error,
+)
+from llmkit.transport.proxies import Proxies, origin_of
 from llmkit.transport.tls import tls_context
 
 if TYPE_CHECKING:
@@ -29,9 +34,6 @@ if TYPE_CHECKING:
     from llmkit.concurrency.tasks import AsyncTimer
 
 _Line: TypeAlias = Line[httpx.AsyncClient]
-
-# Takes none, and so sends none back.
-_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
 class AsyncHttpxTransport:
@@ -81,10 +83,10 @@ class AsyncHttpxTransport:
             if self._idle[origin]:
                 return self._idle[origin].pop()
         client = httpx.AsyncClient(
-            cookies=CookieJar(policy=_NO_COOKIES),
+            cookies=no_cookies(),
             verify=self._ssl_context or True,
             trust_env=False,
-            proxy=self._proxy(origin),
+            proxy=proxy_of(self._proxies.of(origin), self._ssl_context),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         )
@@ -96,20 +98,6 @@ class AsyncHttpxTransport:
             lines = self._idle.pop(origin, [])
         if lines:
             async_run_soon(async_owner(), partial(_close_lines, lines), self._tasks)
-
-    def _proxy(self, origin: str) -> httpx.Proxy | None:
-        proxy = self._proxies.of(origin)
-        if proxy is None:
-            return None
-        if proxy.scheme in SOCKS and find_spec("socksio") is None:
-            raise unusable(
-                proxy, hint="Install httpx[socks], or add the provider's host to NO_PROXY."
-            )
-        try:
-            tls = self._ssl_context if proxy.scheme == "https" else None
-            return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
-        except (httpx.InvalidURL, ValueError):
-            raise no_proxy_url(proxy.variable) from None
 
     async def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""

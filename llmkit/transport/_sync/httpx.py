@@ -8,8 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Callable, Mapping
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx
@@ -20,8 +18,15 @@ from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
 from llmkit.transport.base import KEEP_IDLE
-from llmkit.transport.httpx import Line, broke_unanswered, proxy_url, shut_down, to_error
-from llmkit.transport.proxies import SOCKS, Proxies, no_proxy_url, origin_of, unusable
+from llmkit.transport.httpx import (
+    Line,
+    broke_unanswered,
+    no_cookies,
+    proxy_of,
+    shut_down,
+    to_error,
+)
+from llmkit.transport.proxies import Proxies, origin_of
 from llmkit.transport.tls import tls_context
 
 if TYPE_CHECKING:
@@ -30,9 +35,6 @@ if TYPE_CHECKING:
     from llmkit.concurrency.threads import Timer
 
 _Line: TypeAlias = Line[httpx.Client]
-
-# Takes none, and so sends none back.
-_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
 class HttpxTransport:
@@ -82,10 +84,10 @@ class HttpxTransport:
             if self._idle[origin]:
                 return self._idle[origin].pop()
         client = httpx.Client(
-            cookies=CookieJar(policy=_NO_COOKIES),
+            cookies=no_cookies(),
             verify=self._ssl_context or True,
             trust_env=False,
-            proxy=self._proxy(origin),
+            proxy=proxy_of(self._proxies.of(origin), self._ssl_context),
             follow_redirects=False,
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
         )
@@ -97,20 +99,6 @@ class HttpxTransport:
             lines = self._idle.pop(origin, [])
         if lines:
             run_soon(owner(), partial(_close_lines, lines), self._tasks)
-
-    def _proxy(self, origin: str) -> httpx.Proxy | None:
-        proxy = self._proxies.of(origin)
-        if proxy is None:
-            return None
-        if proxy.scheme in SOCKS and find_spec("socksio") is None:
-            raise unusable(
-                proxy, hint="Install httpx[socks], or add the provider's host to NO_PROXY."
-            )
-        try:
-            tls = self._ssl_context if proxy.scheme == "https" else None
-            return httpx.Proxy(proxy_url(proxy), ssl_context=tls)
-        except (httpx.InvalidURL, ValueError):
-            raise no_proxy_url(proxy.variable) from None
 
     def give_back(self, line: _Line) -> None:
         """Keep a line whose last answer was read to its end."""
