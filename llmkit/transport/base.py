@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
-from llmkit.errors import ConnectionFailed, ProviderError
+from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
+from llmkit.tracebacks import system_error
+from llmkit.transport.tls import untrusted
+
+NOT_SUPPORTED = 'Set "transport": "httpx" (for SOCKS install httpx[socks], too), or add the provider\'s host to NO_PROXY.'
+"""How to mend a proxy that a transport of our own does not support."""
 
 # What is read ahead of whoever reads, in bytes, before the network has to wait.
 BUFFER = 16 * 1024
@@ -127,3 +132,17 @@ def unreachable() -> ConnectionFailed:
         "could not connect to the provider",
         hint="Check the provider's base_url, and that this machine can reach it, through its proxy if it has one.",
     )
+
+
+def unconnected(error: Exception, connect_timeout: float) -> ProviderError:
+    """Say why there is no connection, by what was raised while it was made."""
+    failure: ProviderError
+    if isinstance(error, ConnectionFailed):
+        failure = error
+    elif isinstance(error, TimeoutError) and error.errno is None:  # the system's own has one
+        failure = ProviderTimeout("connect", connect_timeout)
+    else:
+        failure = untrusted(error) or unreachable()
+        failure.__cause__ = system_error(error)
+    failure.sent = False
+    return failure

@@ -87,7 +87,7 @@ def test_odd_answers(loop: asyncio.AbstractEventLoop) -> None:
         first = reading_of(connection, body)
         if first.keeps and line.is_open:
             connection.ask(b"")
-            assert connection.is_silent
+            assert connection.answers.is_silent
             second = feed(connection, line, pieces(chance, NEXT), eof=False)
             assert reading_of(connection, second) == Reading(
                 201, {"content-length": "4", "x-next": "yes"}, b"next", "whole", keeps=True
@@ -150,9 +150,9 @@ def test_who_reads_slowly_is_waited_for(loop: asyncio.AbstractEventLoop) -> None
     assert read_whole(connection) == bytes(20_000)
     assert line.is_reading
     connection.data_received(bytes(80_000))
-    assert not connection.is_over
+    assert not connection.answers.is_over
     assert read_whole(connection) == bytes(80_000)
-    assert connection.is_over
+    assert connection.answers.is_over
     assert read_whole(connection) == b""
     assert connection.renew()
     assert line.is_reading

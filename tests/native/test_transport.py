@@ -21,7 +21,7 @@ from llmkit.providers.base import HTTPRequest
 from llmkit.testing import Behaviour, Emulator, FaultProxy
 from llmkit.transport.automatic import AutomaticTransport
 from llmkit.transport.base import AsyncExchange
-from llmkit.transport.http1 import address_of
+from llmkit.transport.http1.requests import address_of
 from llmkit.transport.native.pool import NativeTransport
 from support.cycles import collecting
 from support.environment import forget_network

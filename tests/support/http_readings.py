@@ -11,7 +11,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import HttpResponseParser
 
 from llmkit.errors import ConnectionFailed
-from llmkit.transport.native.connection import Connection, State
+from llmkit.transport.http1.answers import State
+from llmkit.transport.native.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def feed(connection: Connection, line: Line, parts: Iterable[bytes], *, eof: boo
 
 def read_now(connection: Connection) -> bytes:
     """Read what has come of a body."""
-    if connection.state in (State.IDLE, State.ASKED):
+    if connection.answers.state in (State.IDLE, State.ASKED):
         return b""
     body = b""
     try:
@@ -130,9 +131,11 @@ def read_native(loop: asyncio.AbstractEventLoop, parts: Iterable[bytes], *, eof:
 def reading_of(connection: Connection, body: bytes) -> Reading:
     """Say what a connection has understood; it is made ready for the next request if it can serve one."""
     ends = {State.GONE: "broken", State.OVER: "whole"}
-    end = ends.get(connection.state, "open")
+    end = ends.get(connection.answers.state, "open")
     keeps = end == "whole" and connection.renew()
-    return Reading(connection.status or None, dict(connection.headers), body, end, keeps)
+    return Reading(
+        connection.answers.status or None, dict(connection.answers.headers), body, end, keeps
+    )
 
 
 def read_aiohttp(loop: asyncio.AbstractEventLoop, parts: Iterable[bytes], *, eof: bool) -> Reading:

@@ -13,7 +13,7 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from llmkit.errors import ConnectionFailed
 from llmkit.transport.base import unreachable
-from llmkit.transport.http1 import Address, host_of, tunnel_to
+from llmkit.transport.http1.requests import Address, host_of, tunnel_to
 from llmkit.transport.native.connection import Connection
 from llmkit.transport.proxies import SOCKS, Proxy, refused
 from llmkit.transport.tls import tls_context
@@ -81,11 +81,11 @@ class Dialler:
         connection.ask(tunnel_to(address, proxy))
         try:
             await connection.head()
-            if not 200 <= connection.status < 300:
+            if not 200 <= connection.answers.status < 300:
                 raise refused()
         except BaseException as error:
             connection.cut()
-            if isinstance(error, ConnectionFailed) and connection.status == 0:
+            if isinstance(error, ConnectionFailed) and connection.answers.status == 0:
                 raise unreachable() from None
             raise
 

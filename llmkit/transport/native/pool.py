@@ -6,22 +6,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping
 
-from llmkit import errors
-from llmkit.errors import ConnectionFailed, ProviderError
+from llmkit.errors import ConnectionFailed, MissingExtra, ProviderError
 from llmkit.providers.base import HTTPRequest
-from llmkit.tracebacks import free, system_error
-from llmkit.transport.base import KEEP_IDLE, unreachable
-from llmkit.transport.http1 import Address, Headers, address_of, request_bytes
+from llmkit.tracebacks import free
+from llmkit.transport.base import KEEP_IDLE, NOT_SUPPORTED, unconnected
+from llmkit.transport.http1.answers import Headers
+from llmkit.transport.http1.requests import Address, address_of, request_bytes
 from llmkit.transport.proxies import Proxies, Proxy, origin_of, unusable
-from llmkit.transport.tls import untrusted
 
 try:
     from llmkit.transport.native.connection import Connection
     from llmkit.transport.native.dialling import Dialler, LookUp
 except ImportError:
-    raise errors.MissingExtra("httptools", "native") from None
-
-_HINT = 'Set "transport": "httpx" (for SOCKS install httpx[socks], too), or add the provider\'s host to NO_PROXY.'
+    raise MissingExtra("httptools", "native") from None
 
 
 class NativeTransport:
@@ -43,7 +40,7 @@ class NativeTransport:
         origin = origin_of(request.url)
         proxy = self._proxies.of(origin)
         if proxy is not None and not self._dialler.can_reach(origin, proxy):
-            raise unusable(proxy, hint=_HINT)
+            raise unusable(proxy, hint=NOT_SUPPORTED)
         return NativeExchange(self, request, proxy, connect_timeout, fresh=fresh)
 
     def take(self, address: Address, *, fresh: bool) -> Connection | None:
@@ -147,10 +144,10 @@ class NativeExchange:
             try:
                 await connection.head()
             except ConnectionFailed as error:
-                error.stale = kept is not None and connection.is_silent
+                error.stale = kept is not None and connection.answers.is_silent
                 raise
-            self.status = connection.status
-            self.headers = connection.headers
+            self.status = connection.answers.status
+            self.headers = connection.answers.headers
             return
         raise failure  # out here, so that it does not carry along what it came from
 
@@ -162,20 +159,11 @@ class NativeExchange:
     @property
     def is_over(self) -> bool:
         """Whether the body is over, and was read."""
-        return self._connection is not None and self._connection.is_over
+        return self._connection is not None and self._connection.answers.is_over
 
     def to_error(self, error: Exception) -> ProviderError:
         """Say why there is no connection; `read` raises none but ours."""
-        failure: ProviderError
-        if isinstance(error, ConnectionFailed):
-            failure = error
-        elif isinstance(error, TimeoutError) and error.errno is None:  # the system's own has one
-            failure = errors.ProviderTimeout("connect", self._connect_timeout)
-        else:
-            failure = untrusted(error) or unreachable()
-            failure.__cause__ = system_error(error)
-        failure.sent = False
-        return failure
+        return unconnected(error, self._connect_timeout)
 
     def abort(self) -> None:
         """Cut the connection at once."""

@@ -1,19 +1,16 @@
-"""HTTP/1.1 as it is written: addresses and requests, and the headers of answers. Pure."""
+"""Addresses, and requests as they are written. Pure."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, overload
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from llmkit.providers.base import HTTPRequest
 from llmkit.transport.proxies import Proxy, origin_of
 
-T = TypeVar("T")
 _PORTS = {"http": 80, "https": 443}
 # Said here, and nowhere else: how the request and its answer are written.
 _OURS = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
@@ -124,49 +121,3 @@ def request_bytes(request: HTTPRequest, address: Address, proxy: Proxy | None = 
         raise ValueError("a header with a line break")
     further = "" if proxy is None else credentials(proxy)
     return f"{head}\r\n{further}\r\n".encode() + request.content
-
-
-class Headers(Mapping[str, str]):
-    """The headers of an answer, found in whatever case they are asked for, and read when they are. Of two with one name it is the first."""
-
-    __slots__ = ("_fields", "_found")
-
-    def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
-        self._fields = fields
-        self._found: dict[bytes, bytes] | None = None
-
-    def _all(self) -> dict[bytes, bytes]:
-        found = self._found
-        if found is None:
-            found = self._found = {name.lower(): value for name, value in reversed(self._fields)}
-        return found
-
-    @property
-    def end_with_the_connection(self) -> bool:
-        """Whether the body that follows has no other end (RFC 9112, 6.3)."""
-        codings = [value for name, value in self._fields if name.lower() == b"transfer-encoding"]
-        if codings:
-            return codings[-1].rpartition(b",")[2].strip().lower() != b"chunked"
-        return "content-length" not in self
-
-    def __getitem__(self, name: str) -> str:
-        return _text(self._all()[name.lower().encode()])
-
-    @overload
-    def get(self, name: str) -> str | None: ...
-    @overload
-    def get(self, name: str, default: T) -> str | T: ...
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return one, or a default."""
-        value = self._all().get(name.lower().encode())
-        return default if value is None else _text(value)
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b" \t").decode("utf-8", "replace")
