@@ -50,9 +50,7 @@ class Connections:
         here = self._here()
         with here.lock:
             if here.threads is None:
-                from llmkit.transport._sync.httpx import HttpxTransport  # noqa: PLC0415  # httpx
-
-                here.threads = HttpxTransport(self._http_client)
+                here.threads = _for_threads(self._choice, self._http_client)
                 here.close_threads = weakref.finalize(self, _close, here.threads, os.getpid())
             return here.threads
 
@@ -127,14 +125,28 @@ def maker_of(choice: str) -> Callable[[], AsyncTransport]:
 def _automatic() -> AsyncTransport:
     """Make the fastest that is installed."""
     if _is_there("httptools") and _is_there("aiohappyeyeballs"):
-        from llmkit.transport.automatic import AutomaticTransport  # noqa: PLC0415  # optional
+        from llmkit.transport._async.automatic import AsyncAutomaticTransport  # noqa: PLC0415  # optional
 
-        return AutomaticTransport()
+        return AsyncAutomaticTransport(maker_of("native")())
     return maker_of("aiohttp" if _is_there("aiohttp") else "httpx")()
 
 
 def _is_there(package: str) -> bool:
     return find_spec(package) is not None
+
+
+def _for_threads(choice: str, client: httpx.Client | None) -> Transport:
+    if client is None and (choice == "native" or (choice == "auto" and _is_there("httptools"))):
+        from llmkit.transport.sockets.pool import SocketTransport  # noqa: PLC0415  # optional
+
+        if choice == "native":
+            return SocketTransport()
+        from llmkit.transport._sync.automatic import AutomaticTransport  # noqa: PLC0415
+
+        return AutomaticTransport(SocketTransport())
+    from llmkit.transport._sync.httpx import HttpxTransport  # noqa: PLC0415  # httpx
+
+    return HttpxTransport(client)
 
 
 def _for_loop(

@@ -19,7 +19,7 @@ import trustme
 from llmkit import ConfigError, ConnectionFailed, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.testing import Behaviour, Emulator, FaultProxy
-from llmkit.transport.automatic import AutomaticTransport
+from llmkit.transport._async.automatic import AsyncAutomaticTransport
 from llmkit.transport.base import AsyncExchange
 from llmkit.transport.http1.requests import address_of
 from llmkit.transport.native.pool import NativeTransport
@@ -310,7 +310,7 @@ async def test_a_proxy_that_is_not_supported(
         alone.start(models("http://model.invalid"), connect_timeout=5)
     assert await status_of(alone, models(emulator.base_url)) == 200
     await alone.aclose()
-    automatic = AutomaticTransport()
+    automatic = AsyncAutomaticTransport(NativeTransport())
     with caplog.at_level(logging.DEBUG, "llmkit.transport"):
         assert await status_of(automatic, models(emulator.base_url)) == 200
         assert caplog.records == []

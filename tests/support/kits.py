@@ -22,7 +22,7 @@ MODELS = {
 ASYNC_TRANSPORTS = tuple(
     os.environ.get("LLMKIT_TEST_TRANSPORTS", "httpx,aiohttp,native").split(",")
 )
-TRANSPORTS = ("httpx",)
+TRANSPORTS = tuple(each for each in ASYNC_TRANSPORTS if each != "aiohttp")
 
 
 def url_of(emulator: Emulator, wire: str) -> str:

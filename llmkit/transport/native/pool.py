@@ -10,15 +10,15 @@ from llmkit.errors import ConnectionFailed, MissingExtra, ProviderError
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
 from llmkit.transport.base import KEEP_IDLE, NOT_SUPPORTED, unconnected
-from llmkit.transport.http1.answers import Headers
 from llmkit.transport.http1.requests import Address, address_of, request_bytes
 from llmkit.transport.proxies import Proxies, Proxy, origin_of, unusable
 
 try:
+    from llmkit.transport.http1.answers import Headers
     from llmkit.transport.native.connection import Connection
     from llmkit.transport.native.dialling import Dialler, LookUp
-except ImportError:
-    raise MissingExtra("httptools", "native") from None
+except ImportError as error:
+    raise MissingExtra(error.name or "httptools", "native") from None
 
 
 class NativeTransport:

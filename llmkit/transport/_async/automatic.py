@@ -6,17 +6,16 @@ import logging
 
 from llmkit.providers.base import HTTPRequest
 from llmkit.transport.base import AsyncExchange, AsyncTransport
-from llmkit.transport.native.pool import NativeTransport
 from llmkit.transport.proxies import UnusableProxy
 
 log = logging.getLogger("llmkit.transport")
 
 
-class AutomaticTransport:
+class AsyncAutomaticTransport:
     """What `"transport": "auto"` is where all that the transport of our own needs is installed."""
 
-    def __init__(self) -> None:
-        self._native = NativeTransport()
+    def __init__(self, native: AsyncTransport) -> None:
+        self._native = native
         self._httpx: AsyncTransport | None = None
 
     def start(
