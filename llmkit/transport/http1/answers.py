@@ -184,19 +184,23 @@ class Answers:
 
 
 class Headers(Mapping[str, str]):
-    """The headers of an answer, found in whatever case they are asked for, and read when they are. Of two with one name it is the first."""
+    """The headers of an answer, looked for in whatever case they are asked for. Of two with one name it is the first.
 
-    __slots__ = ("_fields", "_found")
+    Few of them are asked for, so that none is read before.
+    """
+
+    __slots__ = ("_fields",)
 
     def __init__(self, fields: list[tuple[bytes, bytes]]) -> None:
         self._fields = fields
-        self._found: dict[bytes, bytes] | None = None
 
-    def _all(self) -> dict[bytes, bytes]:
-        found = self._found
-        if found is None:
-            found = self._found = {name.lower(): value for name, value in reversed(self._fields)}
-        return found
+    def _first(self, name: str) -> bytes | None:
+        wanted = name.lower().encode()
+        size = len(wanted)
+        for each, value in self._fields:
+            if len(each) == size and each.lower() == wanted:
+                return value
+        return None
 
     @property
     def end_with_the_connection(self) -> bool:
@@ -207,7 +211,10 @@ class Headers(Mapping[str, str]):
         return "content-length" not in self
 
     def __getitem__(self, name: str) -> str:
-        return _text(self._all()[name.lower().encode()])
+        value = self._first(name)
+        if value is None:
+            raise KeyError(name)
+        return _text(value)
 
     @overload
     def get(self, name: str) -> str | None: ...
@@ -215,14 +222,17 @@ class Headers(Mapping[str, str]):
     def get(self, name: str, default: T) -> str | T: ...
     def get(self, name: str, default: Any = None) -> Any:
         """Return one, or a default."""
-        value = self._all().get(name.lower().encode())
+        value = self._first(name)
         return default if value is None else _text(value)
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._all())
+        return (name.decode("latin-1") for name in self._names())
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._names())
+
+    def _names(self) -> dict[bytes, None]:
+        return dict.fromkeys(name.lower() for name, _ in self._fields)
 
 
 def _text(value: bytes) -> str:
