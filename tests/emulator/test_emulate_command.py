@@ -16,7 +16,12 @@ from click.testing import CliRunner, Result
 
 from llmkit.cli.emulate import emulate
 
-COMMAND = (sys.executable, "-c", "from llmkit.cli.emulate import emulate; emulate()")
+SCRIPT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; test runners ignore it
+from llmkit.cli.emulate import emulate
+emulate()
+"""
 
 
 def run(*arguments: str) -> Result:
@@ -27,7 +32,7 @@ def run(*arguments: str) -> Result:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_serves_until_it_is_stopped(how: signal.Signals) -> None:
     """It says where it listens, answers, and ends quietly."""
-    command = [sys.executable, "-u", *COMMAND[1:], "--port", "0", "--tokens", "3", "--delay", "0"]
+    command = [sys.executable, "-u", "-c", SCRIPT, "--port", "0", "--tokens", "3", "--delay", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
