@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from llmkit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from llmkit._async.client import AsyncClient
     from llmkit._async.stream import AsyncStream, AsyncStreamManager
@@ -83,7 +85,6 @@ if TYPE_CHECKING:
     from llmkit.tools.tool import Tool
     from llmkit.usage import Usage
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "Amount": "llmkit.policy.budgets.amounts",

@@ -49,6 +49,7 @@ class AsyncStream(Generic[OutputT_co]):
         self._output: Any = None
         self._ended = False
         self._closed = False
+        self._reading = False
         self._pid = os.getpid()
 
     async def read(self) -> list[Event] | None:
@@ -58,11 +59,17 @@ class AsyncStream(Generic[OutputT_co]):
             ProviderError: the answer was cut off. The error's `response` holds the part that arrived.
             AnswerRefused, AnswerCut, OutputInvalid: it came to its end, and is not of the `output_type` that was asked for.
             StreamClosed: the stream was closed or aborted.
+            RuntimeError: another task or thread reads it.
         """
         if self._ended:
             return None
         if self._closed:
             raise StreamClosed("the stream is closed")
+        if self._reading:
+            raise RuntimeError(
+                "another task or thread reads this stream, and would miss what comes here"
+            )
+        self._reading = True
         try:
             events = self._ready if self._ready is not None else await self._source.read()
             self._ready = None
@@ -84,6 +91,8 @@ class AsyncStream(Generic[OutputT_co]):
                 await self.aclose()
             forget_locals(error)
             raise
+        finally:
+            self._reading = False
         return events
 
     async def _read_output(self) -> None:

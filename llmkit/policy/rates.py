@@ -161,7 +161,9 @@ def _whole(rates: Rates) -> _Whole:
     prices = [
         None
         if rate is None
-        else [(start, EXACT.multiply(price, rates.factor).scaleb(-6)) for start, price in rate]
+        else [
+            (start, EXACT.multiply(price, rates.factor).scaleb(-6, EXACT)) for start, price in rate
+        ]
         for rate in kinds
     ]
     searches = rates.web_search or Decimal(0)

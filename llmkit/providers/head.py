@@ -33,11 +33,10 @@ class RateLimits(Mapping[str, str]):
     def _all(self) -> dict[str, str]:
         if self._found is None:
             self._found = {
-                lower: self._headers[name]
-                for name in self._headers
+                lower: value
+                for name, value in self._headers.items()
                 if "ratelimit" in (lower := name.lower()) or lower.startswith("retry-after")
             }
-            self._headers = {}
         return self._found
 
     def __getitem__(self, name: str) -> str:

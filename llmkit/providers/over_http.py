@@ -15,7 +15,9 @@ from llmkit.providers.failures import Credential, Origin
 from llmkit.providers.request import checked_api_key, checked_base_url, checked_headers
 from llmkit.providers.vendors import VENDORS
 from llmkit.tracebacks import forgetful
+from llmkit.version import __version__
 
+USER_AGENT = f"llmkit/{__version__}"
 _KEYS = frozenset({"api-key", "authorization", "x-api-key", "x-goog-api-key"})
 
 
@@ -59,7 +61,11 @@ class HTTPProvider(ABC):
         self._url = self._locate(checked_base_url(name, base_url), api_version)
         if embed_at_once is not None:
             self.most_texts = self._sound_count(embed_at_once)
-        self._headers = {**self.own_headers, "content-type": "application/json"}
+        self._headers = {
+            "user-agent": USER_AGENT,
+            **self.own_headers,
+            "content-type": "application/json",
+        }
         if api_key is not None:
             header, key = self._key_header(), checked_api_key(name, api_key)
             self._headers[header] = f"Bearer {key}" if header == "authorization" else key

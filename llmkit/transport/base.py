@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import Awaitable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
+from llmkit.errors import (
+    ConfigError,
+    ConnectionFailed,
+    MissingExtra,
+    ProviderError,
+    ProviderTimeout,
+)
 from llmkit.providers.base import HTTPRequest
-from llmkit.tracebacks import system_error
+from llmkit.tracebacks import place_of, system_error
 from llmkit.transport.tls import untrusted
+
+log = logging.getLogger("llmkit.transport")
 
 NOT_SUPPORTED = 'Set "transport": "httpx" (for SOCKS install httpx[socks], too), or add the provider\'s host to NO_PROXY.'
 """How to mend a proxy that a transport of our own does not support."""
@@ -134,6 +144,16 @@ def unreachable() -> ConnectionFailed:
     )
 
 
+def not_usable(error: ImportError, package: str, extra: str) -> ConfigError:
+    """Make the error for a package that cannot be imported."""
+    if isinstance(error, ModuleNotFoundError):
+        return MissingExtra(error.name or package, extra)
+    return ConfigError(
+        f"{package} cannot be used: {error}",
+        hint=f"Run: pip install --upgrade --force-reinstall 'llmkit[{extra}]'",
+    )
+
+
 def unconnected(error: Exception, connect_timeout: float) -> ProviderError:
     """Say why there is no connection, by what was raised while it was made."""
     failure: ProviderError
@@ -142,7 +162,17 @@ def unconnected(error: Exception, connect_timeout: float) -> ProviderError:
     elif isinstance(error, TimeoutError) and error.errno is None:  # the system's own has one
         failure = ProviderTimeout("connect", connect_timeout)
     else:
+        if not isinstance(error, OSError | ValueError):
+            log.error("the transport failed: %s", place_of(error))
         failure = untrusted(error) or unreachable()
         failure.__cause__ = system_error(error)
     failure.sent = False
     return failure
+
+
+def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
+    """Shut a socket down in both directions, below TLS: its own method would forget the state of TLS under its reader."""
+    if isinstance(line, socket.socket):
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
+    else:
+        line.shutdown(socket.SHUT_RDWR)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING
+
+from llmkit.errors import ConfigError
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
     from llmkit.concurrency.loops import PerLoop
     from llmkit.transport.base import AsyncTransport, Transport
+
+log = logging.getLogger("llmkit.transport")
 
 
 class Connections:
@@ -27,6 +33,9 @@ class Connections:
         http_client, async_http_client: httpx or httpx2 clients to use. Their owner closes them.
         beginning: called when an event loop first asks for connections.
         ending: awaited when an event loop ends, while it still runs and before its connections are closed.
+
+    Raises:
+        ConfigError: a client is none, or of the other kind.
     """
 
     def __init__(
@@ -37,6 +46,8 @@ class Connections:
         beginning: Callable[[], object] | None,
         ending: Callable[[asyncio.AbstractEventLoop], Awaitable[None]],
     ) -> None:
+        _check("http_client", http_client, "Client")
+        _check("async_http_client", async_http_client, "AsyncClient")
         self._choice = choice
         self._http_client = http_client
         self._async_http_client = async_http_client
@@ -101,11 +112,22 @@ class _Open:
         self.loops: PerLoop[AsyncTransport] | None = None
 
 
+def _check(name: str, client: object, kind: str) -> None:
+    send = getattr(client, "send", None)
+    if client is not None and not (
+        callable(send) and iscoroutinefunction(send) is (kind == "AsyncClient")
+    ):
+        raise ConfigError(
+            f"{name} is of the type {type(client).__name__}",
+            hint=f"Pass an httpx.{kind} as {name}.",
+        )
+
+
 def maker_of(choice: str) -> Callable[[], AsyncTransport]:
     """Load what a choice needs, and return what makes such a transport for the running event loop.
 
     Raises:
-        MissingExtra: it is not installed.
+        ConfigError: it is not installed, or cannot be used.
     """
     if choice == "auto":
         return _automatic
@@ -123,30 +145,42 @@ def maker_of(choice: str) -> Callable[[], AsyncTransport]:
 
 
 def _automatic() -> AsyncTransport:
-    """Make the fastest that is installed."""
-    if _is_there("httptools") and _is_there("aiohappyeyeballs"):
-        from llmkit.transport._async.automatic import AsyncAutomaticTransport  # noqa: PLC0415  # optional
+    """Make the fastest that is installed and can be used."""
+    from llmkit.transport._async.automatic import AsyncAutomaticTransport  # noqa: PLC0415
 
+    with _passing_over():
         return AsyncAutomaticTransport(maker_of("native")())
-    return maker_of("aiohttp" if _is_there("aiohttp") else "httpx")()
+    with _passing_over():
+        return maker_of("aiohttp")()
+    return maker_of("httpx")()
 
 
-def _is_there(package: str) -> bool:
-    return find_spec(package) is not None
+@contextmanager
+def _passing_over() -> Iterator[None]:
+    """Go on where a package is not installed, or cannot be used."""
+    try:
+        yield
+    except ConfigError as error:
+        log.debug("another transport is used: %s", error.message)
 
 
 def _for_threads(choice: str, client: httpx.Client | None) -> Transport:
-    if client is None and (choice == "native" or (choice == "auto" and _is_there("httptools"))):
-        from llmkit.transport.sockets.pool import SocketTransport  # noqa: PLC0415  # optional
-
-        if choice == "native":
-            return SocketTransport()
+    if client is None and choice == "native":
+        return _sockets()
+    if client is None and choice == "auto":
         from llmkit.transport._sync.automatic import AutomaticTransport  # noqa: PLC0415
 
-        return AutomaticTransport(SocketTransport())
+        with _passing_over():
+            return AutomaticTransport(_sockets())
     from llmkit.transport._sync.httpx import HttpxTransport  # noqa: PLC0415  # httpx
 
     return HttpxTransport(client)
+
+
+def _sockets() -> Transport:
+    from llmkit.transport.sockets.pool import SocketTransport  # noqa: PLC0415  # optional
+
+    return SocketTransport()
 
 
 def _for_loop(

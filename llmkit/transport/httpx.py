@@ -94,14 +94,6 @@ def proxy_of(proxy: Proxy | None, ssl_context: ssl.SSLContext | None) -> httpx.P
         raise no_proxy_url(proxy.variable) from None
 
 
-def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
-    """Shut a socket down in both directions, below TLS."""
-    if isinstance(line, socket.socket):
-        socket.socket.shutdown(line, socket.SHUT_RDWR)
-    else:
-        line.shutdown(socket.SHUT_RDWR)
-
-
 def to_error(error: Exception, connect_timeout: float, *, sent: bool) -> ProviderError:
     """Turn an exception of httpx or httpx2 into ours. It says no URL and no header.
 

@@ -1,4 +1,4 @@
-"""Which proxy leads to an address: one reading of the environment for both HTTP libraries, which differ by themselves."""
+"""Which proxy leads to an address: one reading of the environment for all transports, which the libraries read each in its own way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmkit.providers.host_names import is_host_name
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
 
 
@@ -59,7 +59,7 @@ def proxy_for(origin: str, environ: Mapping[str, str]) -> Proxy | None:
     """
     try:
         parts = urlsplit(origin)
-        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return None  # who connects says what is wrong with it
     variable = _variable(parts.scheme, environ)

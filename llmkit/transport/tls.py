@@ -1,4 +1,4 @@
-"""Whom a TLS connection trusts: the same for httpx and aiohttp, which differ by themselves."""
+"""Whom a TLS connection trusts: the same over all transports; the libraries differ by themselves."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from support.processes import environ
 
 # What may be taken above the memory of a process that has made an ordinary call, in MiB.
 MEMORY = 100
-# The other two are left to be run by hand, since each run is a process of its own: that of threads is made of the one with httpx.
+# The other two are left to be run by hand, since each run is a process of its own.
 TRANSPORTS = ["sync", "native"]
 if os.environ.get("LLMKIT_TEST_HOSTILE"):
     TRANSPORTS += ["aiohttp", "httpx"]

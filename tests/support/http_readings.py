@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,9 @@ class Reading:
     keeps: bool
 
 
+_QUIET = socket.socketpair()
+
+
 class Line(asyncio.Transport):
     """A transport without a network: what is written to it, and whether it is open."""
 
@@ -55,6 +59,10 @@ class Line(asyncio.Transport):
     def is_closing(self) -> bool:
         """Return whether it is closed."""
         return not self.is_open
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return a socket on which nothing comes."""
+        return _QUIET[0] if name == "socket" else default
 
     def abort(self) -> None:
         """Close it."""

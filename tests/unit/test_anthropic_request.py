@@ -24,6 +24,7 @@ def test_streaming_request() -> None:
         "accept": "text/event-stream",
         "anthropic-version": "2023-06-01",
         "content-type": "application/json",
+        "user-agent": "llmkit/0.1.0",
         "x-api-key": "test-key",
     }
     assert json.loads(request.content) == {

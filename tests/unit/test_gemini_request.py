@@ -42,6 +42,7 @@ def test_a_streamed_call() -> None:
     assert request.headers == {
         "accept": "text/event-stream",
         "content-type": "application/json",
+        "user-agent": "llmkit/0.1.0",
         "x-goog-api-key": "test-key",
     }
     assert json.loads(request.content) == {

@@ -58,6 +58,7 @@ def test_a_call(base_url: str) -> None:
     assert request.headers == {
         "accept": "application/x-ndjson",
         "content-type": "application/json",
+        "user-agent": "llmkit/0.1.0",
     }
     messages = [{"role": "user", "content": "hi"}]
     assert json.loads(request.content) == {"model": "smollm2", "messages": messages, "stream": True}

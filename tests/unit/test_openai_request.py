@@ -27,6 +27,7 @@ def test_streaming_request() -> None:
         "accept": "text/event-stream",
         "authorization": "Bearer test-key",
         "content-type": "application/json",
+        "user-agent": "llmkit/0.1.0",
     }
     assert json.loads(request.content) == {
         "model": "gpt-x",

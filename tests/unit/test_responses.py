@@ -51,6 +51,7 @@ def test_a_streamed_call() -> None:
         "accept": "text/event-stream",
         "authorization": "Bearer test-key",
         "content-type": "application/json",
+        "user-agent": "llmkit/0.1.0",
     }
     assert json.loads(request.content) == {
         "model": "gpt-5",

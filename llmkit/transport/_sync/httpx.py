@@ -17,13 +17,12 @@ from llmkit.concurrency.threads import Owner
 from llmkit.errors import ConnectionFailed, ProviderError, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
-from llmkit.transport.base import KEEP_IDLE
+from llmkit.transport.base import KEEP_IDLE, shut_down
 from llmkit.transport.httpx import (
     Line,
     broke_unanswered,
     no_cookies,
     proxy_of,
-    shut_down,
     to_error,
 )
 from llmkit.transport.proxies import Proxies, origin_of

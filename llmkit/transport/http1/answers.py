@@ -11,9 +11,12 @@ import httptools
 from llmkit.errors import ConnectionFailed
 from llmkit.tracebacks import system_error
 
+if not hasattr(httptools.HttpResponseParser, "set_dangerous_leniencies"):
+    raise ImportError("it is older than 0.6.4")
+
 T = TypeVar("T")
 
-# How much may come, in bytes, that is no part of a body: a head, what stands between the chunks and behind them.
+# How much may be read, in bytes, without any of a body in it: a head, what stands between the chunks and behind them.
 LONGEST_HEAD = 64 * 1024
 
 
@@ -39,13 +42,13 @@ class Answers:
 
     Attributes:
         state: what the connection is doing.
-        status, headers: those of the answer, once its head is there.
+        status, headers: those of the answer, once its head is there; till then the status is 0.
         chunks: what has come of its body, and was not taken yet.
         waiting: how many bytes that is, with what stood around them.
     """
 
     __slots__ = (
-        *("_bare", "_cause", "_fields", "_keeps", "_parser", "_reason"),
+        *("_bare", "_cause", "_fields", "_heard", "_keeps", "_parser", "_reason"),
         *("chunks", "headers", "on_body", "state", "status", "waiting"),
     )
 
@@ -53,6 +56,7 @@ class Answers:
         self._bare = 0
         self._cause: OSError | None = None
         self._fields: list[tuple[bytes, bytes]] = []
+        self._heard = False
         self._keeps = True
         self._reason = "it is closed"
         self.chunks: list[bytes] = []
@@ -69,8 +73,8 @@ class Answers:
 
     @property
     def is_silent(self) -> bool:
-        """Whether no byte has come of the head that is waited for."""
-        return self._bare == 0
+        """Whether no byte has come since something was asked."""
+        return not self._heard
 
     @property
     def is_closed(self) -> bool:
@@ -85,7 +89,9 @@ class Answers:
     def expect(self) -> None:
         """Take note that a request is sent."""
         self.state = ASKED
+        self.status = 0
         self._bare = 0
+        self._heard = False
 
     def feed(self, data: bytes) -> None:
         """Take in what one read of the network gave."""
@@ -93,11 +99,15 @@ class Answers:
         if parser is None or self.state is IDLE:
             self.end("it spoke without being asked")
             return
+        self._heard = True
         came = len(self.chunks)
         try:
             parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
-            self.end(str(error.__context__))
+            cause = error.__context__
+            self.end(str(cause))
+            if cause is not None and not isinstance(cause, Exception):
+                raise cause from None  # Ctrl-C
         except httptools.HttpParserError as error:
             self.end(f"the answer is not HTTP/1.1 ({error})")
         if len(self.chunks) > came:
@@ -106,13 +116,13 @@ class Answers:
             return
         self._bare += len(data)
         if self._bare > LONGEST_HEAD:
-            self.end(f"its head is longer than {LONGEST_HEAD} bytes")
+            self.end(f"more than {LONGEST_HEAD} bytes came that are no body")
 
     def feed_eof(self) -> None:
         """Take note that the server sends no more: the end of a body that has no other."""
         if self.state is BODY and self.headers.end_with_the_connection:
             self.state = OVER
-        self.end("the answer has no end")
+        self.end("the answer has no end" if self._heard else "it was closed")
 
     def take(self) -> bytes:
         """Return what has come of the body.

@@ -9,9 +9,8 @@ from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from llmkit.providers.base import HTTPRequest
-from llmkit.transport.proxies import Proxy, origin_of
+from llmkit.transport.proxies import PORTS, Proxy, origin_of
 
-_PORTS = {"http": 80, "https": 443}
 # Said here, and nowhere else: how the request and its answer are written.
 _OURS = frozenset({"accept-encoding", "content-length", "transfer-encoding"})
 # What needs no escaping and no look at its host. Anything else is read by httpx, which knows the rules for it.
@@ -57,6 +56,8 @@ def address_of(url: str) -> Address:
     if parts.query:
         target += f"?{parts.query}"
     authority = parts.netloc.rpartition("@")[2]
+    if parts.port == PORTS[parts.scheme]:  # goes without saying
+        authority = authority.rpartition(":")[0]
     return Address(origin_of(url), parts.scheme == "https", host, port, authority, target)
 
 
@@ -66,9 +67,9 @@ def host_of(parts: SplitResult) -> tuple[str, int]:
     Raises:
         ValueError: there is none, or it is not of http or https.
     """
-    if not parts.hostname or parts.scheme not in _PORTS:
+    if not parts.hostname or parts.scheme not in PORTS:
         raise ValueError("not an http or https URL")
-    return parts.hostname, parts.port or _PORTS[parts.scheme]
+    return parts.hostname, parts.port or PORTS[parts.scheme]
 
 
 def _escaped(url: str) -> str:

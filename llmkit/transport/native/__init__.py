@@ -5,10 +5,13 @@ as it comes, compressed or not. What a connection is doing is a state of `llmkit
 
                   ask()            head          end of the body
       IDLE ──────────────► ASKED ────────► BODY ─────────────────► OVER
-        ▲                    │               │                      │
-        └────────────────────┼───────────────┼───────── renew() ────┤
-                             └───────────────┴───► GONE ◄───────────┘
-                               lost, broken, cut: it cannot serve again
+       │ ▲                   │               │                      │
+       │ └───────────────────┼───────────────┼───────── renew() ────┘
+       └─────────────────────┴───────────────┴───► GONE
+                                  lost, broken, cut, or more was said than asked
+
+An answer that is OVER stays that, whatever becomes of its connection, which then cannot be renewed. Reading is paused while 16 KiB wait to be
+taken.
 
 * `connection`: one connection: its bytes go out, and what comes is read.
 * `dialling`: how a connection is made: names, addresses, a tunnel through a proxy, TLS.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import cast
 
 from llmkit.transport.base import BUFFER
 from llmkit.transport.http1.answers import ASKED, BODY, GONE, IDLE, Answers
+
+# A request that is longer, in bytes, may be answered with an error before all of it is sent.
+LONG = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
@@ -17,9 +21,10 @@ class Connection(asyncio.Protocol):
         idle_since: since when nobody uses it, on the loop's clock, in seconds.
     """
 
-    __slots__ = ("_loop", "_transport", "_waiter", "answers", "idle_since")
+    __slots__ = ("_is_long", "_loop", "_transport", "_waiter", "answers", "idle_since")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_long = False
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -28,14 +33,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether a request can be sent over it."""
+        """Whether a request can be sent over it: nothing has come since the last answer, not even its end, nor waits in the system for the loop."""
         line = self._transport
-        return self.answers.state is IDLE and line is not None and not line.is_closing()
+        if self.answers.state is not IDLE or line is None or line.is_closing():
+            return False
+        return not _can_be_read(line.get_extra_info("socket").fileno())
 
     def ask(self, request: bytes) -> None:
         """Send a request. The connection has to be open."""
         assert self._transport is not None  # noqa: S101  # it is open
         self.answers.expect()
+        self._is_long = len(request) > LONG
         self._transport.write(request)
 
     async def head(self) -> None:
@@ -46,7 +54,7 @@ class Connection(asyncio.Protocol):
         """
         if self.answers.state is ASKED:
             await self._news()
-        if self.answers.state is GONE:
+        if self.answers.state is GONE and not self.answers.status:
             raise self.answers.failure()
 
     async def read(self) -> bytes:
@@ -65,8 +73,9 @@ class Connection(asyncio.Protocol):
     def renew(self) -> bool:
         """Make ready for the next request, if it can serve again; else cut it and return False."""
         line = self._transport
-        # One that has answered before it was told all still has to be told.
-        if line is not None and not line.get_write_buffer_size() and self.answers.renew():
+        # One that has answered before it was told all still has to be told. What TLS has handed on is not in the size that it tells.
+        is_told = line is not None and not line.get_write_buffer_size()
+        if is_told and not (self._is_long and self.answers.status >= 400) and self.answers.renew():
             return True
         self.cut()
         return False
@@ -111,11 +120,14 @@ class Connection(asyncio.Protocol):
             self._wake()
 
     def eof_received(self) -> None:
-        """Take note that the server sends no more. The transport then closes itself."""
+        """Take note that the server sends no more. The transport then closes itself, once all is sent."""
         self.answers.feed_eof()
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the connection is closed."""
+        """Take note that the connection is closed. Under TLS uvloop says so in place of the end, where the server has left without a word."""
+        if exc is None:
+            self.answers.feed_eof()
         self.cut("it was closed" if exc is None else type(exc).__name__, exc)
 
     def _news(self) -> asyncio.Future[None]:
@@ -126,3 +138,12 @@ class Connection(asyncio.Protocol):
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+
+def _can_be_read(descriptor: int) -> bool:
+    """Whether something has come on a socket, or its end."""
+    if hasattr(select, "poll"):
+        look = select.poll()
+        look.register(descriptor, select.POLLIN)
+        return bool(look.poll(0))
+    return bool(select.select([descriptor], [], [], 0)[0])  # where it counts no descriptors

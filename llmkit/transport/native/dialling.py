@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from contextvars import Context
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -31,7 +33,7 @@ class Dialler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, look_up: LookUp | None = None) -> None:
         self._loop = loop
-        self._ask = look_up or self._system
+        self._find = look_up or self._system
         self._tls = tls_context()
         self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[AddrInfoType]]]] = {}
 
@@ -118,13 +120,21 @@ class Dialler:
         if found is None or until < now:
             for name in [name for name, (end, _) in self._names.items() if end < now]:
                 del self._names[name]
-            found = self._loop.create_task(self._ask(host, port))
+            # It outlives the call that asks first, and knows nothing of it.
+            found = self._loop.create_task(self._find(host, port), context=Context())
+            found.add_done_callback(partial(self._keep, (host, port)))
             self._names[host, port] = now + KEEP_NAMES, found
-        try:
-            return await asyncio.shield(found)
-        except OSError:
-            self._names.pop((host, port), None)
-            raise
+        return await asyncio.shield(found)
+
+    def _keep(self, name: tuple[str, int], found: asyncio.Task[list[AddrInfoType]]) -> None:
+        """Keep what was found; a failure only as long as it is waited for."""
+        if found.cancelled() or found.exception() is not None:
+            self._names.pop(name, None)
+
+    def close(self) -> None:
+        """Look no more up."""
+        for _, found in list(self._names.values()):
+            found.cancel()
 
     async def _system(self, host: str, port: int) -> list[AddrInfoType]:
         found = await self._loop.getaddrinfo(

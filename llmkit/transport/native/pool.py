@@ -6,10 +6,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Mapping
 
-from llmkit.errors import ConnectionFailed, MissingExtra, ProviderError
+from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
-from llmkit.transport.base import KEEP_IDLE, NOT_SUPPORTED, unconnected
+from llmkit.transport.base import KEEP_IDLE, NOT_SUPPORTED, not_usable, unconnected
 from llmkit.transport.http1.requests import Address, address_of, request_bytes
 from llmkit.transport.proxies import Proxies, Proxy, origin_of, unusable
 
@@ -18,7 +18,7 @@ try:
     from llmkit.transport.native.connection import Connection
     from llmkit.transport.native.dialling import Dialler, LookUp
 except ImportError as error:
-    raise MissingExtra(error.name or "httptools", "native") from None
+    raise not_usable(error, "httptools", "native") from None
 
 
 class NativeTransport:
@@ -93,6 +93,7 @@ class NativeTransport:
             for connection in connections:
                 connection.cut()
         self._idle.clear()
+        self._dialler.close()
         await asyncio.sleep(0)  # the loop closes a socket in its next round
 
 
@@ -153,7 +154,8 @@ class NativeExchange:
 
     def read(self) -> Awaitable[bytes]:
         """Return what has come, once something has; nothing at the end of the body."""
-        assert self._connection is not None  # noqa: S101  # set by open()
+        if self._connection is None:
+            raise ConnectionFailed("the connection is closed")
         return self._connection.read()
 
     @property

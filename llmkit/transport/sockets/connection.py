@@ -6,6 +6,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from llmkit.transport.base import shut_down
 from llmkit.transport.http1.answers import ASKED, BODY, GONE, IDLE, Answers
 
 # How much is read at once, in bytes.
@@ -20,12 +21,13 @@ class Connection:
         idle_since: since when nobody uses it, on the transport's clock, in seconds.
     """
 
-    __slots__ = ("_aborted", "_socket", "_spoiled", "answers", "idle_since")
+    __slots__ = ("_aborted", "_socket", "_spoiled", "_waits", "answers", "idle_since")
 
     def __init__(self, line: socket.socket) -> None:
         self._socket = line
         self._aborted = False
         self._spoiled = False
+        self._waits = False
         self.answers = Answers()
         self.idle_since = 0.0
 
@@ -64,7 +66,7 @@ class Connection:
             if before is not None:
                 before(self._socket)
             self._receive()
-        if self.answers.state is GONE or self._aborted:
+        if self._aborted or (self.answers.state is GONE and not self.answers.status):
             raise self.answers.failure()
 
     def read(self) -> bytes:
@@ -81,13 +83,16 @@ class Connection:
         return answers.take()
 
     def _receive(self) -> None:
+        self._waits = True
         try:
             data = self._socket.recv(READ_SIZE)
-        except TimeoutError:
-            raise  # it is still being connected
         except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:  # the system's own has one
+                raise  # it is still being connected
             self.answers.end(type(error).__name__, error)
             return
+        finally:
+            self._waits = False
         if data:
             self.answers.feed(data)
         else:
@@ -95,20 +100,18 @@ class Connection:
 
     def renew(self) -> bool:
         """Make ready for the next request, if it can serve again."""
-        return not (self._aborted or self._spoiled) and self.answers.renew()
+        return not (self._aborted or self._spoiled or self._waits) and self.answers.renew()
 
     def abort(self) -> None:
         """Shut the connection down. May come from any thread; whoever reads learns of it."""
         self._aborted = True
-        shut_down(self._socket)
+        with contextlib.suppress(OSError):  # it is closed already
+            shut_down(self._socket)
 
     def close(self) -> None:
-        """Close it. Nobody reads any more."""
+        """Close it. Whoever still reads, in another thread, learns of it."""
         self.answers.end("it is closed")
+        if self._waits:
+            with contextlib.suppress(OSError):
+                shut_down(self._socket)
         self._socket.close()
-
-
-def shut_down(line: socket.socket) -> None:
-    """Shut a socket down, below TLS: its own method would forget the state of TLS under its reader."""
-    with contextlib.suppress(OSError):  # it is closed already
-        socket.socket.shutdown(line, socket.SHUT_RDWR)

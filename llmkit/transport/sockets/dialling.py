@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -9,17 +10,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmkit.errors import ConnectionFailed
-from llmkit.transport.base import unreachable
+from llmkit.transport.base import shut_down, unreachable
 from llmkit.transport.http1.requests import Address, host_of, tunnel_to
 from llmkit.transport.proxies import Proxy, refused
-from llmkit.transport.sockets.connection import Connection, shut_down
+from llmkit.transport.sockets.connection import Connection
 
 if TYPE_CHECKING:
     import ssl
 
 
 class Dialling:
-    """A connection that is being made. All of it together may take so many seconds; `abort` cuts it short, from any thread.
+    """A connection that is being made. It may take so many seconds in all, and `abort` cuts it short, from any thread.
+
+    Neither reaches into the system's look-up of a name.
 
     Attributes:
         aborted: whether it was.
@@ -63,7 +66,8 @@ class Dialling:
         with self._changing:
             self.aborted = True
             if self._now is not None:
-                shut_down(self._now)
+                with contextlib.suppress(OSError):  # it is closed already
+                    shut_down(self._now)
 
     def _wait_on(self, line: socket.socket) -> None:
         """Take note of the socket that is waited on next, and for how long."""
@@ -82,14 +86,16 @@ class Dialling:
         for family, kind, protocol, _, where in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
         ):
-            line = socket.socket(family, kind, protocol)
+            line = None
             try:
+                line = socket.socket(family, kind, protocol)
                 self._wait_on(line)
                 line.connect(where)
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             except BaseException as error:
-                line.close()
+                if line is not None:
+                    line.close()
                 if not isinstance(error, OSError):
                     raise
                 failure = error

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from llmkit.concurrency.timers import Timer, timers
-from llmkit.errors import ConnectionFailed, MissingExtra, ProviderError
+from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
 from llmkit.tracebacks import free
-from llmkit.transport.base import KEEP_IDLE, NOT_SUPPORTED, unconnected
+from llmkit.transport.base import KEEP_IDLE, NOT_SUPPORTED, not_usable, unconnected
 from llmkit.transport.http1.requests import address_of, request_bytes
 from llmkit.transport.proxies import SOCKS, Proxies, Proxy, origin_of, unusable
 from llmkit.transport.tls import tls_context
@@ -20,8 +20,8 @@ try:
     from llmkit.transport.http1.answers import Headers
     from llmkit.transport.sockets.connection import Connection
     from llmkit.transport.sockets.dialling import Dialling
-except ImportError:
-    raise MissingExtra("httptools", "native") from None
+except ImportError as error:
+    raise not_usable(error, "httptools", "native") from None
 
 
 class SocketTransport:
@@ -34,7 +34,8 @@ class SocketTransport:
         self._clock = clock
         self.tls = tls_context()
         self._proxies = Proxies()
-        self._lock = threading.Lock()
+        # The collector may close this in a thread that holds it.
+        self._lock = threading.RLock()
         self._idle: defaultdict[str, list[Connection]] = defaultdict(list)
         self._sweeper: Timer | None = None
         self._closed = False
@@ -75,15 +76,17 @@ class SocketTransport:
     def _sweep(self) -> None:
         """Close what nobody has used for long: its provider may have forgotten it."""
         oldest = self._clock() - self._keep_idle
+        old = []
         with self._lock:
-            found = [each for kept in self._idle.values() for each in kept]
-            for origin, kept in self._idle.items():
-                self._idle[origin] = [each for each in kept if each.idle_since > oldest]
-            since = [each.idle_since for each in found if each.idle_since > oldest]
-            self._sweeper = timers.call_later(min(since) - oldest, self._sweep) if since else None
-        for connection in found:
-            if connection.idle_since <= oldest:
-                connection.close()
+            since = []
+            for kept in list(self._idle.values()):
+                while kept and kept[0].idle_since <= oldest:
+                    old.append(kept.pop(0))
+                since += [each.idle_since for each in kept[:1]]
+            again = since and not self._closed
+            self._sweeper = timers.call_later(min(since) - oldest, self._sweep) if again else None
+        for connection in old:
+            connection.close()
 
     def close(self) -> None:
         """Close all connections that nobody uses; those in use are closed when they are given back."""
