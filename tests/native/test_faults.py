@@ -76,7 +76,20 @@ async def test_an_answer_that_is_cut_as_it_comes() -> None:
         await connection.read()
 
 
-def test_the_same_in_a_thread() -> None:
+@pytest.mark.parametrize(("size", "is_refused"), [(60_000, False), (70_000, True)])
+def test_a_long_head(size: int, *, is_refused: bool) -> None:
+    """Some servers say a great deal; no memory is filled with it."""
+    answers = Answers()
+    answers.expect()
+    for part in (b"HTTP/1.1 200 OK\r\nx: ", b"y" * size, b"\r\n\r\n"):
+        answers.feed(part)
+    assert (answers.status == 200) is not is_refused
+    if is_refused:
+        with pytest.raises(ConnectionFailed, match="65536 bytes came that are no body"):
+            answers.take()
+
+
+def test_an_answer_that_is_cut_as_it_comes_to_a_thread() -> None:
     """The head is there, though the end came with it."""
 
     def script(line: socket.socket) -> None:

@@ -18,13 +18,16 @@ def scripted(
     """Serve one connection after another, each by its script in a thread of its own; yield the address. It is closed where the script ends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         threads = []
+        lines: list[socket.socket] = []
 
         def serve(line: socket.socket, script: Callable[[socket.socket], object]) -> None:
             with suppress(OSError), line:  # who asks may be gone
                 if tls is None:
+                    lines.append(line)
                     script(line)
                     return
                 with tls.wrap_socket(line, server_side=True) as secured:
+                    lines.append(secured)
                     script(secured)
 
         def accept() -> None:
@@ -41,6 +44,9 @@ def scripted(
         finally:
             server.shutdown(socket.SHUT_RDWR)
             acceptor.join()
+            for line in lines:
+                with suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)  # no script waits for what does not come
             for thread in threads:
                 thread.join()
 

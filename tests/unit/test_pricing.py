@@ -293,13 +293,17 @@ def test_a_wrong_price_is_refused_at_once(wrong: Any) -> None:
         Prices({"local:x": wrong})
 
 
-def test_halves_are_rounded_up_whatever_the_host_computes_in() -> None:
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [("1000", "123456.789000001"), ("1000.123456", "123472.030481343")],
+)
+def test_halves_are_rounded_up_whatever_the_host_computes_in(output: str, expected: str) -> None:
     """Cost has nine places, rounded half up, in any decimal context."""
-    prices = Prices({"p": {"input": "0.0005", "output": "1000"}})
     usage = Usage(input_tokens=1, output_tokens=123_456_789)
     with decimal.localcontext(prec=3, rounding=decimal.ROUND_DOWN):
+        prices = Prices({"p": {"input": "0.0005", "output": output}})
         cost = prices.cost("p", "m", usage).cost
-    assert str(cost) == "123456.789000001"
+    assert str(cost) == expected
 
 
 PRICES = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=9) | st.sampled_from(
