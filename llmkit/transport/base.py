@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from llmkit.errors import (
@@ -172,7 +173,8 @@ def unconnected(error: Exception, connect_timeout: float) -> ProviderError:
 
 def shut_down(line: Any) -> None:  # a socket, or asyncio's TransportSocket
     """Shut a socket down in both directions, below TLS: its own method would forget the state of TLS under its reader."""
-    if isinstance(line, socket.socket):
-        socket.socket.shutdown(line, socket.SHUT_RDWR)
-    else:
-        line.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # it is closed already
+        if isinstance(line, socket.socket):
+            socket.socket.shutdown(line, socket.SHUT_RDWR)
+        else:
+            line.shutdown(socket.SHUT_RDWR)

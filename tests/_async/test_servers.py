@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from llmkit import Kit, StreamClosed, TextDelta
+from llmkit.providers.over_http import USER_AGENT
 from llmkit.testing import Behaviour, Emulator
 from support.environment import forget_network
 from support.kits import ASYNC_TRANSPORTS, make_kit
@@ -27,13 +28,22 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_network(monkeypatch)
 
 
+SAID = (completion("of another"), answer(b"late", status=408), b"")
+
+
 @pytest.mark.parametrize("looks", [True, False])
-@pytest.mark.parametrize("said", [completion("of another"), answer(b"late", status=408), b""])
-@pytest.mark.parametrize("transport", ASYNC_TRANSPORTS)
+@pytest.mark.parametrize(
+    ("transport", "said"),
+    [
+        (transport, said)
+        for transport in ASYNC_TRANSPORTS
+        for said in SAID
+        # aiohttp's pool looks at nothing but the end: whether it takes this for the answer hangs on when its loop has read it.
+        if transport != "aiohttp" or not said
+    ],
+)
 async def test_what_is_said_to_nobody(transport: str, said: bytes, *, looks: bool) -> None:
     """It is no answer to what is asked next, whether or not anybody has looked since it came: that goes over another connection."""
-    if transport == "aiohttp" and said:
-        pytest.skip("aiohttp takes it for the answer")
     ready, said_it = threading.Event(), threading.Event()
 
     def first(line: socket.socket) -> None:
@@ -129,7 +139,7 @@ async def test_who_asks(transport: str, headers: dict[str, str]) -> None:
         await kit.aclose()
     lines = heads[0].lower().split(b"\r\n")
     (said,) = [line for line in lines if line.startswith(b"user-agent:")]
-    assert said == (b"user-agent: my-app/1" if headers else b"user-agent: llmkit/0.1.0")
+    assert said == (b"user-agent: my-app/1" if headers else f"user-agent: {USER_AGENT}".encode())
 
 
 # httpx in threads takes it for an answer that is cut.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
+import httpx
 import pytest
 
+from llmkit import ConfigError, Kit
 from support.processes import environ
 
 SCRIPT = """
 import asyncio, sys
 missing, choice = sys.argv[1:]
 sys.modules.update(dict.fromkeys(filter(None, missing.split(","))))
-from llmkit import Kit, MissingExtra
+from llmkit import ConfigError, Kit
 
 kit = Kit({"providers": {"local": {"wire": "openai", "base_url": "http://127.0.0.1:1/v1", "api_key": None}}, "transport": choice})
 connections = kit.runtime.connections
@@ -28,7 +31,7 @@ def named(transport):
 for made in (lambda: connections.transport(), lambda: asyncio.run(for_async())):
     try:
         print(named(made()))
-    except MissingExtra as error:
+    except ConfigError as error:
         print(error)
 """
 
@@ -70,3 +73,38 @@ def test_one_that_is_chosen() -> None:
     threads, loops = chosen("aiohappyeyeballs", "native")
     assert threads == "SocketTransport"
     assert "aiohappyeyeballs" in loops
+
+
+BROKEN = {
+    "old": ("class HttpResponseParser: pass", "httptools cannot be used: it is older than 0.6.4"),
+    "broken": ("raise ImportError('no such symbol')", "httptools cannot be used: no such symbol"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_package_that_cannot_be_used(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is passed over where nobody has chosen it; else what is wrong with it is said."""
+    source, said = BROKEN[kind]
+    (tmp_path / "httptools").mkdir()
+    (tmp_path / "httptools" / "__init__.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert chosen("", "auto") == ["HttpxTransport", "AiohttpTransport"]
+    both = chosen("", "native")
+    assert len(both) == 2
+    assert all(each.startswith(said) and "--upgrade" in each for each in both)
+
+
+@pytest.mark.parametrize(
+    ("option", "client"),
+    [
+        ("http_client", httpx.AsyncClient),
+        ("async_http_client", httpx.Client),
+        ("http_client", object),
+    ],
+)
+def test_a_client_of_the_wrong_kind(option: str, client: type) -> None:
+    """It is refused before any call."""
+    with pytest.raises(ConfigError, match=f"{option} is of the type {client.__name__}"):
+        Kit({"ledger": False}, **{option: client()})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -13,34 +12,16 @@ import pytest
 from llmkit import ConnectionFailed, ProviderTimeout
 from llmkit.errors import ProviderError
 from llmkit.providers.base import HTTPRequest
-from llmkit.testing import Behaviour, Emulator
+from llmkit.testing import Emulator
 from llmkit.transport.base import unconnected
 from llmkit.transport.http1.requests import address_of, credentials, request_bytes
 from llmkit.transport.native.pool import NativeTransport
 from llmkit.transport.proxies import Proxy
 from llmkit.transport.sockets.connection import Connection
 from llmkit.transport.sockets.pool import SocketExchange, SocketTransport
-from support.environment import forget_network
+from support.requests import models
 from support.scripted_server import read_request, scripted
 from support.waits import async_call
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without a proxy and without a CA of somebody's own."""
-    forget_network(monkeypatch)
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Run a provider."""
-    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as running:
-        yield running
-
-
-def models(url: str) -> HTTPRequest:
-    """Ask which models there are."""
-    return HTTPRequest("GET", f"{url}/v1/models", {"x-api-key": "test-key"}, b"")
 
 
 def answered(transport: SocketTransport, emulator: Emulator) -> SocketExchange:
@@ -116,11 +97,15 @@ def test_one_that_is_given_back_too_late(emulator: Emulator) -> None:
 
 def test_one_after_another_is_swept(emulator: Emulator) -> None:
     """Who is kept later is closed later, without anybody asking."""
-    transport = SocketTransport(keep_idle=0.05)
+    clock = Clock()
+    transport = SocketTransport(keep_idle=0.05, clock=clock)
     first, second = answered(transport, emulator), answered(transport, emulator)
     first.close()
-    threading.Event().wait(0.03)
+    clock.now = 0.04
     second.close()
+    clock.now = 0.06
+    emulator.wait_for_connections(1)
+    clock.now = 1
     emulator.wait_for_connections(0)
     transport.close()
 

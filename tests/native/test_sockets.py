@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,27 +14,9 @@ from llmkit.providers.base import HTTPRequest
 from llmkit.testing import Behaviour, Emulator
 from llmkit.transport.sockets.pool import SocketExchange, SocketTransport
 from support.cycles import collecting
-from support.environment import forget_network
 from support.left_over import no_more_sockets, sockets
+from support.requests import models
 from support.waits import wait_for
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without a proxy and without a CA of somebody's own."""
-    forget_network(monkeypatch)
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Run a provider."""
-    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as running:
-        yield running
-
-
-def models(url: str) -> HTTPRequest:
-    """Ask which models there are."""
-    return HTTPRequest("GET", f"{url}/v1/models", {"x-api-key": "test-key"}, b"")
 
 
 def status_of(transport: SocketTransport, request: HTTPRequest, *, fresh: bool = False) -> int:

@@ -18,14 +18,14 @@ import trustme
 
 from llmkit import ConfigError, ConnectionFailed, ProviderTimeout
 from llmkit.providers.base import HTTPRequest
-from llmkit.testing import Behaviour, Emulator, FaultProxy
+from llmkit.testing import Emulator, FaultProxy
 from llmkit.transport._async.automatic import AsyncAutomaticTransport
 from llmkit.transport.base import AsyncExchange
 from llmkit.transport.http1.requests import address_of
 from llmkit.transport.native.pool import NativeTransport
 from support.cycles import collecting
-from support.environment import forget_network
 from support.left_over import sockets
+from support.requests import models
 from support.waits import async_call, wait_for
 
 # How many connections are cut while they are made, and after; ten thousand by hand.
@@ -34,30 +34,12 @@ CUTS = int(os.environ.get("LLMKIT_TEST_CUTS", "400"))
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin without a proxy and without a CA of somebody's own."""
-    forget_network(monkeypatch)
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """Run a provider."""
-    with Emulator(behaviour=Behaviour(tokens=3, delay=0)) as running:
-        yield running
-
-
 @pytest.fixture
 async def transport() -> AsyncIterator[NativeTransport]:
     """Make a transport for the running loop."""
     made = NativeTransport()
     yield made
     await made.aclose()
-
-
-def models(url: str, **headers: str) -> HTTPRequest:
-    """Ask which models there are."""
-    return HTTPRequest("GET", f"{url}/v1/models", {"x-api-key": "test-key", **headers}, b"")
 
 
 async def status_of(transport: Any, request: HTTPRequest, **options: Any) -> int:

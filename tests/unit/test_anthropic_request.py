@@ -11,6 +11,7 @@ from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.messages import Message
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.openai import OpenAI
+from llmkit.providers.over_http import USER_AGENT
 from support.decoding import call
 
 URL = "https://api.anthropic.com/v1/messages"
@@ -24,7 +25,7 @@ def test_streaming_request() -> None:
         "accept": "text/event-stream",
         "anthropic-version": "2023-06-01",
         "content-type": "application/json",
-        "user-agent": "llmkit/0.1.0",
+        "user-agent": USER_AGENT,
         "x-api-key": "test-key",
     }
     assert json.loads(request.content) == {

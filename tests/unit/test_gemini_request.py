@@ -15,6 +15,7 @@ from llmkit.outputs.output import output_of
 from llmkit.parts import TextPart, ThinkingPart, ToolCall, ToolResult
 from llmkit.providers.anthropic import Anthropic
 from llmkit.providers.gemini import Gemini
+from llmkit.providers.over_http import USER_AGENT
 from llmkit.testing import Emulator
 from llmkit.tools.tool import Tool
 from support.decoding import call
@@ -42,7 +43,7 @@ def test_a_streamed_call() -> None:
     assert request.headers == {
         "accept": "text/event-stream",
         "content-type": "application/json",
-        "user-agent": "llmkit/0.1.0",
+        "user-agent": USER_AGENT,
         "x-goog-api-key": "test-key",
     }
     assert json.loads(request.content) == {

@@ -24,6 +24,7 @@ from llmkit.messages import Message
 from llmkit.outputs.output import output_of
 from llmkit.parts import ThinkingPart, ToolCall, ToolResult
 from llmkit.providers.ollama import Ollama
+from llmkit.providers.over_http import USER_AGENT
 from llmkit.tools.tool import Tool
 from support import ollama_streams as ollama
 from support.decoding import PROVIDERS, bytewise, call, decode, stream_decoder, whole_decoder
@@ -58,7 +59,7 @@ def test_a_call(base_url: str) -> None:
     assert request.headers == {
         "accept": "application/x-ndjson",
         "content-type": "application/json",
-        "user-agent": "llmkit/0.1.0",
+        "user-agent": USER_AGENT,
     }
     messages = [{"role": "user", "content": "hi"}]
     assert json.loads(request.content) == {"model": "smollm2", "messages": messages, "stream": True}

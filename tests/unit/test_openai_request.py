@@ -10,6 +10,7 @@ import pytest
 from llmkit.errors import ConfigError, InvalidRequest
 from llmkit.messages import Message
 from llmkit.providers.openai import OpenAI
+from llmkit.providers.over_http import USER_AGENT
 from support.decoding import call
 
 
@@ -27,7 +28,7 @@ def test_streaming_request() -> None:
         "accept": "text/event-stream",
         "authorization": "Bearer test-key",
         "content-type": "application/json",
-        "user-agent": "llmkit/0.1.0",
+        "user-agent": USER_AGENT,
     }
     assert json.loads(request.content) == {
         "model": "gpt-x",

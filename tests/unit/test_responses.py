@@ -21,6 +21,7 @@ from llmkit.events import ThinkingSignature
 from llmkit.messages import Message
 from llmkit.outputs.output import output_of
 from llmkit.parts import TextPart, ThinkingPart, ToolCall, ToolResult
+from llmkit.providers.over_http import USER_AGENT
 from llmkit.providers.responses import OpenAIResponses
 from llmkit.testing.emulator.answer import Ask
 from llmkit.testing.emulator.server import RESPONSES
@@ -51,7 +52,7 @@ def test_a_streamed_call() -> None:
         "accept": "text/event-stream",
         "authorization": "Bearer test-key",
         "content-type": "application/json",
-        "user-agent": "llmkit/0.1.0",
+        "user-agent": USER_AGENT,
     }
     assert json.loads(request.content) == {
         "model": "gpt-5",

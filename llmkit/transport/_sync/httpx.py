@@ -267,11 +267,7 @@ class HttpxExchange:
                 return  # the connection may serve another by now
             self._aborted = True
             if self._line.socket is not None:
-                try:
-                    # Not the method of an SSLSocket, which would forget the TLS state under its reader.
-                    shut_down(self._line.socket)
-                except OSError:
-                    pass  # it is closed already
+                shut_down(self._line.socket)
 
     def try_release(self) -> bool:
         """Never: closing an answer of httpx may have to wait."""

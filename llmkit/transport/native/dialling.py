@@ -128,8 +128,9 @@ class Dialler:
 
     def _keep(self, name: tuple[str, int], found: asyncio.Task[list[AddrInfoType]]) -> None:
         """Keep what was found; a failure only as long as it is waited for."""
-        if found.cancelled() or found.exception() is not None:
-            self._names.pop(name, None)
+        failed = found.cancelled() or found.exception() is not None
+        if failed and self._names.get(name, (0.0, None))[1] is found:  # and not a later one
+            del self._names[name]
 
     def close(self) -> None:
         """Look no more up."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable
 
@@ -105,13 +104,11 @@ class Connection:
     def abort(self) -> None:
         """Shut the connection down. May come from any thread; whoever reads learns of it."""
         self._aborted = True
-        with contextlib.suppress(OSError):  # it is closed already
-            shut_down(self._socket)
+        shut_down(self._socket)
 
     def close(self) -> None:
         """Close it. Whoever still reads, in another thread, learns of it."""
         self.answers.end("it is closed")
         if self._waits:
-            with contextlib.suppress(OSError):
-                shut_down(self._socket)
+            shut_down(self._socket)
         self._socket.close()

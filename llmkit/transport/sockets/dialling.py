@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -66,8 +65,7 @@ class Dialling:
         with self._changing:
             self.aborted = True
             if self._now is not None:
-                with contextlib.suppress(OSError):  # it is closed already
-                    shut_down(self._now)
+                shut_down(self._now)
 
     def _wait_on(self, line: socket.socket) -> None:
         """Take note of the socket that is waited on next, and for how long."""
