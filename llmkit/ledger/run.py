@@ -20,6 +20,8 @@ logger = logging.getLogger("llmkit.ledger")
 
 # How often a process with open rows says that it lives, in seconds.
 ALIVE_EVERY = 30.0
+# How long more rows are waited for while they come in numbers, in seconds. One by one, none is held up.
+GATHER = 0.005
 # How often it asks what its open rows have so far, in seconds; each row is asked for much less often.
 ASK_EVERY = 1.0
 
@@ -46,6 +48,7 @@ class Run:
         progress: Callable[[], Sequence[Progress]],
         alive_every: float,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
         self._max_group = max_group
@@ -56,6 +59,8 @@ class Run:
         self._progress = progress
         self._alive_every = alive_every
         self._clock = clock
+        self._sleep = sleep
+        self._is_crowded = False
         self._note_at = clock() + alive_every
         self._ask_at = clock() + ASK_EVERY
         self._noted: dict[tuple[str, int], Progress] = {}
@@ -115,25 +120,14 @@ class Run:
 
     def _serve(self) -> bool:
         """Write one group, as soon as there is one; return False at the end."""
-        queue = self.queue
         try:
-            entry = queue.get(timeout=self._patience())
+            entry = self.queue.get(timeout=self._patience())
         except Empty:
             self._write_kept()
             return True
         if entry is None:
             return False
-        group = [entry]
-        while len(group) < self._max_group:
-            try:
-                entry = queue.get_nowait()
-            except Empty:
-                break
-            if entry is None:
-                queue.put(None)  # nothing can follow it: this group first, then the end
-                break
-            group.append(entry)
-        group, held = self.held.set_aside(group)
+        group, held = self.held.set_aside(self._gather(entry))
         settle([(entry, None) for entry in held])
         if not group:
             return True
@@ -156,6 +150,24 @@ class Run:
         if len(failures) < len(group):
             self._write_kept()  # the store serves
         return True
+
+    def _gather(self, first: Entry) -> list[Entry]:
+        """Take what has come since; wait a little for more, if there was more the last time."""
+        queue = self.queue
+        if self._is_crowded and queue.qsize() < self._max_group - 1:
+            self._sleep(GATHER)
+        group = [first]
+        while len(group) < self._max_group:
+            try:
+                entry = queue.get_nowait()
+            except Empty:
+                break
+            if entry is None:
+                queue.put(None)  # nothing can follow it: this group first, then the end
+                break
+            group.append(entry)
+        self._is_crowded = len(group) > 1
+        return group
 
     def _write_kept(self, *, at_last: bool = False) -> None:
         """Write what waits, as far as the store takes it and its callers' transactions have ended."""

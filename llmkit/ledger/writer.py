@@ -1,8 +1,9 @@
 """The writer: one thread puts the rows of all calls into the store, many in one transaction.
 
 While a transaction is being committed the next rows gather, and go together into the next one: the
-busier the process, the larger the group, and the cheaper the row. A call waits until its row is
-committed, and for no longer than the writer's timeout.
+busier the process, the larger the group, and the cheaper the row. Where more than one has gathered,
+a few milliseconds are waited for others before the next, since a transaction costs more than its rows.
+A call waits until its row is committed, and for no longer than the writer's timeout.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -56,6 +58,7 @@ class LedgerWriter:
         progress: what open rows have so far, those of them whose turn it is.
         is_busy: whether rows of this process are open, so that it has to say now and then that it lives.
         alive_every: how often it does, in seconds.
+        sleep: waits for others while rows come in numbers.
         reader: reads what is stored; None if this writer is not asked.
         budgets: where budgets are kept; None if the store keeps none.
         keeps_late: whether whoever waited for a row that is late sees to it, and it is not closed as refused.
@@ -77,6 +80,7 @@ class LedgerWriter:
         is_busy: Callable[[], bool] = lambda: False,
         progress: Callable[[], Sequence[Progress]] = tuple,
         alive_every: float = ALIVE_EVERY,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._new_run = partial(
             Run,
@@ -88,6 +92,7 @@ class LedgerWriter:
             is_busy=is_busy,
             progress=progress,
             alive_every=alive_every,
+            sleep=sleep,
         )
         self._limit = limit
         self._begin_timeout = begin_timeout

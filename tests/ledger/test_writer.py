@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import pytest
 
 from llmkit.errors import LedgerUnavailable
+from llmkit.ledger.entry import Entry
 from llmkit.ledger.row import Closing, Opening, Refusals, RowRejected
+from llmkit.ledger.run import GATHER
 from llmkit.ledger.writer import LedgerWriter
 from support.ledger import closing, opening
 from support.memory_store import Down, MemoryStore, writing
@@ -62,6 +64,30 @@ async def test_rows_gather_while_the_store_is_busy() -> None:
         store.gate.set()
         await asyncio.gather(first, *rest)
     assert store.sizes == [1, 20, 10]
+
+
+@pytest.mark.anyio
+async def test_rows_are_waited_for_while_they_come_in_numbers() -> None:
+    """After a group of several a little is waited for more; after a row alone the next goes at once."""
+    store = MemoryStore()
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        for call_id in late.pop(0):
+            writer.hand_in([Entry(opening(call_id), None)])
+
+    late = [["late-1", "late-2"], []]
+    with writing(store, sleep=sleep) as writer:
+        first = await hold_up(store, writer)
+        rest = await hand_in(writer, "second", "third")
+        store.gate.set()
+        await asyncio.gather(first, *rest)  # 1, and 2 that have gathered
+        await writer.abegin(opening("fourth"))  # with the 2 that come while it waits
+        await writer.abegin(opening("fifth"))  # waits as well, for nobody
+        await writer.abegin(opening("sixth"))
+    assert store.sizes == [1, 2, 3, 1, 1]
+    assert waits == [GATHER, GATHER]
 
 
 @pytest.mark.anyio
