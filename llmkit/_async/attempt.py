@@ -171,7 +171,8 @@ class AsyncAttempt(AsyncSource):
         if broken is not None:
             events = self._broke_off(broken, decoder)
         else:
-            events = self._decoded(data, decoder, upstream)
+            usual = data and self._call.streaming
+            events = decoder.feed(data) if usual else self._decoded(data, decoder, upstream)
             self._received += len(data)
             if self._received > self._measure_at:
                 self._measure()
@@ -192,11 +193,11 @@ class AsyncAttempt(AsyncSource):
         return events
 
     def _decoded(self, data: bytes, decoder: Decoder, upstream: AsyncUpstream) -> list[Event]:
-        """Decode what a read gave, and the end of a whole answer that is over: nobody has to wait for that."""
+        """Decode the end of an answer, or a whole one: what it is when it is over, for nobody has to wait for that."""
         if not data:
             return decoder.close()
         events = decoder.feed(data)
-        if self._call.streaming or not upstream.is_over or decoder.finished or decoder.failure:
+        if not upstream.is_over or decoder.finished or decoder.failure:
             return events
         return [*events, *decoder.close()]
 

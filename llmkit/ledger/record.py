@@ -17,7 +17,7 @@ from llmkit.policy.pricing import UNSENT, Priced
 from llmkit.providers.head import RateLimits, request_id
 from llmkit.response import Accumulator, Response, Status
 from llmkit.tracebacks import place_of
-from llmkit.usage import PLAIN, Usage
+from llmkit.usage import PLAIN, Billing, Usage
 
 if TYPE_CHECKING:
     from llmkit.call import Call
@@ -104,7 +104,7 @@ class AttemptRecord:
     def progress(self, decoder: Decoder | None, answer: Accumulator) -> Progress:
         """Return what the row holds so far, in case that nobody sees its end."""
         usage = self._filled(decoder.usage if decoder else Usage(), answer, seen=True)
-        priced = self._priced(decoder, usage)
+        priced = self._priced(_billing_of(decoder), usage)
         first = self._clocks.first_content_at
         return Progress(
             call_id=self._call.call_id,
@@ -167,8 +167,8 @@ class AttemptRecord:
         answer: Accumulator,
     ) -> Closing:
         usage = self._usage(decoder, answer, error)
-        priced = self._priced(decoder, usage) if self._was_sent(error) else UNSENT
-        billing = PLAIN if decoder is None else decoder.billing
+        billing = _billing_of(decoder)
+        priced = self._priced(billing, usage) if self._was_sent(error) else UNSENT
         first = self._clocks.first_content_at
         return Closing(
             call_id=self._call.call_id,
@@ -196,7 +196,7 @@ class AttemptRecord:
         usage = self._usage(decoder, answer, None)
         return answer.response(
             usage=usage,
-            cost=self._priced(decoder, usage).cost,
+            cost=self._priced(_billing_of(decoder), usage).cost,
             provider=self._provider,
             model=(decoder.model if decoder else None) or self._model,
             request_id=self._quoted_id(decoder),
@@ -204,8 +204,7 @@ class AttemptRecord:
             rate_limits=RateLimits(self._headers),
         )
 
-    def _priced(self, decoder: Decoder | None, usage: Usage) -> Priced:
-        billing = PLAIN if decoder is None else decoder.billing
+    def _priced(self, billing: Billing, usage: Usage) -> Priced:
         at = self._started_at  # as whoever prices the row anew would
         return self._prices.cost(self._provider, self._model, usage, billing=billing, at=at)
 
@@ -262,6 +261,10 @@ class Ending:
         if self._closing is None:
             self._closing = self._make()
         return self._closing
+
+
+def _billing_of(decoder: Decoder | None) -> Billing:
+    return PLAIN if decoder is None else decoder.billing
 
 
 def opening(

@@ -23,6 +23,9 @@ _USUAL = {
 }
 
 
+_ONE = Decimal(1)
+
+
 class KnownModel:
     """A model that genai-prices knows, of one vendor."""
 
@@ -64,7 +67,7 @@ class KnownModel:
 
     def _factor(self, region: str | None) -> Decimal | None:
         if region is None or self._is_usual("region", region.lower()):
-            return Decimal(1)
+            return _ONE
         factors = dict(self._vendor.region_factors) if self._vendor is not None else {}
         return factors.get(region.lower())
 

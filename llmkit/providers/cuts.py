@@ -28,6 +28,16 @@ class Form(NamedTuple):
         return cls(head, _END + head)
 
 
+def alone(data: bytes, form: Form) -> bytes | None:
+    """Return the JSON of what was read, if that is one usual event and nothing else; no event is begun before it."""
+    head = form.head
+    if not (data.startswith(head) and data.endswith(_END)):
+        return None
+    if data.find(_LF, len(head)) != len(data) - 2 or _CR in data:
+        return None
+    return data[len(head) - 1 : -2]
+
+
 def cut(data: bytes, form: Form, *, between: bool) -> tuple[int, int]:
     """Say where the usual events begin and where they end, with the blank line behind them; where there are none, twice the same.
 
@@ -38,8 +48,6 @@ def cut(data: bytes, form: Form, *, between: bool) -> tuple[int, int]:
     """
     head, border = form
     if between and data.startswith(head):
-        if data.find(_LF, len(head)) == len(data) - 2 and data.endswith(_END):
-            return 0, len(data)  # one event, and nothing else
         start = 0
     else:
         start = data.find(border) + len(_END)

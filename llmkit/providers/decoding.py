@@ -14,7 +14,7 @@ from llmkit.errors import AnswerTooLarge, FrameTooLarge, ProviderError
 from llmkit.events import Event, Finish
 from llmkit.providers import failures
 from llmkit.providers.counts import TokenReport, believed
-from llmkit.providers.cuts import Form, cut, lines_of
+from llmkit.providers.cuts import Form, alone, cut, lines_of
 from llmkit.providers.deltas import Halves, check_texts, merged
 from llmkit.providers.failures import Origin
 from llmkit.providers.lenient import Misfit, fit, lenient_json, report_in
@@ -147,12 +147,13 @@ class StreamDecoder(AnswerDecoder):
         form = self._form
         if form is None or self._careful:
             return self._feed(data)
-        start, end = cut(data, form, between=self._lines.between)
+        between = self._lines.between
+        if between and (line := alone(data, form)) is not None:  # as the tokens of most models come
+            events = self._read_lines(line, 1)
+            return self._feed(data) if events is None else events
+        start, end = cut(data, form, between=between)
         if start == end:
             return self._feed(data)
-        if end - start == len(data):
-            events = self._feed_usual(data, form)
-            return self._feed(data) if events is None else events
         return merged(self._feed_parts(data[:start], data[start:end], data[end:], form))
 
     def _feed_parts(self, before: bytes, usual: bytes, after: bytes, form: Form) -> list[Event]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.tasks import thread_safe
@@ -73,11 +73,6 @@ class AsyncUpstream(UpstreamBase):
         inflater = self._opened()
         if inflater is not None:
             self._exchange = _AsyncInflating(self._exchange, inflater)
-
-    def read(self) -> Awaitable[bytes]:
-        """Wait for what one network read gives. Its outcome is for `received` or for `failed`, whichever it is."""
-        self._begin_wait()
-        return self._exchange.read()
 
     async def aclose(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.threads import closed
@@ -75,6 +75,17 @@ class UpstreamBase(ABC):
         """Whether the answer is known to be over, and was read."""
         return self._exchange.is_over
 
+    def read(self) -> Any:
+        """Wait for what one network read gives, or return what to await. Its outcome is for `received` or for `failed`, whichever it is."""
+        now = self._clock()
+        if self._spoke:  # since then nobody listened
+            self._spoke = False
+            self._clocks.silent_since = now
+        else:
+            self._clocks.paused(now - self._left_at)
+        self._waits = True
+        return self._exchange.read()
+
     def received(self, data: bytes) -> bytes:
         """Take note of what a read gave, and return it."""
         self._waits = False
@@ -120,15 +131,6 @@ class UpstreamBase(ABC):
             return False
         self._stop_clocks()
         return True
-
-    def _begin_wait(self) -> None:
-        now = self._clock()
-        if self._spoke:  # since then nobody listened
-            self._spoke = False
-            self._clocks.silent_since = now
-        else:
-            self._clocks.paused(now - self._left_at)
-        self._waits = True
 
     @abstractmethod
     def _call_later(self, seconds: float) -> TimerHandle | Timer:
@@ -213,11 +215,6 @@ class Upstream(UpstreamBase):
         inflater = self._opened()
         if inflater is not None:
             self._exchange = _Inflating(self._exchange, inflater)
-
-    def read(self) -> bytes:
-        """Wait for what one network read gives. Its outcome is for `received` or for `failed`, whichever it is."""
-        self._begin_wait()
-        return self._exchange.read()
 
     def close(self, *, drain: bool) -> None:
         """Stop the clocks and let the connection go; see `AsyncUpstream.aclose`."""

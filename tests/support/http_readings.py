@@ -90,6 +90,11 @@ def connected(loop: asyncio.AbstractEventLoop) -> tuple[Connection, Line]:
 
 def now(awaitable: Any) -> Any:
     """Return what is there already, and nothing that has to be waited for."""
+    if isinstance(awaitable, asyncio.Future):
+        if awaitable.done():
+            return awaitable.result()
+        awaitable.cancel()  # as a task does that is cancelled
+        raise BlockingIOError
     coroutine = awaitable.__await__() if not hasattr(awaitable, "send") else awaitable
     try:
         coroutine.send(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit.providers.cuts import Form, cut, lines_of
+from llmkit.providers.cuts import Form, alone, cut, lines_of
 
 FORM = Form.of(b"data: {")
 ONE = b'data: {"a":1}\n\n'
@@ -29,6 +29,26 @@ def test_the_usual_events_are_found(parts: tuple[bytes, bytes, bytes]) -> None:
     before, usual, after = parts
     start, end = cut(before + usual + after, FORM, between=not before)
     assert (before + usual + after)[start:end] == usual
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (ONE, b'{"a":1}'),
+        (ONE * 2, None),
+        (PING + ONE, None),
+        (ONE + PING, None),
+        (ONE[:-1], None),
+        (ONE.replace(b"1", b"1\n"), None),
+        (ONE.replace(b"1", b"1\r"), None),
+        (ONE.replace(b"\n\n", b"\r\n\r\n"), None),
+        (b"data: {\n\n", None),
+        (b"", None),
+    ],
+)
+def test_one_that_was_read_by_itself(data: bytes, found: bytes | None) -> None:
+    """Its JSON, and nothing where it has more than one line or anything stands around it."""
+    assert alone(data, FORM) == found
 
 
 def test_in_the_midst_of_an_event_nothing_begins() -> None:

@@ -72,6 +72,9 @@ class Report(TokenReport, gc=False):
 
     def to_billing(self) -> Billing:
         """Return what the cost hangs on beside the tokens."""
+        tier, speed, region = self.service_tier, self.speed, self.inference_geo
+        if not self.server_tool_use and not self.iterations:
+            return Billing(service_tier=tier, speed=speed, region=region)
         tools = self.server_tool_use if isinstance(self.server_tool_use, dict) else {}
         searches = tools.get("web_search_requests") or 0
         counted = isinstance(searches, int) and 0 <= searches <= LARGEST
@@ -82,9 +85,9 @@ class Report(TokenReport, gc=False):
         )
         steps = (step.type not in _STEPS for step in self.iterations or ())
         return Billing(
-            service_tier=self.service_tier,
-            speed=self.speed,
-            region=self.inference_geo,
+            service_tier=tier,
+            speed=speed,
+            region=region,
             web_searches=searches if counted else 0,
             unpriced=not counted or any(others) or any(steps),
         )

@@ -21,11 +21,12 @@ class Connection(asyncio.Protocol):
         idle_since: since when nobody uses it, on the loop's clock, in seconds.
     """
 
-    __slots__ = ("_is_long", "_loop", "_transport", "_waiter", "answers", "idle_since")
+    __slots__ = ("_is_long", "_loop", "_reader", "_transport", "_waiter", "answers", "idle_since")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_long = False
         self._loop = loop
+        self._reader: asyncio.Future[bytes] | None = None
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.answers = Answers()
@@ -53,22 +54,26 @@ class Connection(asyncio.Protocol):
             ConnectionFailed: the connection broke or was cut, or what came is no HTTP.
         """
         if self.answers.state is ASKED:
-            await self._news()
+            self._waiter = self._loop.create_future()
+            await self._waiter
         if self.answers.state is GONE and not self.answers.status:
             raise self.answers.failure()
 
-    async def read(self) -> bytes:
-        """Return what has come of the body, once something has; nothing at its end.
+    def read(self) -> asyncio.Future[bytes]:
+        """Return what has come of the body, once something has; nothing at its end. Not a coroutine, which a token would have to pass.
 
         Raises:
             ConnectionFailed: the connection broke or was cut, or what came is no HTTP.
         """
         answers = self.answers
+        reader: asyncio.Future[bytes] = self._loop.create_future()
         if not answers.chunks and answers.state is BODY:
-            await self._news()
+            self._reader = reader
+            return reader
         if answers.waiting >= BUFFER and self._transport is not None:
             self._transport.resume_reading()
-        return answers.take()
+        reader.set_result(answers.take())
+        return reader
 
     def renew(self) -> bool:
         """Make ready for the next request, if it can serve again; else cut it and return False."""
@@ -114,10 +119,11 @@ class Connection(asyncio.Protocol):
         answers.feed(data)
         if answers.is_closed:
             self.cut()
-        elif answers.waiting >= BUFFER and self._transport is not None:
-            self._transport.pause_reading()
-        if self._waiter is not None and (answers.chunks or answers.state is not state):
+            return
+        if answers.chunks or answers.state is not state:
             self._wake()
+        if answers.waiting >= BUFFER and self._transport is not None:
+            self._transport.pause_reading()
 
     def eof_received(self) -> None:
         """Take note that the server sends no more. The transport then closes itself, once all is sent."""
@@ -130,14 +136,21 @@ class Connection(asyncio.Protocol):
             self.answers.feed_eof()
         self.cut("it was closed" if exc is None else type(exc).__name__, exc)
 
-    def _news(self) -> asyncio.Future[None]:
-        self._waiter = self._loop.create_future()
-        return self._waiter
-
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        """Give what has come to whoever waits for it."""
+        reader, waiter, answers = self._reader, self._waiter, self.answers
+        if reader is not None:
+            self._reader = None
+            if reader.done():  # cancelled
+                return
+            if answers.chunks or answers.state is not GONE:
+                reader.set_result(answers.take())
+            else:
+                reader.set_exception(answers.failure())
+        elif waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 def _can_be_read(descriptor: int) -> bool:

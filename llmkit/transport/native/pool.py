@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from llmkit.errors import ConnectionFailed, ProviderError
 from llmkit.providers.base import HTTPRequest
@@ -102,7 +102,7 @@ class NativeExchange:
 
     __slots__ = (
         *("_connect_timeout", "_connection", "_fresh", "_origin", "_pool", "_proxy", "_request"),
-        *("headers", "sent", "status"),
+        *("headers", "read", "sent", "status"),
     )
 
     def __init__(
@@ -121,6 +121,8 @@ class NativeExchange:
         self._fresh = fresh
         self._connection: Connection | None = None
         self._origin = ""
+        # The connection's own, without a call between for every token.
+        self.read: Callable[[], Awaitable[bytes]] = _closed
         self.sent = False
         self.status = 0
         self.headers: Mapping[str, str] = Headers([])
@@ -149,14 +151,9 @@ class NativeExchange:
                 raise
             self.status = connection.answers.status
             self.headers = connection.answers.headers
+            self.read = connection.read
             return
         raise failure  # out here, so that it does not carry along what it came from
-
-    def read(self) -> Awaitable[bytes]:
-        """Return what has come, once something has; nothing at the end of the body."""
-        if self._connection is None:
-            raise ConnectionFailed("the connection is closed")
-        return self._connection.read()
 
     @property
     def is_over(self) -> bool:
@@ -185,5 +182,11 @@ class NativeExchange:
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
+        self.read = _closed
         if connection is not None:
             self._pool.give_back(self._origin, connection)
+
+
+def _closed() -> Awaitable[bytes]:
+    """Read from a connection that was given back, or was never there."""
+    raise ConnectionFailed("the connection is closed")
