@@ -125,7 +125,7 @@ class NativeExchange:
         self.read: Callable[[], Awaitable[bytes]] = _closed
         self.sent = False
         self.status = 0
-        self.headers: Mapping[str, str] = Headers([])
+        self.headers: Mapping[str, str] = Headers()
 
     async def open(self) -> None:
         """Send the request and read the head of the answer."""

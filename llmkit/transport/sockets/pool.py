@@ -129,7 +129,7 @@ class SocketExchange:
         self._closing = threading.Lock()
         self.sent = False
         self.status = 0
-        self.headers: Mapping[str, str] = Headers([])
+        self.headers: Mapping[str, str] = Headers()
 
     def open(self) -> None:
         """Send the request and read the head of the answer."""
