@@ -196,10 +196,7 @@ class Answers:
 class Headers(Mapping[str, str]):
     """The headers of an answer, looked for in whatever case they are asked for. Of two with one name it is the first.
 
-    Few of them are asked for, so that none is read before; and they are kept together, for each by itself takes four times the room.
-
-    Args:
-        fields: names and values. There is neither a NUL nor a line feed in one of them: the parser refuses both.
+    Few are asked for, so none is read before; each kept by itself takes four times the room. The parser lets no NUL and no line feed in.
     """
 
     __slots__ = ("_fields",)
@@ -220,8 +217,7 @@ class Headers(Mapping[str, str]):
         """Whether the body that follows has no other end (RFC 9112, 6.3)."""
         _, found, behind = self._fields.rpartition(b"\ntransfer-encoding\0")
         if found:
-            codings = behind[: behind.index(b"\n")]
-            return codings.rpartition(b",")[2].strip().lower() != b"chunked"
+            return behind.partition(b"\n")[0].rpartition(b",")[2].strip().lower() != b"chunked"
         return "content-length" not in self
 
     def __getitem__(self, name: str) -> str:
@@ -246,8 +242,7 @@ class Headers(Mapping[str, str]):
         return len(self._names())
 
     def _names(self) -> dict[bytes, None]:
-        fields = self._fields.split(b"\n")[1:-1]
-        return dict.fromkeys(field.partition(b"\0")[0] for field in fields)
+        return dict.fromkeys(line.partition(b"\0")[0] for line in self._fields.split(b"\n")[1:-1])
 
 
 def _text(value: bytes) -> str:
