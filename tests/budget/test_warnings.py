@@ -223,7 +223,7 @@ def test_a_hook_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
 
     def hook(warning: BudgetWarning) -> None:
         told.append(warning)
-        raise ValueError("the password is 123")
+        raise ValueError("the password is hunter2")
 
     budget = {"scope": "user", "per": "ever", "requests": 10, "warn_at": 0.1}
     with Emulator(behaviour=HELLO) as emulator:
@@ -234,7 +234,7 @@ def test_a_hook_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFi
                 kit.client.complete("Say hi", user=user)
     assert [warning.name for warning in told] == ["7", "8"]
     assert "on_budget_warning failed: ValueError" in caplog.text
-    assert "123" not in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_a_manager_by_itself_tells_too() -> None:

@@ -259,7 +259,7 @@ def test_budgets_that_cannot_be_asked(
     """What calls have cost is said all the same; the log has the reason."""
 
     def plan(_: Caller) -> int:
-        raise ValueError("the password is 123")
+        raise ValueError("the password is hunter2")
 
     budget = {"scope": "user", "per": "month", "requests": plan if "fails" in why else 20}
     settings = {
@@ -277,5 +277,5 @@ def test_budgets_that_cannot_be_asked(
     assert (status, mine["budgets"]) == (200, None)
     assert set(mine) == {"today", "month", "budgets"}
     assert "it cannot be said what is left of budgets" in caplog.text
-    assert "123" not in caplog.text
+    assert "hunter2" not in caplog.text
     kit.close()
