@@ -193,7 +193,7 @@ class AsyncAttempt(AsyncSource):
         return events
 
     def _decoded(self, data: bytes, decoder: Decoder, upstream: AsyncUpstream) -> list[Event]:
-        """Decode the end of an answer, or a whole one: what it is when it is over, for nobody has to wait for that."""
+        """Decode the end of a stream, or of an answer that comes whole what a read gave, with its end if it is over: nobody waits for that."""
         if not data:
             return decoder.close()
         events = decoder.feed(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.tasks import thread_safe
@@ -15,7 +15,7 @@ from llmkit.transport.inflate import Inflater
 from llmkit.transport.upstream import DRAIN_LIMIT, DRAIN_SECONDS, UpstreamBase
 
 
-class AsyncUpstream(UpstreamBase):
+class AsyncUpstream(UpstreamBase[Awaitable[bytes]]):
     """One exchange under the clocks: one timer a stream, no task and no timeout a token."""
 
     __slots__ = ("_loop", "_opening", "_stopped")

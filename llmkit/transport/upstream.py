@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from llmkit.concurrency.abort import AbortSignal
 from llmkit.concurrency.threads import closed
@@ -18,6 +18,9 @@ from llmkit.transport.inflate import Inflater, inflater_for
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
+# What a read gives: bytes, or what to await for them.
+Read = TypeVar("Read", bytes, Awaitable[bytes])
+
 # What is read after the end of an answer, so that its connection can serve again: bytes, seconds.
 DRAIN_LIMIT = 64 * 1024
 DRAIN_SECONDS = 1.0
@@ -25,7 +28,7 @@ DRAIN_SECONDS = 1.0
 EARLY = 0.005
 
 
-class UpstreamBase(ABC):
+class UpstreamBase(ABC, Generic[Read]):
     """What both colours share: the facts of the answer, and the clocks' verdict.
 
     Attributes:
@@ -75,7 +78,7 @@ class UpstreamBase(ABC):
         """Whether the answer is known to be over, and was read."""
         return self._exchange.is_over
 
-    def read(self) -> Any:
+    def read(self) -> Read:
         """Wait for what one network read gives, or return what to await. Its outcome is for `received` or for `failed`, whichever it is."""
         now = self._clock()
         if self._spoke:  # since then nobody listened
@@ -84,7 +87,7 @@ class UpstreamBase(ABC):
         else:
             self._clocks.paused(now - self._left_at)
         self._waits = True
-        return self._exchange.read()
+        return self._exchange.read()  # type: ignore[return-value]  # it is of the same colour
 
     def received(self, data: bytes) -> bytes:
         """Take note of what a read gave, and return it."""
@@ -187,7 +190,7 @@ class UpstreamBase(ABC):
         return timeout
 
 
-class Upstream(UpstreamBase):
+class Upstream(UpstreamBase[bytes]):
     """The same for threads: the one who reads waits, and one timer thread a process cuts what takes too long."""
 
     __slots__ = ()
